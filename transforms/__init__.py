@@ -1,0 +1,1 @@
+"""Tables in, tables out: what the rows of a preference dataset go through."""

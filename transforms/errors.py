@@ -1,0 +1,43 @@
+"""The exceptions of this project.
+
+CurationError        a run cannot go on; the message is for a person and is printed without a traceback
+├── ConfigError      a key or a value of the recipe
+├── SourceError      a dataset that is missing, unreadable or of another shape
+├── SchemaError      a table that breaks a column contract (names missing, extra and wrong-typed columns)
+├── ModelError       a checkpoint, tokenizer or chat template that cannot be used as asked
+├── EngineError      sampling or scoring failed; worth a retry
+└── OutputError      the output folder or the disk
+RowError             one row cannot be used: it goes to quarantine and the run goes on
+"""
+
+
+class CurationError(Exception):
+    """A run cannot go on. Says what was found, what was expected and what to do."""
+
+
+class ConfigError(CurationError):
+    """A key or a value of the recipe."""
+
+
+class SourceError(CurationError):
+    """A dataset that is missing, unreadable or of another shape than its adapter expects."""
+
+
+class SchemaError(CurationError):
+    """A table that breaks a column contract."""
+
+
+class ModelError(CurationError):
+    """A checkpoint, tokenizer or chat template that cannot be used as asked."""
+
+
+class EngineError(CurationError):
+    """Sampling or scoring failed in a way that a retry may mend."""
+
+
+class OutputError(CurationError):
+    """The output folder or the disk."""
+
+
+class RowError(Exception):
+    """One row cannot be used; says what was found and what was expected. The row goes to quarantine."""

@@ -1,0 +1,132 @@
+"""manifest.json: what a finished run says about itself. Written last; its presence means the run is complete."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class SourceRecord(_Part):
+    """One source of the recipe as it was read."""
+
+    label: str
+    kind: str
+    path: str
+    revision: str | None
+    fingerprint: str
+    raw_rows: int
+    pairs: int
+
+
+class ModelRecord(_Part):
+    """A policy or reward model as it answered."""
+
+    name: str
+    revision: str
+    fingerprint: str
+    dtype: str
+    engine: str
+
+
+class TokenizerRecord(_Part):
+    """The tokenizer that made the ids."""
+
+    name: str
+    sha256: str
+    eot: str
+    eot_id: int
+
+
+class StageRecord(_Part):
+    """rows_in = rows_out + dropped + quarantined, for every stage."""
+
+    stage: str
+    rows_in: int
+    rows_out: int
+    dropped: dict[str, int] = Field(default_factory=dict)
+    quarantined: int = 0
+
+
+class Counts(_Part):
+    """pairs = kept + sum(dropped) + quarantined; kept = sum(splits). Raw rows that no pair could be made
+    of count as one quarantined pair each."""
+
+    raw_rows: int
+    pairs: int
+    kept: int
+    dropped: dict[str, int]
+    quarantined: int
+    splits: dict[str, int]
+    stages: list[StageRecord]
+
+
+class TokenCounts(_Part):
+    """Response tokens of the kept pairs, before and after truncation."""
+
+    prompt: int
+    chosen_before: int
+    chosen_after: int
+    rejected_before: int
+    rejected_after: int
+
+
+class RateRecord(_Part):
+    """Mean pair consistency with its Wilson interval (methods §3)."""
+
+    source: str  # "all" is first
+    reference: Literal["label", "reward"]
+    pairs: int  # pairs behind the rate
+    sampled: int  # of which had a cut side and so were sampled
+    rate: float
+    low: float
+    high: float
+    # Share of pairs whose full responses the reward model orders as the label does, before any cut.
+    reward_agrees: float
+
+
+class SpendRecord(_Part):
+    """What one kind of model call cost. requests = generated + reused."""
+
+    requests: int
+    generated: int
+    reused: int
+    tokens_generated: int
+    tokens_reused: int
+    cached_prompt_tokens: int = 0
+    batches: int = 0
+    batches_paid_again: int = 0  # batches that an earlier, killed run had started but never finished
+    seconds: float = 0.0
+
+
+class FileRecord(_Part):
+    """One file of the output, path relative to the output folder."""
+
+    path: str
+    rows: int
+    sha256: str
+
+
+class Manifest(_Part):
+    """Everything there is to know about a run. Only content enters `version`: equal data, equal version."""
+
+    name: str
+    version: str
+    config: dict[str, Any]
+    fingerprint: str  # of recipe, sources, models and code: equal means nothing changed
+    sources: list[SourceRecord]
+    tokenizer: TokenizerRecord
+    policy: ModelRecord | None
+    reward: ModelRecord | None
+    packages: dict[str, str]
+    git_commit: str | None
+    counts: Counts
+    tokens: TokenCounts
+    consistency: list[RateRecord]
+    completions: SpendRecord | None
+    scores: SpendRecord | None
+    files: list[FileRecord]
+    seconds: dict[str, float]
+    finished_at: str

@@ -1,0 +1,166 @@
+"""The column contracts: what every table between two stages looks like.
+
+`check` is called at each edge and names what is missing, extra or of another type, so that a wrong
+table stops where it was made and not three stages later.
+"""
+
+from typing import Final
+
+import pyarrow as pa
+
+from transforms.errors import SchemaError
+
+MESSAGE: Final = pa.struct([pa.field("role", pa.string()), pa.field("content", pa.string())])
+TOKEN_IDS: Final = pa.list_(pa.int32())
+
+# One row a preference pair, as the sources make it. `pair_id` is content: 16 hex digits of the prompt's
+# hash, then 16 of the whole pair's, so that sorting by it puts pairs of one prompt side by side.
+PAIRS: Final = pa.schema(
+    [
+        pa.field("pair_id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("source_id", pa.string(), nullable=False),
+        pa.field("prompt", pa.list_(MESSAGE), nullable=False),
+        pa.field("chosen", pa.string(), nullable=False),
+        pa.field("rejected", pa.string(), nullable=False),
+        # Whether the response ended by itself. False where a source knows that sampling ran out of room:
+        # such a response has no end-of-turn, cut or not.
+        pa.field("chosen_finished", pa.bool_(), nullable=False),
+        pa.field("rejected_finished", pa.bool_(), nullable=False),
+        pa.field("chosen_score", pa.float64()),
+        pa.field("rejected_score", pa.float64()),
+        # Why the pair will be dropped (tie, duplicate, ...). It still travels through the cheap stages, so
+        # that dropped/ has the same columns as dataset/.
+        pa.field("reason", pa.string()),
+    ]
+)
+
+# Every response of a source that has N per prompt, beside the pairs (the public layout of on-policy sets).
+RESPONSES: Final = pa.schema(
+    [
+        pa.field("prompt_id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("source_id", pa.string(), nullable=False),
+        pa.field("prompt", pa.list_(MESSAGE), nullable=False),
+        pa.field("response_index", pa.int32(), nullable=False),
+        pa.field("response", pa.string(), nullable=False),
+        pa.field("model", pa.string()),
+        pa.field("score", pa.float64()),
+    ]
+)
+
+# Token ids of the whole responses, end-of-turn included; keeps say how many of them are used.
+TOKENIZED: Final = pa.unify_schemas(
+    [
+        PAIRS,
+        pa.schema(
+            [
+                pa.field("prompt_ids", TOKEN_IDS, nullable=False),
+                pa.field("chosen_ids", TOKEN_IDS, nullable=False),
+                pa.field("rejected_ids", TOKEN_IDS, nullable=False),
+            ]
+        ),
+    ]
+)
+
+TRUNCATED: Final = pa.unify_schemas(
+    [
+        TOKENIZED,
+        pa.schema(
+            [
+                pa.field("chosen_keep", pa.int32(), nullable=False),
+                pa.field("rejected_keep", pa.int32(), nullable=False),
+                # Whether the kept tokens lack the end-of-turn.
+                pa.field("chosen_cut", pa.bool_(), nullable=False),
+                pa.field("rejected_cut", pa.bool_(), nullable=False),
+                # Which rule bound: none, poet, ratio, tokens, eot or context.
+                pa.field("chosen_cut_by", pa.string(), nullable=False),
+                pa.field("rejected_cut_by", pa.string(), nullable=False),
+            ]
+        ),
+    ]
+)
+
+# The sampling estimate of one pair. Columns are null where the recipe samples nothing.
+JUDGED_FIELDS: Final = [
+    pa.field("reward_chosen", pa.float64()),  # reward model, full responses
+    pa.field("reward_rejected", pa.float64()),
+    pa.field("consistency", pa.float64()),  # against the dataset's label, ties one half
+    pa.field("consistency_low", pa.float64()),  # 95 % interval of the Beta posterior
+    pa.field("consistency_high", pa.float64()),
+    pa.field("consistency_by_reward", pa.float64()),  # against the reward model's own order
+    pa.field("n", pa.int32()),  # completions per cut side; 0 where nothing had to be sampled
+    pa.field("verdict", pa.string(), nullable=False),  # keep or drop
+    pa.field("reason", pa.string()),  # why it was dropped, null for kept pairs
+]
+
+# dataset/ and dropped/ as they lie on disk (datasets.load_from_disk).
+CURATED: Final = pa.schema(
+    [
+        pa.field("pair_id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("source_id", pa.string(), nullable=False),
+        pa.field("prompt", pa.list_(MESSAGE), nullable=False),
+        pa.field("chosen", pa.string(), nullable=False),  # the kept tokens as text
+        pa.field("rejected", pa.string(), nullable=False),
+        pa.field("chosen_full", pa.string(), nullable=False),  # the original
+        pa.field("rejected_full", pa.string(), nullable=False),
+        *[TRUNCATED.field(name) for name in TRUNCATED.names if name not in PAIRS.names],
+        *[PAIRS.field(name) for name in PAIRS.names if name.endswith(("_finished", "_score"))],
+        *JUDGED_FIELDS,
+    ]
+)
+
+# What the ledger holds: one row a finished unit of work, keyed by content.
+COMPLETIONS: Final = pa.schema(
+    [
+        pa.field("request_id", pa.string(), nullable=False),
+        pa.field("completion_ids", TOKEN_IDS, nullable=False),
+        pa.field("finish_reason", pa.string(), nullable=False),  # stop: ends in EOT · length: out of room
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("sample_index", pa.int32(), nullable=False),
+        pa.field("max_tokens", pa.int32(), nullable=False),
+        pa.field("cached_tokens", pa.int32()),
+    ]
+)
+
+SCORES: Final = pa.schema(
+    [
+        pa.field("request_id", pa.string(), nullable=False),
+        pa.field("reward", pa.float64(), nullable=False),
+        pa.field("tokens", pa.int32(), nullable=False),
+    ]
+)
+
+
+def check(table: pa.Table | pa.RecordBatch, schema: pa.Schema, *, where: str) -> None:
+    """Raise SchemaError unless `table` has exactly the columns and types of `schema`, in any order.
+
+    Args:
+        table: what a stage made or was handed.
+        schema: the contract.
+        where: the stage edge, for the message.
+    """
+    found = {field.name: field.type for field in table.schema}
+    expected = {field.name: field.type for field in schema}
+    missing = [name for name in expected if name not in found]
+    extra = [name for name in found if name not in expected]
+    wrong = [
+        f"{name} is {found[name]}, expected {kind}"
+        for name, kind in expected.items()
+        if name in found and found[name] != kind
+    ]
+    holed = [
+        field.name
+        for field in schema
+        if not field.nullable and field.name in found and table.column(field.name).null_count
+    ]
+    problems = [
+        *([f"missing columns: {', '.join(missing)}"] if missing else []),
+        *([f"unexpected columns: {', '.join(extra)}"] if extra else []),
+        *wrong,
+        *([f"nulls in: {', '.join(holed)}"] if holed else []),
+    ]
+    if problems:
+        message = f"{where}: {'; '.join(problems)}"
+        raise SchemaError(message)

@@ -1,0 +1,180 @@
+"""What every source is turned into: a prompt, two responses, and ids that come from the content alone.
+
+An adapter makes `Pair`s; `validate` decides whether one can be used; `pair_ids` names it. Nothing here knows
+a file format or a dataset.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Final, NamedTuple
+
+from transforms.errors import RowError
+
+# One million characters is some 250 times an ordinary response: what is longer is a broken row, and one such
+# row would cost more tokenizer time than thousands of good ones.
+MAX_TEXT_CHARS: Final = 1_000_000
+
+
+class Message(NamedTuple):
+    """One turn of a conversation. Roles are `system`, `user` and `assistant`."""
+
+    role: str
+    content: str
+
+
+Prompt = tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two responses to one conversation.
+
+    Attributes:
+        source_id: the raw row's own id, else the hash of its content; never its position.
+        prompt: optional system turn, then user and assistant in turn; the last is the user's.
+        chosen_score: whatever the source gives; scales differ between sources.
+        chosen_finished: False where the source knows that sampling ran out of room.
+        reason: why the pair will be dropped, None for a usable one.
+    """
+
+    source_id: str
+    prompt: Prompt
+    chosen: str
+    rejected: str
+    chosen_score: float | None = None
+    rejected_score: float | None = None
+    chosen_finished: bool = True
+    rejected_finished: bool = True
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One of N responses to a prompt, as it goes into the responses table."""
+
+    index: int
+    text: str
+    model: str | None = None
+    score: float | None = None
+
+
+class Adapted(NamedTuple):
+    """What one raw row became: at least one pair, and all responses to `prompt` where the source has N."""
+
+    pairs: Sequence[Pair]
+    prompt: Prompt = ()
+    responses: Sequence[Response] = ()
+
+
+class PairIds(NamedTuple):
+    """`pair` starts with `prompt`, so that sorting by it puts the pairs of one prompt side by side."""
+
+    prompt: str
+    pair: str
+
+
+def pair_ids(prompt: Prompt, chosen: str, rejected: str) -> PairIds:
+    """Return the 16 hex digits of the prompt and the 32 of the pair (the prompt's 16, then the pair's 16).
+
+    Every string is preceded by its length and the prompt by its number of messages, so that no two different
+    pairs are encoded alike. Lone surrogates are encoded too: an id exists before validation.
+    """
+    state = _hash_of_prompt(prompt)
+    whole = state.copy()
+    sides = f"{len(chosen)}:{chosen}{len(rejected)}:{rejected}"
+    whole.update(sides.encode("utf-8", "surrogatepass"))
+    head = state.hexdigest()
+    return PairIds(head, head + whole.hexdigest())
+
+
+def prompt_id(prompt: Prompt) -> str:
+    """Return 16 hex digits that stand for the conversation."""
+    return _hash_of_prompt(prompt).hexdigest()
+
+
+def pair_id(prompt: Prompt, chosen: str, rejected: str) -> str:
+    """Return 32 hex digits that stand for the pair; the first 16 are the prompt's."""
+    return pair_ids(prompt, chosen, rejected).pair
+
+
+def content_hash(*parts: str) -> str:
+    """Return 16 hex digits over `parts`, for choices that must not depend on row order or a random state."""
+    text = "".join([f"{len(part)}:{part}" for part in parts])
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def validate(pair: Pair, *, max_chars: int = MAX_TEXT_CHARS) -> None:
+    """Raise RowError unless the pair can be tokenised, trained on and written.
+
+    Raises:
+        RowError: null, empty or whitespace text; NUL or a lone surrogate; a text over `max_chars`; roles out
+            of order; equal sides; a score that is not finite.
+    """
+    check_prompt(pair.prompt, max_chars=max_chars)
+    check_text(pair.chosen, "chosen", max_chars=max_chars)
+    check_text(pair.rejected, "rejected", max_chars=max_chars)
+    if pair.chosen == pair.rejected:
+        message = "chosen and rejected are the same text; a pair needs two different responses"
+        raise RowError(message)
+    check_score(pair.chosen_score, "chosen_score")
+    check_score(pair.rejected_score, "rejected_score")
+
+
+def check_prompt(prompt: Prompt, *, max_chars: int = MAX_TEXT_CHARS) -> None:
+    """Raise RowError unless roles are [system] (user assistant)* user and every turn has text."""
+    turns = prompt[1:] if prompt and prompt[0].role == "system" else prompt
+    if [turn.role for turn in turns] != ["user", "assistant"] * (len(turns) // 2) + ["user"]:
+        roles = [str(turn.role) for turn in prompt]
+        found = ", ".join(roles[:8]) + (", …" if len(roles) > 8 else "")
+        message = (
+            f"prompt has the roles [{found}]; expected an optional system turn, then user and assistant"
+            " in turn, ending in user"
+        )
+        raise RowError(message)
+    for at, (role, content) in enumerate(prompt):
+        check_text(content, "prompt turn {at} ({role})", max_chars=max_chars, at=at, role=role)
+
+
+def check_text(text: object, what: str, *, max_chars: int = MAX_TEXT_CHARS, **names: object) -> None:
+    """Raise RowError unless `text` is a string that says something and that UTF-8 can hold.
+
+    Args:
+        text: from a raw row, so of any type.
+        what: its place, for the message; `names` are formatted into it only when it is needed.
+    """
+    if not isinstance(text, str):
+        problem = "null" if text is None else f"{type(text).__name__}, expected text"
+    elif not text:
+        problem = "empty"
+    elif text.isspace():
+        problem = "whitespace only"
+    elif len(text) > max_chars:
+        problem = f"{len(text):,} characters long, the limit is {max_chars:,}"
+    elif "\0" in text:
+        problem = f"holding a NUL character at {text.index(chr(0))}"
+    else:
+        if not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                message = (
+                    f"{what.format(**names)} holds a lone surrogate at {error.start}; UTF-8 cannot hold it"
+                )
+                raise RowError(message) from None
+        return
+    message = f"{what.format(**names)} is {problem}"
+    raise RowError(message)
+
+
+def check_score(score: float | None, what: str) -> None:
+    """Raise RowError if the score is not-a-number or infinite. None is fine: many sources have no scores."""
+    if score is not None and not isfinite(score):
+        message = f"{what} is {score}, expected a finite number or none"
+        raise RowError(message)
+
+
+def _hash_of_prompt(prompt: Prompt) -> "hashlib.blake2b":
+    turns = "".join([f"{len(role)}:{role}{len(content)}:{content}" for role, content in prompt])
+    return hashlib.blake2b(f"{len(prompt)};{turns}".encode("utf-8", "surrogatepass"), digest_size=8)

@@ -1,0 +1,45 @@
+r"""Anthropic/hh-rlhf: two transcripts of a dialogue that differ in the assistant's last turn.
+
+URL: https://huggingface.co/datasets/Anthropic/hh-rlhf (arXiv 2204.05862). Licence: MIT. A raw row::
+
+    {"chosen": "\n\nHuman: Name three rivers.\n\nAssistant: The Nile, the Rhine and the Po.",
+     "rejected": "\n\nHuman: Name three rivers.\n\nAssistant: The Nile."}
+
+Sides are compared turn by turn: a character-wise common start would move what two answers share into the
+prompt, and fails where one side is the beginning of the other.
+"""
+
+from typing import Final, Literal
+
+from transforms.sources.adapter import (
+    Row,
+    SourceKind,
+    is_transcript,
+    row_hash,
+    split_conversations,
+    transcript,
+)
+from transforms.sources.canonical import Adapted, Pair
+from transforms.sources.options import SourceOptions
+
+
+class HhRlhfOptions(SourceOptions):
+    """No keys of its own."""
+
+    kind: Literal["hh_rlhf"]
+
+
+def adapt(row: Row, options: HhRlhfOptions) -> Adapted:
+    """One row, one pair: all turns before the last are the prompt."""
+    prompt, chosen, rejected = split_conversations(
+        transcript(row.get("chosen"), "chosen"), transcript(row.get("rejected"), "rejected")
+    )
+    return Adapted([Pair(row_hash(row), prompt, chosen, rejected)])
+
+
+KIND: Final = SourceKind(
+    options=HhRlhfOptions,
+    required=frozenset({"chosen", "rejected"}),
+    looks_like=lambda row: is_transcript(row.get("chosen")),
+    adapt=adapt,
+)

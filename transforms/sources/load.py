@@ -1,0 +1,248 @@
+"""A source's options → tables of canonical pairs, a few thousand at a time, with nothing lost on the way.
+
+Every raw row ends as a pair, a pair with a `reason`, or an entry for quarantine.jsonl.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+
+from transforms.errors import RowError, SourceError
+from transforms.schema import MESSAGE, PAIRS, RESPONSES
+from transforms.sources import SOURCES
+from transforms.sources.adapter import BadRow, Row, SourceKind, json_safe, row_hash
+from transforms.sources.canonical import (
+    Adapted,
+    Pair,
+    Prompt,
+    check_prompt,
+    check_text,
+    content_hash,
+    pair_ids,
+    prompt_id,
+    validate,
+)
+from transforms.sources.options import SourceOptions
+from transforms.sources.read import read_rows
+
+STAGE: Final = "load"
+PEEKED_ROWS: Final = 32
+BATCH_CHARS: Final = 64 << 20  # a batch of very long rows is cut here, so that memory stays bounded
+
+
+class Quarantined(NamedTuple):
+    """A row that cannot be used, as a line of quarantine.jsonl: `row` is safe for JSON."""
+
+    stage: str
+    source: str
+    source_id: str
+    error: str
+    row: Any
+
+
+class SourceBatch(NamedTuple):
+    """Some pairs of one source.
+
+    Attributes:
+        pairs: columns of schema.PAIRS.
+        responses: columns of schema.RESPONSES; None where the kind has no more than the pairs.
+        quarantined: rows, or single pairs of a row, that cannot be used.
+        raw_rows: rows read since the batch before.
+    """
+
+    pairs: pa.Table
+    responses: pa.Table | None
+    quarantined: list[Quarantined]
+    raw_rows: int
+
+
+def load_batches(options: SourceOptions, *, batch_rows: int = 4096) -> Iterator[SourceBatch]:
+    """Yield the source's pairs in batches of about `batch_rows`, in the order of the rows.
+
+    `weight` and ties set `reason` and remove nothing.
+
+    Raises:
+        SourceError: missing, unreadable, empty, or its rows do not fit the kind.
+    """
+    kind_name: str = options.kind  # type: ignore[attr-defined]  # each kind's options have it
+    kind = SOURCES[kind_name]
+    label = options.label or kind_name
+    rows = read_rows(options)
+    head = list(islice(rows, PEEKED_ROWS))
+    _check_rows(head, kind_name, options)
+    counter = _Counter(chain(head, rows))
+    batch = _Batch(label, options.weight)
+    for row in kind.gather(counter, options):
+        batch.add(row, kind, options)
+        if (
+            len(batch.pair_ids) >= batch_rows
+            or batch.chars >= BATCH_CHARS
+            or len(batch.quarantined) >= batch_rows
+        ):
+            yield batch.finish(counter.take())
+            batch = _Batch(label, options.weight)
+    rest = batch.finish(counter.take())
+    if rest.raw_rows or rest.pairs.num_rows or rest.quarantined:
+        yield rest
+
+
+class _Counter:
+    """Passes rows on and knows how many since the last `take`."""
+
+    def __init__(self, rows: Iterable[Row | BadRow]) -> None:
+        self._rows = iter(rows)
+        self._seen = 0
+
+    def __iter__(self) -> Iterator[Row | BadRow]:
+        return self
+
+    def __next__(self) -> Row | BadRow:
+        row = next(self._rows)
+        self._seen += 1
+        return row
+
+    def take(self) -> int:
+        seen, self._seen = self._seen, 0
+        return seen
+
+
+def _check_rows(head: list[Row | BadRow], kind_name: str, options: SourceOptions) -> None:
+    if not head:
+        message = f"{options.path}: no rows"
+        raise SourceError(message)
+    rows = [row for row in head if not isinstance(row, BadRow)]
+    if not rows:
+        return
+    kind = SOURCES[kind_name]
+    columns = {name for row in rows for name in row}
+    missing = sorted(kind.required - columns)
+    likely = [name for name, other in SOURCES.items() if any(other.looks_like(row) for row in rows)]
+    if not missing and (kind_name in likely or not likely):
+        return
+    problem = f"missing columns: {', '.join(missing)}" if missing else "its columns hold something else"
+    advice = (
+        f"it looks like kind {' or '.join(likely)}" if likely else "it looks like none of the known kinds"
+    )
+    message = (
+        f"{options.path} is not of kind {kind_name}: {problem};"
+        f" found columns: {', '.join(sorted(map(str, columns)))}; {advice}"
+    )
+    raise SourceError(message)
+
+
+@dataclass
+class _Batch:
+    """Columns that grow: a table made of lists of plain values is ten times faster than one of dicts."""
+
+    label: str
+    weight: float
+    pair_ids: list[str] = field(default_factory=list)
+    pairs: list[Pair] = field(default_factory=list)
+    reasons: list[str | None] = field(default_factory=list)
+    responses: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in RESPONSES.names})
+    quarantined: list[Quarantined] = field(default_factory=list)
+    chars: int = 0
+
+    def add(self, row: Row | BadRow, kind: SourceKind[Any], options: SourceOptions) -> None:
+        if isinstance(row, BadRow):
+            self.quarantined.append(
+                Quarantined(STAGE, self.label, row.row_hash, row.error, json_safe(row.row))
+            )
+            return
+        try:
+            adapted = kind.adapt(row, options)
+            if adapted.responses:
+                self._add_responses(adapted)
+        except RowError as error:
+            self._quarantine(row_hash(row), error, row)
+            return
+        for pair in adapted.pairs:
+            try:
+                validate(pair)
+                check_text(pair.source_id, "source_id")
+            except RowError as error:
+                self._quarantine(pair.source_id, error, row)
+            else:
+                self._add_pair(pair)
+
+    def finish(self, raw_rows: int) -> SourceBatch:
+        responses = None
+        if self.responses["prompt_id"]:
+            columns = dict(self.responses)
+            prompts = _prompt_array(columns.pop("prompt"))
+            arrays = {name: pa.array(values, RESPONSES.field(name).type) for name, values in columns.items()}
+            arrays["prompt"] = prompts
+            responses = pa.table([arrays[name] for name in RESPONSES.names], schema=RESPONSES)
+        return SourceBatch(self._pairs_table(), responses, self.quarantined, raw_rows)
+
+    def _quarantine(self, source_id: str, error: RowError, row: Row) -> None:
+        self.quarantined.append(
+            Quarantined(STAGE, self.label, json_safe(source_id), str(error), json_safe(row))
+        )
+
+    def _add_pair(self, pair: Pair) -> None:
+        ids = pair_ids(pair.prompt, pair.chosen, pair.rejected)
+        reason = pair.reason
+        if reason is None and pair.chosen_score is not None and pair.chosen_score == pair.rejected_score:
+            reason = "tie"
+        if reason is None and self.weight < 1 and not _within(ids.pair, self.weight):
+            reason = "weight"
+        self.pair_ids.append(ids.pair)
+        self.pairs.append(pair)
+        self.reasons.append(reason)
+        self.chars += len(pair.chosen) + len(pair.rejected)
+
+    def _add_responses(self, adapted: Adapted) -> None:
+        check_prompt(adapted.prompt)
+        source_id = adapted.pairs[0].source_id
+        check_text(source_id, "source_id")
+        rows = self.responses
+        for one in adapted.responses:
+            rows["model"].append(None if one.model is None else json_safe(one.model))
+            rows["response_index"].append(one.index)
+            text = one.text if one.text.isascii() else json_safe(one.text, max_chars=sys.maxsize)
+            rows["response"].append(text)
+            rows["score"].append(one.score)
+            self.chars += len(one.text)
+        count = len(adapted.responses)
+        rows["prompt_id"] += [prompt_id(adapted.prompt)] * count
+        rows["prompt"] += [adapted.prompt] * count
+        rows["source"] += [self.label] * count
+        rows["source_id"] += [source_id] * count
+
+    def _pairs_table(self) -> pa.Table:
+        pairs = self.pairs
+        columns = {
+            "pair_id": self.pair_ids,
+            "source": [self.label] * len(pairs),
+            "source_id": [pair.source_id for pair in pairs],
+            "chosen": [pair.chosen for pair in pairs],
+            "rejected": [pair.rejected for pair in pairs],
+            "chosen_finished": [pair.chosen_finished for pair in pairs],
+            "rejected_finished": [pair.rejected_finished for pair in pairs],
+            "chosen_score": [pair.chosen_score for pair in pairs],
+            "rejected_score": [pair.rejected_score for pair in pairs],
+            "reason": self.reasons,
+        }
+        arrays = {name: pa.array(values, PAIRS.field(name).type) for name, values in columns.items()}
+        arrays["prompt"] = _prompt_array([pair.prompt for pair in pairs])
+        return pa.table([arrays[name] for name in PAIRS.names], schema=PAIRS)
+
+
+def _within(pair_id: str, weight: float) -> bool:
+    # Hashed once more: the digits of the id itself also order and split the data further on.
+    return int(content_hash("weight", pair_id), 16) < weight * 2**64
+
+
+def _prompt_array(prompts: list[Prompt]) -> pa.ListArray:
+    offsets = [0]
+    for prompt in prompts:
+        offsets.append(offsets[-1] + len(prompt))
+    roles = pa.array([role for prompt in prompts for role, _ in prompt], pa.string())
+    contents = pa.array([content for prompt in prompts for _, content in prompt], pa.string())
+    turns = pa.StructArray.from_arrays([roles, contents], fields=list(MESSAGE))
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), turns)

@@ -1,0 +1,181 @@
+"""A recipe's `path` → raw rows: a Hub id, a local file or folder, or any fsspec URL; a few rows at a time."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import fsspec
+
+from transforms.errors import SourceError
+from transforms.sources.adapter import BadRow, Row
+from transforms.sources.files import BATCH_ROWS, ENDINGS, ending_of, read_file
+from transforms.sources.options import SourceOptions
+from transforms.sources.tables import rows_of
+
+_HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+_READ_BYTES: Final = 1 << 20
+
+
+class Fingerprint(NamedTuple):
+    """What a source holds. `revision` is the commit of a Hub dataset, None for files."""
+
+    revision: str | None
+    fingerprint: str
+
+
+class _Files(NamedTuple):
+    filesystem: Any
+    paths: list[str]
+
+
+def is_hub_id(path: str) -> bool:
+    """Whether `path` names a Hub dataset: a bare `org/name` without the ending of a data file."""
+    return _HUB_ID.fullmatch(path) is not None and not ending_of(path)[0]
+
+
+def fingerprint(options: SourceOptions) -> Fingerprint:
+    """Return what the source holds now: a commit for the Hub, else sha256 over the content of its files.
+
+    Files are read once for it, remote ones too: dates and sizes do not tell content. To read exactly what
+    was fingerprinted, put `revision` into the options that go to `read_rows`.
+
+    Raises:
+        SourceError: missing or unreadable.
+    """
+    if is_hub_id(options.path):
+        commit = str(_hub_builder(options).hash)
+        if not _COMMIT.fullmatch(commit):
+            message = (
+                f"{options.path}: the Hub cannot be reached and only a cached copy is known; try again online"
+            )
+            raise SourceError(message)
+        return Fingerprint(commit, commit)
+    digest = hashlib.sha256()
+    files = _files(options)
+    for path in files.paths:
+        one = hashlib.sha256()
+        try:
+            with files.filesystem.open(path, "rb") as raw:
+                while chunk := raw.read(_READ_BYTES):
+                    one.update(chunk)
+        except OSError as error:
+            message = f"{path}: cannot be read: {type(error).__name__}: {error}"
+            raise SourceError(message) from error
+        digest.update(one.digest())
+    return Fingerprint(None, digest.hexdigest())
+
+
+def read_rows(options: SourceOptions) -> Iterator[Row | BadRow]:
+    """Yield the first `limit` raw rows; a row that cannot be read comes as a BadRow in its place.
+
+    Raises:
+        SourceError: the source as a whole is missing or unreadable.
+    """
+    return islice(_all_rows(options), options.limit)
+
+
+def _all_rows(options: SourceOptions) -> Iterator[Row | BadRow]:
+    if is_hub_id(options.path):
+        yield from _hub_rows(options)
+        return
+    files = _files(options)
+    for path in files.paths:
+        yield from read_file(files.filesystem, path)
+
+
+def _files(options: SourceOptions) -> _Files:
+    path = options.path
+    if "://" not in path:
+        path = os.path.expanduser(path)  # noqa: PTH111 - Path would drop the leading ./ that decides
+        if not ending_of(path)[0] and not path.startswith(("/", "./", "../")) and path not in (".", ".."):
+            message = (
+                f"path {options.path!r} is neither a Hub id (org/name) nor a file ending in one of"
+                f" {', '.join(ENDINGS)}; write ./{options.path} for a local folder"
+            )
+            raise SourceError(message)
+        path = Path(path).resolve().as_uri()
+    try:
+        filesystem, root = fsspec.core.url_to_fs(path)
+        if filesystem.isfile(root):
+            return _Files(filesystem, [_data_file(root, options.path)])
+        if not filesystem.isdir(root):
+            message = f"{options.path}: no such file or folder"
+            raise SourceError(message)
+        return _Files(filesystem, _folder(filesystem, root.rstrip("/"), options))
+    except (OSError, ValueError, ImportError) as error:
+        message = f"{options.path}: cannot be read: {type(error).__name__}: {error}"
+        raise SourceError(message) from error
+
+
+def _data_file(path: str, shown: str) -> str:
+    if not ending_of(path)[0]:
+        message = f"{shown}: a file of unknown format; expected an ending of {', '.join(ENDINGS)}"
+        raise SourceError(message)
+    return path
+
+
+def _folder(filesystem: Any, root: str, options: SourceOptions) -> list[str]:
+    if filesystem.isfile(f"{root}/dataset_dict.json"):
+        splits = json.loads(filesystem.cat_file(f"{root}/dataset_dict.json"))["splits"]
+        if options.split not in splits:
+            message = f"{options.path}: has the splits {', '.join(splits)}; expected split {options.split!r}"
+            raise SourceError(message)
+        root = f"{root}/{options.split}"
+    if filesystem.isfile(f"{root}/state.json"):
+        # What save_to_disk writes. Only names count: a path in it must not lead out of the folder.
+        entries = json.loads(filesystem.cat_file(f"{root}/state.json"))["_data_files"]
+        return [f"{root}/{Path(entry['filename']).name}" for entry in entries]
+    names = sorted(
+        name
+        for name in filesystem.find(root)
+        if not any(part.startswith((".", "_")) for part in name.removeprefix(root).split("/"))
+    )
+    data = [name for name in names if ending_of(name)[0] not in ("", ".json")]
+    # A .json beside other formats describes them; alone it is data.
+    found = data or [name for name in names if ending_of(name)[0]]
+    if not found:
+        message = f"{options.path}: a folder without data files; expected one of {', '.join(ENDINGS)}"
+        raise SourceError(message)
+    return found
+
+
+def _hub_builder(options: SourceOptions) -> Any:
+    import datasets  # 2 s, and only the Hub needs it
+
+    try:
+        # With hf:// a folder org/name in the working directory cannot take the Hub dataset's place.
+        return datasets.load_dataset_builder(
+            f"hf://datasets/{options.path}", options.name, revision=options.revision
+        )
+    except Exception as error:
+        raise _hub_error(options, error) from error
+
+
+def _hub_rows(options: SourceOptions) -> Iterator[Row | BadRow]:
+    try:
+        builder = _hub_builder(options)
+        if builder.info.splits and options.split not in builder.info.splits:
+            found = ", ".join(builder.info.splits)
+            message = f"{options.path}: has the splits {found}; expected split {options.split!r}"
+            raise SourceError(message)
+        stream = builder.as_streaming_dataset(split=options.split).with_format("arrow")
+        for table in stream.iter(batch_size=BATCH_ROWS):
+            for batch in table.to_batches():
+                yield from rows_of(batch)
+    except SourceError:
+        raise
+    except Exception as error:
+        raise _hub_error(options, error) from error
+
+
+def _hub_error(options: SourceOptions, error: Exception) -> SourceError:
+    revision = f" at revision {options.revision}" if options.revision else ""
+    reason = f"{type(error).__name__}: {str(error).rstrip('.')}"
+    advice = f"For local data write ./{options.path}"
+    return SourceError(f"{options.path}{revision}: cannot be read from the Hub: {reason}. {advice}")

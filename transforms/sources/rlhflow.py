@@ -1,0 +1,45 @@
+"""RLHFlow/pair_data_v2_80K_wsafety: a cleaned mix of preference sets, conversations with scores.
+
+URL: https://huggingface.co/datasets/RLHFlow/pair_data_v2_80K_wsafety (arXiv 2405.07863).
+Licence: none of its own; the parts' licences, see the card. A raw row::
+
+    {"chosen": [{"role": "user", "content": "Name three rivers."},
+                {"role": "assistant", "content": "The Nile, the Rhine and the Po."}], "chosen_score": 5.0,
+     "rejected": [{"role": "user", "content": "Name three rivers."},
+                  {"role": "assistant", "content": "Nile."}],
+     "rejected_score": 2.0}
+"""
+
+from typing import Final, Literal
+
+from transforms.sources.adapter import Row, SourceKind, messages, number, row_hash, split_conversations
+from transforms.sources.canonical import Adapted, Pair
+from transforms.sources.options import SourceOptions
+
+
+class RlhflowOptions(SourceOptions):
+    """No keys of its own."""
+
+    kind: Literal["rlhflow"]
+
+
+def adapt(row: Row, options: RlhflowOptions) -> Adapted:
+    """One row, one pair; the scores are the parts' own and compare only within one pair."""
+    prompt, chosen, rejected = split_conversations(
+        messages(row.get("chosen"), "chosen"), messages(row.get("rejected"), "rejected")
+    )
+    scores = (
+        number(row.get("chosen_score"), "chosen_score"),
+        number(row.get("rejected_score"), "rejected_score"),
+    )
+    return Adapted([Pair(row_hash(row), prompt, chosen, rejected, *scores)])
+
+
+KIND: Final = SourceKind(
+    options=RlhflowOptions,
+    required=frozenset({"chosen", "rejected", "chosen_score", "rejected_score"}),
+    looks_like=lambda row: (
+        isinstance(row.get("chosen"), list) and "chosen_score" in row and "prompt" not in row
+    ),
+    adapt=adapt,
+)

@@ -1,0 +1,78 @@
+"""stanfordnlp/SHP: two answers to a Reddit post, ordered by votes.
+
+URL: https://huggingface.co/datasets/stanfordnlp/SHP (Ethayarajh et al., ICML 2022).
+Licence: none of its own; Reddit's API terms. A raw row::
+
+    {"post_id": "p7", "domain": "askbaking_train", "upvote_ratio": 0.98, "history": "Why is my bread flat?",
+     "c_root_id_A": "a1", "c_root_id_B": "b1", "created_at_utc_A": 1600000000, "created_at_utc_B": 1600000100,
+     "score_A": 4, "score_B": 12, "human_ref_A": "Old yeast.", "human_ref_B": "Let it rise for longer.",
+     "labels": 0, "seconds_difference": 100.0, "score_ratio": 3.0}
+
+`labels` 1 means that A is preferred, 0 that B is: the other way round than "index of the winner".
+"""
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field
+
+from transforms.errors import RowError
+from transforms.sources.adapter import Row, SourceKind, number, row_hash, text_id
+from transforms.sources.canonical import Adapted, Message, Pair, check_score
+from transforms.sources.options import SourceOptions
+
+
+class ShpOptions(SourceOptions):
+    """The set's card advises both limits: at most 5 pairs a post, and a score ratio of 2 or more.
+
+    Attributes:
+        min_score_ratio: pairs whose votes differ by less are dropped (`score_ratio`); 1 keeps all but ties.
+    """
+
+    kind: Literal["shp"]
+    min_score_ratio: Annotated[float, Field(ge=1)] = 2.0
+    max_pairs_per_prompt: Annotated[int, Field(ge=1)] | None = 5
+
+
+def adapt(row: Row, options: ShpOptions) -> Adapted:
+    """One row, one pair, with the votes as scores.
+
+    Raises:
+        RowError: `labels` is neither 0 nor 1, or contradicts the votes.
+    """
+    label = row.get("labels")
+    if label not in (0, 1):
+        message = f"labels is {label!r}, expected 1 (A is preferred) or 0 (B is)"
+        raise RowError(message)
+    winner, loser = ("A", "B") if label == 1 else ("B", "A")
+    better = number(row.get(f"score_{winner}"), f"score_{winner}")
+    worse = number(row.get(f"score_{loser}"), f"score_{loser}")
+    ratio = number(row.get("score_ratio"), "score_ratio")
+    check_score(ratio, "score_ratio")
+    if better is None or worse is None or ratio is None:
+        message = f"score_A, score_B or score_ratio is null in post {row.get('post_id')!r}"
+        raise RowError(message)
+    if better < worse:
+        message = f"labels says {winner} but score_{winner} is {better:g} and score_{loser} is {worse:g}"
+        raise RowError(message)
+    texts: dict[str, Any] = {side: row.get(f"human_ref_{side}") for side in "AB"}
+    ids = [text_id(row.get(name)) for name in ("post_id", "c_root_id_A", "c_root_id_B")]
+    pair = Pair(
+        source_id="/".join(filter(None, ids)) if all(ids) else row_hash(row),
+        prompt=(Message("user", row["history"]),) if isinstance(row.get("history"), str) else (),
+        chosen=texts[winner],
+        rejected=texts[loser],
+        chosen_score=better,
+        rejected_score=worse,
+        reason="score_ratio" if better != worse and ratio < options.min_score_ratio else None,
+    )
+    return Adapted([pair])
+
+
+KIND: Final = SourceKind(
+    options=ShpOptions,
+    required=frozenset(
+        {"history", "human_ref_A", "human_ref_B", "labels", "score_A", "score_B", "score_ratio"}
+    ),
+    looks_like=lambda row: "human_ref_A" in row and "labels" in row,
+    adapt=adapt,
+)

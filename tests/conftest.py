@@ -1,0 +1,25 @@
+"""What all tests share: a small real tokenizer made on the spot, and no network but the loopback."""
+
+import os
+
+# Before anything imports them: no telemetry, no hub, a cache of the session's own.
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+
+import pytest
+from pytest_socket import socket_allow_hosts
+from tests_support import tiny_tokenizer
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only():
+    socket_allow_hosts(["127.0.0.1", "::1", "localhost"], allow_unix_socket=True)
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    """A byte-level BPE chat tokenizer with SmolLM2's template shape: EOT `<|im_end|>`, then a newline."""
+    return tiny_tokenizer()

@@ -1,0 +1,62 @@
+"""Makers of small real things for tests: a tokenizer, pairs, tables."""
+
+from typing import Any
+
+import pyarrow as pa
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from transforms.schema import PAIRS
+from transforms.sources.canonical import pair_id
+from transforms.tokens import ChatTokens
+
+TEMPLATE = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+CORPUS = ["the cat sat on the mat and the dog ran", "naïve café déjà vu", "one two three four five six seven"]
+
+
+def tiny_tokenizer(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
+    """Trained on three lines, so that words split into several tokens and every byte has one."""
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    specials = [AddedToken(t, special=True) for t in ("<|endoftext|>", "<|im_start|>", "<|im_end|>")]
+    trainer = trainers.BpeTrainer(
+        vocab_size=320,
+        special_tokens=specials,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend.train_from_iterator(CORPUS, trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def chat() -> ChatTokens:
+    return ChatTokens(tiny_tokenizer())
+
+
+def row(prompt: str | list[dict[str, str]], chosen: str, rejected: str, **fields: Any) -> dict[str, Any]:
+    """One canonical pair as a dict."""
+    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+    content = {
+        "pair_id": pair_id([(m["role"], m["content"]) for m in messages], chosen, rejected),
+        "source": "unit",
+        "source_id": f"{prompt}/{chosen}/{rejected}"[:40],
+        "prompt": messages,
+        "chosen": chosen,
+        "rejected": rejected,
+        "chosen_score": None,
+        "rejected_score": None,
+        "chosen_finished": True,
+        "rejected_finished": True,
+        "reason": None,
+    }
+    return content | fields
+
+
+def pairs_table(*rows: dict[str, Any]) -> pa.Table:
+    return pa.Table.from_pylist(list(rows), schema=PAIRS)

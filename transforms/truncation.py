@@ -1,0 +1,119 @@
+"""How many tokens of each response to keep (methods §2): numbers, never copies.
+
+POET: arXiv 2506.09457. Ratio: Shallow Preference Signals (THUQiXuan/Shallow-preference-signal), whose
+paper says tokens while its script cuts characters; here it is tokens.
+"""
+
+from fractions import Fraction
+from typing import Annotated, Literal, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Strings = npt.NDArray[np.object_]
+
+
+class Truncation(BaseModel):
+    """Which tokens of a response are used.
+
+    Attributes:
+        method: `poet` keeps min(|y_w|, |y_l|) of both; `ratio` keeps max(1, ⌊ρ·|y|⌋) of each; `tokens`
+            keeps at most a fixed number; `none` keeps all.
+        ratio: ρ, for method ratio only.
+        tokens: the fixed number, for method tokens only.
+        eot: `natural` leaves a whole response its end-of-turn; `never` takes it from every response, so
+            that its presence does not tell which side was shorter.
+        max_length: prompt and kept response together, in tokens; null is the policy's context length.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Literal["poet", "ratio", "tokens", "none"] = "poet"
+    ratio: Annotated[float, Field(gt=0, le=1)] | None = None
+    tokens: Annotated[int, Field(ge=1)] | None = None
+    eot: Literal["natural", "never"] = "natural"
+    max_length: Annotated[int, Field(ge=2)] | None = None
+
+    @model_validator(mode="after")
+    def _method_has_its_number(self) -> Self:
+        for key in ("ratio", "tokens"):
+            value = getattr(self, key)
+            if (self.method == key) != (value is not None):
+                message = (
+                    f"method {key} needs truncate.{key}"
+                    if value is None
+                    else f"truncate.{key} = {value} has no effect with method {self.method}; leave it out"
+                )
+                raise ValueError(message)
+        return self
+
+
+class Keeps(NamedTuple):
+    """Per pair, shape (pairs,). `*_by` names the rule that bound: none, poet, ratio, tokens, eot, context."""
+
+    chosen: Ints
+    rejected: Ints
+    chosen_by: Strings
+    rejected_by: Strings
+
+
+def floor_share(ratio: float, lengths: Ints) -> Ints:
+    """⌊ratio · length⌋ as the decimal number that the user wrote, so that 0.29 of 100 is 29 and not 28."""
+    exact = Fraction(str(ratio))
+    floors: Ints = lengths * exact.numerator // exact.denominator
+    return floors
+
+
+def keeps(
+    truncation: Truncation,
+    *,
+    prompt_tokens: Ints,
+    chosen_tokens: Ints,
+    rejected_tokens: Ints,
+    chosen_finished: Bools,
+    rejected_finished: Bools,
+    max_length: int | None,
+) -> Keeps:
+    """How many tokens of each response to keep.
+
+    Args:
+        truncation: the rule.
+        prompt_tokens: shape (pairs,).
+        chosen_tokens: shape (pairs,), end-of-turn included; at least 1.
+        rejected_tokens: likewise.
+        chosen_finished: whether the response ends in an end-of-turn.
+        rejected_finished: likewise.
+        max_length: prompt and response together; None is no limit.
+
+    Returns:
+        Keeps of at least 1, but 0 where the prompt leaves no room for one token (the pair is invalid).
+    """
+    lengths = np.stack([chosen_tokens, rejected_tokens])
+    usable = lengths.copy()
+    if truncation.eot == "never":
+        usable -= np.stack([chosen_finished, rejected_finished])
+    by_rule = _kept_by_rule(truncation, lengths, usable)
+    room = np.full_like(prompt_tokens, np.iinfo(np.int64).max)
+    if max_length is not None:
+        room = np.maximum(max_length - prompt_tokens, 0)
+    kept = np.minimum(by_rule, room)
+    by = np.full(kept.shape, "none", dtype=object)
+    by[usable < lengths] = "eot"
+    by[by_rule < usable] = truncation.method
+    by[room < by_rule] = "context"
+    return Keeps(kept[0], kept[1], by[0], by[1])
+
+
+def _kept_by_rule(truncation: Truncation, lengths: Ints, usable: Ints) -> Ints:
+    """Keeps of shape (2, pairs) before any context limit."""
+    kept: Ints = usable
+    if truncation.method == "poet":
+        kept = np.broadcast_to(usable.min(axis=0), usable.shape)
+    elif truncation.method == "ratio" and truncation.ratio is not None:
+        kept = np.minimum(usable, np.maximum(1, floor_share(truncation.ratio, lengths)))
+    elif truncation.method == "tokens" and truncation.tokens is not None:
+        kept = np.minimum(usable, truncation.tokens)
+    return kept

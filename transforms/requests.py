@@ -1,0 +1,128 @@
+"""What must be sampled and scored for a truncation, each unit of work with a content id.
+
+An id covers everything that changes the answer: the model's fingerprint, revision and dtype, the engine,
+the token ids and every sampling parameter with its seed and sample index. Equal id, equal question.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from hashlib import blake2b
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from transforms.engines.protocol import CompletionRequest, ModelIdentity, Sampling, ScoreRequest
+from transforms.tokens import Ragged
+
+Side = Literal["chosen", "rejected"]
+SIDES: tuple[Side, Side] = ("chosen", "rejected")
+
+# Cuts that leave the policy something to complete. `eot` alone takes only the end-of-turn, and a response
+# that its source left unfinished is scored as it is.
+SAMPLED_CUTS = ("poet", "ratio", "tokens", "context")
+
+
+class PrefixSample(NamedTuple):
+    """One completion to sample: of which pair and side, and the request itself."""
+
+    pair_row: int
+    side: Side
+    request: CompletionRequest
+
+
+def request_seed(run_seed: int, pair_id: str, side: str, keep: int, sample_index: int) -> int:
+    """31 bits of a hash, so that no two samples share a seed by being neighbours.
+
+    vLLM's own `n` uses s, s+1, …, which overlap between rows with neighbouring seeds.
+    """
+    key = f"{run_seed}\0{pair_id}\0{side}\0{keep}\0{sample_index}"
+    return int.from_bytes(blake2b(key.encode(), digest_size=4).digest(), "big") & 0x7FFFFFFF
+
+
+def completion_id(
+    identity: ModelIdentity, sampling: Sampling, token_ids: npt.NDArray[np.int32], request: dict[str, int]
+) -> str:
+    """32 hex digits over everything that decides the sampled tokens."""
+    return _content_id(["completion", asdict(identity), asdict(sampling), request], token_ids)
+
+
+def score_id(identity: ModelIdentity, token_ids: npt.NDArray[np.int32]) -> str:
+    """32 hex digits over everything that decides a reward."""
+    return _content_id(["score", asdict(identity)], token_ids)
+
+
+def _content_id(parts: list[Any], token_ids: npt.NDArray[np.int32]) -> str:
+    digest = blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16)
+    digest.update(b"\0" + np.ascontiguousarray(token_ids, dtype="<i4").tobytes())
+    return digest.hexdigest()
+
+
+def cut_sides(pairs: pa.Table) -> list[tuple[int, Side, int]]:
+    """(row, side, keep) of every prefix that must be completed, in row order; dropped pairs have none."""
+    reasons = pairs["reason"].to_pylist()
+    by = {side: pairs[f"{side}_cut_by"].to_pylist() for side in SIDES}
+    keep = {side: pairs[f"{side}_keep"].to_pylist() for side in SIDES}
+    return [
+        (row, side, keep[side][row])
+        for row, reason in enumerate(reasons)
+        if reason is None
+        for side in SIDES
+        if by[side][row] in SAMPLED_CUTS
+    ]
+
+
+def prefix_samples(
+    pairs: pa.Table,
+    identity: ModelIdentity,
+    sampling: Sampling,
+    *,
+    n: int,
+    run_seed: int,
+    max_new_tokens: int,
+    context: int | None,
+) -> Iterator[PrefixSample]:
+    """Every completion that the pairs' truncation asks for, in an order that only the pairs decide.
+
+    Args:
+        pairs: schema.TRUNCATED.
+        identity: the policy as it will answer.
+        sampling: temperature, top-p and stop tokens.
+        n: completions per cut side.
+        run_seed: `sampling.seed` of the recipe.
+        max_new_tokens: per completion; less where the context leaves less room, and that number is part of
+            the id.
+        context: the policy's context length, None for no limit.
+    """
+    prompts = Ragged.from_arrow(pairs["prompt_ids"])
+    responses = {side: Ragged.from_arrow(pairs[f"{side}_ids"]) for side in SIDES}
+    pair_ids = pairs["pair_id"].to_pylist()
+    for row, side, keep in cut_sides(pairs):
+        token_ids = np.concatenate([prompts.row(row), responses[side].row(row)[:keep]])
+        room = max_new_tokens if context is None else min(max_new_tokens, context - len(token_ids))
+        if room < 1:
+            continue  # cut by the context itself: nothing can follow, the prefix is scored as it is
+        for sample in range(n):
+            seed = request_seed(run_seed, pair_ids[row], side, keep, sample)
+            facts = {"seed": seed, "sample_index": sample, "max_tokens": room}
+            request = CompletionRequest(
+                completion_id(identity, sampling, token_ids, facts), token_ids.tolist(), **facts
+            )
+            yield PrefixSample(row, side, request)
+
+
+def score_requests(identity: ModelIdentity, conversations: Sequence[Sequence[int]]) -> list[ScoreRequest]:
+    """One request a conversation, given in the reward model's tokens."""
+    return [ScoreRequest(score_id(identity, np.asarray(ids, dtype=np.int32)), ids) for ids in conversations]
+
+
+def fixed_batches(request_ids: Sequence[str], size: int) -> list[list[str]]:
+    """The whole request list cut into batches of `size`, each id once.
+
+    Cut before anything is known to be finished, so that a resumed run repeats the batches of the run that
+    died: what a batch holds changes its numbers in the last bit (bfloat16), and with them the tokens.
+    """
+    unique = list(dict.fromkeys(request_ids))
+    return [unique[start : start + size] for start in range(0, len(unique), size)]

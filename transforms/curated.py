@@ -1,0 +1,44 @@
+"""Judged pairs as they are published: the kept tokens as text beside the original, and a scalar row each."""
+
+import polars as pl
+import pyarrow as pa
+
+from transforms.requests import SIDES
+from transforms.schema import CURATED
+from transforms.tokens import ChatTokens, Ragged
+
+
+def curated(judged: pa.Table, chat: ChatTokens) -> pa.Table:
+    """schema.CURATED from a judged part: `chosen` and `rejected` become what the kept tokens say."""
+    columns = {name: judged[name] for name in judged.schema.names}
+    for side in SIDES:
+        columns[f"{side}_full"] = judged[side]
+        columns[side] = _kept_texts(judged, side, chat)
+    return pa.Table.from_arrays([columns[field.name] for field in CURATED], schema=CURATED)
+
+
+def _kept_texts(judged: pa.Table, side: str, chat: ChatTokens) -> pa.Array:
+    ids = Ragged.from_arrow(judged[f"{side}_ids"])
+    full, keeps = judged[side].to_pylist(), judged[f"{side}_keep"].to_pylist()
+    lengths = ids.lengths.tolist()
+    texts = [
+        text if keep == length else chat.kept_text(text, ids.row(row), keep)
+        for row, (text, keep, length) in enumerate(zip(full, keeps, lengths, strict=True))
+    ]
+    return pa.array(texts, pa.string())
+
+
+def summary_rows(judged: pa.Table, split: pa.Array) -> pl.DataFrame:
+    """One scalar row a pair, for figures and counts; `split` is train, test or dropped."""
+    columns = [
+        "pair_id", "source", "reason", "verdict", "chosen_keep", "rejected_keep", "chosen_cut", "rejected_cut",
+        "chosen_cut_by", "rejected_cut_by",
+        "reward_chosen", "reward_rejected", "consistency", "consistency_low", "consistency_high",
+        "consistency_by_reward", "n",
+    ]  # fmt: skip
+    lengths = {
+        f"{name}_tokens": pl.Series(Ragged.from_arrow(judged[f"{name}_ids"]).lengths, dtype=pl.Int32)
+        for name in ("prompt", "chosen", "rejected")
+    }
+    frame = pl.DataFrame(pl.from_arrow(judged.select(columns)))
+    return frame.with_columns(split=pl.Series(split.to_pylist(), dtype=pl.String), **lengths)

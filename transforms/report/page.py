@@ -1,0 +1,215 @@
+"""report.html from a manifest, one scalar row per pair, and a few pairs with their texts."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from transforms.errors import SchemaError
+from transforms.manifest import Manifest, RateRecord, SpendRecord
+from transforms.report import text
+from transforms.report.examples import Example, sides
+from transforms.report.figures import consistency_plots, length_plots, margin_plot
+from transforms.report.funnel import adds_up, distinct_sources, forest, funnel
+from transforms.report.published import PUBLISHED, WARN_AT, cut_in_words, reason_in_words
+from transforms.report.scales import Scale
+
+COLUMNS: Final = (
+    "pair_id",
+    "source",
+    "split",
+    "reason",
+    "prompt_tokens",
+    "chosen_tokens",
+    "rejected_tokens",
+    "chosen_keep",
+    "rejected_keep",
+    "chosen_cut",
+    "rejected_cut",
+    "reward_chosen",
+    "reward_rejected",
+    "consistency",
+    "consistency_low",
+    "consistency_high",
+    "consistency_by_reward",
+    "n",
+    "verdict",
+)
+
+
+def render_report(manifest: Manifest, rows: pl.DataFrame, examples: Sequence[Example]) -> str:
+    """One HTML page that needs no network and runs no script.
+
+    Args:
+        manifest: of the finished run; every count on the page is from here.
+        rows: one scalar row per pair, kept and dropped alike, in any order; every distribution is from here.
+        examples: pairs to read, as `choose_examples` picked them.
+
+    Raises:
+        SchemaError: `rows` lacks a column, or has other numbers of kept and dropped pairs than the manifest.
+    """
+    _check(manifest, rows)
+    kept = rows.filter(pl.col("verdict") == "keep")
+    page = {
+        "manifest": manifest,
+        "cut": cut_in_words(manifest.config),
+        "headline": headline_rate(manifest),
+        "low_sources": low_sources(manifest.consistency),
+        "published": PUBLISHED,
+        "warn_at": WARN_AT,
+        "funnel": funnel(manifest.counts),
+        "adds_up": adds_up(manifest.counts),
+        "forest": forest(manifest.consistency) if manifest.consistency else None,
+        "rates": _rate_table(manifest.consistency),
+        "lengths": length_plots(kept) if kept.height else [],
+        "length_table": _length_table(manifest, kept),
+        "margin": margin_plot(rows),
+        "pair_plots": consistency_plots(rows),
+        "pair_facts": _pair_facts(rows),
+        "examples": {
+            "Kept": [example for example in examples if example.verdict == "keep"],
+            "Dropped": [example for example in examples if example.verdict != "keep"],
+        },
+        "spends": _spends(manifest),
+        "seconds": _seconds(manifest.seconds),
+        "total_seconds": sum(manifest.seconds.values()),
+        "recipe": yaml.safe_dump(manifest.config, sort_keys=False, allow_unicode=True),
+    }
+    return _environment().get_template("template.html.j2").render(page)
+
+
+def headline_rate(manifest: Manifest) -> RateRecord | None:
+    """The rate of all sources against the recipe's own reference; None where nothing was sampled."""
+    reference = (manifest.config.get("consistency") or {}).get("reference", "label")
+    overall = [rate for rate in manifest.consistency if rate.source == "all"] or manifest.consistency[:1]
+    return next((rate for rate in overall if rate.reference == reference), overall[0] if overall else None)
+
+
+def low_sources(rates: Sequence[RateRecord]) -> list[RateRecord]:
+    """Single sources whose rate against the label is where POET was seen to hurt."""
+    return [
+        rate for rate in rates if rate.source != "all" and rate.reference == "label" and rate.rate <= WARN_AT
+    ]
+
+
+def saved_share(manifest: Manifest) -> float:
+    """Share of the kept pairs' response tokens that the cut saves."""
+    tokens = manifest.tokens
+    before = tokens.chosen_before + tokens.rejected_before
+    return 1 - (tokens.chosen_after + tokens.rejected_after) / before if before else 0.0
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        autoescape=True,
+        # Also shows what escaping leaves alone: every string that is not markup yet goes through `visible`.
+        finalize=_finalize,
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        count=text.count,
+        compact=text.compact,
+        percent=text.percent,
+        signed=text.signed,
+        duration=text.duration,
+        reason=reason_in_words,
+        one_line=text.one_line,
+        clip=_clip,
+        sides=sides,
+    )
+    environment.globals.update(interval=text.interval, saved_share=saved_share)
+    return environment
+
+
+def _finalize(value: Any) -> Any:
+    return text.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _clip(words: str, head: int, tail: int) -> text.Segment:
+    return text.clip(words, head=head, tail=tail)
+
+
+def _check(manifest: Manifest, rows: pl.DataFrame) -> None:
+    missing = [name for name in COLUMNS if name not in rows.columns]
+    if missing:
+        message = f"rows of the report: missing columns: {', '.join(missing)}"
+        raise SchemaError(message)
+    found = rows["verdict"].value_counts()
+    kept = int(found.filter(pl.col("verdict") == "keep")["count"].sum())
+    dropped = rows.height - kept
+    expected = manifest.counts.kept, sum(manifest.counts.dropped.values())
+    if (kept, dropped) != expected:
+        message = (
+            f"rows of the report hold {kept} kept and {dropped} dropped pairs, "
+            f"the manifest counts {expected[0]} and {expected[1]}; pass every pair that was not quarantined"
+        )
+        raise SchemaError(message)
+
+
+def _rate_table(rates: Sequence[RateRecord]) -> list[tuple[str, dict[str, RateRecord]]]:
+    """(source, rate by reference), all sources together first."""
+    return [
+        (source, {rate.reference: rate for rate in rates if rate.source == source})
+        for source in distinct_sources(rates)
+    ]
+
+
+def _length_table(manifest: Manifest, kept: pl.DataFrame) -> list[dict[str, Any]]:
+    """Tokens of the kept pairs: sums from the manifest, medians from the rows."""
+    table = []
+    for side in ("chosen", "rejected"):
+        before = getattr(manifest.tokens, f"{side}_before")
+        after = getattr(manifest.tokens, f"{side}_after")
+        table.append(
+            {
+                "side": side,
+                "before": before,
+                "after": after,
+                "saved": 1 - after / before if before else 0.0,
+                "median_before": kept[f"{side}_tokens"].median() if kept.height else None,
+                "median_after": kept[f"{side}_keep"].median() if kept.height else None,
+                "cut": kept[f"{side}_cut"].mean() if kept.height else None,
+            }
+        )
+    return table
+
+
+def _pair_facts(rows: pl.DataFrame) -> dict[str, Any] | None:
+    """Numbers for the caption of the per-pair figures."""
+    measured = rows.filter(pl.col("consistency").is_finite())
+    if measured.is_empty():
+        return None
+    kept = measured.filter(pl.col("verdict") == "keep")
+    sampled = measured.filter(pl.col("n") > 0)
+    return {
+        "pairs": measured.height,
+        "sampled": sampled.height,
+        "n": sampled["n"].median(),
+        "width": sampled.select((pl.col("consistency_high") - pl.col("consistency_low")).mean()).item(),
+        "perfect": measured.filter(pl.col("consistency") == 1).height,
+        "kept_mean": kept["consistency"].mean(),
+    }
+
+
+def _spends(manifest: Manifest) -> list[tuple[str, str, SpendRecord]]:
+    """(kind of call, its model, what it cost)."""
+    kinds = (
+        ("Completions", manifest.policy, manifest.completions),
+        ("Scores", manifest.reward, manifest.scores),
+    )
+    return [(name, model.name if model else "", spend) for name, model, spend in kinds if spend]
+
+
+def _seconds(seconds: dict[str, float]) -> list[tuple[str, float, float]]:
+    """(stage, seconds, percent of the longest)."""
+    scale = Scale(0, max(seconds.values(), default=0.0) or 1.0)
+    return [(stage.replace("_", " "), spent, scale.at(spent)) for stage, spent in seconds.items()]

@@ -1,0 +1,68 @@
+import json
+
+import pytest
+from tests_support import tiny_tokenizer
+
+from transforms.engines.reward_inputs import RewardInputs
+from transforms.engines.tokenizer import context_length, load_tokenizer
+from transforms.errors import ModelError
+
+USER = [{"role": "user", "content": "one two"}]
+
+
+def test_a_models_own_fast_tokenizer_is_loaded(tiny_policy):
+    tokenizer = load_tokenizer(tiny_policy)
+    assert tokenizer.is_fast
+    assert tokenizer.decode([2]) == "<|im_end|>"
+
+
+def test_a_tokenizer_without_a_chat_template_is_refused(tmp_path):
+    tiny_tokenizer(template=None).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=r"has no chat template\. Use the model's instruct version"):
+        load_tokenizer(tmp_path)
+
+
+def test_a_folder_without_a_tokenizer_is_a_model_error(tmp_path):
+    with pytest.raises(ModelError, match="no tokenizer can be loaded from"):
+        load_tokenizer(tmp_path)
+
+
+def test_the_context_is_that_of_the_config(tiny_policy):
+    assert context_length(tiny_policy) == 512
+
+
+def test_a_config_without_a_context_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "mamba"}))
+    with pytest.raises(ModelError, match="max_position_embeddings=None, expected a positive number"):
+        context_length(tmp_path)
+
+
+def test_a_missing_config_is_a_model_error(tmp_path):
+    with pytest.raises(ModelError, match="no model config can be loaded"):
+        context_length(tmp_path)
+
+
+def test_reward_inputs_are_the_whole_conversation_in_the_models_own_template(tiny_reward):
+    inputs = RewardInputs(tiny_reward)
+    (ids,) = inputs.token_ids([USER], ["three"])
+    text = "<|im_start|>user\none two<|im_end|>\n<|im_start|>assistant\nthree<|im_end|>\n"
+    assert ids == load_tokenizer(tiny_reward).encode(text, add_special_tokens=False)
+    assert inputs.context == 512
+
+
+def test_reward_inputs_of_many_conversations_equal_those_of_each_alone(tiny_reward):
+    inputs = RewardInputs(tiny_reward)
+    responses = ["three", "", "four five six"]
+    together = inputs.token_ids([USER] * 3, responses)
+    assert together == [inputs.token_ids([USER], [response])[0] for response in responses]
+    assert inputs.token_ids([], []) == []
+
+
+def test_a_template_that_refuses_a_conversation_is_a_model_error(tiny_reward, tmp_path):
+    template = (
+        "{% for m in messages %}{{ raise_exception('no system turn') if m['role'] == 'system' }}{% endfor %}"
+    )
+    tiny_tokenizer(template=template).save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_bytes((tiny_reward / "config.json").read_bytes())
+    with pytest.raises(ModelError, match="refuses a conversation: no system turn"):
+        RewardInputs(tmp_path).token_ids([[{"role": "system", "content": "be"}, *USER]], ["x"])

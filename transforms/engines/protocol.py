@@ -1,0 +1,110 @@
+"""What a completion engine and a reward engine are. Everything else about them is private to their file."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+EngineName = Literal["vllm", "server", "transformers", "fake"]
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """What fixes a model's answers, as it enters request ids and the manifest.
+
+    Attributes:
+        name: the hub id, or the folder's name for a local model. Never a path.
+        revision: commit sha of a hub model; `local` for a folder.
+        fingerprint: sha256 over config, tokenizer and weights of a local folder, else the commit sha.
+        dtype: of the weights, `bfloat16` or `float32`.
+        engine: which backend answers; numbers of two backends are never mixed under one id.
+    """
+
+    name: str
+    revision: str
+    fingerprint: str
+    dtype: str
+    engine: EngineName
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """The sampling distribution. One for a whole run; the seed is each request's own."""
+
+    temperature: float
+    top_p: float
+    stop_token_ids: tuple[int, ...]  # end-of-turn; returned as the last id of a finished completion
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionRequest:
+    """Continue `token_ids` (prompt and kept prefix) by at most `max_tokens` tokens."""
+
+    request_id: str
+    token_ids: Sequence[int]
+    seed: int
+    sample_index: int
+    max_tokens: int
+
+
+class Completion(NamedTuple):
+    """The new tokens only; they end in a stop token where `finish_reason` is `stop`."""
+
+    request_id: str
+    token_ids: list[int]
+    finish_reason: FinishReason
+    cached_tokens: int | None  # prompt tokens served from the prefix cache, where the engine says so
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRequest:
+    """A whole conversation in the reward model's own tokens."""
+
+    request_id: str
+    token_ids: Sequence[int]
+
+
+# (finished requests, finished tokens) since the last call
+Progress = Callable[[int, int], None]
+
+
+def no_progress(requests: int, tokens: int) -> None:
+    """Ignore progress."""
+
+
+class CompletionEngine(Protocol):
+    """Samples continuations of token ids."""
+
+    @property
+    def identity(self) -> ModelIdentity: ...
+
+    def complete(
+        self, requests: Sequence[CompletionRequest], sampling: Sampling, progress: Progress = no_progress
+    ) -> list[Completion]:
+        """Completions in the order of `requests`. Same batch, same engine: same tokens.
+
+        Raises:
+            EngineError: the batch failed as a whole; nothing of it may be used.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the model. No process and no memory stays behind."""
+        ...
+
+
+class RewardEngine(Protocol):
+    """Scores whole conversations with a scalar reward (the raw head, no sigmoid)."""
+
+    @property
+    def identity(self) -> ModelIdentity: ...
+
+    def score(self, requests: Sequence[ScoreRequest], progress: Progress = no_progress) -> list[float]:
+        """Rewards in the order of `requests`. Not-a-number is returned as it is; the caller quarantines.
+
+        Raises:
+            EngineError: the batch failed as a whole, or the model's output is not one number a row.
+        """
+        ...
+
+    def close(self) -> None: ...

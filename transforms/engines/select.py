@@ -1,0 +1,117 @@
+"""From a recipe's engine name to an engine. Heavy libraries are imported here, on opening, and not before."""
+
+import logging
+from typing import Literal
+
+from transforms.engines.models import ResolvedModel
+from transforms.engines.protocol import CompletionEngine, EngineName, RewardEngine
+from transforms.engines.vllm_process import vllm_installed
+from transforms.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+
+def completion_engine(name: str) -> EngineName:
+    """The backend that `name` means here: `auto` is vLLM where it is installed, else transformers."""
+    choices: dict[str, EngineName] = {"vllm": "vllm", "server": "server", "transformers": "transformers"}
+    return _auto("completions") if name == "auto" else _choice(name, choices)
+
+
+def reward_engine(name: str) -> EngineName:
+    """The backend that `name` means here: `auto` is transformers, which supports every reward model."""
+    choices: dict[str, EngineName] = {"auto": "transformers", "vllm": "vllm", "transformers": "transformers"}
+    return _choice(name, choices)
+
+
+def open_completions(
+    model: ResolvedModel,
+    *,
+    trust_remote_code: bool = False,
+    max_model_len: int | None = None,
+    max_num_seqs: int | None = None,
+    kv_cache_gib: float | None = None,
+    url: str | None = None,
+    api_key_env: str | None = None,
+    max_concurrency: int = 64,
+) -> CompletionEngine:
+    """Load the model in the backend that its identity names.
+
+    Args:
+        model: what `resolve_model` found; for a server, its identity and its name there.
+        trust_remote_code: run Python code that comes with the model.
+        max_model_len: vLLM: prompt and new tokens together.
+        max_num_seqs: vLLM and transformers: sequences that are sampled together.
+        kv_cache_gib: vLLM: size of the key-value cache.
+        url: server: base URL.
+        api_key_env: server: name of the variable that holds its key.
+        max_concurrency: server: requests in flight.
+
+    Raises:
+        ModelError: the model cannot be loaded.
+    """
+    engine = model.identity.engine
+    if engine == "vllm":
+        from transforms.engines.vllm_completions import VllmCompletions
+
+        return VllmCompletions(
+            model,
+            trust_remote_code=trust_remote_code,
+            max_model_len=max_model_len,
+            max_num_seqs=max_num_seqs,
+            kv_cache_gib=kv_cache_gib,
+        )
+    if engine == "server":
+        from transforms.engines.server_completions import ServerCompletions
+
+        if url is None:
+            message = "the engine server needs the server's URL, e.g. http://127.0.0.1:8000/v1"
+            raise ConfigError(message)
+        return ServerCompletions(model, url=url, api_key_env=api_key_env, max_concurrency=max_concurrency)
+    from transforms.engines.transformers_completions import TransformersCompletions
+
+    return TransformersCompletions(
+        model, trust_remote_code=trust_remote_code, max_num_seqs=max_num_seqs or 32
+    )
+
+
+def open_rewards(
+    model: ResolvedModel,
+    *,
+    trust_remote_code: bool = False,
+    max_tokens_per_batch: int = 8192,
+    max_model_len: int | None = None,
+    kv_cache_gib: float | None = None,
+) -> RewardEngine:
+    """Load the reward model in the backend that its identity names.
+
+    Raises:
+        ModelError: the checkpoint is no complete reward model, or cannot be loaded.
+    """
+    if model.identity.engine == "vllm":
+        from transforms.engines.vllm_rewards import VllmRewards
+
+        return VllmRewards(
+            model,
+            trust_remote_code=trust_remote_code,
+            max_model_len=max_model_len,
+            kv_cache_gib=kv_cache_gib,
+        )
+    from transforms.engines.transformers_rewards import TransformersRewards
+
+    return TransformersRewards(
+        model, trust_remote_code=trust_remote_code, max_tokens_per_batch=max_tokens_per_batch
+    )
+
+
+def _auto(what: Literal["completions"]) -> EngineName:
+    if vllm_installed():
+        return "vllm"
+    logger.warning("vLLM is not installed: %s come from transformers, several times slower", what)
+    return "transformers"
+
+
+def _choice(name: str, choices: dict[str, EngineName]) -> EngineName:
+    if name not in choices:
+        message = f"unknown engine {name!r}, expected one of {', '.join(dict.fromkeys(['auto', *choices]))}"
+        raise ConfigError(message)
+    return choices[name]

@@ -1,0 +1,32 @@
+"""Shares and their intervals."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import binomtest
+
+from trainers.accuracy import accuracy, margins, wilson
+from trainers.pair_tokens import PairTokens
+
+
+def pairs(chosen: list[int], rejected: list[int]) -> PairTokens:
+    names = tuple(str(i) for i in range(len(chosen)))
+    return PairTokens(names, names, (), np.array(chosen), np.array(rejected), None, None, "")
+
+
+@pytest.mark.parametrize(("successes", "count"), [(0, 5), (5, 5), (47, 50), (1, 1)])
+def test_the_interval_is_scipys(successes: int, count: int) -> None:
+    expected = binomtest(successes, count).proportion_ci(method="wilson")
+    assert wilson(successes / count, count) == pytest.approx((expected.low, expected.high))
+
+
+def test_a_tie_counts_one_half() -> None:
+    features = torch.tensor([[1.0], [2.0], [1.0]])
+    found = accuracy(margins(features, torch.tensor([1.0]), pairs([1, 0], [0, 2])))
+    assert (found.pairs, found.accuracy, found.mean_margin) == (2, 0.75, 0.5)
+
+
+def test_a_reader_in_bf16_loses_differences_far_from_zero() -> None:
+    # 300 and 300.5 are the same number in bf16, whose steps are 2 there: exactly a tie.
+    found = accuracy(margins(torch.tensor([[300.5], [300.0]]), torch.tensor([1.0]), pairs([0], [1])))
+    assert (found.accuracy, found.bf16_head) == (1.0, 0.5)

@@ -1,0 +1,165 @@
+"""Training from end to end on a tiny random policy."""
+
+import json
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForSequenceClassification
+
+from trainers.lora import LoraSettings
+from trainers.reward_model import RewardTrainConfig, RewardTrainResult, train_reward_model
+from transforms.errors import ModelError, OutputError, SchemaError
+
+MakePairs = Callable[..., pa.Table]
+QUICK = RewardTrainConfig(weight_decays=(0.1,))
+LORA = RewardTrainConfig(
+    mode="lora", weight_decays=(0.1,), lora=LoraSettings(steps=2, pairs_per_step=3, learning_rate=5e-3)
+)
+
+
+def train(pairs: pa.Table, policy: Path, out: Path, config: RewardTrainConfig | None = None) -> RewardTrainResult:
+    return train_reward_model(pairs, policy=policy, out=out, config=config or QUICK)
+
+
+def head(folder: Path) -> torch.Tensor:
+    return load_file(folder / "model.safetensors")["score.weight"]
+
+
+@pytest.fixture(scope="module")
+def trained(make_pairs: MakePairs, policy: Path, tmp_path_factory: pytest.TempPathFactory) -> RewardTrainResult:
+    return train_reward_model(
+        make_pairs(24),
+        policy=policy,
+        out=tmp_path_factory.mktemp("trained") / "reward",
+        config=RewardTrainConfig(),
+        evaluation={"later": make_pairs(20, first=100), "shared": make_pairs(4, first=20)},
+    )
+
+
+def test_capitals_are_told_from_small_letters_on_other_prompts(trained: RewardTrainResult) -> None:
+    later = trained.evaluation["later"]
+    assert (later.pairs, later.accuracy) == (20, 1.0)
+    assert later.low == pytest.approx(0.8389, abs=1e-4)
+    assert later.mean_margin > 1
+
+
+def test_the_saved_model_scores_as_the_trainer_did(
+    trained: RewardTrainResult, make_pairs: MakePairs, policy: Path
+) -> None:
+    # In fp32 from the saved folder, one sequence at a time, against the recorded mean margin (bf16 features).
+    model = AutoModelForSequenceClassification.from_pretrained(trained.folder, dtype=torch.float32).eval()
+    rows = make_pairs(20, first=100).to_pylist()
+    with torch.inference_mode():
+        margins = [
+            model(torch.tensor([row["prompt_ids"] + row["chosen_ids"]])).logits.item()
+            - model(torch.tensor([row["prompt_ids"] + row["rejected_ids"]])).logits.item()
+            for row in rows
+        ]
+    assert sum(margins) / len(margins) == pytest.approx(trained.evaluation["later"].mean_margin, rel=0.02)
+
+
+def test_validation_covers_every_pair_once_and_by_group(make_pairs: MakePairs, policy: Path, tmp_path: Path) -> None:
+    result = train(make_pairs(15, group=["a", "b", "b"] * 5), policy, tmp_path / "reward")
+    assert result.validation.pairs == 15
+    assert {name: found.pairs for name, found in result.validation_by_group.items()} == {"a": 5, "b": 10}
+
+
+def test_lora_validates_on_the_one_fold_that_the_backbone_never_saw(
+    make_pairs: MakePairs, policy: Path, tmp_path: Path
+) -> None:
+    assert train(make_pairs(15), policy, tmp_path / "reward", LORA).validation.pairs == 3
+
+
+def test_training_json_tells_what_was_done(trained: RewardTrainResult) -> None:
+    record = json.loads((trained.folder / "training.json").read_text())
+    assert record["data"]["pairs"] == 24
+    assert record["data"]["sha256"] == trained.data_sha256
+    assert record["config"]["mode"] == "head"
+    assert record["evaluation"]["later"]["accuracy"] == 1.0
+    assert record["versions"]["torch"] == version("torch")
+    assert set(record["validation_losses"]) == {str(decay) for decay in RewardTrainConfig().weight_decays}
+
+
+def test_shuffled_rows_and_other_evaluation_sets_give_the_same_head_bit_for_bit(
+    trained: RewardTrainResult, make_pairs: MakePairs, policy: Path, tmp_path: Path
+) -> None:
+    rows = make_pairs(24)
+    again = train(rows.take(list(reversed(range(24)))), policy, tmp_path / "again", RewardTrainConfig())
+    assert torch.equal(head(again.folder), head(trained.folder))
+    assert again.data_sha256 == trained.data_sha256
+
+
+def test_lora_moves_the_backbone_and_head_mode_does_not(
+    trained: RewardTrainResult, make_pairs: MakePairs, policy: Path, tmp_path: Path
+) -> None:
+    result = train(make_pairs(24), policy, tmp_path / "lora", LORA)
+    name = "model.layers.0.mlp.down_proj.weight"
+    before = load_file(policy / "model.safetensors")[name]
+    assert torch.equal(load_file(trained.folder / "model.safetensors")[name], before)
+    moved = load_file(result.folder / "model.safetensors")
+    assert not torch.equal(moved[name], before)
+    assert moved[name].dtype == torch.bfloat16
+    assert not [key for key in moved if "lora" in key]
+
+
+def test_lora_with_the_same_seed_gives_the_same_bits(make_pairs: MakePairs, policy: Path, tmp_path: Path) -> None:
+    first, second = (train(make_pairs(12), policy, tmp_path / name, LORA).folder for name in "ab")
+    assert (first / "model.safetensors").read_bytes() == (second / "model.safetensors").read_bytes()
+
+
+def test_progress_names_its_stages(make_pairs: MakePairs, policy: Path, tmp_path: Path) -> None:
+    stages: list[str] = []
+    train_reward_model(
+        make_pairs(6),
+        policy=policy,
+        out=tmp_path / "reward",
+        config=LORA,
+        evaluation={"other": make_pairs(2, first=50)},
+        progress=lambda stage, done, total: stages.append(stage),
+    )
+    assert list(dict.fromkeys(stages)) == [
+        "training features",
+        "lora",
+        "features after LoRA",
+        "evaluation features",
+    ]
+
+
+def test_an_existing_folder_is_not_overwritten(make_pairs: MakePairs, policy: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="exists; delete it or choose another folder"):
+        train(make_pairs(4), policy, tmp_path)
+
+
+def test_ids_of_another_tokenizer_are_refused_before_anything_is_computed(
+    make_pairs: MakePairs, policy: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(SchemaError, match=r"training pairs: token ids outside 0…258 in 2 pairs: pair-0, pair-1\."):
+        train(make_pairs(2, prompt_ids=[[1, 400], [1, 401]]), policy, tmp_path / "reward")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bad_evaluation_set_is_named(make_pairs: MakePairs, policy: Path, tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match="evaluation set hard: chosen_keep must lie between 1"):
+        train_reward_model(
+            make_pairs(4),
+            policy=policy,
+            out=tmp_path / "reward",
+            config=RewardTrainConfig(),
+            evaluation={"hard": make_pairs(1, first=9, chosen_keep=[0])},
+        )
+
+
+def test_a_policy_that_computes_nan_is_refused(make_pairs: MakePairs, policy: Path, tmp_path: Path) -> None:
+    for path in policy.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    weights = load_file(policy / "model.safetensors")
+    weights["model.norm.weight"][0] = torch.nan
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="last hidden state is not finite for 4 pairs"):
+        train(make_pairs(4), tmp_path, tmp_path / "reward")
+    assert not (tmp_path / "reward").exists()

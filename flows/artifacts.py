@@ -1,0 +1,95 @@
+"""What Prefect's UI shows of a run: progress, funnel, consistency, cost and where the report lies."""
+
+from base64 import b64encode
+from io import BytesIO
+from pathlib import Path
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.context import FlowRunContext
+
+from flows.progress import Progress
+from transforms.manifest import Manifest
+from transforms.report.published import reason_in_words
+
+
+def show_progress(progress: Progress) -> None:
+    """Let a run's bars appear in the UI too, where there is a flow run to show them in."""
+    if FlowRunContext.get() is not None:
+        progress.ui = _update
+
+
+def show_result(manifest: Manifest, folder: Path) -> None:
+    """Funnel, consistency and figures of a finished run."""
+    if FlowRunContext.get() is None:
+        return
+    slug = "".join(c if c.isalnum() else "-" for c in manifest.name.lower()).strip("-")
+    create_table_artifact(_funnel(manifest), key=f"{slug}-funnel", description="What became of every pair.")
+    create_markdown_artifact(_markdown(manifest, folder), key=f"{slug}-result", description="The run at a glance.")
+
+
+def _update(artifact: UUID | None, description: str, percent: float) -> UUID:
+    if artifact is None:
+        created = create_progress_artifact(percent, description=description)
+        return created if isinstance(created, UUID) else UUID(str(created))
+    update_progress_artifact(artifact, percent, description=description)
+    return artifact
+
+
+def _funnel(manifest: Manifest) -> list[dict[str, str | int]]:
+    counts = manifest.counts
+    rows: list[dict[str, str | int]] = [{"pairs": counts.pairs, "what": "came in", "why": ""}]
+    rows.append({"pairs": counts.kept, "what": "kept", "why": ""})
+    rows += [
+        {"pairs": number, "what": "dropped", "why": reason_in_words(reason)}
+        for reason, number in counts.dropped.items()
+    ]
+    rows.append({"pairs": counts.quarantined, "what": "quarantined", "why": "see quarantine.jsonl"})
+    return rows
+
+
+def _funnel_picture(manifest: Manifest) -> str:
+    """The funnel as a data URI: the UI shows pictures in markdown, and no file of this machine."""
+    from matplotlib.figure import Figure
+
+    counts = manifest.counts
+    bars = [
+        ("came in", counts.pairs),
+        *counts.dropped.items(),
+        ("quarantined", counts.quarantined),
+        ("kept", counts.kept),
+    ]
+    figure = Figure(figsize=(7, 0.4 * len(bars) + 0.4), layout="constrained")
+    axes = figure.subplots()
+    colours = ["#7a8599", *["#d9822b"] * len(counts.dropped), "#b4423c", "#2f7d59"]
+    drawn = axes.barh([name for name, _ in bars], [number for _, number in bars], color=colours)
+    axes.bar_label(drawn, labels=[f"{number:,}" for _, number in bars], padding=4)
+    axes.invert_yaxis()
+    axes.set_xticks([])
+    axes.margins(x=0.12)
+    for edge in ("top", "right", "bottom", "left"):
+        axes.spines[edge].set_visible(False)
+    picture = BytesIO()
+    figure.savefig(picture, format="png", dpi=110)
+    return "data:image/png;base64," + b64encode(picture.getvalue()).decode()
+
+
+def _markdown(manifest: Manifest, folder: Path) -> str:
+    lines = [f"# {manifest.name}", "", f"Version `{manifest.version}` in `{folder}`.", ""]
+    lines += [f"![funnel]({_funnel_picture(manifest)})", ""]
+    if manifest.consistency:
+        lines += ["| source | against | pairs | consistency | 95 % interval |", "| --- | --- | ---: | ---: | --- |"]
+        lines += [
+            f"| {rate.source} | {rate.reference} | {rate.pairs} | {rate.rate:.1%} | {rate.low:.1%} – {rate.high:.1%} |"
+            for rate in manifest.consistency
+        ]
+    for name, spend in (("completions", manifest.completions), ("rewards", manifest.scores)):
+        if spend:
+            lines += ["", f"**{name}**: {spend.generated:,} made, {spend.reused:,} reused from the ledger."]
+    lines += ["", f"Report: `{(folder / 'report.html').resolve()}`"]
+    return "\n".join(lines)

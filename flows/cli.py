@@ -1,0 +1,187 @@
+"""What the `python -m flows.…` commands share: recipe and flags in, one clear message or an exit code out."""
+
+import logging
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource
+from rich.console import Console
+
+from flows.config import Recipe
+from transforms.errors import ConfigError, CurationError
+
+CONFIGS: Final = Path(__file__).parent / "configs"
+INTERRUPTED: Final = "stopped. Finished batches are in the ledger: run the same command again to go on"
+
+# Set before Prefect, vLLM or the Hub are imported: no telemetry, and time for a slow disk.
+_ENVIRONMENT: Final = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "TOKENIZERS_PARALLELISM": "true",
+}
+_SECRETS: Final = re.compile(r"hf_[A-Za-z0-9]{8,}|Bearer\s+\S+|sk-[A-Za-z0-9_-]{8,}")
+
+
+class Terminated(BaseException):
+    """SIGTERM, raised in the main thread so that every `finally` runs."""
+
+
+class _MaskSecrets(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        masked = _SECRETS.sub("***", message)
+        if masked != message:
+            record.msg, record.args = masked, ()
+        return True
+
+
+def prepare_process() -> None:
+    """Environment and logging of a command; called once, before anything heavy is imported."""
+    for key, value in _ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    handler = logging.StreamHandler()
+    handler.addFilter(_MaskSecrets())
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler], force=True)
+    for name in ("httpx", "httpx2", "httpcore", "openai", "huggingface_hub", "datasets", "matplotlib"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def load_recipe(argv: list[str], *, default: Path, program: str) -> Recipe:
+    """The recipe of a command line: a YAML file and any of its keys as flags on top.
+
+    Args:
+        argv: `[--config FILE] [--output.dir DIR] [--truncate.method ratio] …`, any key of the recipe.
+        default: the YAML file without `--config`.
+        program: shown by --help.
+
+    Raises:
+        ConfigError: a file that is missing or no mapping, an unknown key, or a value that does not fit.
+    """
+    path, rest = _take_config(argv, default)
+    content = _read_yaml(path)
+
+    class Command(Recipe, BaseSettings):  # type: ignore[misc]
+        """Curate a preference dataset. Every key of the recipe is a flag; see flows/configs for examples."""
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            flags = CliSettingsSource[Any](
+                settings_cls,
+                cli_parse_args=rest,
+                cli_prog_name=f"{program} [--config FILE]",
+                cli_enforce_required=False,
+                cli_hide_none_type=True,
+            )
+            # The environment is left out: a variable called NAME is no recipe key.
+            return flags, init_settings
+
+    try:
+        merged = Command(**content)
+        return Recipe.model_validate(merged.model_dump())
+    except ValidationError as error:
+        raise ConfigError(_explain(error, path)) from error
+
+
+def run_command(main: Callable[[], int]) -> None:
+    """Run a command to its exit code: 0, 2 for a message to the user, 130 and 143 for Ctrl-C and SIGTERM."""
+    console = Console(stderr=True)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = main()
+    except CurationError as error:
+        console.print(f"[bold red]error:[/] {_escape(_SECRETS.sub('***', str(error)))}", highlight=False)
+        code = 2
+    except KeyboardInterrupt:
+        console.print(f"\n[bold yellow]{INTERRUPTED}[/]")
+        code = 130
+    except Terminated:
+        console.print(f"\n[bold yellow]terminated: {INTERRUPTED}[/]")
+        code = 143
+    sys.exit(code)
+
+
+def _terminate(_signal: int, _frame: object) -> None:
+    raise Terminated
+
+
+def _take_config(argv: list[str], default: Path) -> tuple[Path, list[str]]:
+    rest = list(argv)
+    for place, word in enumerate(rest):
+        if word == "--config" or word.startswith("--config="):
+            _, joined, value = word.partition("=")
+            if not joined:
+                if place + 1 == len(rest):
+                    message = "--config needs a file"
+                    raise ConfigError(message)
+                value = rest.pop(place + 1)
+            rest.pop(place)
+            return Path(value), rest
+    return default, rest
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        shipped = ", ".join(sorted(f"flows/configs/{p.name}" for p in CONFIGS.glob("*.yaml")))
+        message = f"there is no recipe {path}; shipped ones: {shipped}"
+        raise ConfigError(message) from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        message = f"{path} cannot be read as YAML: {error}"
+        raise ConfigError(message) from error
+    if not isinstance(content, dict):
+        message = f"{path} holds a {type(content).__name__}, expected a mapping of recipe keys"
+        raise ConfigError(message)
+    return content
+
+
+def _explain(error: ValidationError, path: Path) -> str:
+    """One line a problem: key, what was found, what was expected, and the nearest key for a typo."""
+    lines = []
+    for problem in error.errors():
+        place = [str(part) for part in problem["loc"]]
+        key = ".".join(place)
+        if problem["type"] == "extra_forbidden":
+            close = get_close_matches(place[-1], _known_keys(Recipe), n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            lines.append(f"{key}: no such key{hint}")
+        elif problem["type"] == "missing":
+            lines.append(f"{key}: missing")
+        else:
+            found = repr(problem["input"])
+            shown = found if len(found) <= 80 else found[:77] + "…"
+            lines.append(f"{key}: {problem['msg'].removeprefix('Value error, ')} (found {shown})")
+    return f"the recipe {path} does not fit:\n  " + "\n  ".join(lines)
+
+
+def _known_keys(model: type[BaseModel]) -> list[str]:
+    keys = []
+    for name, field in model.model_fields.items():
+        keys.append(name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys += _known_keys(field.annotation)
+    return keys
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", r"\[")

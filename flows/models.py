@@ -1,0 +1,114 @@
+"""Which models a recipe names, resolved to what fixes their answers; opened only when a batch needs them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.config import PolicyConfig, Recipe, RewardConfig
+from flows.starter import STARTER_REWARD, starter_reward_model
+from transforms.engines.models import ResolvedModel, is_folder, resolve_model
+from transforms.engines.protocol import CompletionEngine, RewardEngine
+from transforms.engines.reward_inputs import RewardInputs
+from transforms.engines.select import completion_engine, open_completions, open_rewards, reward_engine
+from transforms.engines.server_completions import server_identity
+from transforms.engines.tokenizer import context_length, load_tokenizer
+from transforms.tokens import ChatTokens
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models of one run. `policy` and `reward` are None where the recipe samples nothing."""
+
+    chat: ChatTokens
+    context: int | None  # of the policy; None where only its tokenizer is there
+    policy: ResolvedModel | None
+    reward: ResolvedModel | None
+
+
+def resolve_models(recipe: Recipe) -> Models:
+    """Find the recipe's models; trains the starter reward model if the recipe names it and it is not there.
+
+    Raises:
+        ModelError: a model, tokenizer or chat template that is missing or cannot be used.
+    """
+    policy = recipe.policy
+    name = recipe.tokenizer or policy.model
+    revision = policy.revision if recipe.tokenizer is None else None
+    chat = ChatTokens(load_tokenizer(name, revision, trust_remote_code=policy.trust_remote_code))
+    context = _context(recipe)
+    if policy.engine == "none" or recipe.reward is None:
+        return Models(chat, context, None, None)
+    return Models(chat, context, _resolve_policy(policy), _resolve_reward(recipe.reward, chat))
+
+
+def _context(recipe: Recipe) -> int | None:
+    """Positions of the policy; None for a folder that holds a tokenizer only."""
+    policy = recipe.policy
+    # A server may call its model anything; the tokenizer's folder then tells the context.
+    served = policy.engine == "server" and recipe.tokenizer is not None
+    name = recipe.tokenizer if served and recipe.tokenizer else policy.model
+    if is_folder(name) and not (Path(name).expanduser() / "config.json").is_file():
+        return None
+    revision = None if served else policy.revision
+    return context_length(name, revision, trust_remote_code=policy.trust_remote_code)
+
+
+def open_policy(model: ResolvedModel, recipe: Recipe, context: int | None) -> CompletionEngine:
+    """Load the policy in the engine that its identity names."""
+    config, longest = recipe.policy, context
+    if context and recipe.truncate.max_length:
+        # A model that could read 128k tokens must not reserve memory for them.
+        longest = min(context, recipe.truncate.max_length + recipe.sampling.max_new_tokens)
+    return open_completions(
+        model,
+        trust_remote_code=config.trust_remote_code,
+        max_model_len=longest,
+        max_num_seqs=config.max_concurrency,
+        kv_cache_gib=config.kv_cache_gib,
+        url=config.url,
+        api_key_env=config.api_key_env,
+        max_concurrency=config.max_concurrency or 64,
+    )
+
+
+def open_reward(model: ResolvedModel, config: RewardConfig) -> RewardEngine:
+    """Load the reward model in the engine that its identity names."""
+    return open_rewards(
+        model, trust_remote_code=config.trust_remote_code, max_tokens_per_batch=config.max_tokens_per_batch
+    )
+
+
+def load_reward_inputs(model: ResolvedModel, config: RewardConfig) -> RewardInputs:
+    """The reward model's tokenizer and chat template; the weights stay where they are."""
+    return RewardInputs(model.location, model.revision, trust_remote_code=config.trust_remote_code)
+
+
+def _resolve_policy(config: PolicyConfig) -> ResolvedModel:
+    if config.engine == "server":
+        identity = server_identity(
+            str(config.url),
+            config.model,
+            revision=config.revision,
+            dtype=config.dtype,
+            api_key_env=config.api_key_env,
+        )
+        return ResolvedModel(identity, config.model, None)
+    return resolve_model(
+        config.model,
+        config.revision,
+        dtype=config.dtype,
+        engine=completion_engine(config.engine),
+        trust_remote_code=config.trust_remote_code,
+    )
+
+
+def _resolve_reward(config: RewardConfig, chat: ChatTokens) -> ResolvedModel:
+    name: str | Path = config.model
+    if name == STARTER_REWARD:
+        name = starter_reward_model(chat)
+    return resolve_model(
+        name,
+        config.revision,
+        dtype=config.dtype,
+        engine=reward_engine(config.engine),
+        trust_remote_code=config.trust_remote_code,
+    )

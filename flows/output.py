@@ -1,0 +1,139 @@
+"""The output folder: nothing half-written ever looks complete, and another run is never overwritten by accident.
+
+A run works in <dir>/.work and moves its results up when all of them are there; manifest.json comes last. A
+folder with `.work` and no manifest is a run that died: the next one starts there afresh and takes what was
+paid for from the ledger.
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from transforms.errors import OutputError
+from transforms.manifest import Manifest
+
+CONTRACT: Final = ("dataset", "dropped", "responses", "quarantine.jsonl", "report.html", "README.md")
+MANIFEST: Final = "manifest.json"
+WORK: Final = ".work"
+LOCK: Final = ".lock"
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a finished run, None where there is none.
+
+    Raises:
+        OutputError: a manifest.json that this project did not write.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        message = f"{path} is not a manifest of this version ({error.error_count()} problems); choose another "
+        raise OutputError(message + "output.dir, or remove the folder") from error
+
+
+def finished_run(folder: Path, fingerprint: str) -> Manifest | None:
+    """The manifest of the finished run of exactly these inputs, if it lies in `folder` with all its files."""
+    manifest = read_manifest(folder)
+    if manifest is None or manifest.fingerprint != fingerprint:
+        return None
+    return manifest if all((folder / file.path).is_file() for file in manifest.files) else None
+
+
+@contextlib.contextmanager
+def output_folder(folder: Path, *, fingerprint: str, overwrite: bool) -> Iterator[Path]:
+    """Claim `folder` for one run and yield its empty work folder.
+
+    Raises:
+        OutputError: another process is at it, it holds another run, or files that are no run's.
+    """
+    with _disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with _lock(folder):
+        _refuse_foreign(folder, fingerprint, overwrite=overwrite)
+        with _disk_errors(folder):
+            # The manifest goes first: from here on the folder holds no finished run.
+            (folder / MANIFEST).unlink(missing_ok=True)
+            work = folder / WORK
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir()
+            for name in CONTRACT:
+                _remove(folder / name)
+            yield work
+            shutil.rmtree(work, ignore_errors=True)
+        (folder / LOCK).unlink(missing_ok=True)
+
+
+def publish(folder: Path, manifest: Manifest) -> None:
+    """Move the results from the work folder up and write the manifest last."""
+    for name in CONTRACT:
+        if (folder / WORK / name).exists():
+            (folder / WORK / name).replace(folder / name)
+    temporary = folder / WORK / MANIFEST
+    with temporary.open("w", encoding="utf-8") as sink:
+        json.dump(manifest.model_dump(mode="json"), sink, indent=2, ensure_ascii=False)
+        sink.write("\n")
+        sink.flush()
+        os.fsync(sink.fileno())
+    temporary.replace(folder / MANIFEST)
+
+
+def _refuse_foreign(folder: Path, fingerprint: str, *, overwrite: bool) -> None:
+    manifest = read_manifest(folder)
+    if manifest is not None:
+        if overwrite or manifest.fingerprint == fingerprint:
+            return
+        message = (
+            f"{folder} already holds another run ({manifest.name}, version {manifest.version}); choose another "
+            "--output.dir, or replace it with --output.overwrite true"
+        )
+        raise OutputError(message)
+    names = sorted(path.name for path in folder.iterdir() if path.name != LOCK)
+    if names and WORK not in names:
+        message = f"{folder} is not empty and holds no run of this project (found {', '.join(names[:5])}); "
+        raise OutputError(message + "choose another --output.dir")
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    # flock, because the kernel lets go of it when a process is killed.
+    with (folder / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            message = f"another run is writing to {folder}; wait for it or choose another --output.dir"
+            raise OutputError(message) from error
+        yield
+
+
+@contextlib.contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    """Say what to do when the disk is the problem."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES):
+            raise
+        free = shutil.disk_usage(folder if folder.exists() else folder.parent).free / 2**20
+        message = (
+            f"cannot write to {folder}: {error.strerror} ({free:,.0f} MiB free). Nothing there looks complete; "
+            "free some space or choose another --output.dir and run again: finished model calls are kept"
+        )
+        raise OutputError(message) from error
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,29 @@
+"""What a run would do, before it does anything: sources, models, and whether the result is there already."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.config import Recipe
+from flows.fingerprint import run_fingerprint, source_records
+from flows.models import Models, resolve_models
+from flows.output import finished_run
+from transforms.manifest import Manifest, SourceRecord
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recipe with everything that it names found and identified."""
+
+    recipe: Recipe
+    sources: list[SourceRecord]
+    models: Models
+    fingerprint: str  # of recipe, sources, models and code
+    finished: Manifest | None  # the run that lies in the output folder, if it is exactly this one
+
+
+def plan_run(recipe: Recipe) -> Plan:
+    """Find sources and models; nothing heavy is loaded, except that the starter models are made once."""
+    sources = source_records(recipe)
+    models = resolve_models(recipe)
+    fingerprint = run_fingerprint(recipe, models, sources)
+    return Plan(recipe, sources, models, fingerprint, finished_run(Path(recipe.output.dir), fingerprint))

@@ -1,0 +1,186 @@
+"""The starter: data and models for a first run that needs no hub, no account and no GPU.
+
+`python -m flows.starter --regenerate` samples the starter data anew from its committed prompts;
+`starter_reward_model` trains the reward model that the starter recipe names, once, cached by content.
+"""
+
+import argparse
+import json
+import logging
+import time
+from collections.abc import Sequence
+from hashlib import sha256
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from transforms.paths import cache_dir
+
+if TYPE_CHECKING:
+    from transforms.tokens import ChatTokens
+
+STARTER_REWARD: Final = "starter"  # the name in a recipe's `reward.model`
+FOLDER: Final = Path(__file__).parent.parent / "data_cards" / "starter"
+PROMPTS: Final = FOLDER / "prompts.jsonl"
+RESPONSES: Final = FOLDER / "responses.parquet"
+TEMPERATURES: Final = (0.2, 0.7, 1.1, 1.5)
+MAX_NEW_TOKENS: Final = 256
+SEED: Final = 0
+
+# What the reward model learns from: all pairs of temperatures, so that one linear head orders them all.
+TRAINING_PAIRS: Final = tuple(combinations(TEMPERATURES, 2))
+
+SCHEMA: Final = pa.schema(
+    [
+        pa.field("prompt_id", pa.string()),
+        pa.field("category", pa.string()),
+        pa.field("split", pa.string()),
+        pa.field("prompt", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
+        pa.field("temperature", pa.float64()),
+        pa.field("response", pa.string()),
+        pa.field("response_ids", pa.list_(pa.int32())),
+        pa.field("finished", pa.bool_()),
+    ]
+)
+logger = logging.getLogger(__name__)
+
+
+def read_prompts(path: Path = PROMPTS) -> list[dict[str, object]]:
+    """The committed prompts, one a line: prompt_id, category, split, messages."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def sample_responses(prompts: Sequence[dict[str, object]]) -> pa.Table:
+    """One response of the starter policy to each prompt at each temperature, sorted by prompt and temperature.
+
+    One engine call a temperature, so the same prompts give the same bytes on the same machine.
+    """
+    from transforms.engines.models import STARTER, resolve_model
+    from transforms.engines.protocol import CompletionRequest, Sampling
+    from transforms.engines.select import open_completions
+    from transforms.engines.tokenizer import load_tokenizer
+    from transforms.requests import request_seed
+    from transforms.tokens import ChatTokens
+
+    chat = ChatTokens(load_tokenizer(STARTER))
+    policy = resolve_model(STARTER, engine="vllm")
+    prompt_ids = chat.encode([str(text) for text in chat.prompts([p["messages"] for p in prompts])])  # type: ignore[misc]
+    engine = open_completions(policy)
+    rows = []
+    try:
+        for temperature in TEMPERATURES:
+            sampling = Sampling(temperature, 1.0, (chat.eot_id,))
+            requests = [
+                CompletionRequest(
+                    request_id=f"{prompt['prompt_id']}@{temperature}",
+                    token_ids=prompt_ids.row(number).tolist(),
+                    seed=request_seed(SEED, str(prompt["prompt_id"]), str(temperature), 0, 0),
+                    sample_index=0,
+                    max_tokens=MAX_NEW_TOKENS,
+                )
+                for number, prompt in enumerate(prompts)
+            ]
+            start = time.monotonic()
+            completions = engine.complete(requests, sampling)
+            tokens = sum(len(c.token_ids) for c in completions)
+            seconds = time.monotonic() - start
+            logger.info("temperature %s: %d tokens, %.0f tokens/s", temperature, tokens, tokens / seconds)
+            for prompt, completion in zip(prompts, completions, strict=True):
+                ids = np.asarray(completion.token_ids, dtype=np.int32)
+                rows.append(
+                    {
+                        "prompt_id": prompt["prompt_id"],
+                        "category": prompt["category"],
+                        "split": prompt["split"],
+                        "prompt": prompt["messages"],
+                        "temperature": temperature,
+                        "response": chat.decode(ids),
+                        "response_ids": completion.token_ids,
+                        "finished": completion.finish_reason == "stop",
+                    }
+                )
+    finally:
+        engine.close()
+    rows.sort(key=lambda row: (str(row["prompt_id"]), float(str(row["temperature"]))))
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def starter_reward_model(chat: "ChatTokens") -> Path:
+    """Folder of the starter reward model; trained on the first call (about a minute on two cores).
+
+    Cached under the hash of everything that it is made of: training pairs, settings, policy, trainer code.
+    """
+    from trainers.reward_model import RewardTrainConfig, train_reward_model
+    from transforms.engines.models import STARTER, resolve_model
+    from transforms.shards import file_sha256
+
+    config = RewardTrainConfig()
+    policy = resolve_model(STARTER, engine="transformers")
+    trainer = FOLDER.parent.parent / "trainers"
+    code = sha256(b"".join(path.read_bytes() for path in sorted(trainer.glob("*.py")))).hexdigest()
+    parts = [file_sha256(RESPONSES), config.model_dump(mode="json"), policy.identity.fingerprint, code, TRAINING_PAIRS]
+    key = sha256(json.dumps(parts).encode()).hexdigest()[:12]
+    folder = cache_dir() / "models" / f"starter-reward-{key}"
+    if not (folder / "config.json").is_file():
+        logger.info("training the starter reward model on the prompts that the recipe does not curate (once)")
+        result = train_reward_model(
+            training_pairs("train", TRAINING_PAIRS, chat),
+            policy=Path(policy.location),
+            out=folder,
+            config=config,
+            evaluation={
+                f"{better} against {worse}": training_pairs("test", [(better, worse)], chat)
+                for better, worse in zip(TEMPERATURES, TEMPERATURES[1:], strict=False)
+            },
+        )
+        for name, accuracy in result.evaluation.items():
+            logger.info(
+                "held-out prompts, temperature %s: accuracy %.1f%% [%.1f, %.1f]",
+                name, 100 * accuracy.accuracy, 100 * accuracy.low, 100 * accuracy.high,
+            )  # fmt: skip
+    return folder
+
+
+def training_pairs(
+    prompts: Literal["train", "test"], temperatures: Sequence[tuple[float, float]], chat: "ChatTokens"
+) -> pa.Table:
+    """Whole responses of one half of the prompts as token ids, for each (better, worse) temperature."""
+    from transforms.prepare import prepare
+    from transforms.sources.load import load_batches
+    from transforms.sources.starter import StarterOptions
+    from transforms.truncation import Truncation
+
+    tables = [
+        prepare(batch.pairs, chat, Truncation(method="none"), max_length=None).pairs
+        for better, worse in temperatures
+        for batch in load_batches(
+            StarterOptions(kind="starter", path=str(RESPONSES), prompts=prompts, better=better, worse=worse)
+        )
+    ]
+    table = pa.concat_tables(tables)
+    return table.filter(pc.is_null(table["reason"]))
+
+
+def main() -> int:
+    """Regenerate the starter data, or check that it regenerates byte for byte."""
+    parser = argparse.ArgumentParser(prog="python -m flows.starter", description=__doc__)
+    parser.add_argument("--regenerate", action="store_true", help="sample responses.parquet from prompts.jsonl")
+    parser.add_argument("--output", type=Path, default=RESPONSES, help="where to write it")
+    arguments = parser.parse_args()
+    if not arguments.regenerate:
+        parser.print_help()
+        return 0
+    pq.write_table(sample_responses(read_prompts()), arguments.output, compression="zstd")
+    return 0
+
+
+if __name__ == "__main__":
+    from flows.cli import prepare_process, run_command
+
+    prepare_process()
+    run_command(main)

@@ -10,11 +10,13 @@ import logging
 import time
 from collections.abc import Sequence
 from hashlib import sha256
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -32,8 +34,11 @@ TEMPERATURES: Final = (0.2, 0.7, 1.1, 1.5)
 MAX_NEW_TOKENS: Final = 256
 SEED: Final = 0
 
-# What the reward model learns from: all pairs of temperatures, so that one linear head orders them all.
+# What the reward model learns from: all pairs of temperatures, so that one linear head orders them all, of 100 of the
+# 160 training prompts. Held-out accuracy on 0.2/0.7, 0.7/1.1 and 1.1/1.5: 72/95/95 %, with all 160 71/95/97 %. Two
+# cores without AMX read 1,000 tokens a second, so the other 60 would take another minute for nothing.
 TRAINING_PAIRS: Final = tuple(combinations(TEMPERATURES, 2))
+TRAINING_PROMPTS: Final = 100
 
 SCHEMA: Final = pa.schema(
     [
@@ -111,7 +116,7 @@ def sample_responses(prompts: Sequence[dict[str, object]]) -> pa.Table:
 
 
 def starter_reward_model(chat: "ChatTokens") -> Path:
-    """Folder of the starter reward model; trained on the first call (about a minute on two cores).
+    """Folder of the starter reward model; trained on the first call.
 
     Cached under the hash of everything that it is made of: training pairs, settings, policy, trainer code.
     """
@@ -123,31 +128,22 @@ def starter_reward_model(chat: "ChatTokens") -> Path:
     policy = resolve_model(STARTER, engine="transformers")
     trainer = FOLDER.parent.parent / "trainers"
     code = sha256(b"".join(path.read_bytes() for path in sorted(trainer.glob("*.py")))).hexdigest()
-    parts = [file_sha256(RESPONSES), config.model_dump(mode="json"), policy.identity.fingerprint, code, TRAINING_PAIRS]
+    parts: list[Any] = [file_sha256(RESPONSES), config.model_dump(mode="json"), policy.identity.fingerprint, code]
+    parts += [TRAINING_PAIRS, TRAINING_PROMPTS]
     key = sha256(json.dumps(parts).encode()).hexdigest()[:12]
     folder = cache_dir() / "models" / f"starter-reward-{key}"
     if not (folder / "config.json").is_file():
         logger.info("training the starter reward model on the prompts that the recipe does not curate (once)")
-        result = train_reward_model(
-            training_pairs("train", TRAINING_PAIRS, chat),
-            policy=Path(policy.location),
-            out=folder,
-            config=config,
-            evaluation={
-                f"{better} against {worse}": training_pairs("test", [(better, worse)], chat)
-                for better, worse in zip(TEMPERATURES, TEMPERATURES[1:], strict=False)
-            },
-        )
-        for name, accuracy in result.evaluation.items():
-            logger.info(
-                "held-out prompts, temperature %s: accuracy %.1f%% [%.1f, %.1f]",
-                name, 100 * accuracy.accuracy, 100 * accuracy.low, 100 * accuracy.high,
-            )  # fmt: skip
+        pairs = some_prompts(training_pairs("train", TRAINING_PAIRS, chat))
+        train_reward_model(pairs, policy=Path(policy.location), out=folder, config=config)
     return folder
 
 
 def training_pairs(
-    prompts: Literal["train", "test"], temperatures: Sequence[tuple[float, float]], chat: "ChatTokens"
+    prompts: Literal["train", "test"],
+    temperatures: Sequence[tuple[float, float]],
+    chat: "ChatTokens",
+    path: Path = RESPONSES,
 ) -> pa.Table:
     """Whole responses of one half of the prompts as token ids, for each (better, worse) temperature."""
     from transforms.prepare import prepare
@@ -159,23 +155,78 @@ def training_pairs(
         prepare(batch.pairs, chat, Truncation(method="none"), max_length=None).pairs
         for better, worse in temperatures
         for batch in load_batches(
-            StarterOptions(kind="starter", path=str(RESPONSES), prompts=prompts, better=better, worse=worse)
+            StarterOptions(kind="starter", path=str(path), prompts=prompts, better=better, worse=worse)
         )
     ]
     table = pa.concat_tables(tables)
     return table.filter(pc.is_null(table["reason"]))
 
 
+def some_prompts(pairs: pa.Table, count: int = TRAINING_PROMPTS) -> pa.Table:
+    """The pairs of `count` prompts, chosen by the prompts' hash."""
+    prompts = pc.utf8_slice_codeunits(pairs["pair_id"], 0, 16)
+    chosen = sorted(set(prompts.to_pylist()))[:count]
+    return pairs.filter(pc.is_in(prompts, pa.array(chosen)))
+
+
+def evaluate_reward_model() -> None:
+    """Train anew and log the accuracy on the prompts that were not trained on, for neighbouring temperatures."""
+    from trainers.reward_model import RewardTrainConfig, train_reward_model
+    from transforms.engines.models import STARTER, resolve_model
+    from transforms.engines.tokenizer import load_tokenizer
+    from transforms.tokens import ChatTokens
+
+    chat = ChatTokens(load_tokenizer(STARTER))
+    with TemporaryDirectory() as folder:
+        result = train_reward_model(
+            some_prompts(training_pairs("train", TRAINING_PAIRS, chat)),
+            policy=Path(resolve_model(STARTER, engine="transformers").location),
+            out=Path(folder) / "reward",
+            config=RewardTrainConfig(),
+            evaluation={f"{a} against {b}": training_pairs("test", [(a, b)], chat) for a, b in pairwise(TEMPERATURES)},
+        )
+    for name, found in result.evaluation.items():
+        share, low, high = 100 * found.accuracy, 100 * found.low, 100 * found.high
+        logger.info("held-out prompts, temperature %s: accuracy %.1f%% [%.1f, %.1f]", name, share, low, high)
+
+
+def write_figures(responses: pa.Table, card: Path = FOLDER / "README.md") -> None:
+    """Renew the card's table of figures from the responses."""
+    frame = pl.DataFrame(pl.from_arrow(responses)).with_columns(tokens=pl.col("response_ids").list.len())
+    table = [
+        "| temperature | responses | finished | mean tokens | median tokens |",
+        "| ---: | ---: | ---: | ---: | ---: |",
+    ]
+    measures = [
+        pl.len(),
+        pl.col("finished").sum(),
+        pl.col("tokens").mean().round(1).alias("mean"),
+        pl.col("tokens").median().alias("median"),
+    ]
+    for row in frame.group_by("temperature").agg(measures).sort("temperature").iter_rows():
+        table.append("| " + " | ".join(map(str, row)) + " |")
+    before, _, rest = card.read_text(encoding="utf-8").partition("<!-- figures:begin -->")
+    _, _, after = rest.partition("<!-- figures:end -->")
+    middle = "\n".join(["<!-- figures:begin -->", *table, "<!-- figures:end -->"])
+    card.write_text(before + middle + after, encoding="utf-8")
+
+
 def main() -> int:
-    """Regenerate the starter data, or check that it regenerates byte for byte."""
+    """Sample the starter data anew, or measure the starter reward model."""
     parser = argparse.ArgumentParser(prog="python -m flows.starter", description=__doc__)
     parser.add_argument("--regenerate", action="store_true", help="sample responses.parquet from prompts.jsonl")
-    parser.add_argument("--output", type=Path, default=RESPONSES, help="where to write it")
+    parser.add_argument("--output", type=Path, default=RESPONSES, help="where to write it; the card only beside it")
+    parser.add_argument("--evaluate", action="store_true", help="train the reward model and print held-out accuracies")
     arguments = parser.parse_args()
-    if not arguments.regenerate:
+    if arguments.regenerate:
+        responses = sample_responses(read_prompts())
+        pq.write_table(responses, arguments.output, compression="zstd")
+        if arguments.output == RESPONSES:
+            write_figures(responses)
+    if arguments.evaluate:
+        evaluate_reward_model()
+    if not (arguments.regenerate or arguments.evaluate):
         parser.print_help()
-        return 0
-    pq.write_table(sample_responses(read_prompts()), arguments.output, compression="zstd")
     return 0
 
 

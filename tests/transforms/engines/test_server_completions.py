@@ -103,8 +103,8 @@ def test_token_ids_go_in_and_come_out_in_the_order_asked(server):
 def test_a_request_names_every_parameter_that_matters(server):
     ServerCompletions(POLICY, url=server.url).complete(requests(1), SAMPLING)
     assert server.bodies == [
-        {"model": "org/policy", "prompt": [10, 11, 12], "max_tokens": 8, "temperature": 0.7, "top_p": 0.9, "n": 1,
-         "seed": 100, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "stop_token_ids": [2],
+        {"model": "org/policy", "prompt": [10, 11, 12], "max_tokens": 8, "temperature": 0.7, "top_p": 0.9,
+         "n": 1, "seed": 100, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "stop_token_ids": [2],
          "ignore_eos": True, "skip_special_tokens": False, "return_token_ids": True}
     ]  # fmt: skip
 

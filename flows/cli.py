@@ -31,6 +31,8 @@ _ENVIRONMENT: Final = {
     "HF_HUB_DISABLE_UPDATE_CHECK": "1",
     "VLLM_NO_USAGE_STATS": "1",
     "TOKENIZERS_PARALLELISM": "true",
+    "TQDM_DISABLE": "1",  # this project shows its own progress
+    "TORCH_CPP_LOG_LEVEL": "ERROR",  # vLLM on a CPU warns of its NUMA binding at every start
 }
 _SECRETS: Final = re.compile(r"hf_[A-Za-z0-9]{8,}|Bearer\s+\S+|sk-[A-Za-z0-9_-]{8,}")
 

@@ -23,7 +23,7 @@ def curate_command() -> None:
 def _curate(argv: list[str]) -> int:
     start = time.monotonic()
     recipe = load_recipe(argv, default=CONFIGS / "starter.yaml", program="python -m flows.curate")
-    console = Console()
+    console = Console(soft_wrap=True)
     finished = _unchanged(recipe)
     if not finished:
         from flows.curate import curate

@@ -1,5 +1,6 @@
 """Completions of truncated prefixes: the missing ones of each fixed batch through the engine into the ledger."""
 
+import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -74,7 +75,9 @@ class Sampler:
         ids = [request.request_id for request in batch.missing]
         engine = self._open()
         self.ledger.start(ids)
+        start = time.monotonic()
         completions = engine.complete(batch.missing, self.sampling, advance)
+        self.spend.seconds += time.monotonic() - start
         self.ledger.append(ids, _rows(batch.missing, completions))
         self._paid.update(ids)
         self.spend.generated += len(completions)

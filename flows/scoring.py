@@ -1,6 +1,7 @@
 """Rewards of full responses and completions: the missing ones of each fixed batch into the ledger."""
 
 import math
+import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from transforms.ledger import Ledger
 from transforms.manifest import SpendRecord
 from transforms.requests import fixed_batches, score_requests
 from transforms.schema import SCORES
-from transforms.scoring import Reading, Scored, assemble, readings, too_long
+from transforms.scoring import Reading, Scored, assemble, readings
 
 
 class ScoreBatch(NamedTuple):
@@ -31,7 +32,7 @@ class PartToScore(NamedTuple):
     number: int
     pairs: pa.Table
     read: list[Reading]
-    requests: list[ScoreRequest]
+    requests: list[ScoreRequest | str]  # of each reading; a string says why there can be none
 
 
 class Scorer:
@@ -60,11 +61,12 @@ class Scorer:
             samples = self._sampler.requests(pairs)
             read = readings(pairs, samples, self._sampler.completions(samples), self._run.chat)
             conversations = self._inputs.token_ids([r.prompt for r in read], [r.response for r in read])
-            yield PartToScore(number, pairs, read, score_requests(self._reward.identity, conversations))
+            requests = score_requests(self._reward.identity, conversations, self._inputs.context)
+            yield PartToScore(number, pairs, read, requests)
 
     def batches(self, part: PartToScore) -> Iterator[ScoreBatch]:
         """Fixed batches of conversations of like length, so that little is padding."""
-        readable = {r.request_id: r for r in part.requests if too_long(r.token_ids, self._inputs.context) is None}
+        readable = {r.request_id: r for r in part.requests if isinstance(r, ScoreRequest)}
         ordered = sorted(readable.values(), key=lambda r: (len(r.token_ids), r.request_id))
         for ids in fixed_batches([r.request_id for r in ordered], self._config.batch):
             yield ScoreBatch(ids, [readable[key] for key in self.ledger.missing(ids)])
@@ -79,7 +81,9 @@ class Scorer:
         ids = [request.request_id for request in batch.missing]
         engine = self._open()
         self.ledger.start(ids)
+        start = time.monotonic()
         rewards = engine.score(batch.missing, advance)
+        self.spend.seconds += time.monotonic() - start
         self.ledger.append(ids, _rows(batch.missing, rewards))
         self._paid.update(ids)
         self.spend.generated += len(ids)
@@ -89,13 +93,11 @@ class Scorer:
 
     def rewards(self, part: PartToScore) -> Scored:
         """The rewards of a part's pairs, once all of its batches are through."""
-        lengths = {r.request_id: len(r.token_ids) for r in part.requests}
+        lengths = {r.request_id: len(r.token_ids) for r in part.requests if isinstance(r, ScoreRequest)}
         rows = self.ledger.fetch(list(lengths))
         known: dict[str, float] = dict(zip(rows["request_id"], rows["reward"], strict=True))
         self.spend.tokens_reused += sum(lengths[key] for key in known if key not in self._paid)
-        found = [
-            known.get(r.request_id, too_long(r.token_ids, self._inputs.context) or float("nan")) for r in part.requests
-        ]
+        found = [r if isinstance(r, str) else known.get(r.request_id, math.nan) for r in part.requests]
         return assemble(part.pairs, part.read, found, completions_per_side=self._run.recipe.sampling.n)
 
     def close(self) -> None:

@@ -145,14 +145,18 @@ def training_pairs(
     chat: "ChatTokens",
     path: Path = RESPONSES,
 ) -> pa.Table:
-    """Whole responses of one half of the prompts as token ids, for each (better, worse) temperature."""
+    """Whole responses of one half of the prompts as token ids, for each (better, worse) temperature.
+
+    Every response gets its end-of-turn, also one that ran out of room: a chat template ends each turn, so that is
+    what a reward model is shown when it scores. Training without it on unfinished ones cost 10 points on 0.2/0.7.
+    """
     from transforms.prepare import prepare
     from transforms.sources.load import load_batches
     from transforms.sources.starter import StarterOptions
     from transforms.truncation import Truncation
 
     tables = [
-        prepare(batch.pairs, chat, Truncation(method="none"), max_length=None).pairs
+        prepare(_ended(batch.pairs), chat, Truncation(method="none"), max_length=None).pairs
         for better, worse in temperatures
         for batch in load_batches(
             StarterOptions(kind="starter", path=str(path), prompts=prompts, better=better, worse=worse)
@@ -160,6 +164,13 @@ def training_pairs(
     ]
     table = pa.concat_tables(tables)
     return table.filter(pc.is_null(table["reason"]))
+
+
+def _ended(pairs: pa.Table) -> pa.Table:
+    for column in ("chosen_finished", "rejected_finished"):
+        place = pairs.schema.get_field_index(column)
+        pairs = pairs.set_column(place, pairs.schema.field(column), pa.repeat(True, len(pairs)))
+    return pairs
 
 
 def some_prompts(pairs: pa.Table, count: int = TRAINING_PROMPTS) -> pa.Table:
@@ -203,8 +214,8 @@ def write_figures(responses: pa.Table, card: Path = FOLDER / "README.md") -> Non
         pl.col("tokens").mean().round(1).alias("mean"),
         pl.col("tokens").median().alias("median"),
     ]
-    for row in frame.group_by("temperature").agg(measures).sort("temperature").iter_rows():
-        table.append("| " + " | ".join(map(str, row)) + " |")
+    rows = frame.group_by("temperature").agg(measures).sort("temperature").iter_rows()
+    table += ["| " + " | ".join(map(str, row)) + " |" for row in rows]
     before, _, rest = card.read_text(encoding="utf-8").partition("<!-- figures:begin -->")
     _, _, after = rest.partition("<!-- figures:end -->")
     middle = "\n".join(["<!-- figures:begin -->", *table, "<!-- figures:end -->"])

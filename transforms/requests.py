@@ -113,9 +113,28 @@ def prefix_samples(
             yield PrefixSample(row, side, request)
 
 
-def score_requests(identity: ModelIdentity, conversations: Sequence[Sequence[int]]) -> list[ScoreRequest]:
-    """One request a conversation, given in the reward model's tokens."""
-    return [ScoreRequest(score_id(identity, np.asarray(ids, dtype=np.int32)), ids) for ids in conversations]
+def score_requests(
+    identity: ModelIdentity, conversations: Sequence[Sequence[int] | str], context: int | None
+) -> list[ScoreRequest | str]:
+    """One request a conversation, given in the reward model's tokens; why not, where it cannot read one.
+
+    Args:
+        identity: the reward model as it will answer.
+        conversations: token ids, or a string that says why there are none.
+        context: tokens that the reward model reads, None for no limit.
+    """
+    return [_score_request(identity, ids, context) for ids in conversations]
+
+
+def _score_request(identity: ModelIdentity, ids: Sequence[int] | str, context: int | None) -> ScoreRequest | str:
+    if isinstance(ids, str):
+        return ids
+    if context is not None and len(ids) > context:
+        return (
+            f"the conversation has {len(ids)} tokens and the reward model reads {context}; use a reward model with "
+            "a longer context, or drop long pairs with filters.max_prompt_tokens"
+        )
+    return ScoreRequest(score_id(identity, np.asarray(ids, dtype=np.int32)), ids)
 
 
 def fixed_batches(request_ids: Sequence[str], size: int) -> list[list[str]]:

@@ -62,16 +62,6 @@ def readings(
     return found
 
 
-def too_long(token_ids: Sequence[int], context: int | None) -> str | None:
-    """Why the reward model cannot read a conversation, None if it can."""
-    if context is None or len(token_ids) <= context:
-        return None
-    return (
-        f"the conversation has {len(token_ids)} tokens and the reward model reads {context}; use a reward model "
-        "with a longer context, or drop long pairs with filters.max_prompt_tokens"
-    )
-
-
 def assemble(
     pairs: pa.Table,
     read: Sequence[Reading],

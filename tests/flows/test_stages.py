@@ -153,7 +153,7 @@ def test_ratio_truncation_samples_both_sides(tmp_path, models):
 
 
 def test_a_conversation_too_long_for_the_reward_model_quarantines_its_pair(tmp_path, models):
-    rows = [*ROWS, pair(50, chosen="the cat sat on the mat " * 12)]
+    rows = [*ROWS, pair(50, chosen="the cat sat on the mat " * 40)]
     manifest = run(sampling_recipe(tmp_path, models, rows))
     assert manifest.counts.quarantined == 1
     assert "the reward model reads 128" in (tmp_path / "out" / "quarantine.jsonl").read_text()

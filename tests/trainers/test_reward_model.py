@@ -11,7 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
+from trainers.features import sequence_features
 from trainers.lora import LoraSettings
+from trainers.pair_tokens import read_pairs
 from trainers.reward_model import RewardTrainConfig, RewardTrainResult, train_reward_model
 from transforms.errors import ModelError, OutputError, SchemaError
 
@@ -61,6 +63,18 @@ def test_the_saved_model_scores_as_the_trainer_did(
             for row in rows
         ]
     assert sum(margins) / len(margins) == pytest.approx(trained.evaluation["later"].mean_margin, rel=0.02)
+
+
+def test_features_times_head_is_what_the_saved_model_answers_in_fp32(
+    trained: RewardTrainResult, make_pairs: MakePairs
+) -> None:
+    model = AutoModelForSequenceClassification.from_pretrained(trained.folder, dtype=torch.float32).eval()
+    sequences = read_pairs(make_pairs(6), where="t").sequences
+    features = sequence_features(model.model, sequences, device=torch.device("cpu"), batch_tokens=200)
+    padded = [[*ids.tolist(), *[model.config.pad_token_id] * (60 - len(ids))] for ids in sequences]
+    with torch.inference_mode():
+        answers = model(torch.tensor(padded), attention_mask=torch.tensor(padded) != 0).logits[:, 0]
+    torch.testing.assert_close(features @ head(trained.folder)[0], answers.clone(), atol=1e-4, rtol=0)
 
 
 def test_validation_covers_every_pair_once_and_by_group(make_pairs: MakePairs, policy: Path, tmp_path: Path) -> None:

@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 from tests_support import chat, pairs_table, row
 
-from transforms.engines.protocol import ModelIdentity, Sampling
+from transforms.engines.protocol import ModelIdentity, Sampling, ScoreRequest
 from transforms.prepare import prepare
-from transforms.requests import completion_id, cut_sides, fixed_batches, prefix_samples, request_seed, score_id
+from transforms.requests import (
+    completion_id,
+    cut_sides,
+    fixed_batches,
+    prefix_samples,
+    request_seed,
+    score_id,
+    score_requests,
+)
 from transforms.truncation import Truncation
 
 CHAT = chat()
@@ -99,3 +107,10 @@ def test_an_id_covers_the_tokens_in_order():
 
 def test_batches_are_cut_from_the_whole_list_with_each_id_once():
     assert fixed_batches(["a", "b", "a", "c", "d", "b", "e"], 2) == [["a", "b"], ["c", "d"], ["e"]]
+
+
+def test_a_conversation_longer_than_the_reward_models_context_says_both_numbers():
+    fits, too_long, refused = score_requests(IDENTITY, [[0] * 10, [0] * 11, "no system turn"], 10)
+    assert isinstance(fits, ScoreRequest)
+    assert "has 11 tokens and the reward model reads 10" in too_long
+    assert refused == "no system turn"

@@ -8,7 +8,7 @@ from tests_support import chat, pairs_table, row
 from transforms.engines.protocol import ModelIdentity, Sampling
 from transforms.prepare import prepare
 from transforms.requests import prefix_samples
-from transforms.scoring import assemble, readings, too_long
+from transforms.scoring import assemble, readings
 from transforms.truncation import Truncation
 
 CHAT = chat()
@@ -80,8 +80,3 @@ def test_a_pair_without_a_usable_reward_is_quarantined_and_never_judged_by_the_r
     assert says in bad.error
     assert bad.error.startswith("a completion of the chosen side")
     assert bad.row["chosen"] == TEXT
-
-
-def test_a_conversation_longer_than_the_reward_models_context_says_both_numbers():
-    assert too_long([0] * 10, 10) is None
-    assert "has 11 tokens and the reward model reads 10" in str(too_long([0] * 11, 10))

@@ -25,9 +25,7 @@ def check_completions(
     for request in requests:
         _check_ids(request.request_id, request.token_ids, vocab)
         if request.max_tokens < 1:
-            message = (
-                f"request {request.request_id} asks for {request.max_tokens} tokens, expected at least 1"
-            )
+            message = f"request {request.request_id} asks for {request.max_tokens} tokens, expected at least 1"
             raise EngineError(message)
         if not 0 <= request.seed <= MAX_SEED:
             message = f"request {request.request_id} has the seed {request.seed}, expected 0 to {MAX_SEED}"

@@ -35,9 +35,7 @@ class FakeCompletions:
         name: str = "fake-policy",
     ) -> None:
         """`fail_at` holds the calls that raise EngineError, counted from 1."""
-        self.identity = ModelIdentity(
-            name, "local", hashlib.sha256(name.encode()).hexdigest(), "float32", "fake"
-        )
+        self.identity = ModelIdentity(name, "local", hashlib.sha256(name.encode()).hexdigest(), "float32", "fake")
         self.calls = 0
         self.seen: list[str] = []
         self.closed = False
@@ -99,9 +97,7 @@ class FakeRewards:
             fail_at: the calls that raise EngineError, counted from 1.
             wrong_shape: raise the EngineError of a model with two outputs a row.
         """
-        self.identity = ModelIdentity(
-            name, "local", hashlib.sha256(name.encode()).hexdigest(), "float32", "fake"
-        )
+        self.identity = ModelIdentity(name, "local", hashlib.sha256(name.encode()).hexdigest(), "float32", "fake")
         self.calls = 0
         self.seen: list[str] = []
         self.closed = False

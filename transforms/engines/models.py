@@ -98,25 +98,18 @@ def folder_fingerprint(folder: Path, *, with_code: bool = False) -> str:
         ModelError: not a folder, or config or weights are missing.
     """
     if not folder.is_dir():
-        message = (
-            f"model folder {folder} does not exist. Expected a folder with config.json and *.safetensors"
-        )
+        message = f"model folder {folder} does not exist. Expected a folder with config.json and *.safetensors"
         raise ModelError(message)
     patterns = (*_ANSWER_FILES, "*.py") if with_code else _ANSWER_FILES
     files = sorted(
-        (
-            file
-            for file in folder.iterdir()
-            if file.is_file() and any(fnmatch.fnmatch(file.name, p) for p in patterns)
-        ),
+        (file for file in folder.iterdir() if file.is_file() and any(fnmatch.fnmatch(file.name, p) for p in patterns)),
         key=lambda file: file.name,
     )
     names = {file.name for file in files}
     if "config.json" not in names or not any(name.endswith(".safetensors") for name in names):
         found = ", ".join(sorted(file.name for file in folder.iterdir())[:12]) or "nothing"
         message = (
-            f"model folder {folder} holds {found}. Expected config.json and *.safetensors"
-            " (pickled weights are refused)"
+            f"model folder {folder} holds {found}. Expected config.json and *.safetensors (pickled weights are refused)"
         )
         raise ModelError(message)
     store = cache_dir() / "fingerprints.json"
@@ -157,17 +150,13 @@ def _write_hashes(store: Path, fresh: dict[str, str]) -> None:
             with contextlib.suppress(FileNotFoundError):
                 Path(partial).unlink()
     except OSError as error:
-        logger.warning(
-            "model hashes cannot be remembered in %s (%s): they are computed at each start", store, error
-        )
+        logger.warning("model hashes cannot be remembered in %s (%s): they are computed at each start", store, error)
 
 
 def _hub_commit(name: str, revision: str | None) -> str:
     """Commit sha of a hub model; asks the hub only where `revision` is not already a sha."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        message = (
-            f"no model {name!r}: expected {STARTER!r}, a hub id like org/name, or a folder like ./{name}"
-        )
+        message = f"no model {name!r}: expected {STARTER!r}, a hub id like org/name, or a folder like ./{name}"
         raise ModelError(message)
     if revision is not None and re.fullmatch(r"[0-9a-f]{40}", revision):
         return revision

@@ -27,9 +27,7 @@ def reward_config(model: ResolvedModel, *, trust_remote_code: bool) -> Any:
         message = f"the config of the reward model {name} cannot be read: {type(error).__name__}: {error}"
         raise ModelError(message) from error
     architecture = (config.architectures or ["none"])[0]
-    if not architecture.endswith("ForSequenceClassification") and not _remote_class(
-        config, trust_remote_code
-    ):
+    if not architecture.endswith("ForSequenceClassification") and not _remote_class(config, trust_remote_code):
         message = (
             f"the reward model {name} has the architecture {architecture}, expected one that ends in"
             " ForSequenceClassification: a causal model has no reward head"

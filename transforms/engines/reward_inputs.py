@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from transforms.engines.tokenizer import context_length, load_tokenizer
-from transforms.errors import ModelError
 
 Conversation = Sequence[dict[str, str]]
 
@@ -29,11 +28,10 @@ class RewardInputs:
         self._tokenizer: Any = load_tokenizer(folder_or_id, revision, trust_remote_code=trust_remote_code)
         self.context = context_length(folder_or_id, revision, trust_remote_code=trust_remote_code)
 
-    def token_ids(self, prompts: Sequence[Conversation], responses: Sequence[str]) -> list[list[int]]:
+    def token_ids(self, prompts: Sequence[Conversation], responses: Sequence[str]) -> list[list[int] | str]:
         """The whole conversation, response as the last turn, for each prompt and its response.
 
-        Raises:
-            ModelError: the chat template refuses a conversation (some take no system turn).
+        Where the chat template refuses one (some take no system turn), its message stands in place of the ids.
         """
         from jinja2 import TemplateError
 
@@ -44,10 +42,20 @@ class RewardInputs:
             for prompt, response in zip(prompts, responses, strict=True)
         ]
         try:
-            ids: list[list[int]] = self._tokenizer.apply_chat_template(
-                conversations, add_generation_prompt=False, tokenize=True, return_dict=False
-            )
+            return list(self._encode(conversations))
+        except TemplateError:
+            return [self._encode_one(conversation) for conversation in conversations]
+
+    def _encode(self, conversations: Any) -> Any:
+        return self._tokenizer.apply_chat_template(
+            conversations, add_generation_prompt=False, tokenize=True, return_dict=False
+        )
+
+    def _encode_one(self, conversation: Conversation) -> list[int] | str:
+        from jinja2 import TemplateError
+
+        try:
+            ids: list[int] = self._encode(conversation)
         except TemplateError as error:
-            message = f"the chat template of the reward model {self._name} refuses a conversation: {error}"
-            raise ModelError(message) from error
+            return f"the chat template of the reward model {self._name} refuses the conversation: {error}"
         return ids

@@ -69,9 +69,7 @@ def open_completions(
         return ServerCompletions(model, url=url, api_key_env=api_key_env, max_concurrency=max_concurrency)
     from transforms.engines.transformers_completions import TransformersCompletions
 
-    return TransformersCompletions(
-        model, trust_remote_code=trust_remote_code, max_num_seqs=max_num_seqs or 32
-    )
+    return TransformersCompletions(model, trust_remote_code=trust_remote_code, max_num_seqs=max_num_seqs or 32)
 
 
 def open_rewards(
@@ -98,9 +96,7 @@ def open_rewards(
         )
     from transforms.engines.transformers_rewards import TransformersRewards
 
-    return TransformersRewards(
-        model, trust_remote_code=trust_remote_code, max_tokens_per_batch=max_tokens_per_batch
-    )
+    return TransformersRewards(model, trust_remote_code=trust_remote_code, max_tokens_per_batch=max_tokens_per_batch)
 
 
 def _auto(what: Literal["completions"]) -> EngineName:

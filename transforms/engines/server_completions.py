@@ -129,9 +129,7 @@ class ServerCompletions:
                 raise failures.exceptions[0] from None
         return [task.result() for task in tasks]
 
-    async def _complete_one(
-        self, client: "AsyncOpenAI", request: CompletionRequest, sampling: Sampling
-    ) -> Completion:
+    async def _complete_one(self, client: "AsyncOpenAI", request: CompletionRequest, sampling: Sampling) -> Completion:
         with _server_errors(self._url):
             answer = await client.completions.create(**request_body(self._model, request, sampling))
         return read_answer(answer.model_dump(), request, sampling)
@@ -216,9 +214,7 @@ def _client(url: str, api_key_env: str | None, timeout: float) -> "AsyncOpenAI":
     if api_key_env is not None:
         key = os.environ.get(api_key_env, "")
         if not key:
-            message = (
-                f"the variable {api_key_env} (policy.api_key_env) is not set: put the server's key into it"
-            )
+            message = f"the variable {api_key_env} (policy.api_key_env) is not set: put the server's key into it"
             raise ConfigError(message)
     return AsyncOpenAI(base_url=url, api_key=key, max_retries=_RETRIES, timeout=timeout)
 
@@ -230,9 +226,7 @@ def _server_errors(url: str) -> Iterator[None]:
     try:
         yield
     except APIConnectionError as error:
-        message = (
-            f"the server at {url} does not answer ({type(error).__name__}), also after {_RETRIES} retries"
-        )
+        message = f"the server at {url} does not answer ({type(error).__name__}), also after {_RETRIES} retries"
         raise EngineError(message) from error
     except APIStatusError as error:
         # The body only: headers hold the key.

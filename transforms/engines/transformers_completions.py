@@ -21,9 +21,7 @@ from transforms.errors import EngineError, ModelError
 class TransformersCompletions:
     """Samples by hand over a key-value cache: a generator for each row, so that batches do not share luck."""
 
-    def __init__(
-        self, model: ResolvedModel, *, trust_remote_code: bool = False, max_num_seqs: int = 32
-    ) -> None:
+    def __init__(self, model: ResolvedModel, *, trust_remote_code: bool = False, max_num_seqs: int = 32) -> None:
         """Load the model, on a GPU if there is one.
 
         Args:

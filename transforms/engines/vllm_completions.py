@@ -93,10 +93,6 @@ def _params(request: CompletionRequest, sampling: Sampling) -> Any:
 def _completion(request: CompletionRequest, output: Any) -> Completion:
     answer = output.outputs[0]
     if answer.finish_reason not in ("stop", "length"):
-        message = (
-            f"vLLM ended request {request.request_id} with {answer.finish_reason!r}, expected stop or length"
-        )
+        message = f"vLLM ended request {request.request_id} with {answer.finish_reason!r}, expected stop or length"
         raise EngineError(message)
-    return Completion(
-        request.request_id, list(answer.token_ids), answer.finish_reason, output.num_cached_tokens
-    )
+    return Completion(request.request_id, list(answer.token_ids), answer.finish_reason, output.num_cached_tokens)

@@ -61,9 +61,7 @@ def _numbers(frame: pl.DataFrame, column: str) -> Numbers:
 def _y(top: float, *, percent: bool = False) -> tuple[float, list[Tick]]:
     """The axis' upper end, a little above `top`, and its ticks."""
     scale = Scale(0, top * 1.06 if top > 0 else 1)
-    return scale.high, [
-        Tick(100 - at, text) for at, text in scale.ticks(3, percent=percent, whole=not percent)
-    ]
+    return scale.high, [Tick(100 - at, text) for at, text in scale.ticks(3, percent=percent, whole=not percent)]
 
 
 def length_plots(kept: pl.DataFrame) -> list[Plot]:
@@ -140,9 +138,7 @@ def margin_plot(rows: pl.DataFrame) -> Plot | None:
     bins = np.arange(np.floor(min(low, 0.0) / step), np.ceil(max(high, step) / step) + 0.5) * step
     # A share of five pairs is a spike; below 30 in a group, plain counts are the honest picture.
     as_share = min(map(len, groups.values())) >= 30
-    heights = {
-        name: counts(values, bins) / (len(values) if as_share else 1) for name, values in groups.items()
-    }
+    heights = {name: counts(values, bins) / (len(values) if as_share else 1) for name, values in groups.items()}
     top, ticks = _y(max(float(height.max(initial=0)) for height in heights.values()), percent=as_share)
     scale = Scale(float(bins[0]), float(bins[-1]))
     return Plot(
@@ -194,9 +190,7 @@ def _consistency_histogram(measured: pl.DataFrame) -> Plot:
 def _margin_scatter(measured: pl.DataFrame) -> Plot | None:
     """Consistency against the absolute reward margin: a few hundred pairs, and means of equal groups."""
     margin = (pl.col("reward_chosen") - pl.col("reward_rejected")).abs()
-    frame = (
-        measured.with_columns(margin=margin).filter(pl.col("margin").is_finite()).sort("margin", "pair_id")
-    )
+    frame = measured.with_columns(margin=margin).filter(pl.col("margin").is_finite()).sort("margin", "pair_id")
     if frame.height < 30:
         return None
     x, y = _numbers(frame, "margin"), _numbers(frame, "consistency")

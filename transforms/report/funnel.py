@@ -49,9 +49,7 @@ def losses(counts: Counts) -> list[tuple[str, int]]:
     order = [reason for stage in counts.stages for reason in stage.dropped]
     ranked = sorted(counts.dropped, key=lambda reason: (_place(order, reason), reason))
     quarantined = [("quarantined: unusable rows", counts.quarantined)] if counts.quarantined else []
-    dropped = [
-        (reason_in_words(reason), counts.dropped[reason]) for reason in ranked if counts.dropped[reason]
-    ]
+    dropped = [(reason_in_words(reason), counts.dropped[reason]) for reason in ranked if counts.dropped[reason]]
     return quarantined + dropped
 
 
@@ -70,9 +68,7 @@ def funnel(counts: Counts) -> list[FunnelRow]:
     return [*rows, _funnel_row("kept", "kept", 0, counts.kept, scale)]
 
 
-def _funnel_row(
-    name: str, kind: Literal["all", "lost", "kept"], start: int, count: int, scale: Scale
-) -> FunnelRow:
+def _funnel_row(name: str, kind: Literal["all", "lost", "kept"], start: int, count: int, scale: Scale) -> FunnelRow:
     share = percent(count / scale.high)
     left = scale.at(start)
     return FunnelRow(name, kind, left, round(scale.at(start + count) - left, 2), count, share)

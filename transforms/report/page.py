@@ -92,9 +92,7 @@ def headline_rate(manifest: Manifest) -> RateRecord | None:
 
 def low_sources(rates: Sequence[RateRecord]) -> list[RateRecord]:
     """Single sources whose rate against the label is where POET was seen to hurt."""
-    return [
-        rate for rate in rates if rate.source != "all" and rate.reference == "label" and rate.rate <= WARN_AT
-    ]
+    return [rate for rate in rates if rate.source != "all" and rate.reference == "label" and rate.rate <= WARN_AT]
 
 
 def saved_share(manifest: Manifest) -> float:

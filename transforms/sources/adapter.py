@@ -101,8 +101,7 @@ def json_safe(value: Any, *, max_chars: int = SHOWN_TEXT_CHARS, depth: int = 0) 
         return "… nested deeper"
     if isinstance(value, dict):
         return {
-            json_safe(str(key)): json_safe(item, max_chars=max_chars, depth=depth + 1)
-            for key, item in value.items()
+            json_safe(str(key)): json_safe(item, max_chars=max_chars, depth=depth + 1) for key, item in value.items()
         }
     if isinstance(value, list | tuple):
         return [json_safe(item, max_chars=max_chars, depth=depth + 1) for item in value]
@@ -212,9 +211,7 @@ def is_usable(text: object) -> bool:
 
 def text_id(value: object) -> str | None:
     """Return a raw id as text, or None where the row has none that can be used."""
-    return (
-        str(value) if isinstance(value, str | int) and not isinstance(value, bool) and value != "" else None
-    )
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) and value != "" else None
 
 
 def _kind_of(value: object) -> str:

@@ -159,9 +159,7 @@ def check_text(text: object, what: str, *, max_chars: int = MAX_TEXT_CHARS, **na
             try:
                 text.encode()
             except UnicodeEncodeError as error:
-                message = (
-                    f"{what.format(**names)} holds a lone surrogate at {error.start}; UTF-8 cannot hold it"
-                )
+                message = f"{what.format(**names)} holds a lone surrogate at {error.start}; UTF-8 cannot hold it"
                 raise RowError(message) from None
         return
     message = f"{what.format(**names)} is {problem}"

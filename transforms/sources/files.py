@@ -102,9 +102,7 @@ def _bad_line(error: str, line: bytes) -> BadRow:
 def _json_array(stream: IO[bytes], path: str) -> Iterator[Row | BadRow]:
     content = stream.read(MAX_JSON_BYTES + 1).removeprefix(b"\xef\xbb\xbf")
     if len(content) > MAX_JSON_BYTES:
-        message = (
-            f"{path}: a JSON array of more than {MAX_JSON_BYTES:,} bytes; write it as JSON lines (.jsonl)"
-        )
+        message = f"{path}: a JSON array of more than {MAX_JSON_BYTES:,} bytes; write it as JSON lines (.jsonl)"
         raise SourceError(message)
     try:
         rows = orjson.loads(content)
@@ -146,9 +144,7 @@ def _arrow(raw: Any, path: str) -> Iterator[Row | BadRow]:
         size = raw.seek(0, io.SEEK_END)
         raw.seek(max(0, size - len(END_OF_STREAM)))
         if raw.read() != END_OF_STREAM:
-            message = (
-                f"{path}: not an Arrow file, and as an Arrow stream it is cut short; copy or write it again"
-            )
+            message = f"{path}: not an Arrow file, and as an Arrow stream it is cut short; copy or write it again"
             raise SourceError(message)
     raw.seek(0)
     for batch in _record_batches(raw, is_file=is_file):

@@ -78,11 +78,7 @@ def load_batches(options: SourceOptions, *, batch_rows: int = 4096) -> Iterator[
     batch = _Batch(label, options.weight)
     for row in kind.gather(counter, options):
         batch.add(row, kind, options)
-        if (
-            len(batch.pair_ids) >= batch_rows
-            or batch.chars >= BATCH_CHARS
-            or len(batch.quarantined) >= batch_rows
-        ):
+        if len(batch.pair_ids) >= batch_rows or batch.chars >= BATCH_CHARS or len(batch.quarantined) >= batch_rows:
             yield batch.finish(counter.take())
             batch = _Batch(label, options.weight)
     rest = batch.finish(counter.take())
@@ -124,9 +120,7 @@ def _check_rows(head: list[Row | BadRow], kind_name: str, options: SourceOptions
     if not missing and (kind_name in likely or not likely):
         return
     problem = f"missing columns: {', '.join(missing)}" if missing else "its columns hold something else"
-    advice = (
-        f"it looks like kind {' or '.join(likely)}" if likely else "it looks like none of the known kinds"
-    )
+    advice = f"it looks like kind {' or '.join(likely)}" if likely else "it looks like none of the known kinds"
     message = (
         f"{options.path} is not of kind {kind_name}: {problem};"
         f" found columns: {', '.join(sorted(map(str, columns)))}; {advice}"
@@ -149,9 +143,7 @@ class _Batch:
 
     def add(self, row: Row | BadRow, kind: SourceKind[Any], options: SourceOptions) -> None:
         if isinstance(row, BadRow):
-            self.quarantined.append(
-                Quarantined(STAGE, self.label, row.row_hash, row.error, json_safe(row.row))
-            )
+            self.quarantined.append(Quarantined(STAGE, self.label, row.row_hash, row.error, json_safe(row.row)))
             return
         try:
             adapted = kind.adapt(row, options)
@@ -180,9 +172,7 @@ class _Batch:
         return SourceBatch(self._pairs_table(), responses, self.quarantined, raw_rows)
 
     def _quarantine(self, source_id: str, error: RowError, row: Row) -> None:
-        self.quarantined.append(
-            Quarantined(STAGE, self.label, json_safe(source_id), str(error), json_safe(row))
-        )
+        self.quarantined.append(Quarantined(STAGE, self.label, json_safe(source_id), str(error), json_safe(row)))
 
     def _add_pair(self, pair: Pair) -> None:
         ids = pair_ids(pair.prompt, pair.chosen, pair.rejected)

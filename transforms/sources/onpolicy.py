@@ -58,9 +58,7 @@ def adapt(row: Row, options: OnpolicyOptions) -> Adapted:
             responses.append(Response(at, text, score=score))
     # bf16 reward models score the same text differently in another batch: the pair was made of the extremes.
     best = max((one.score for one in responses if one.text == chosen and one.score is not None), default=None)
-    worst = min(
-        (one.score for one in responses if one.text == rejected and one.score is not None), default=None
-    )
+    worst = min((one.score for one in responses if one.text == rejected and one.score is not None), default=None)
     pair = Pair(text_id(row.get("prompt_id")) or row_hash(row), prompt, chosen, rejected, best, worst)
     return Adapted([pair], prompt, responses)
 

@@ -92,8 +92,6 @@ def _side(prompt: Prompt, side: Any, what: str) -> Prompt:
 KIND: Final = SourceKind(
     options=PreferenceOptions,
     required=frozenset({"chosen", "rejected"}),
-    looks_like=lambda row: (
-        isinstance(row.get("chosen"), str | list) and isinstance(row.get("rejected"), str | list)
-    ),
+    looks_like=lambda row: isinstance(row.get("chosen"), str | list) and isinstance(row.get("rejected"), str | list),
     adapt=adapt,
 )

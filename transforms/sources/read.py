@@ -51,9 +51,7 @@ def fingerprint(options: SourceOptions) -> Fingerprint:
     if is_hub_id(options.path):
         commit = str(_hub_builder(options).hash)
         if not _COMMIT.fullmatch(commit):
-            message = (
-                f"{options.path}: the Hub cannot be reached and only a cached copy is known; try again online"
-            )
+            message = f"{options.path}: the Hub cannot be reached and only a cached copy is known; try again online"
             raise SourceError(message)
         return Fingerprint(commit, commit)
     digest = hashlib.sha256()
@@ -150,9 +148,7 @@ def _hub_builder(options: SourceOptions) -> Any:
 
     try:
         # With hf:// a folder org/name in the working directory cannot take the Hub dataset's place.
-        return datasets.load_dataset_builder(
-            f"hf://datasets/{options.path}", options.name, revision=options.revision
-        )
+        return datasets.load_dataset_builder(f"hf://datasets/{options.path}", options.name, revision=options.revision)
     except Exception as error:
         raise _hub_error(options, error) from error
 

@@ -38,8 +38,6 @@ def adapt(row: Row, options: RlhflowOptions) -> Adapted:
 KIND: Final = SourceKind(
     options=RlhflowOptions,
     required=frozenset({"chosen", "rejected", "chosen_score", "rejected_score"}),
-    looks_like=lambda row: (
-        isinstance(row.get("chosen"), list) and "chosen_score" in row and "prompt" not in row
-    ),
+    looks_like=lambda row: isinstance(row.get("chosen"), list) and "chosen_score" in row and "prompt" not in row,
     adapt=adapt,
 )

@@ -26,10 +26,7 @@ def adapt(row: Row, options: SharegptOptions) -> Adapted:
     system = row.get("system")
     head = (Message("system", system),) if isinstance(system, str) and system.strip() else ()
     turns = head + messages(row.get("conversations"), "conversations", role="from", content="value")
-    sides = [
-        turns + messages([row.get(side)], side, role="from", content="value")
-        for side in ("chosen", "rejected")
-    ]
+    sides = [turns + messages([row.get(side)], side, role="from", content="value") for side in ("chosen", "rejected")]
     prompt, chosen, rejected = split_conversations(*sides)
     return Adapted([Pair(row_hash(row), prompt, chosen, rejected)])
 

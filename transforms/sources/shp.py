@@ -70,9 +70,7 @@ def adapt(row: Row, options: ShpOptions) -> Adapted:
 
 KIND: Final = SourceKind(
     options=ShpOptions,
-    required=frozenset(
-        {"history", "human_ref_A", "human_ref_B", "labels", "score_A", "score_B", "score_ratio"}
-    ),
+    required=frozenset({"history", "human_ref_A", "human_ref_B", "labels", "score_A", "score_B", "score_ratio"}),
     looks_like=lambda row: "human_ref_A" in row and "labels" in row,
     adapt=adapt,
 )

@@ -34,8 +34,6 @@ def adapt(row: Row, options: SkyworkOptions) -> Adapted:
 KIND: Final = SourceKind(
     options=SkyworkOptions,
     required=frozenset({"chosen", "rejected"}),
-    looks_like=lambda row: (
-        isinstance(row.get("chosen"), list) and row.keys() <= {"chosen", "rejected", "source"}
-    ),
+    looks_like=lambda row: isinstance(row.get("chosen"), list) and row.keys() <= {"chosen", "rejected", "source"},
     adapt=adapt,
 )

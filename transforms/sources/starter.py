@@ -87,13 +87,10 @@ def adapt(row: Row, options: StarterOptions) -> Adapted:
             message = f"finished is {sample.get('finished')!r}, expected true or false"
             raise RowError(message)
     better, worse = (
-        [sample for sample in samples if sample["temperature"] == asked]
-        for asked in (options.better, options.worse)
+        [sample for sample in samples if sample["temperature"] == asked] for asked in (options.better, options.worse)
     )
     if not better or not worse:
-        message = (
-            f"prompt {row['prompt_id']} has no response at {options.worse if better else options.better}"
-        )
+        message = f"prompt {row['prompt_id']} has no response at {options.worse if better else options.better}"
         raise RowError(message)
     pairs = [
         Pair(
@@ -108,9 +105,7 @@ def adapt(row: Row, options: StarterOptions) -> Adapted:
         )
         for one, other in product(better, worse)
     ]
-    responses = [
-        Response(at, sample["response"], score=-sample["temperature"]) for at, sample in enumerate(samples)
-    ]
+    responses = [Response(at, sample["response"], score=-sample["temperature"]) for at, sample in enumerate(samples)]
     return Adapted(pairs, prompt, responses)
 
 

@@ -65,9 +65,7 @@ def _values(array: pa.Array) -> list[Any]:
     else:
         return list(array.to_pylist())
     if array.null_count:
-        found = [
-            value if valid else None for value, valid in zip(found, array.is_valid().to_pylist(), strict=True)
-        ]
+        found = [value if valid else None for value, valid in zip(found, array.is_valid().to_pylist(), strict=True)]
     return found
 
 

@@ -40,9 +40,7 @@ class UltraFeedbackOptions(SourceOptions):
 
     kind: Literal["ultrafeedback"]
     pairing: Literal["best_vs_random", "best_vs_worst", "all_pairs"] = "best_vs_random"
-    score: Literal["overall", "mean", "helpfulness", "honesty", "instruction_following", "truthfulness"] = (
-        "overall"
-    )
+    score: Literal["overall", "mean", "helpfulness", "honesty", "instruction_following", "truthfulness"] = "overall"
     exclude: tuple[str, ...] = ()
 
 

@@ -42,9 +42,7 @@ def tiny_policy(tmp_path_factory):
 def tiny_reward(tmp_path_factory):
     from transformers import LlamaForSequenceClassification
 
-    return _save(
-        LlamaForSequenceClassification, tmp_path_factory.mktemp("models") / "tiny-reward", num_labels=1
-    )
+    return _save(LlamaForSequenceClassification, tmp_path_factory.mktemp("models") / "tiny-reward", num_labels=1)
 
 
 @pytest.fixture(scope="session")

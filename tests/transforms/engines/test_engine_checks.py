@@ -36,9 +36,7 @@ def test_numpy_ids_are_ids():
     check_completions([request(np.array([1, 2], dtype=np.int32))], SAMPLING, vocab=10, context=8)
 
 
-@pytest.mark.parametrize(
-    "sampling", [Sampling(-0.1, 1.0, ()), Sampling(1.0, 0.0, ()), Sampling(1.0, 1.1, ())]
-)
+@pytest.mark.parametrize("sampling", [Sampling(-0.1, 1.0, ()), Sampling(1.0, 0.0, ()), Sampling(1.0, 1.1, ())])
 def test_an_impossible_distribution_is_refused(sampling):
     with pytest.raises(EngineError, match="expected temperature >= 0 and 0 < top_p <= 1"):
         check_completions([], sampling, vocab=10, context=8)

@@ -24,9 +24,7 @@ def test_a_folder_is_known_by_its_name_and_content_never_by_its_path(folder):
     assert (identity.dtype, identity.engine) == ("float32", "fake")
 
 
-@pytest.mark.parametrize(
-    "name", ["config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"]
-)
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"])
 def test_every_file_that_decides_an_answer_changes_the_fingerprint(folder, name):
     before = folder_fingerprint(folder)
     (folder / name).write_bytes(b"other content")
@@ -83,9 +81,7 @@ def test_a_missing_folder_says_what_was_expected(tmp_path):
 
 def test_pickled_weights_are_refused(folder):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(
-        ModelError, match=r"holds config\.json, pytorch_model\.bin.*pickled weights are refused"
-    ):
+    with pytest.raises(ModelError, match=r"holds config\.json, pytorch_model\.bin.*pickled weights are refused"):
         resolve_model(folder, engine="vllm")
 
 
@@ -95,9 +91,7 @@ def test_a_revision_of_a_folder_is_an_error(folder):
 
 
 def test_a_bare_name_is_the_hub_and_a_path_is_a_folder():
-    assert [is_folder(p) for p in ("./x", "../x", "/x", "~/x", "org/name", "smollm2")] == [True] * 4 + [
-        False
-    ] * 2
+    assert [is_folder(p) for p in ("./x", "../x", "/x", "~/x", "org/name", "smollm2")] == [True] * 4 + [False] * 2
 
 
 def test_a_commit_is_taken_as_it_is():

@@ -27,13 +27,9 @@ def test_rewards_come_from_transformers_unless_vllm_is_asked_for():
 
 
 def test_an_unknown_engine_is_named_with_the_known_ones():
-    with pytest.raises(
-        ConfigError, match="unknown engine 'tgi', expected one of auto, vllm, server, transformers"
-    ):
+    with pytest.raises(ConfigError, match="unknown engine 'tgi', expected one of auto, vllm, server, transformers"):
         select.completion_engine("tgi")
-    with pytest.raises(
-        ConfigError, match="unknown engine 'server', expected one of auto, vllm, transformers"
-    ):
+    with pytest.raises(ConfigError, match="unknown engine 'server', expected one of auto, vllm, transformers"):
         select.reward_engine("server")
 
 

@@ -157,9 +157,7 @@ def test_a_stop_that_was_not_asked_for_is_refused(server):
 
 def test_a_request_beyond_the_servers_context_is_never_sent(server):
     long = CompletionRequest("long", [1] * 60, 0, 0, 8)
-    with pytest.raises(
-        EngineError, match="long has 60 tokens and asks for 8 more, but the model's context is 64"
-    ):
+    with pytest.raises(EngineError, match="long has 60 tokens and asks for 8 more, but the model's context is 64"):
         ServerCompletions(POLICY, url=server.url).complete([long], SAMPLING)
     assert server.bodies == []
 

@@ -58,11 +58,11 @@ def test_reward_inputs_of_many_conversations_equal_those_of_each_alone(tiny_rewa
     assert inputs.token_ids([], []) == []
 
 
-def test_a_template_that_refuses_a_conversation_is_a_model_error(tiny_reward, tmp_path):
-    template = (
-        "{% for m in messages %}{{ raise_exception('no system turn') if m['role'] == 'system' }}{% endfor %}"
-    )
-    tiny_tokenizer(template=template).save_pretrained(tmp_path)
+def test_a_conversation_that_the_template_refuses_gets_its_message_and_the_others_their_ids(tiny_reward, tmp_path):
+    refusal = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system turn') }}{% endif %}"
+    tiny_tokenizer(template=refusal + "{% for m in messages %}{{ m['content'] }}{% endfor %}").save_pretrained(tmp_path)
     (tmp_path / "config.json").write_bytes((tiny_reward / "config.json").read_bytes())
-    with pytest.raises(ModelError, match="refuses a conversation: no system turn"):
-        RewardInputs(tmp_path).token_ids([[{"role": "system", "content": "be"}, *USER]], ["x"])
+    prompts = [[{"role": "system", "content": "be"}, *USER], USER]
+    refused, fine = RewardInputs(tmp_path).token_ids(prompts, ["x", "x"])
+    assert "refuses the conversation: no system turn" in refused
+    assert isinstance(fine, list)

@@ -53,9 +53,7 @@ def test_the_same_batch_twice_gives_the_same_tokens_and_another_seed_gives_other
 
 
 def test_small_batches_give_what_one_batch_gives_in_the_order_asked(engine, tiny_policy):
-    small = TransformersCompletions(
-        resolve_model(tiny_policy, engine="transformers", dtype="float32"), max_num_seqs=2
-    )
+    small = TransformersCompletions(resolve_model(tiny_policy, engine="transformers", dtype="float32"), max_num_seqs=2)
     sampling = Sampling(1.0, 1.0, (2,))
     seen = Counter()
     found = small.complete(requests(), sampling, lambda n, tokens: seen.update(requests=n, tokens=tokens))

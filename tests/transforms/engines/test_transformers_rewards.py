@@ -68,9 +68,7 @@ def test_progress_counts_rows_and_tokens(engine):
         ("model.norm.weight", r"lacks weights: model\.norm\.weight"),
     ],
 )
-def test_a_checkpoint_without_its_head_is_refused_and_not_scored_at_random(
-    tiny_reward, tmp_path, key, message
-):
+def test_a_checkpoint_without_its_head_is_refused_and_not_scored_at_random(tiny_reward, tmp_path, key, message):
     with pytest.raises(ModelError, match=message):
         TransformersRewards(resolved(changed_weights(tiny_reward, tmp_path, drop=key)))
 
@@ -93,17 +91,13 @@ def test_a_causal_model_is_no_reward_model(tiny_policy):
 
 def test_another_class_than_the_checkpoint_names_is_refused(tiny_reward, tmp_path):
     folder = changed_config(tiny_reward, tmp_path, architectures=["LlamaGatedForSequenceClassification"])
-    with pytest.raises(
-        ModelError, match=r"was loaded as LlamaForSequenceClassification.*trust_remote_code: true"
-    ):
+    with pytest.raises(ModelError, match=r"was loaded as LlamaForSequenceClassification.*trust_remote_code: true"):
         TransformersRewards(resolved(folder))
 
 
 def test_several_outputs_are_refused(tiny_reward, tmp_path):
     labels = {str(i): f"LABEL_{i}" for i in range(3)}
-    folder = changed_config(
-        tiny_reward, tmp_path, id2label=labels, label2id={v: k for k, v in labels.items()}
-    )
+    folder = changed_config(tiny_reward, tmp_path, id2label=labels, label2id={v: k for k, v in labels.items()})
     with pytest.raises(ModelError, match="has 3 outputs"):
         TransformersRewards(resolved(folder))
 

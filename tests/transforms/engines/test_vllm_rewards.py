@@ -41,9 +41,7 @@ def test_rewards_of_a_real_backbone_equal_those_of_transformers(tmp_path):
     from transforms.engines.starter_model import smollm2_folder
 
     torch.manual_seed(0)
-    model = LlamaForSequenceClassification.from_pretrained(
-        smollm2_folder(), num_labels=1, dtype=torch.float32
-    )
+    model = LlamaForSequenceClassification.from_pretrained(smollm2_folder(), num_labels=1, dtype=torch.float32)
     # Rewards of a trained head are larger than 1: a sigmoid would show.
     model.score.weight.data *= 20
     model.save_pretrained(tmp_path)

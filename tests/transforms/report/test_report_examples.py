@@ -33,9 +33,7 @@ def test_examples_are_chosen_alike_from_any_order_and_cover_kept_and_dropped() -
 
 
 def test_a_duplicate_shows_only_the_pair_that_was_kept() -> None:
-    twice = pl.concat(
-        [rows(10, 0), rows(10, 0).with_columns(verdict=pl.lit("drop"), reason=pl.lit("duplicate"))]
-    )
+    twice = pl.concat([rows(10, 0), rows(10, 0).with_columns(verdict=pl.lit("drop"), reason=pl.lit("duplicate"))])
     assert sorted(choose_examples(twice)) == [f"{i:032x}" for i in range(10)]
 
 

@@ -23,8 +23,7 @@ from transforms.manifest import (
 from transforms.report import Example, render_report
 
 HOSTILE = (
-    "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
-    "\u202egnp.exe\u2066\x00```\n``` {{ 7*7 }} \ud800"
+    "</script><script>alert(1)</script><img src=x onerror=alert(2)>\u202egnp.exe\u2066\x00```\n``` {{ 7*7 }} \ud800"
 )
 
 
@@ -63,9 +62,7 @@ def rows(kept: int = 60, dropped: int = 20, *, sampled: bool = True) -> pl.DataF
 def manifest(*, rate: float = 0.95, sampled: bool = True, **changes: Any) -> Manifest:
     """Of a run over `rows()`: 85 rows read, 5 quarantined, 20 dropped, 60 kept."""
     model = ModelRecord(name="tiny", revision="local", fingerprint="f", dtype="float32", engine="vllm")
-    spend = SpendRecord(
-        requests=180, generated=150, reused=30, tokens_generated=4321, tokens_reused=99, seconds=8
-    )
+    spend = SpendRecord(requests=180, generated=150, reused=30, tokens_generated=4321, tokens_reused=99, seconds=8)
     rates = [
         RateRecord(
             source=source,
@@ -180,9 +177,7 @@ def words(page: str) -> str:
 
 
 def test_hostile_text_never_becomes_markup() -> None:
-    fields = dict.fromkeys(
-        ("source", "reason", "chosen_full", "chosen", "rejected_full", "rejected"), HOSTILE
-    )
+    fields = dict.fromkeys(("source", "reason", "chosen_full", "chosen", "rejected_full", "rejected"), HOSTILE)
     hostile = example(**fields, prompt=[{"role": HOSTILE, "content": HOSTILE}] * 2)
     page = render_report(manifest(name=HOSTILE), rows(), [hostile])
     tags = Tags(page)
@@ -196,9 +191,7 @@ def test_hostile_text_never_becomes_markup() -> None:
 
 def test_the_page_fetches_nothing_and_says_so_to_the_browser() -> None:
     page = render_report(manifest(), rows(), [example()])
-    fetching = [
-        (name, value) for name, value in Tags(page).attributes if name in ("src", "srcset", "data", "action")
-    ]
+    fetching = [(name, value) for name, value in Tags(page).attributes if name in ("src", "srcset", "data", "action")]
     assert fetching == []
     assert not re.search(r"url\(|@import", page)
     assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in page
@@ -244,10 +237,7 @@ def test_a_rate_at_94_percent_warns_and_one_above_does_not() -> None:
     low = words(render_report(manifest(rate=0.94), rows(), []))
     high = words(render_report(manifest(rate=0.96), rows(), []))
     assert "Warning: 94.0 % is a rate at which cutting has hurt training" in low
-    assert (
-        "by −2.8 points where the rate was 93.8 %, by +2.0 points where the rate was 98.5 %, and by +2.9"
-        in low
-    )
+    assert "by −2.8 points where the rate was 93.8 %, by +2.0 points where the rate was 98.5 %, and by +2.9" in low
     assert "below the rate itself" in low  # the reward model agrees with 83 % of labels before any cut
     assert "Warning:" not in high
     assert "The interval reaches 90.0 %" in high

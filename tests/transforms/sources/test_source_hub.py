@@ -89,9 +89,7 @@ def test_a_hub_id_is_read_at_its_commit_even_beside_a_folder_of_that_name(endpoi
         **unset, "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONPATH": str(root),
     }  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], cwd=tmp_path, env=env, capture_output=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=tmp_path, env=env, capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr.decode()
     revision, rows, (missing, no_split) = json.loads(done.stdout)
     assert revision == COMMIT

@@ -56,9 +56,7 @@ def test_ultrafeedback_best_vs_worst_uses_the_overall_score():
 
 
 def test_ultrafeedback_all_pairs_are_every_two_with_the_better_one_chosen():
-    found = [
-        (pair.chosen, pair.rejected) for pair in adapt("ultrafeedback", ULTRA, pairing="all_pairs").pairs
-    ]
+    found = [(pair.chosen, pair.rejected) for pair in adapt("ultrafeedback", ULTRA, pairing="all_pairs").pairs]
     assert found == [
         ("best", "good"), ("best", "fair"), ("best", "bad"),
         ("good", "fair"), ("good", "bad"), ("fair", "bad"),
@@ -67,15 +65,11 @@ def test_ultrafeedback_all_pairs_are_every_two_with_the_better_one_chosen():
 
 def test_ultrafeedback_one_aspect_leaves_out_what_is_not_rated_in_it():
     # "best" has N/A in honesty: it must count neither as 0 nor as -1
-    assert sides(adapt("ultrafeedback", ULTRA, pairing="best_vs_worst", score="honesty")) == [
-        ("fair", "bad", 4.0, 1.0)
-    ]
+    assert sides(adapt("ultrafeedback", ULTRA, pairing="best_vs_worst", score="honesty")) == [("fair", "bad", 4.0, 1.0)]
 
 
 def test_ultrafeedback_mean_needs_all_four_ratings():
-    assert sides(adapt("ultrafeedback", ULTRA, pairing="best_vs_worst", score="mean")) == [
-        ("good", "bad", 4.0, 1.0)
-    ]
+    assert sides(adapt("ultrafeedback", ULTRA, pairing="best_vs_worst", score="mean")) == [("good", "bad", 4.0, 1.0)]
 
 
 @pytest.mark.parametrize("annotations", [None, "5", {}, {"honesty": None}, {"honesty": {"Rating": None}}])
@@ -150,9 +144,7 @@ def test_skywork_ids_do_not_depend_on_the_order_of_keys():
 
 def test_sides_that_part_before_the_last_turn_are_refused():
     row = {"chosen": chat(QUESTION, "a", "And?", "b"), "rejected": chat(QUESTION, "c", "And?", "d")}
-    with pytest.raises(
-        RowError, match=r"agree in their first 1 messages and then go on for 3 \(chosen\) and 3"
-    ):
+    with pytest.raises(RowError, match=r"agree in their first 1 messages and then go on for 3 \(chosen\) and 3"):
         adapt("skywork", row)
 
 
@@ -179,9 +171,7 @@ def test_shp_label_zero_means_b():
     assert (pair.chosen, pair.rejected) == ("Old yeast.", "Let it rise.")
 
 
-@pytest.mark.parametrize(
-    ("ratio", "least", "reason"), [(1.9, 2.0, "score_ratio"), (2.0, 2.0, None), (1.9, 1.5, None)]
-)
+@pytest.mark.parametrize(("ratio", "least", "reason"), [(1.9, 2.0, "score_ratio"), (2.0, 2.0, None), (1.9, 1.5, None)])
 def test_shp_drops_pairs_below_the_score_ratio(ratio, least, reason):
     assert only_pair("shp", {**SHP, "score_ratio": ratio}, min_score_ratio=least).reason == reason
 

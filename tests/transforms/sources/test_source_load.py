@@ -94,9 +94,7 @@ def test_weight_marks_about_its_share_by_content_whatever_the_order(tmp_path):
     reasons = dict(zip(batch.pairs["pair_id"].to_pylist(), batch.pairs["reason"].to_pylist(), strict=True))
     assert set(reasons.values()) == {None, "weight"}
     assert abs(list(reasons.values()).count(None) - 500) < 80
-    assert reasons == dict(
-        zip(turned.pairs["pair_id"].to_pylist(), turned.pairs["reason"].to_pylist(), strict=True)
-    )
+    assert reasons == dict(zip(turned.pairs["pair_id"].to_pylist(), turned.pairs["reason"].to_pylist(), strict=True))
 
 
 def test_a_larger_weight_keeps_what_a_smaller_one_kept(tmp_path):

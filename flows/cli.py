@@ -26,7 +26,10 @@ _ENVIRONMENT: Final = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    "PREFECT_LOGGING_LEVEL": "WARNING",
+    # The terminal shows this project's own lines; the UI gets both, with tracebacks.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,transforms,trainers",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_UPDATE_CHECK": "1",
     "VLLM_NO_USAGE_STATS": "1",
@@ -106,7 +109,7 @@ def load_recipe(argv: list[str], *, default: Path, program: str) -> Recipe:
 
 def run_command(main: Callable[[], int]) -> None:
     """Run a command to its exit code: 0, 2 for a message to the user, 130 and 143 for Ctrl-C and SIGTERM."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, soft_wrap=True)
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = main()

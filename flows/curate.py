@@ -9,6 +9,7 @@ if __name__ == "__main__":  # before the imports below: --help and an unchanged 
 
     curate_command()
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -37,6 +38,7 @@ from transforms.manifest import Manifest
 from transforms.scoring import Scored
 
 Result = TypeVar("Result")
+logger = logging.getLogger(__name__)
 
 
 def _worth_a_retry(_task: "Task[..., Any]", _run: TaskRun, state: "State[Any]") -> bool:
@@ -59,7 +61,11 @@ def stage(name: str, work: Callable[[], Result]) -> Result:
 )
 def engine_call(name: str, work: Callable[[], None]) -> None:
     """One batch of expensive work; an engine that failed is asked again, a bad input is not."""
-    work()
+    try:
+        work()
+    except EngineError as error:
+        logger.warning("%s: %s", name, error)
+        raise
 
 
 @flow(name="curate", flow_run_name="curate {recipe.name}", persist_result=False)

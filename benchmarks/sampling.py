@@ -1,0 +1,128 @@
+"""Generated tokens/s of the consistency stage over a bare `LLM.generate` of the same requests, in one run.
+
+    python benchmarks/sampling.py --pairs 48
+
+The stage is everything a run does between prepared pairs and a filled ledger: requests and their ids, fixed batches,
+an emptied prefix cache at each, progress, Parquet parts. The bare call gets all requests at once. Both engines have
+the same settings, are loaded before the clock starts and are warmed up; the order is stage, bare, stage, bare.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+
+def prepared_run(folder: Path, pairs: int, batch: int) -> Any:
+    """A starter run up to its prepared pairs."""
+    from flows.config import Recipe
+    from flows.loading import load, prepare_parts
+    from flows.models import Models, resolve_models
+    from flows.plan import Plan
+    from flows.run import Run
+    from transforms.engines.models import resolve_model
+
+    recipe = Recipe.model_validate(
+        {
+            "name": "benchmark",
+            "sources": [
+                {"kind": "starter", "path": str(ROOT / "data_cards/starter/responses.parquet"), "prompts": "train"}
+            ],
+            "policy": {"model": "smollm2", "engine": "vllm", "max_concurrency": 64},
+            "sampling": {"n": 3, "max_new_tokens": 160, "batch": batch},
+            "reward": {"model": "smollm2"},
+            "output": {"dir": str(folder / "out")},
+            "ledger": str(folder / "ledger"),
+        }
+    )
+    nothing = recipe.model_copy(update={"policy": recipe.policy.model_copy(update={"engine": "none"})})
+    models = resolve_models(nothing)
+    policy = resolve_model("smollm2", engine="vllm")
+    run = Run(Plan(recipe, [], Models(models.chat, models.context, policy, policy), "benchmark", None), folder)
+    run.sources = [_record()]
+    prepare_parts(run, load(run))
+    part = run.prepared.read(0).slice(0, pairs)
+    run.prepared.write(0, part)
+    return run
+
+
+def _record() -> Any:
+    from transforms.manifest import SourceRecord
+
+    return SourceRecord(label="starter", kind="starter", path="", revision=None, fingerprint="", raw_rows=0, pairs=0)
+
+
+def stage(run: Any, engine: Any, ledger: Path) -> Callable[[], int]:
+    """The sampling stage into a new ledger; returns how to run it."""
+    from flows.sampling import Sampler
+
+    def work() -> int:
+        run.recipe = run.recipe.model_copy(update={"ledger": str(ledger)})
+        run.spend = {}
+        sampler = Sampler(run)
+        sampler._engine = engine
+        with run.progress.bar("sample", unit="completions", total=sampler.total()) as advance:
+            for batch in sampler.batches():
+                sampler.run_batch(batch, advance)
+        return int(sampler.spend.tokens_generated)
+
+    return work
+
+
+def bare(run: Any, engine: Any) -> Callable[[], int]:
+    """One LLM.generate of every request."""
+    from flows.sampling import Sampler
+    from transforms.engines.vllm_completions import _params
+
+    sampler = Sampler(run)
+    requests = [sample.request for part in run.prepared for sample in sampler.requests(part)]
+    prompts = [{"prompt_token_ids": list(request.token_ids)} for request in requests]
+    params = [_params(request, sampler.sampling) for request in requests]
+
+    def work() -> int:
+        llm = engine._process._llm
+        llm.reset_prefix_cache()
+        return sum(len(out.outputs[0].token_ids) for out in llm.generate(prompts, params, use_tqdm=False))
+
+    return work
+
+
+def timed(name: str, work: Callable[[], int]) -> float:
+    start = time.perf_counter()
+    tokens = work()
+    rate = tokens / (time.perf_counter() - start)
+    print(f"{name:<28} {tokens:>7,} tokens  {rate:>6,.0f} tokens/s", flush=True)
+    return rate
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=48)
+    parser.add_argument("--batch", type=int, default=192, help="requests an engine call; the recipe's default")
+    parser.add_argument("--rounds", type=int, default=2)
+    arguments = parser.parse_args()
+    from flows.models import open_policy
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        run = prepared_run(folder, arguments.pairs, arguments.batch)
+        engine = open_policy(run.models.policy, run.recipe, run.models.context)
+        try:
+            ratios = []
+            for number in range(arguments.rounds):
+                ours = timed("consistency stage", stage(run, engine, folder / f"ledger-{number}"))
+                theirs = timed("bare LLM.generate", bare(run, engine))
+                ratios.append(ours / theirs)
+            print(f"stage / bare: {', '.join(f'{ratio:.2f}' for ratio in ratios)}   (target ≥ 0.95)")
+        finally:
+            engine.close()
+
+
+if __name__ == "__main__":
+    main()

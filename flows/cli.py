@@ -44,8 +44,12 @@ class Terminated(BaseException):
     """SIGTERM, raised in the main thread so that every `finally` runs."""
 
 
-class _MaskSecrets(logging.Filter):
+class _ForTheTerminal(logging.Filter):
+    """Masks secrets, and leaves Prefect's own lines to its UI: a failed run is one message here."""
+
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.startswith("prefect") and record.levelno < logging.CRITICAL:
+            return False
         message = record.getMessage()
         masked = _SECRETS.sub("***", message)
         if masked != message:
@@ -58,7 +62,7 @@ def prepare_process() -> None:
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     handler = logging.StreamHandler()
-    handler.addFilter(_MaskSecrets())
+    handler.addFilter(_ForTheTerminal())
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler], force=True)
     for name in ("httpx", "httpx2", "httpcore", "openai", "huggingface_hub", "datasets", "matplotlib"):
         logging.getLogger(name).setLevel(logging.WARNING)

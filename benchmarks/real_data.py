@@ -113,10 +113,9 @@ def train(responses: Path, seen: set[str], out: Path, *, prompts: int) -> None:
         print(f"reward model, {name}: {found.accuracy:.1%} [{found.low:.1%}, {found.high:.1%}] of {found.pairs} pairs")
 
 
-def curate(data: Path, out: Path, name: str, kind: str, flags: list[str]) -> dict[str, Any]:
+def curate(data: Path, out: Path, name: str, kind: str, flags: list[str], limit: int | None = None) -> dict[str, Any]:
     """Run the command and return its manifest."""
-    split = {"split": "train"} if kind == "ultrafeedback_binarized" else {}
-    source = {"kind": kind, "path": str(data / "raw" / f"{name}.jsonl"), **split}
+    source = {"kind": kind, "path": str(data / "raw" / f"{name}.jsonl"), "limit": limit}
     command = [sys.executable, "-m", "flows.curate", "--config", "flows/configs/shp-truncate.yaml"]
     command += ["--name", name, "--sources", json.dumps([source])]
     command += ["--output.dir", str(out), "--output.overwrite", "true"]
@@ -140,21 +139,36 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--prompts", type=int, default=100, help="instructions to train the reward model on")
+    parser.add_argument("--steps", nargs="+", default=["truncate", "reward", "sample"])
+    parser.add_argument("--limit", type=int, help="rows of each sampled file; all by default")
     parser.add_argument("--n", type=int, default=3)
     parser.add_argument("--max-new-tokens", type=int, default=128)
     arguments = parser.parse_args()
     data, out = arguments.data.resolve(), arguments.out.resolve()
+    if "truncate" in arguments.steps:
+        truncate_all(data, out)
+    if "reward" in arguments.steps:
+        train(
+            data / "alpacaeval_responses.parquet", prompts_of(data / "raw"), out / "reward", prompts=arguments.prompts
+        )
+    if "sample" in arguments.steps:
+        sample_some(data, out, n=arguments.n, max_new_tokens=arguments.max_new_tokens, limit=arguments.limit)
+
+
+def truncate_all(data: Path, out: Path) -> None:
+    """Every raw file through POET, nothing sampled."""
     for name, kind in KINDS.items():
         flags = ["--truncate.method", "poet", "--truncate.ratio", "null"]
         print(row(name, curate(data, out / f"{name}-poet", name, kind, flags)), flush=True)
-    reward = out / "reward"
-    if not reward.exists():
-        train(data / "alpacaeval_responses.parquet", prompts_of(data / "raw"), reward, prompts=arguments.prompts)
+
+
+def sample_some(data: Path, out: Path, *, n: int, max_new_tokens: int, limit: int | None) -> None:
+    """Two raw files with completions and rewards."""
     for name, cut in SAMPLED.items():
         flags = [*cut, "--truncate.ratio", "0.5" if "ratio" in cut else "null", "--policy.engine", "auto"]
-        flags += ["--reward", json.dumps({"model": str(reward)}), "--sampling.n", str(arguments.n)]
-        flags += ["--sampling.max_new_tokens", str(arguments.max_new_tokens), "--ledger", str(out / "ledger")]
-        manifest = curate(data, out / f"{name}-sampled", name, KINDS[name], flags)
+        flags += ["--reward", json.dumps({"model": str(out / "reward")}), "--sampling.n", str(n)]
+        flags += ["--sampling.max_new_tokens", str(max_new_tokens), "--ledger", str(out / "ledger")]
+        manifest = curate(data, out / f"{name}-sampled", name, KINDS[name], flags, limit=limit)
         print(row(name + " sampled", manifest))
         for rate in manifest["consistency"]:
             interval = f"{rate['rate']:.1%} [{rate['low']:.1%}, {rate['high']:.1%}]"

@@ -80,6 +80,7 @@ def endpoint():
     server.server_close()
 
 
+@pytest.mark.slow
 def test_a_hub_id_is_read_at_its_commit_even_beside_a_folder_of_that_name(endpoint, tmp_path):
     (tmp_path / "org" / "prefs").mkdir(parents=True)
     (tmp_path / "org" / "prefs" / "train.jsonl").write_text('{"chosen": "not this one"}\n')

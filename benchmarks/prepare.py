@@ -11,6 +11,7 @@ of one instruction make a pair, the higher win_prob is chosen. Each measurement 
 """
 
 import argparse
+import copy
 import json
 import os
 import random
@@ -138,7 +139,9 @@ def measure_trl(pairs: Path) -> dict[str, float]:
         dataset = load_dataset("parquet", data_files=str(pairs), split="train", cache_dir=cache)
         config = DPOConfig(output_dir=cache, report_to=[], max_length=None, use_cpu=True, bf16=False)
         start = time.perf_counter()
-        DPOTrainer(model=model, ref_model=model, args=config, train_dataset=dataset, processing_class=tokenizer)
+        DPOTrainer(
+            model=model, ref_model=copy.deepcopy(model), args=config, train_dataset=dataset, processing_class=tokenizer
+        )
         return {"seconds": time.perf_counter() - start, "pairs": len(dataset)}
 
 

@@ -201,6 +201,7 @@ def test_a_server_that_is_not_there_is_an_engine_error(server, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # of vLLM's imports
 def test_vllms_own_server_understands_every_parameter():
     from vllm.entrypoints.openai.completion.protocol import CompletionRequest as ServerRequest
 

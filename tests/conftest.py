@@ -16,7 +16,6 @@ from hypothesis import settings
 from pytest_socket import socket_allow_hosts
 from tests_support import tiny_tokenizer
 
-
 # A busy machine is no failing test.
 settings.register_profile("no-deadline", deadline=None)
 settings.load_profile("no-deadline")

@@ -10,7 +10,7 @@ import pyarrow as pa
 from transforms import filters
 from transforms.consistency import judge, win_share
 from transforms.requests import SAMPLED_CUTS, SIDES, Side
-from transforms.schema import JUDGED_FIELDS, TRUNCATED
+from transforms.schema import JUDGED_FIELDS
 
 INCONSISTENT = "inconsistent"
 
@@ -111,6 +111,3 @@ def _against_reward_order(share: float, pair: PairRewards) -> float:
     if chosen == rejected:
         return 0.5
     return share if chosen > rejected else 1 - share
-
-
-TRUNCATED_AND_JUDGED = pa.schema([field for field in TRUNCATED if field.name != "reason"] + JUDGED_FIELDS)

@@ -60,17 +60,19 @@ def _record() -> Any:
 
 def stage(run: Any, engine: Any, ledger: Path) -> Callable[[], int]:
     """The sampling stage into a new ledger; returns how to run it."""
+    from flows import models
     from flows.sampling import Sampler
+
+    models.open_policy = lambda *_: engine
 
     def work() -> int:
         run.recipe = run.recipe.model_copy(update={"ledger": str(ledger)})
         run.spend = {}
         sampler = Sampler(run)
-        sampler._engine = engine
         with run.progress.bar("sample", unit="completions", total=sampler.total()) as advance:
             for batch in sampler.batches():
-                sampler.run_batch(batch, advance)
-        return int(sampler.spend.tokens_generated)
+                sampler.calls.run(batch, advance)
+        return int(sampler.calls.spend.tokens_generated)
 
     return work
 

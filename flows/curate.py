@@ -32,6 +32,7 @@ from flows.plan import Plan, plan_run
 from flows.run import Run
 from flows.sampling import Sampler
 from flows.scoring import Scorer
+from flows.temporary_server import end_server_with_us
 from flows.writing import write_data
 from transforms.errors import EngineError
 from transforms.manifest import Manifest
@@ -71,6 +72,7 @@ def engine_call(name: str, work: Callable[[], None]) -> None:
 @flow(name="curate", flow_run_name="curate {recipe.name}", persist_result=False)
 def curate(recipe: Recipe) -> str:
     """Curate a preference dataset; the version of what now lies in the recipe's output folder."""
+    end_server_with_us()
     plan = plan_run(recipe)
     return plan.finished.version if plan.finished else run_stages(plan).version
 
@@ -101,9 +103,9 @@ def sample(run: Run) -> Sampler:
     """Complete the truncated prefixes; the policy is unloaded before the reward model comes."""
     sampler = Sampler(run)
     bar = run.progress.bar("sample", unit="completions", total=sampler.total())
-    with run.timed("sample"), bar as advance, closing(sampler):
+    with run.timed("sample"), bar as advance, closing(sampler.calls):
         for number, batch in enumerate(sampler.batches()):
-            work = partial(sampler.run_batch, batch, advance)
+            work = partial(sampler.calls.run, batch, advance)
             engine_call(f"sample batch {number}", work) if batch.missing else work()
     return sampler
 
@@ -112,9 +114,9 @@ def score(run: Run, sampler: Sampler) -> Iterator[tuple[pa.Table, Scored]]:
     """Score full responses and completions, part by part."""
     scorer = Scorer(run, sampler)
     bar = run.progress.bar("score", unit="conversations", total=scorer.total())
-    with run.timed("score"), bar as advance, closing(scorer):
+    with run.timed("score"), bar as advance, closing(scorer.calls):
         for part in scorer.parts():
             for number, batch in enumerate(scorer.batches(part)):
-                work = partial(scorer.run_batch, batch, advance)
+                work = partial(scorer.calls.run, batch, advance)
                 engine_call(f"score part {part.number} batch {number}", work) if batch.missing else work()
             yield part.pairs, scorer.rewards(part)

@@ -65,6 +65,10 @@ class Ledger:
         note = {"requests": len(batch), "at": time.time(), "pid": os.getpid()}
         self._write(marker, json.dumps(note).encode())
 
+    def give_up(self, batch: Sequence[str]) -> None:
+        """Note that the engine failed `batch`: asking for it again is no interruption."""
+        self._remove(self._path("started", batch, "json"))
+
     def append(self, batch: Sequence[str], rows: pa.Table) -> None:
         """Keep a finished batch: all of it or nothing."""
         check(rows, SCHEMAS[self.kind], where=f"ledger ({self.kind})")
@@ -72,9 +76,7 @@ class Ledger:
         pq.write_table(rows, sink, compression="zstd")
         self._write(self._path("part", batch, "parquet"), sink.getvalue().to_pybytes())
         self._known.update(rows["request_id"].to_pylist())
-        marker = self._path("started", batch, "json")
-        if self._fs.exists(marker):
-            self._fs.rm(marker)
+        self._remove(self._path("started", batch, "json"))
 
     def fetch(self, request_ids: Sequence[str]) -> pl.DataFrame:
         """The finished rows of the given ids, one a unique id, sorted by id."""
@@ -109,10 +111,13 @@ class Ledger:
                     os.fsync(sink.fileno())
             self._fs.mv(temporary, path)
         except OSError as error:
-            if self._fs.exists(temporary):
-                self._fs.rm(temporary)
+            self._remove(temporary)
             message = f"cannot write to the ledger at {self._folder}: {error}. Free some space or set `ledger:`"
             raise OutputError(message) from error
+
+    def _remove(self, path: str) -> None:
+        if self._fs.exists(path):
+            self._fs.rm(path)
 
     def _remember_interruption(self, batch: Sequence[str]) -> None:
         path = f"{self._folder}/interrupted.jsonl"

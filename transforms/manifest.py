@@ -98,6 +98,7 @@ class SpendRecord(_Part):
     cached_prompt_tokens: int = 0
     batches: int = 0
     batches_paid_again: int = 0  # batches that an earlier, killed run had started but never finished
+    batches_failed: int = 0  # calls that the engine failed; each was asked again, or ended the run
     seconds: float = 0.0
 
 

@@ -83,6 +83,7 @@ def stop_while_sampling(folder, recipe, how):
         before &= {p.name for p in (folder / "ledger").rglob("started-*")}
     time.sleep(1)
     children = psutil.Process(process.pid).children(recursive=True)
+    assert any("uvicorn" in p.cmdline() for p in children), "Prefect's temporary server is not among the children"
     process.send_signal(how)
     _, errors = process.communicate(timeout=2 * MINUTES)
     _, alive = psutil.wait_procs(children, timeout=20)
@@ -100,7 +101,12 @@ def terminated(folder, recipe, interrupted):
 
 
 @pytest.fixture(scope="module")
-def finished(folder, recipe, interrupted, terminated):
+def killed(folder, recipe, terminated):
+    return stop_while_sampling(folder, recipe, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def finished(folder, recipe, interrupted, terminated, killed):
     process = start(folder, recipe)
     output, errors = process.communicate(timeout=8 * MINUTES)
     assert process.returncode == 0, errors[-4000:]
@@ -120,6 +126,12 @@ def test_sigterm_ends_with_143_a_hint_and_no_process(terminated, folder):
     code, errors, alive = terminated
     assert (code, alive) == (143, [])
     assert "run the same command again to go on" in errors
+
+
+@pytest.mark.timeout(600)
+def test_kill_9_leaves_no_process_either(killed):
+    code, _, alive = killed
+    assert (code, alive) == (-signal.SIGKILL, [])
 
 
 @pytest.mark.timeout(900)

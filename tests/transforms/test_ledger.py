@@ -59,6 +59,14 @@ def test_a_batch_that_was_started_and_not_finished_is_counted_when_it_is_paid_ag
     assert third.interrupted == 0
 
 
+def test_a_batch_that_its_engine_failed_is_no_interruption_when_it_is_asked_again(root):
+    first = ledger(root)
+    first.start(["a"])
+    first.give_up(["a"])
+    first.start(["a"])
+    assert first.interrupted == 0
+
+
 def test_two_machines_that_paid_for_the_same_id_read_the_same_answer(root):
     ledger(root).append(["a"], scores(a=2.0))
     ledger(root).append(["a", "b"], scores(a=1.0, b=5.0))

@@ -1,0 +1,129 @@
+"""Expensive calls of one kind: a batch's missing requests through the engine into the ledger, with what they cost."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+import pyarrow as pa
+
+from flows.progress import Advance
+from transforms.engines.protocol import CompletionRequest, Progress, ScoreRequest
+from transforms.errors import EngineError
+from transforms.ledger import Ledger
+from transforms.manifest import SpendRecord
+
+Request = TypeVar("Request", CompletionRequest, ScoreRequest)
+
+
+class Closable(Protocol):
+    """What every engine can do."""
+
+    def close(self) -> None: ...
+
+
+Engine = TypeVar("Engine", bound=Closable)
+
+
+class Batch(NamedTuple, Generic[Request]):
+    """A fixed batch of the run's request list and what of it is not in the ledger yet."""
+
+    ids: list[str]
+    missing: list[Request]
+
+
+class Paid(NamedTuple):
+    """What an engine answered for a batch: rows for the ledger, and tokens for the account."""
+
+    rows: pa.Table
+    tokens: int
+    cached_prompt_tokens: int = 0
+
+
+class Calls(Generic[Request, Engine]):
+    """The calls of one stage. The engine is opened at the first batch that needs it, and anew after it failed.
+
+    Args:
+        ledger: where finished batches are kept.
+        spend: the stage's account, written only for batches that are in the ledger.
+        open_engine: loads the model.
+        ask: sends the missing requests.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        spend: SpendRecord,
+        *,
+        open_engine: Callable[[], Engine],
+        ask: Callable[[Engine, Sequence[Request], Progress], Paid],
+    ) -> None:
+        self.ledger = ledger
+        self.spend = spend
+        self._open_engine = open_engine
+        self._ask: Callable[[Engine, Sequence[Request], Progress], Paid] = ask
+        self._engine: Engine | None = None
+        self._paid: set[str] = set()
+
+    def run(self, batch: Batch[Request], advance: Advance) -> None:
+        """Pay for what is missing and keep it: all of the batch, or nothing if the engine fails.
+
+        Raises:
+            EngineError: the engine failed. The same batch may be run again.
+        """
+        if batch.missing:
+            self._pay(batch.missing, advance)
+        reused = len(batch.ids) - len(batch.missing)
+        self.spend.requests += len(batch.ids)
+        self.spend.reused += reused
+        advance(reused)
+
+    def reused(self, request_id: str) -> bool:
+        """Whether an answer was in the ledger before this run asked."""
+        return request_id not in self._paid
+
+    def close(self) -> None:
+        """Unload the engine, if one was loaded."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()
+
+    def _pay(self, requests: Sequence[Request], advance: Advance) -> None:
+        ids = [request.request_id for request in requests]
+        if self._engine is None:
+            self._engine = self._open_engine()
+        self.ledger.start(ids)
+        shown = _Shown(advance)
+        start = time.monotonic()
+        try:
+            rows, tokens, cached = self._ask(self._engine, requests, shown)
+        except EngineError:
+            shown.take_back()
+            self.ledger.give_up(ids)
+            self.spend.batches_failed += 1
+            self.close()
+            raise
+        finally:
+            self.spend.seconds += time.monotonic() - start
+        self.ledger.append(ids, rows)
+        self._paid.update(ids)
+        self.spend.generated += len(ids)
+        self.spend.tokens_generated += tokens
+        self.spend.cached_prompt_tokens += cached
+        self.spend.batches += 1
+        self.spend.batches_paid_again = self.ledger.interrupted
+
+
+class _Shown:
+    """Progress of a batch that can be taken back when the batch fails."""
+
+    def __init__(self, advance: Advance) -> None:
+        self._advance = advance
+        self._requests = self._tokens = 0
+
+    def __call__(self, requests: int, tokens: int) -> None:
+        self._requests += requests
+        self._tokens += tokens
+        self._advance(requests, tokens)
+
+    def take_back(self) -> None:
+        self._advance(-self._requests, -self._tokens)

@@ -1,0 +1,29 @@
+"""Prefect's temporary server must not outlive the run that started it."""
+
+import logging
+import subprocess
+import sys
+from typing import Final
+
+# Reads until the run's end of the pipe closes, which the kernel does however the run ends, kill -9 included.
+_WATCH: Final = 'cat >/dev/null; kill "$0" 2>/dev/null'
+logger = logging.getLogger(__name__)
+_watchers: dict[int, "subprocess.Popen[bytes]"] = {}  # a collected Popen would close the pipe
+
+
+def end_server_with_us() -> None:
+    """Let the server that Prefect started for this process end with it.
+
+    Without a server of the user's own, Prefect runs one as a child and stops it at exit; after kill -9 nothing
+    does, and every killed run would leave a server of 200 MB behind.
+    """
+    module = sys.modules.get("prefect.server.api.server")  # imported only by who starts such a server
+    server = module.SubprocessASGIServer().server_process if module else None
+    if server is None or server.pid in _watchers:
+        return
+    # A group of its own: Ctrl-C in the terminal must not end the watcher before the run.
+    command = ["sh", "-c", _WATCH, str(server.pid)]
+    try:
+        _watchers[server.pid] = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    except OSError as error:
+        logger.warning("after kill -9, process %s (Prefect's temporary server) stays: %s", server.pid, error)

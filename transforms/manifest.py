@@ -73,18 +73,91 @@ class TokenCounts(_Part):
     rejected_after: int
 
 
+class ShareRecord(_Part):
+    """A share with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    count: int  # what it is a share of
+
+
 class RateRecord(_Part):
-    """Mean pair consistency with its Wilson interval (methods §3)."""
+    """Mean pair consistency (methods §3) with its 95 % interval, unbiased although sampling was adaptive."""
 
     source: str  # "all" is first
     reference: Literal["label", "reward"]
-    pairs: int  # pairs behind the rate
-    sampled: int  # of which had a cut side and so were sampled
+    pairs: int  # pairs that the rate speaks of
+    sampled: int  # of which had a cut side and were sampled
     rate: float
     low: float
     high: float
     # Share of pairs whose full responses the reward model orders as the label does, before any cut.
     reward_agrees: float
+
+
+class GroupRecord(_Part):
+    """Mean consistency with the label of the cut pairs whose measure lies in [start, end)."""
+
+    by: Literal["share_cut", "margin"]  # response tokens cut over all; r(chosen) − r(rejected), full responses
+    start: float
+    end: float
+    pairs: int
+    sampled: int
+    rate: float
+    low: float
+    high: float
+
+
+DecidedBy = Literal["uncut", "proxy", "sampling", "n_max", "undecided"]
+
+
+class DecisionRecord(_Part):
+    """Pairs by what decided them.
+
+    uncut: nothing was cut, consistent by definition. proxy: the calibrated reward margin was sure enough.
+    sampling: the posterior passed 1 − δ. n_max: it did not, and its mean decided. undecided: the budget ended.
+    """
+
+    by: DecidedBy
+    keep: int
+    drop: int
+    completions: int  # that these pairs needed
+
+
+class CalibrationPoint(_Part):
+    """Audit pairs of like prediction: what the proxy foretold, held out of its fit, and what sampling found."""
+
+    predicted: float  # mean P(consistent)
+    observed: ShareRecord
+    margin: float  # mean reward margin towards the reference
+
+
+class ProxyRecord(_Part):
+    """How far the reward margin of the full responses stood in for sampling (POET, appendix A)."""
+
+    informative: bool
+    why: str  # in words: what it knows, or why it decides nothing
+    cut_pairs: int
+    audit_pairs: int
+    skipped: int
+    accepted_error: float
+    error: ShareRecord | None  # of skipped decisions, on audit pairs held out of the fit
+    gain: float  # held-out log-likelihood a completion over the constant rate, in nats
+    calibration: list[CalibrationPoint]
+
+
+class RoundRecord(_Part):
+    """One round of sampling: what was asked and what it decided."""
+
+    stage: Literal["audit", "rest"]
+    number: int
+    pairs: int
+    completions: int
+    tokens: int
+    keep: int
+    drop: int
+    open: int
 
 
 class SpendRecord(_Part):
@@ -126,6 +199,10 @@ class Manifest(_Part):
     counts: Counts
     tokens: TokenCounts
     consistency: list[RateRecord]
+    groups: list[GroupRecord] = Field(default_factory=list)
+    decisions: list[DecisionRecord] = Field(default_factory=list)
+    proxy: ProxyRecord | None = None
+    rounds: list[RoundRecord] = Field(default_factory=list)
     completions: SpendRecord | None
     scores: SpendRecord | None
     files: list[FileRecord]

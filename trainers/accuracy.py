@@ -1,14 +1,12 @@
 """How well a reward head orders pairs, with the uncertainty of that share."""
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 
 from trainers.pair_tokens import PairTokens
-
-Z95 = 1.959963984540054
+from transforms.consistency import wilson
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +28,6 @@ class Accuracy:
     high: float
     bf16_head: float
     mean_margin: float
-
-
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """95 % Wilson interval of a share of `count`; the share may hold halves, which scipy's does not allow."""
-    centre = share + Z95**2 / (2 * count)
-    half = Z95 * math.sqrt(share * (1 - share) / count + Z95**2 / (4 * count**2))
-    scale = 1 + Z95**2 / count
-    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
 
 
 class Margins(NamedTuple):
@@ -64,8 +54,9 @@ def margins(features: torch.Tensor, weight: torch.Tensor, pairs: PairTokens) -> 
 def accuracy(found: Margins) -> Accuracy:
     """Share of margins above zero, with its interval; at least one margin."""
     share = _share(found.exact)
-    low, high = wilson(share, len(found.exact))
-    return Accuracy(len(found.exact), share, low, high, _share(found.rounded), float(found.exact.mean()))
+    count = len(found.exact)
+    rate = wilson(share * count, count)
+    return Accuracy(count, share, rate.low, rate.high, _share(found.rounded), float(found.exact.mean()))
 
 
 def _differences(rewards: torch.Tensor, pairs: PairTokens) -> torch.Tensor:

@@ -1,23 +1,15 @@
 """Shares and their intervals."""
 
 import numpy as np
-import pytest
 import torch
-from scipy.stats import binomtest
 
-from trainers.accuracy import accuracy, margins, wilson
+from trainers.accuracy import accuracy, margins
 from trainers.pair_tokens import PairTokens
 
 
 def pairs(chosen: list[int], rejected: list[int]) -> PairTokens:
     names = tuple(str(i) for i in range(len(chosen)))
     return PairTokens(names, names, (), np.array(chosen), np.array(rejected), None, None, "")
-
-
-@pytest.mark.parametrize(("successes", "count"), [(0, 5), (5, 5), (47, 50), (1, 1)])
-def test_the_interval_is_scipys(successes: int, count: int) -> None:
-    expected = binomtest(successes, count).proportion_ci(method="wilson")
-    assert wilson(successes / count, count) == pytest.approx((expected.low, expected.high))
 
 
 def test_a_tie_counts_one_half() -> None:

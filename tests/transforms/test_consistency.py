@@ -53,9 +53,10 @@ def test_certainty_decides_against_the_mean():
     assert judge_one(1.0, 4, threshold=0.905, delta=0.05)[2] is False
 
 
-def test_wilson_is_scipys():
-    ours = wilson(187, 200)
-    theirs = stats.binomtest(187, 200).proportion_ci(0.95, method="wilson")
+@pytest.mark.parametrize(("successes", "count"), [(187, 200), (0, 5), (5, 5), (1, 1)])
+def test_wilson_is_scipys(successes, count):
+    ours = wilson(successes, count)
+    theirs = stats.binomtest(successes, count).proportion_ci(0.95, method="wilson")
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
 
 

@@ -1,118 +1,14 @@
 """Each kind turns its raw rows into the right pairs. Rows are written for these tests."""
 
-import copy
 from typing import get_args
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
+from sources_support import ASKED, QUESTION, adapt, chat, only_pair, sides
 
 from transforms.errors import RowError
 from transforms.sources import SOURCES, Source
 from transforms.sources.canonical import Message
-
-QUESTION = "Name three rivers."
-ASKED = (Message("user", QUESTION),)
-
-
-def adapt(kind, row, **options):
-    parsed = TypeAdapter(Source).validate_python({"kind": kind, "path": "./rows.jsonl", **options})
-    return SOURCES[kind].adapt(row, parsed)
-
-
-def only_pair(kind, row, **options):
-    (pair,) = adapt(kind, row, **options).pairs
-    return pair
-
-
-def chat(*turns):
-    roles = ("user", "assistant")
-    return [{"role": roles[at % 2], "content": text} for at, text in enumerate(turns)]
-
-
-def completion(text, overall, *ratings):
-    aspects = ("helpfulness", "honesty", "instruction_following", "truthfulness")
-    annotations = {name: {"Rating": rating} for name, rating in zip(aspects, ratings, strict=True)}
-    return {"model": f"m-{text}", "response": text, "overall_score": overall, "annotations": annotations}
-
-
-ULTRA = {
-    "source": "evol_instruct",
-    "instruction": QUESTION,
-    "completions": [
-        completion("bad", 2.0, "1", "1", "1", "1"),
-        completion("best", 9.0, "5", "N/A", "5", "5"),
-        completion("fair", 5.0, "3", "4", "3", "3"),
-        completion("good", 7.0, "4", "3", "4", "5"),
-    ],
-}
-
-
-def sides(adapted):
-    return [(pair.chosen, pair.rejected, pair.chosen_score, pair.rejected_score) for pair in adapted.pairs]
-
-
-def test_ultrafeedback_best_vs_worst_uses_the_overall_score():
-    assert sides(adapt("ultrafeedback", ULTRA, pairing="best_vs_worst")) == [("best", "bad", 9.0, 2.0)]
-
-
-def test_ultrafeedback_all_pairs_are_every_two_with_the_better_one_chosen():
-    found = [(pair.chosen, pair.rejected) for pair in adapt("ultrafeedback", ULTRA, pairing="all_pairs").pairs]
-    assert found == [
-        ("best", "good"), ("best", "fair"), ("best", "bad"),
-        ("good", "fair"), ("good", "bad"), ("fair", "bad"),
-    ]  # fmt: skip
-
-
-def test_ultrafeedback_one_aspect_leaves_out_what_is_not_rated_in_it():
-    # "best" has N/A in honesty: it must count neither as 0 nor as -1
-    assert sides(adapt("ultrafeedback", ULTRA, pairing="best_vs_worst", score="honesty")) == [("fair", "bad", 4.0, 1.0)]
-
-
-def test_ultrafeedback_mean_needs_all_four_ratings():
-    assert sides(adapt("ultrafeedback", ULTRA, pairing="best_vs_worst", score="mean")) == [("good", "bad", 4.0, 1.0)]
-
-
-@pytest.mark.parametrize("annotations", [None, "5", {}, {"honesty": None}, {"honesty": {"Rating": None}}])
-def test_ultrafeedback_without_annotations_has_no_score(annotations):
-    broken = {"model": "m", "response": "none", "annotations": annotations}
-    row = {**ULTRA, "completions": [*ULTRA["completions"], broken]}
-    assert adapt("ultrafeedback", row, score="honesty").responses[-1].score is None
-
-
-def test_ultrafeedback_random_choice_is_content_and_not_order():
-    shuffled = {**ULTRA, "completions": ULTRA["completions"][::-1]}
-    assert sides(adapt("ultrafeedback", ULTRA)) == sides(adapt("ultrafeedback", shuffled))
-
-
-def test_ultrafeedback_random_choice_takes_every_rank_about_equally():
-    rows = [{**ULTRA, "instruction": f"Question {number}"} for number in range(600)]
-    picks = [only_pair("ultrafeedback", row).rejected for row in rows]
-    assert all(abs(picks.count(text) - 200) < 45 for text in ("bad", "fair", "good"))
-
-
-def test_ultrafeedback_ties_for_the_best_are_broken_by_content():
-    row = copy.deepcopy(ULTRA)
-    row["completions"][3]["overall_score"] = 9.0
-    turned = {**row, "completions": row["completions"][::-1]}
-    assert sides(adapt("ultrafeedback", row)) == sides(adapt("ultrafeedback", turned))
-
-
-def test_ultrafeedback_keeps_all_completions_as_responses():
-    found = adapt("ultrafeedback", ULTRA, score="honesty").responses
-    assert [(one.index, one.text, one.model, one.score) for one in found] == [
-        (0, "bad", "m-bad", 1.0), (1, "best", "m-best", None),
-        (2, "fair", "m-fair", 4.0), (3, "good", "m-good", 3.0),
-    ]  # fmt: skip
-
-
-def test_ultrafeedback_without_two_usable_completions_is_refused():
-    row = {**ULTRA, "completions": [completion("one", 3.0, *"1111"), completion(" ", 4.0, *"1111")]}
-    with pytest.raises(RowError, match="1 of 2 completions have text and a score for overall"):
-        adapt("ultrafeedback", row)
-
-
-def test_ultrafeedback_marks_an_excluded_benchmark():
-    assert only_pair("ultrafeedback", ULTRA, exclude=["evol_instruct"]).reason == "excluded"
 
 
 def test_binarized_takes_its_scores_and_its_own_id():

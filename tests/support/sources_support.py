@@ -1,0 +1,30 @@
+"""Makers for tests of sources: one raw row through a kind's adapter."""
+
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from transforms.sources import SOURCES, Source
+from transforms.sources.canonical import Adapted, Message, Pair
+
+QUESTION = "Name three rivers."
+ASKED = (Message("user", QUESTION),)
+
+
+def adapt(kind: str, row: Any, **options: Any) -> Adapted:
+    parsed = TypeAdapter(Source).validate_python({"kind": kind, "path": "./rows.jsonl", **options})
+    return SOURCES[kind].adapt(row, parsed)
+
+
+def only_pair(kind: str, row: Any, **options: Any) -> Pair:
+    (pair,) = adapt(kind, row, **options).pairs
+    return pair
+
+
+def chat(*turns: str) -> list[dict[str, str]]:
+    roles = ("user", "assistant")
+    return [{"role": roles[at % 2], "content": text} for at, text in enumerate(turns)]
+
+
+def sides(adapted: Adapted) -> list[tuple[Any, ...]]:
+    return [(pair.chosen, pair.rejected, pair.chosen_score, pair.rejected_score) for pair in adapted.pairs]

@@ -14,15 +14,11 @@ from scipy import special, stats
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+Decisions = npt.NDArray[np.int8]
+KEEP: Final = 1
+DROP: Final = -1
+OPEN: Final = 0
 LEVEL: Final = 0.95
-
-
-class Judgement(NamedTuple):
-    """Interval of the Beta posterior and verdict, each of shape (pairs,)."""
-
-    low: Floats
-    high: Floats
-    keep: Bools
 
 
 class Rate(NamedTuple):
@@ -42,34 +38,41 @@ def win_share(chosen: Sequence[float], rejected: Sequence[float]) -> float:
     return float(np.heaviside(higher, 0.5).mean())
 
 
-def judge(shares: Floats, n: Ints, *, prior: tuple[float, float], threshold: float, delta: float) -> Judgement:
-    """Interval and verdict per pair from the share of comparisons that agree with the reference.
+def probability_above(wins: Floats, losses: Floats, threshold: float) -> Floats:
+    """P(consistency ≥ τ) under Beta(wins, losses), elementwise."""
+    above: Floats = special.betaincc(wins, losses, threshold)
+    return above
 
-    With both sides cut, the n² combinations are not independent; they count as the n matched pairs that
-    they hold, so the interval is never too narrow.
+
+def decide(wins: Floats, losses: Floats, *, threshold: float, delta: float) -> Decisions:
+    """The sequential decision (methods §3).
 
     Args:
-        shares: shape (pairs,), in [0, 1].
-        n: shape (pairs,), independent comparisons behind each share. 0: neither side was cut, consistent by
-            definition, interval [1, 1].
-        prior: of the Beta posterior; (0.5, 0.5) is Jeffreys.
+        wins: first parameter of each pair's Beta posterior, prior included.
+        losses: its second parameter.
         threshold: τ.
-        delta: δ. keep where P(consistency ≥ τ) ≥ 1 − δ, drop where ≤ δ, else the posterior mean decides.
+        delta: δ.
+
+    Returns:
+        KEEP where P(consistency ≥ τ) ≥ 1 − δ, DROP where ≤ δ, else OPEN.
     """
-    wins, losses = prior[0] + shares * n, prior[1] + (1 - shares) * n
+    above = probability_above(wins, losses, threshold)
+    return np.where(above >= 1 - delta, KEEP, np.where(above <= delta, DROP, OPEN)).astype(np.int8)
+
+
+def decide_by_mean(wins: Floats, losses: Floats, *, threshold: float) -> Decisions:
+    """What is left of OPEN at n_max: the posterior mean decides."""
+    return np.where(wins / (wins + losses) >= threshold, KEEP, DROP).astype(np.int8)
+
+
+def interval(wins: Floats, losses: Floats) -> tuple[Floats, Floats]:
+    """Central 95 % of Beta(wins, losses), elementwise."""
     tail = (1 - LEVEL) / 2
-    certain = n == 0
-    above = 1 - special.betainc(wins, losses, threshold)
-    by_mean = wins / (wins + losses) >= threshold
-    keep = np.where(above >= 1 - delta, True, np.where(above <= delta, False, by_mean))
-    return Judgement(
-        low=np.where(certain, 1.0, special.betaincinv(wins, losses, tail)),
-        high=np.where(certain, 1.0, special.betaincinv(wins, losses, 1 - tail)),
-        keep=certain | keep,
-    )
+    low, high = special.betaincinv(wins, losses, tail), special.betaincinv(wins, losses, 1 - tail)
+    return low, high
 
 
-def wilson(successes: float, n: int, level: float = LEVEL) -> Rate:
+def wilson(successes: float, n: float, level: float = LEVEL) -> Rate:
     """Share with its Wilson score interval; (0, 0, 1) for n = 0, where nothing is known.
 
     `successes` may be fractional (ties, pair estimates between 0 and 1): a mean of values in [0, 1] varies

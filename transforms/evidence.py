@@ -1,0 +1,174 @@
+"""What is known of every pair's consistency while completions come in, as arrays with one place a live pair."""
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from transforms.consistency import (
+    DROP,
+    KEEP,
+    OPEN,
+    Bools,
+    Decisions,
+    Floats,
+    Ints,
+    decide,
+    decide_by_mean,
+    win_share,
+)
+from transforms.manifest import DecidedBy
+from transforms.requests import SIDES, Side
+
+Rewards = npt.NDArray[np.float32]
+Reference = Literal["label", "reward"]
+_NOBODY: Final = ""
+
+
+@dataclass
+class Evidence:
+    """Rewards and decisions of the live pairs of a run, in the order of its parts.
+
+    Attributes:
+        pair_ids: content ids.
+        sampled: side → (pairs,), whether its kept prefix must be completed.
+        share_cut: (pairs,), response tokens cut over all response tokens.
+        n_max: completions a side at most.
+        full: side → (pairs,), reward of the full response; NaN until it is scored.
+        completions: side → (pairs, n_max), rewards of the completions in sample order; NaN where none.
+        n: (pairs,), completions a cut side so far.
+        prior: (pairs, 2), parameters of the Beta prior.
+        expected: (pairs,), the proxy's P(a completion is consistent), held out of its own fit; NaN without one.
+        audit: (pairs,), drawn at random, to be sampled whatever the proxy says.
+        verdict: (pairs,), KEEP, DROP or OPEN.
+        decided_by: (pairs,), see DecidedBy; empty while open.
+        bad: pair → why it has no verdict (a reward that is no number, a text too long to score).
+    """
+
+    pair_ids: list[str]
+    sampled: dict[Side, Bools]
+    share_cut: Floats
+    n_max: int
+    reference: Reference = "label"
+    full: dict[Side, Rewards] = field(init=False)
+    completions: dict[Side, Rewards] = field(init=False)
+    n: Ints = field(init=False)
+    prior: Floats = field(init=False)
+    expected: Floats = field(init=False)
+    audit: Bools = field(init=False)
+    verdict: Decisions = field(init=False)
+    decided_by: list[DecidedBy | Literal[""]] = field(init=False)
+    bad: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        count = len(self.pair_ids)
+        self.full = {side: np.full(count, np.nan, np.float32) for side in SIDES}
+        self.completions = {side: np.full((count, self.n_max), np.nan, np.float32) for side in SIDES}
+        self.n = np.zeros(count, np.int64)
+        self.prior = np.full((count, 2), 0.5)
+        self.expected = np.full(count, np.nan)
+        self.audit = np.zeros(count, bool)
+        self.verdict = np.full(count, OPEN, np.int8)
+        self.decided_by = [_NOBODY] * count
+
+    def __len__(self) -> int:
+        return len(self.pair_ids)
+
+    @property
+    def cut(self) -> Bools:
+        """Pairs with at least one side to complete. The others are consistent by definition."""
+        return self.sampled["chosen"] | self.sampled["rejected"]
+
+    @property
+    def usable(self) -> Bools:
+        """Pairs that are not bad."""
+        good = np.ones(len(self), bool)
+        good[list(self.bad)] = False
+        return good
+
+    @property
+    def sides_cut(self) -> Ints:
+        """Completions that one more sample of each pair costs."""
+        return self.sampled["chosen"].astype(np.int64) + self.sampled["rejected"]
+
+    @property
+    def margin(self) -> Floats:
+        """r(chosen) − r(rejected) of the full responses, towards the reference: its size where the reward
+        model's own order is the reference."""
+        label = self.full["chosen"].astype(float) - self.full["rejected"]
+        return np.abs(label) if self.reference == "reward" else label
+
+    def shares(self, rows: Ints, reference: Reference, first: int | None = None) -> Floats:
+        """Share of the comparisons that agree with a reference, (rows,); 1 where nothing was cut.
+
+        Args:
+            rows: pairs with at least `first` completions, or with any where `first` is None.
+            reference: the label's order or the reward model's order of the full responses, in which a tie of
+                the full responses counts one half.
+            first: use the first so many completions only. Their number was fixed before they came, so their
+                mean is unbiased, which the mean at a stopping time is not.
+        """
+        found = np.ones(len(rows))
+        for place, row in enumerate(rows.tolist()):
+            if self.cut[row]:
+                compared = {side: self._compared(side, row, first) for side in SIDES}
+                found[place] = win_share(compared["chosen"], compared["rejected"])
+        if reference == "label":
+            return found
+        chosen, rejected = self.full["chosen"][rows], self.full["rejected"][rows]
+        ordered = np.where(chosen > rejected, found, np.where(chosen < rejected, 1 - found, 0.5))
+        return np.where(self.cut[rows], ordered, 1.0)
+
+    def posterior(self, rows: Ints) -> tuple[Floats, Floats]:
+        """Parameters of the Beta posterior of the consistency with the recipe's reference, each (rows,).
+
+        With both sides cut, the n² combinations of their completions are not independent. They count as the n
+        matched pairs that they hold: by Hoeffding's decomposition the Mann–Whitney statistic varies no more
+        than their mean, so the posterior is never too sure.
+        """
+        n, share = self.n[rows], np.zeros(len(rows))
+        drawn = n > 0
+        share[drawn] = self.shares(rows[drawn], self.reference)
+        return self.prior[rows, 0] + share * n, self.prior[rows, 1] + (1 - share) * n
+
+    def add(self, row: int, side: Side, sample: int, reward: float) -> None:
+        """Keep the reward of one completion."""
+        self.completions[side][row, sample] = reward
+
+    def close_uncut(self) -> None:
+        """Decide the pairs that nothing was cut from."""
+        for row in np.flatnonzero(self.usable & ~self.cut & (self.verdict == OPEN)).tolist():
+            self._close(row, KEEP, "uncut")
+
+    def close_sure(self, rows: Ints, *, threshold: float, delta: float, by: DecidedBy) -> None:
+        """Decide those of `rows` whose posterior is sure enough."""
+        for row, verdict in zip(rows.tolist(), decide(*self.posterior(rows), threshold=threshold, delta=delta), strict=True):
+            if verdict != OPEN:
+                self._close(row, int(verdict), by)
+
+    def close_exhausted(self, *, threshold: float) -> None:
+        """Let the posterior mean decide the open pairs that have n_max completions."""
+        rows = np.flatnonzero(self.open_pairs() & (self.n >= self.n_max))
+        for row, verdict in zip(rows.tolist(), decide_by_mean(*self.posterior(rows), threshold=threshold), strict=True):
+            self._close(row, int(verdict), "n_max")
+
+    def close_undecided(self, *, keep: bool) -> None:
+        """The budget ended: mark what is still open."""
+        for row in np.flatnonzero(self.open_pairs()).tolist():
+            self._close(row, KEEP if keep else DROP, "undecided")
+
+    def open_pairs(self) -> Bools:
+        """Pairs that can be and are not decided, (pairs,)."""
+        return self.usable & (self.verdict == OPEN)
+
+    def _close(self, row: int, verdict: int, by: DecidedBy) -> None:
+        self.verdict[row] = verdict
+        self.decided_by[row] = by
+
+    def _compared(self, side: Side, row: int, first: int | None) -> list[float]:
+        if not self.sampled[side][row]:
+            return [float(self.full[side][row])]
+        count = int(self.n[row]) if first is None else first
+        found: list[float] = self.completions[side][row, :count].tolist()
+        return found

@@ -5,7 +5,7 @@ the token ids and every sampling parameter with its seed and sample index. Equal
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
@@ -25,12 +25,22 @@ SIDES: tuple[Side, Side] = ("chosen", "rejected")
 SAMPLED_CUTS = ("poet", "ratio", "tokens", "context")
 
 
+class Prefix(NamedTuple):
+    """A response's first `keep` tokens, and which of its completions are wanted."""
+
+    pair_row: int
+    side: Side
+    keep: int  # tokens, at least 1
+    samples: Sequence[int]  # sample indices: 0, 1, … for the first, second, … completion
+
+
 class PrefixSample(NamedTuple):
-    """One completion to sample: of which pair and side, and the request itself."""
+    """One completion to sample: of which pair, side and prefix, and the request itself."""
 
     pair_row: int
     side: Side
     request: CompletionRequest
+    keep: int  # tokens of the response in the request
 
 
 def request_seed(run_seed: int, pair_id: str, side: str, keep: int, sample_index: int) -> int:
@@ -84,7 +94,7 @@ def prefix_samples(
     max_new_tokens: int,
     context: int | None,
 ) -> Iterator[PrefixSample]:
-    """Every completion that the pairs' truncation asks for, in an order that only the pairs decide.
+    """Every completion that the pairs' own truncation asks for, in an order that only the pairs decide.
 
     Args:
         pairs: schema.TRUNCATED.
@@ -92,25 +102,55 @@ def prefix_samples(
         sampling: temperature, top-p and stop tokens.
         n: completions per cut side.
         run_seed: `sampling.seed` of the recipe.
+        max_new_tokens: as for `sample_prefixes`.
+        context: likewise.
+    """
+    cut = [Prefix(row, side, keep, range(n)) for row, side, keep in cut_sides(pairs)]
+    return sample_prefixes(
+        pairs, cut, identity, sampling, run_seed=run_seed, max_new_tokens=max_new_tokens, context=context
+    )
+
+
+def sample_prefixes(
+    pairs: pa.Table,
+    prefixes: Iterable[Prefix],
+    identity: ModelIdentity,
+    sampling: Sampling,
+    *,
+    run_seed: int,
+    max_new_tokens: int,
+    context: int | None,
+) -> Iterator[PrefixSample]:
+    """The named completions of the named prefixes, in the order given.
+
+    What asks for a prefix is no part of its ids: two truncations that keep as many tokens of a response
+    share its completions, and the ledger pays for them once.
+
+    Args:
+        pairs: schema.TRUNCATED; its keeps are not read.
+        prefixes: which prefixes, and which samples of each.
+        identity: the policy as it will answer.
+        sampling: temperature, top-p and stop tokens.
+        run_seed: `sampling.seed` of the recipe.
         max_new_tokens: per completion; less where the context leaves less room, and that number is part of
             the id.
-        context: the policy's context length, None for no limit.
+        context: the policy's context length, None for no limit. A prefix that fills it has no completions.
     """
     prompts = Ragged.from_arrow(pairs["prompt_ids"])
     responses = {side: Ragged.from_arrow(pairs[f"{side}_ids"]) for side in SIDES}
     pair_ids = pairs["pair_id"].to_pylist()
-    for row, side, keep in cut_sides(pairs):
+    for row, side, keep, samples in prefixes:
         token_ids = np.concatenate([prompts.row(row), responses[side].row(row)[:keep]])
         room = max_new_tokens if context is None else min(max_new_tokens, context - len(token_ids))
         if room < 1:
             continue  # cut by the context itself: nothing can follow, the prefix is scored as it is
-        for sample in range(n):
+        for sample in samples:
             seed = request_seed(run_seed, pair_ids[row], side, keep, sample)
             facts = {"seed": seed, "sample_index": sample, "max_tokens": room}
             request = CompletionRequest(
                 completion_id(identity, sampling, token_ids, facts), token_ids.tolist(), **facts
             )
-            yield PrefixSample(row, side, request)
+            yield PrefixSample(row, side, request, keep)
 
 
 def score_requests(

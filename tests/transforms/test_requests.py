@@ -9,11 +9,13 @@ from tests_support import chat, pairs_table, row
 from transforms.engines.protocol import ModelIdentity, Sampling, ScoreRequest
 from transforms.prepare import prepare
 from transforms.requests import (
+    Prefix,
     completion_id,
     cut_sides,
     fixed_batches,
     prefix_samples,
     request_seed,
+    sample_prefixes,
     score_id,
     score_requests,
 )
@@ -58,6 +60,50 @@ def test_a_side_that_lost_only_its_end_of_turn_is_not_sampled():
 
 def test_a_dropped_pair_is_not_paid_for():
     assert samples(prepared({**PAIR, "reason": "tie"})) == []
+
+
+def test_request_ids_stay_what_they_were_or_every_ledger_would_be_paid_again():
+    found = samples(prepared(PAIR, method="ratio", ratio=0.5))
+    assert [s.request.request_id for s in found] == [
+        "dbffee16d5e26de3b64e8bf3170f2445",
+        "502e4d45194fb5dc961ed0082919fc20",
+        "5bacbcd902e339d3f9b291f7955547f0",
+        "6dc1ed78000e72d0f02fa638450f33a3",
+    ]
+
+
+def explicit(pairs, *prefixes, context=None):
+    return list(sample_prefixes(pairs, prefixes, IDENTITY, SAMPLING, run_seed=0, max_new_tokens=8, context=context))
+
+
+def test_a_prefix_asked_for_by_name_is_the_request_that_poet_and_a_ratio_make_of_it():
+    poet, half = prepared(PAIR), prepared(PAIR, method="ratio", ratio=0.5)
+    [keep] = poet["chosen_keep"].to_pylist()
+    assert keep == half["chosen_keep"].to_pylist()[0] == 3
+    named = explicit(poet, Prefix(0, "chosen", keep, range(2)))
+    assert named == samples(poet) == samples(half)[:2]
+    assert explicit(half, Prefix(0, "chosen", keep, range(2))) == named
+
+
+def test_further_samples_of_a_prefix_have_their_own_ids_and_leave_the_first_ones_alone():
+    pairs = prepared(PAIR)
+    late = explicit(pairs, Prefix(0, "chosen", 3, [4, 2]))
+    assert [s.request.sample_index for s in late] == [4, 2]
+    assert explicit(pairs, Prefix(0, "chosen", 3, range(5)))[4] == late[0]
+
+
+def test_a_prefix_keeps_its_tokens_whatever_the_pairs_own_truncation_keeps():
+    pairs = prepared(PAIR)
+    [found] = explicit(pairs, Prefix(0, "chosen", 5, [0]))
+    [pair] = pairs.to_pylist()
+    assert found.keep == 5
+    assert found.request.token_ids == pair["prompt_ids"] + pair["chosen_ids"][:5]
+
+
+def test_a_prefix_that_fills_the_context_has_no_completions():
+    pairs = prepared(PAIR)
+    context = len(pairs["prompt_ids"][0]) + 4
+    assert [s.keep for s in explicit(pairs, *(Prefix(0, "chosen", k, [0]) for k in (3, 4, 5)), context=context)] == [3]
 
 
 def test_near_the_end_of_the_context_fewer_tokens_are_asked_for_and_the_id_says_so():

@@ -1,7 +1,7 @@
 """Expensive calls of one kind: a batch's missing requests through the engine into the ledger, with what they cost."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import pyarrow as pa
@@ -111,6 +111,32 @@ class Calls(Generic[Request, Engine]):
         self.spend.cached_prompt_tokens += cached
         self.spend.batches += 1
         self.spend.batches_paid_again = self.ledger.interrupted
+
+
+def rebatched(requests: Iterable[Request], size: int, ledger: Ledger) -> Iterator[Batch[Request]]:
+    """The whole request list cut into batches of `size`, each id once, with what of each is missing.
+
+    Cut before anything is known to be finished, so that a resumed run repeats the batches of the run that
+    died: what a batch holds changes its numbers in the last bit (bfloat16), and with them the tokens.
+    """
+    seen: set[str] = set()
+    batch: list[Request] = []
+    for request in requests:
+        if request.request_id in seen:
+            continue
+        seen.add(request.request_id)
+        batch.append(request)
+        if len(batch) == size:
+            yield _batch(batch, ledger)
+            batch = []
+    if batch:
+        yield _batch(batch, ledger)
+
+
+def _batch(requests: list[Request], ledger: Ledger) -> Batch[Request]:
+    ids = [request.request_id for request in requests]
+    missing = set(ledger.missing(ids))
+    return Batch(ids, [request for request in requests if request.request_id in missing])
 
 
 class _Shown:

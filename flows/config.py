@@ -42,12 +42,26 @@ class PolicyConfig(_Section):
 class SamplingConfig(_Section):
     """How the truncated prefixes are completed. The papers use n = 3 (POET) and 5."""
 
-    n: Positive = 3
+    n: Positive = Field(3, description="Completions a cut side at most; all of them where `first` is not set.")
+    first: Positive | None = Field(None, description="Sample so many, then in rounds until the posterior is sure.")
+    step: Positive = Field(1, description="Completions a cut side in each later round.")
     temperature: Annotated[float, Field(ge=0, le=5)] = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     max_new_tokens: Positive = 512
     seed: Annotated[int, Field(ge=0)] = 0
     batch: Positive = Field(192, description="Requests an engine call, and the most that a crash can lose.")
+
+    @property
+    def first_round(self) -> int:
+        """Completions a cut side in a pair's first round."""
+        return self.first or self.n
+
+    @model_validator(mode="after")
+    def _first_is_no_more_than_all(self) -> Self:
+        if self.first is not None and self.first > self.n:
+            message = f"first: {self.first} is more than n: {self.n}, the most completions that a side gets"
+            raise ValueError(message)
+        return self
 
     @model_validator(mode="after")
     def _greedy_samples_once(self) -> Self:
@@ -75,9 +89,30 @@ class ConsistencyConfig(_Section):
     threshold: Fraction = Field(0.5, description="τ: keep where P(consistency ≥ τ) says so.")
     delta: Annotated[float, Field(gt=0, lt=0.5)] = Field(0.05, description="δ of the sequential decision.")
     reference: Literal["label", "reward"] = "label"
+    keep_loaded: bool | None = Field(
+        None, description="Keep policy and reward model in memory between rounds; by default on a CPU only."
+    )
     prior: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = Field(
         (0.5, 0.5), description="Beta prior; Jeffreys by default."
     )
+
+
+class ProxyConfig(_Section):
+    """Let the reward margin of the full responses decide where it is sure (POET, appendix A)."""
+
+    audit: Fraction = Field(0.1, description="Share of the cut pairs to sample anyway, drawn at random.")
+    audit_least: Positive = Field(64, description="At least so many audit pairs.")
+    error: Annotated[float, Field(gt=0, lt=0.5)] = Field(
+        0.05, description="Wrong verdicts that you accept among the pairs that are not sampled."
+    )
+
+
+class BudgetConfig(_Section):
+    """Where to stop. Answers that the ledger held already count too: a rerun ends at the same pair."""
+
+    completions: Positive | None = None
+    tokens: Positive | None = Field(None, description="Sampled tokens; a completion counts with all it may have.")
+    undecided: Literal["drop", "keep"] = Field("drop", description="What becomes of pairs that are still open.")
 
 
 class FiltersConfig(_Section):
@@ -110,6 +145,8 @@ class Recipe(_Section):
     sampling: SamplingConfig = SamplingConfig()
     reward: RewardConfig | None = None
     consistency: ConsistencyConfig = ConsistencyConfig()
+    proxy: ProxyConfig | None = Field(None, description="Skip sampling where the reward margin is sure enough.")
+    budget: BudgetConfig = BudgetConfig()
     filters: FiltersConfig = FiltersConfig()
     output: OutputConfig
     ledger: str | None = Field(None, description="Folder or fsspec URL; the user's cache by default.")

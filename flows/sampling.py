@@ -1,30 +1,28 @@
-"""Completions of truncated prefixes: the missing ones of each fixed batch through the engine into the ledger."""
+"""Completions of prefixes: the missing ones of each fixed batch through the policy into the ledger."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 
 from flows import models
-from flows.calls import Batch, Calls, Paid
+from flows.calls import Batch, Calls, Paid, rebatched
 from flows.run import Run
 from transforms.engines.protocol import Completion, CompletionEngine, CompletionRequest, Progress, Sampling
 from transforms.ledger import Ledger
 from transforms.manifest import SpendRecord
-from transforms.requests import PrefixSample, cut_sides, fixed_batches, prefix_samples
+from transforms.requests import Prefix, PrefixSample, sample_prefixes
 from transforms.schema import COMPLETIONS
 
 
 class Sampler:
-    """The sampling stage of one run. The engine is loaded at the first batch that needs it."""
+    """The policy of one run. It is loaded at the first batch that needs it."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._policy = run.require_policy()
         config = run.recipe.sampling
         self.sampling = Sampling(config.temperature, config.top_p, (run.chat.eot_id,))
-        spend = run.spend.setdefault(
-            "completions", SpendRecord(requests=0, generated=0, reused=0, tokens_generated=0, tokens_reused=0)
-        )
+        spend = run.spend.setdefault("completions", SpendRecord.nothing())
         self.calls: Calls[CompletionRequest, CompletionEngine] = Calls(
             Ledger(run.ledger_root, "completions", self._policy.identity),
             spend,
@@ -32,33 +30,27 @@ class Sampler:
             ask=self._ask,
         )
 
-    def total(self) -> int:
-        """Requests of the whole run, known before any is made."""
-        return sum(len(cut_sides(part)) for part in self._run.prepared) * self._run.recipe.sampling.n
-
-    def requests(self, part: pa.Table) -> list[PrefixSample]:
-        """Every completion that a part asks for."""
+    def samples(self, part: pa.Table, prefixes: Iterable[Prefix]) -> list[PrefixSample]:
+        """The requests behind the named completions of a part's prefixes."""
         config = self._run.recipe.sampling
         return list(
-            prefix_samples(
+            sample_prefixes(
                 part,
+                prefixes,
                 self._policy.identity,
                 self.sampling,
-                n=config.n,
                 run_seed=config.seed,
                 max_new_tokens=config.max_new_tokens,
                 context=self._run.models.context,
             )
         )
 
-    def batches(self) -> Iterator[Batch[CompletionRequest]]:
-        """Fixed batches in the order of the run's request list, also those that have nothing missing."""
-        for part in self._run.prepared:
-            requests = {sample.request.request_id: sample.request for sample in self.requests(part)}
-            for ids in fixed_batches(list(requests), self._run.recipe.sampling.batch):
-                yield Batch(ids, [requests[key] for key in self.calls.ledger.missing(ids)])
+    def batches(self, samples: Iterable[PrefixSample]) -> Iterator[Batch[CompletionRequest]]:
+        """Fixed batches in the order of the samples, also those that have nothing missing."""
+        requests = (sample.request for sample in samples)
+        return rebatched(requests, self._run.recipe.sampling.batch, self.calls.ledger)
 
-    def completions(self, samples: list[PrefixSample]) -> dict[str, list[int]]:
+    def completions(self, samples: Sequence[PrefixSample]) -> dict[str, list[int]]:
         """New token ids by request id, from the ledger."""
         rows = self.calls.ledger.fetch([sample.request.request_id for sample in samples])
         found: dict[str, list[int]] = dict(zip(rows["request_id"], rows["completion_ids"].to_list(), strict=True))

@@ -40,7 +40,7 @@ def win_share(chosen: Sequence[float], rejected: Sequence[float]) -> float:
 
 def probability_above(wins: Floats, losses: Floats, threshold: float) -> Floats:
     """P(consistency ≥ τ) under Beta(wins, losses), elementwise."""
-    above: Floats = special.betaincc(wins, losses, threshold)
+    above: Floats = np.asarray(special.betaincc(wins, losses, threshold), np.float64)
     return above
 
 
@@ -68,7 +68,7 @@ def decide_by_mean(wins: Floats, losses: Floats, *, threshold: float) -> Decisio
 def interval(wins: Floats, losses: Floats) -> tuple[Floats, Floats]:
     """Central 95 % of Beta(wins, losses), elementwise."""
     tail = (1 - LEVEL) / 2
-    low, high = special.betaincinv(wins, losses, tail), special.betaincinv(wins, losses, 1 - tail)
+    low, high = (np.asarray(special.betaincinv(wins, losses, level), np.float64) for level in (tail, 1 - tail))
     return low, high
 
 

@@ -35,7 +35,7 @@ def summary_rows(judged: pa.Table, split: pa.Array) -> pl.DataFrame:
         "pair_id", "source", "reason", "verdict", "chosen_keep", "rejected_keep", "chosen_cut", "rejected_cut",
         "chosen_cut_by", "rejected_cut_by",
         "reward_chosen", "reward_rejected", "consistency", "consistency_low", "consistency_high",
-        "consistency_by_reward", "n",
+        "consistency_by_reward", "n", "p_keep", "expected", "audit", "decided_by",
     ]  # fmt: skip
     lengths = {
         f"{name}_tokens": pl.Series(Ragged.from_arrow(judged[f"{name}_ids"]).lengths, dtype=pl.Int32)

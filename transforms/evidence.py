@@ -16,9 +16,11 @@ from transforms.consistency import (
     Ints,
     decide,
     decide_by_mean,
+    probability_above,
     win_share,
 )
 from transforms.manifest import DecidedBy
+from transforms.proxy import Proxy, certainty
 from transforms.requests import SIDES, Side
 
 Rewards = npt.NDArray[np.float32]
@@ -41,6 +43,9 @@ class Evidence:
         prior: (pairs, 2), parameters of the Beta prior.
         expected: (pairs,), the proxy's P(a completion is consistent), held out of its own fit; NaN without one.
         audit: (pairs,), drawn at random, to be sampled whatever the proxy says.
+        skippable: (pairs,), where the proxy decides alone unless the pair is in the audit.
+        foretold: (pairs,), whether the proxy alone would keep the pair.
+        proxy: what the audit taught, once it is through.
         verdict: (pairs,), KEEP, DROP or OPEN.
         decided_by: (pairs,), see DecidedBy; empty while open.
         bad: pair → why it has no verdict (a reward that is no number, a text too long to score).
@@ -51,12 +56,16 @@ class Evidence:
     share_cut: Floats
     n_max: int
     reference: Reference = "label"
+    prior_parameters: tuple[float, float] = (0.5, 0.5)
     full: dict[Side, Rewards] = field(init=False)
     completions: dict[Side, Rewards] = field(init=False)
     n: Ints = field(init=False)
     prior: Floats = field(init=False)
     expected: Floats = field(init=False)
     audit: Bools = field(init=False)
+    skippable: Bools = field(init=False)
+    foretold: Bools = field(init=False)
+    proxy: Proxy | None = field(init=False, default=None)
     verdict: Decisions = field(init=False)
     decided_by: list[DecidedBy | Literal[""]] = field(init=False)
     bad: dict[int, str] = field(default_factory=dict)
@@ -66,9 +75,11 @@ class Evidence:
         self.full = {side: np.full(count, np.nan, np.float32) for side in SIDES}
         self.completions = {side: np.full((count, self.n_max), np.nan, np.float32) for side in SIDES}
         self.n = np.zeros(count, np.int64)
-        self.prior = np.full((count, 2), 0.5)
+        self.prior = np.tile(np.asarray(self.prior_parameters, float), (count, 1))
         self.expected = np.full(count, np.nan)
         self.audit = np.zeros(count, bool)
+        self.skippable = np.zeros(count, bool)
+        self.foretold = np.zeros(count, bool)
         self.verdict = np.full(count, OPEN, np.int8)
         self.decided_by = [_NOBODY] * count
 
@@ -96,7 +107,7 @@ class Evidence:
     def margin(self) -> Floats:
         """r(chosen) − r(rejected) of the full responses, towards the reference: its size where the reward
         model's own order is the reference."""
-        label = self.full["chosen"].astype(float) - self.full["rejected"]
+        label: Floats = self.full["chosen"].astype(np.float64) - self.full["rejected"].astype(np.float64)
         return np.abs(label) if self.reference == "reward" else label
 
     def shares(self, rows: Ints, reference: Reference, first: int | None = None) -> Floats:
@@ -132,20 +143,39 @@ class Evidence:
         share[drawn] = self.shares(rows[drawn], self.reference)
         return self.prior[rows, 0] + share * n, self.prior[rows, 1] + (1 - share) * n
 
-    def add(self, row: int, side: Side, sample: int, reward: float) -> None:
-        """Keep the reward of one completion."""
-        self.completions[side][row, sample] = reward
-
     def close_uncut(self) -> None:
         """Decide the pairs that nothing was cut from."""
         for row in np.flatnonzero(self.usable & ~self.cut & (self.verdict == OPEN)).tolist():
             self._close(row, KEEP, "uncut")
 
+    def use_proxy(self, rows: Ints, proxy: Proxy, *, threshold: float) -> int:
+        """Take the proxy's priors for pairs outside the audit, and its verdicts where it is sure enough.
+
+        Args:
+            rows: the cut pairs that the proxy speaks of, in its order.
+            proxy: of them.
+            threshold: τ.
+
+        Returns:
+            How many pairs it decided.
+        """
+        self.proxy = proxy
+        self.expected[rows] = proxy.expected
+        self.skippable[rows] = certainty(proxy.prior, threshold) >= proxy.sure
+        outside = ~self.audit[rows]
+        self.prior[rows[outside]] = proxy.prior[outside]
+        skipped = np.flatnonzero(self.open_pairs() & self.skippable & ~self.audit)
+        self.foretold[rows] = probability_above(proxy.prior[:, 0], proxy.prior[:, 1], threshold) >= 0.5
+        for row, keep in zip(skipped.tolist(), self.foretold[skipped].tolist(), strict=True):
+            self._close(row, KEEP if keep else DROP, "proxy")
+        return len(skipped)
+
     def close_sure(self, rows: Ints, *, threshold: float, delta: float, by: DecidedBy) -> None:
         """Decide those of `rows` whose posterior is sure enough."""
-        for row, verdict in zip(rows.tolist(), decide(*self.posterior(rows), threshold=threshold, delta=delta), strict=True):
-            if verdict != OPEN:
-                self._close(row, int(verdict), by)
+        verdicts = decide(*self.posterior(rows), threshold=threshold, delta=delta)
+        for row, verdict in zip(rows.tolist(), verdicts.tolist(), strict=True):
+            if verdict != OPEN and row not in self.bad:
+                self._close(row, verdict, by)
 
     def close_exhausted(self, *, threshold: float) -> None:
         """Let the posterior mean decide the open pairs that have n_max completions."""
@@ -160,7 +190,8 @@ class Evidence:
 
     def open_pairs(self) -> Bools:
         """Pairs that can be and are not decided, (pairs,)."""
-        return self.usable & (self.verdict == OPEN)
+        found: Bools = self.usable & (self.verdict == OPEN)
+        return found
 
     def _close(self, row: int, verdict: int, by: DecidedBy) -> None:
         self.verdict[row] = verdict

@@ -1,56 +1,48 @@
-"""Rewards to verdicts: the columns that sampling adds to a pair."""
+"""Evidence to columns: what sampling adds to a pair, and why it is kept or dropped."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from transforms import filters
-from transforms.consistency import judge, win_share
-from transforms.requests import SAMPLED_CUTS, SIDES, Side
+from transforms.consistency import KEEP, Ints, interval, probability_above
+from transforms.evidence import Evidence
 from transforms.schema import JUDGED_FIELDS
 
-INCONSISTENT = "inconsistent"
-
-
-class PairRewards(NamedTuple):
-    """Rewards of one pair. A side's samples are the completions of its kept prefix; a side that was not cut
-    has one sample, its full response's reward."""
-
-    full: Mapping[Side, float]
-    samples: Mapping[Side, Sequence[float]]
-    completions: int  # sampled per cut side
+INCONSISTENT: Final = "inconsistent"
+UNDECIDED: Final = "undecided"
 
 
 def judge_pairs(
     pairs: pa.Table,
-    rewards: Mapping[str, PairRewards],
+    evidence: Evidence | None,
+    places: Mapping[int, int],
     *,
-    prior: tuple[float, float],
     threshold: float,
-    delta: float,
-    reference: Literal["label", "reward"],
     limits: dict[str, float | None],
 ) -> pa.Table:
     """Add estimate, interval, verdict and reason to every pair.
 
     Args:
         pairs: schema.TRUNCATED; pairs that have a reason already stay dropped and get no estimate.
-        rewards: by pair id, of every pair without a reason. Empty where the recipe samples nothing: then
-            every pair without a reason is kept, unjudged.
-        prior: Beta prior of the consistency.
+        evidence: of the whole run, every pair decided. None where the recipe samples nothing: then every pair
+            without a reason is kept, unjudged.
+        places: row of `pairs` → its place in the evidence.
         threshold: τ.
-        delta: δ.
-        reference: which order the verdict asks for. `consistency` is always against the label and
-            `consistency_by_reward` against the reward model's order of the full responses.
         limits: of the late filters.
 
     Returns:
         schema.TRUNCATED and schema.JUDGED_FIELDS, rows in the order given.
     """
-    columns = _judged_columns(pairs, rewards, prior=prior, threshold=threshold, delta=delta, reference=reference)
+    reasons = pairs["reason"].to_pylist()
+    columns: dict[str, list[Any]] = {field.name: [None] * len(reasons) for field in JUDGED_FIELDS}
+    columns["reason"], columns["audit"] = list(reasons), [False] * len(reasons)
+    columns["verdict"] = ["keep" if reason is None else "drop" for reason in reasons]
+    if evidence is not None and places:
+        _fill(columns, evidence, places, threshold)
     wide = pairs.drop_columns(["reason"])
     for field in JUDGED_FIELDS:
         wide = wide.append_column(field, pa.array(columns[field.name], field.type))
@@ -62,52 +54,37 @@ def judge_pairs(
     return wide.set_column(names.index("verdict"), "verdict", pa.array(verdict.to_list(), pa.string()))
 
 
-def _judged_columns(
-    pairs: pa.Table,
-    rewards: Mapping[str, PairRewards],
-    *,
-    prior: tuple[float, float],
-    threshold: float,
-    delta: float,
-    reference: str,
-) -> dict[str, Any]:
-    ids, reasons = pairs["pair_id"].to_pylist(), pairs["reason"].to_pylist()
-    columns: dict[str, list[Any]] = {field.name: [None] * len(ids) for field in JUDGED_FIELDS}
-    columns["reason"] = list(reasons)
-    columns["verdict"] = ["keep" if reason is None else "drop" for reason in reasons]
-    rows = [row for row, key in enumerate(ids) if reasons[row] is None and key in rewards]
-    if not rows:
-        return columns
-    cuts = {side: pairs[f"{side}_cut_by"].to_pylist() for side in SIDES}
-    shares, by_reward, n = [], [], []
-    for row in rows:
-        pair = rewards[ids[row]]
-        compared = [len(pair.samples[side]) for side in SIDES if cuts[side][row] in SAMPLED_CUTS]
-        share = win_share(pair.samples["chosen"], pair.samples["rejected"]) if compared else 1.0
-        shares.append(share)
-        by_reward.append(_against_reward_order(share, pair) if compared else 1.0)
-        n.append(min(compared, default=0))
-        columns["reward_chosen"][row] = pair.full["chosen"]
-        columns["reward_rejected"][row] = pair.full["rejected"]
-        columns["n"][row] = pair.completions
-    counts = np.asarray(n)
-    by_label = judge(np.asarray(shares), counts, prior=prior, threshold=threshold, delta=delta)
-    asked = by_label
-    if reference == "reward":
-        asked = judge(np.asarray(by_reward), counts, prior=prior, threshold=threshold, delta=delta)
-    for place, row in enumerate(rows):
-        columns["consistency"][row] = shares[place]
-        columns["consistency_by_reward"][row] = by_reward[place]
-        columns["consistency_low"][row] = float(by_label.low[place])
-        columns["consistency_high"][row] = float(by_label.high[place])
-        if not asked.keep[place]:
-            columns["reason"][row], columns["verdict"][row] = INCONSISTENT, "drop"
-    return columns
+def _fill(columns: dict[str, list[Any]], evidence: Evidence, places: Mapping[int, int], threshold: float) -> None:
+    rows: Ints = np.fromiter(places.values(), np.int64, len(places))
+    wins, losses = evidence.posterior(rows)
+    low, high = interval(wins, losses)
+    above = probability_above(wins, losses, threshold)
+    # What was not sampled has no estimate, only what the proxy expects.
+    known = (evidence.n[rows] > 0) | ~evidence.cut[rows]
+    shares = {name: np.full(len(rows), np.nan) for name in ("label", "reward")}
+    shares["label"][known] = evidence.shares(rows[known], "label")
+    shares["reward"][known] = evidence.shares(rows[known], "reward")
+    if evidence.reference == "reward":  # the posterior is of the reference; the columns' interval is the label's
+        mirrored = evidence.full["chosen"][rows] < evidence.full["rejected"][rows]
+        low, high = np.where(mirrored, 1 - high, low), np.where(mirrored, 1 - low, high)
+    for at, (row, place) in enumerate(places.items()):
+        cut, dropped = bool(evidence.cut[place]), evidence.verdict[place] != KEEP
+        by = evidence.decided_by[place]
+        columns["reward_chosen"][row] = float(evidence.full["chosen"][place])
+        columns["reward_rejected"][row] = float(evidence.full["rejected"][place])
+        columns["n"][row] = int(evidence.n[place])
+        columns["consistency"][row] = _number(shares["label"][at])
+        columns["consistency_by_reward"][row] = _number(shares["reward"][at])
+        columns["consistency_low"][row] = float(low[at]) if cut else 1.0
+        columns["consistency_high"][row] = float(high[at]) if cut else 1.0
+        columns["p_keep"][row] = float(above[at]) if cut else 1.0
+        columns["expected"][row] = _number(evidence.expected[place])
+        columns["audit"][row] = bool(evidence.audit[place])
+        columns["decided_by"][row] = by
+        if dropped:
+            columns["verdict"][row] = "drop"
+            columns["reason"][row] = UNDECIDED if by == "undecided" else INCONSISTENT
 
 
-def _against_reward_order(share: float, pair: PairRewards) -> float:
-    """Consistency with the reward model's order of the full responses; one half where it sees a tie."""
-    chosen, rejected = pair.full["chosen"], pair.full["rejected"]
-    if chosen == rejected:
-        return 0.5
-    return share if chosen > rejected else 1 - share
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

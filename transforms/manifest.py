@@ -174,6 +174,11 @@ class SpendRecord(_Part):
     batches_failed: int = 0  # calls that the engine failed; each was asked again, or ended the run
     seconds: float = 0.0
 
+    @classmethod
+    def nothing(cls) -> "SpendRecord":
+        """An account before the first call."""
+        return cls(requests=0, generated=0, reused=0, tokens_generated=0, tokens_reused=0)
+
 
 class FileRecord(_Part):
     """One file of the output, path relative to the output folder."""

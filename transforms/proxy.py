@@ -68,11 +68,13 @@ def fit_calibration(margin: Floats, share_cut: Floats, wins: Floats, n: Ints, *,
     def loss(parameters: Floats) -> float:
         a, b, c, log_kappa = parameters
         mean = special.expit(a + x * (b + c * (1 - share_cut)))
-        return -float(_log_likelihood(mean, np.exp(log_kappa), wins, n).sum()) + _RIDGE * (b * b + c * c) / 2
+        fit = float(_log_likelihood(mean, float(np.exp(log_kappa)), wins, n).sum())
+        return float(_RIDGE * (b * b + c * c) / 2 - fit)
 
     top = 20.0 if slope else 0.0
     bounds = [(-6.0, 6.0), (0.0, top), (0.0, top), (np.log(0.2), np.log(50.0))]
-    start = np.array([special.logit(np.clip(wins.sum() / n.sum(), 0.02, 0.98)), *(([0.5, 0.5]) if slope else [0.0, 0.0]), 0.7])
+    rate = float(np.clip(wins.sum() / n.sum(), 0.02, 0.98))
+    start = np.array([special.logit(rate), min(top, 0.5), min(top, 0.5), 0.7])
     found = optimize.minimize(loss, start, method="L-BFGS-B", bounds=bounds).x
     return Fit(float(found[0]), float(found[1]), float(found[2]), float(np.exp(found[3])), scale)
 
@@ -117,9 +119,7 @@ def fit_proxy(
         prior[mine] = calibrated.kappa * np.stack([expected[mine], 1 - expected[mine]], axis=1)
         rest = audit[~seen]
         ours = _log_likelihood(expected[rest], calibrated.kappa, wins[~seen], n[~seen])
-        theirs = _log_likelihood(
-            constant.mean(margin[rest], share_cut[rest]), constant.kappa, wins[~seen], n[~seen]
-        )
+        theirs = _log_likelihood(constant.mean(margin[rest], share_cut[rest]), constant.kappa, wins[~seen], n[~seen])
         gain[~seen] = ours - theirs
     mean, low = float(gain.mean()), _lower_bound(gain)
     if not low > 0:
@@ -171,9 +171,7 @@ def calibration(expected: Floats, margin: Floats, shares: Floats) -> list[Calibr
     return points
 
 
-def _surety(
-    prior: Floats, audit: Ints, wins: Floats, n: Ints, *, threshold: float, accepted_error: float
-) -> float:
+def _surety(prior: Floats, audit: Ints, wins: Floats, n: Ints, *, threshold: float, accepted_error: float) -> float:
     """The least certainty at which the audit pairs' expected error stays below the accepted one.
 
     The audit's error is drawn towards the accepted one by one pair's weight, so that no handful of audit pairs
@@ -198,4 +196,4 @@ def _log_likelihood(mean: Floats, kappa: float, wins: Floats, n: Ints) -> Floats
 def _lower_bound(gain: Floats) -> float:
     """One-sided 95 % bound of a mean (Student's t over pairs)."""
     error = float(gain.std(ddof=1)) / np.sqrt(len(gain))
-    return float(gain.mean()) - float(stats.t.ppf(0.95, len(gain) - 1)) * error
+    return float(gain.mean() - stats.t.ppf(0.95, len(gain) - 1) * error)

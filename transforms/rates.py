@@ -1,44 +1,165 @@
-"""Consistency of a dataset and of each of its sources, with Wilson intervals (methods §3)."""
+"""Consistency of a dataset and its groups from the evidence of its pairs (methods §3)."""
 
-import polars as pl
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final
 
-from transforms.consistency import wilson
-from transforms.manifest import RateRecord
+import numpy as np
+
+from transforms.consistency import KEEP, Bools, Floats
+from transforms.estimates import Observed, contributions, mean_rate
+from transforms.evidence import Evidence, Reference
+from transforms.manifest import DecidedBy, DecisionRecord, GroupRecord, ProxyRecord, RateRecord
+from transforms.proxy import calibration, held_out_error
+
+REFERENCES: Final[tuple[Reference, Reference]] = ("label", "reward")
+SHARES: Final = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
+DECIDED_BY: Final[tuple[DecidedBy, ...]] = ("uncut", "proxy", "sampling", "n_max", "undecided")
+_MARGIN_GROUPS: Final = 6
 
 
-def consistency_rates(rows: pl.DataFrame) -> list[RateRecord]:
-    """Rates over all judged pairs, kept and dropped: first of everything, then by source.
+def pair_contributions(evidence: Evidence, reference: Reference, first: int) -> Floats:
+    """φ of every pair (transforms.estimates), whose mean is the rate; NaN for bad pairs, (pairs,).
 
     Args:
-        rows: one scalar row a pair (curated.summary_rows); pairs without an estimate are left out.
+        evidence: of a run whose sampling is through.
+        reference: the label's order, or the reward model's of the full responses.
+        first: completions of a pair's first round: their mean is unbiased, that at a stopping time is not.
+    """
+    usable, cut = evidence.usable, evidence.cut & evidence.usable
+    seen = cut & (evidence.n >= first)
+    chance = np.where(evidence.skippable, evidence.audit[cut].mean() if cut.any() else 1.0, 1.0)
+    if (cut & ~seen & ~evidence.skippable).any():
+        # The budget ended in somebody's first round. Outside the audit the pairs came by a rule that looked at
+        # them; inside it, and without a proxy, in random order.
+        seen &= evidence.audit | (not evidence.audit.any())
+        chance = np.full(len(evidence), seen.sum() / cut.sum())
+    value = np.full(len(evidence), np.nan)
+    rows = np.flatnonzero(seen)
+    value[rows] = evidence.shares(rows, reference, first)
+    expected = _expected(evidence, reference, value)
+    observed = Observed(np.nan_to_num(value), seen, np.where(cut, chance, 1.0), expected)
+    found = np.where(cut, contributions(observed), 1.0)
+    return np.where(usable, found, np.nan)
+
+
+def consistency_rates(evidence: Evidence, sources: Sequence[str], first: int) -> list[RateRecord]:
+    """Rates of all judged pairs, kept and dropped: first of everything, then by source.
 
     Returns:
         For each group one record against the label and one against the reward model's own order. Empty where
-        nothing was judged.
+        no pair is usable.
     """
-    judged = rows.filter(pl.col("consistency").is_not_null())
-    if judged.is_empty():
+    if not evidence.usable.any():
         return []
-    groups = [("all", judged)]
-    names = sorted(judged["source"].unique())
-    if len(names) > 1:
-        groups += [(name, judged.filter(pl.col("source") == name)) for name in names]
-    return [_rate(name, group, reference) for name, group in groups for reference in ("label", "reward")]
+    by_reference = {reference: pair_contributions(evidence, reference, first) for reference in REFERENCES}
+    names = np.asarray(sources)
+    groups: list[tuple[str, Bools]] = [("all", evidence.usable)]
+    present = sorted(set(names[evidence.usable].tolist()))
+    if len(present) > 1:
+        groups += [(name, evidence.usable & (names == name)) for name in present]
+    return [
+        _rate(name, evidence, mine, reference, by_reference[reference])
+        for name, mine in groups
+        for reference in REFERENCES
+    ]
 
 
-def _rate(name: str, group: pl.DataFrame, reference: str) -> RateRecord:
-    column = "consistency" if reference == "label" else "consistency_by_reward"
-    rate = wilson(float(group[column].sum()), len(group))
-    higher = pl.col("reward_chosen") > pl.col("reward_rejected")
-    tied = pl.col("reward_chosen") == pl.col("reward_rejected")
-    agrees = group.select((higher.cast(pl.Float64) + 0.5 * tied.cast(pl.Float64)).mean()).item()
+def group_rates(evidence: Evidence, first: int) -> list[GroupRecord]:
+    """Consistency with the label of the cut pairs by share of tokens cut, and by reward margin."""
+    cut = evidence.cut & evidence.usable
+    if not cut.any():
+        return []
+    phi = pair_contributions(evidence, "label", first)
+    margin = evidence.full["chosen"].astype(float) - evidence.full["rejected"]
+    edges = np.unique(np.quantile(margin[cut], np.linspace(0, 1, _MARGIN_GROUPS + 1)))
+    records = []
+    for by, values, bounds in (("share_cut", evidence.share_cut, np.asarray(SHARES)), ("margin", margin, edges)):
+        for start, end in pairwise(bounds.tolist()):
+            last = end == float(bounds[-1])
+            mine = cut & (values >= start) & ((values <= end) if last else (values < end))
+            if mine.any():
+                rate = mean_rate(phi[mine])
+                records.append(
+                    GroupRecord.model_validate(
+                        {
+                            "by": by,
+                            "start": float(start),
+                            "end": float(end),
+                            "pairs": int(mine.sum()),
+                            "sampled": int((evidence.n[mine] > 0).sum()),
+                            "rate": rate.value,
+                            "low": rate.low,
+                            "high": rate.high,
+                        }
+                    )
+                )
+    return records
+
+
+def decisions(evidence: Evidence) -> list[DecisionRecord]:
+    """Pairs by what decided them; every usable pair is in exactly one."""
+    by = np.asarray(evidence.decided_by)
+    cost = evidence.n * evidence.sides_cut
+    records = []
+    for name in DECIDED_BY:
+        mine = evidence.usable & (by == name)
+        if mine.any():
+            keep = int((evidence.verdict[mine] == KEEP).sum())
+            records.append(
+                DecisionRecord(by=name, keep=keep, drop=int(mine.sum()) - keep, completions=int(cost[mine].sum()))
+            )
+    return records
+
+
+def proxy_record(evidence: Evidence, accepted_error: float, first: int) -> ProxyRecord | None:
+    """What the proxy knew, and what it got wrong on audit pairs that its fit had not seen; None before a fit."""
+    proxy = evidence.proxy
+    if proxy is None:
+        return None
+    audit = np.flatnonzero(evidence.audit & evidence.usable & (evidence.n >= first))
+    skipped = audit[evidence.skippable[audit]]
+    expected = evidence.expected[audit]
+    error = None
+    if len(skipped):
+        error = held_out_error(evidence.foretold[skipped], evidence.verdict[skipped] == KEEP)
+    known = not np.isnan(expected).any()
+    return ProxyRecord(
+        informative=proxy.informative,
+        why=proxy.why,
+        cut_pairs=int((evidence.cut & evidence.usable).sum()),
+        audit_pairs=len(audit),
+        skipped=int((np.asarray(evidence.decided_by) == "proxy").sum()),
+        accepted_error=accepted_error,
+        error=error,
+        gain=proxy.gain,
+        calibration=calibration(expected, evidence.margin[audit], evidence.shares(audit, evidence.reference, first))
+        if known and len(audit)
+        else [],
+    )
+
+
+def _expected(evidence: Evidence, reference: Reference, value: Floats) -> Floats:
+    """m of every pair: the proxy's prediction, else the mean of what was seen."""
+    seen = value[~np.isnan(value)]
+    mean = float(seen.mean()) if len(seen) else 0.5
+    found = np.where(np.isnan(evidence.expected), mean, evidence.expected)
+    if np.isnan(evidence.expected).all() or reference == evidence.reference:
+        return found
+    agrees = evidence.full["chosen"] >= evidence.full["rejected"]
+    return np.where(agrees, found, 1 - found)
+
+
+def _rate(name: str, evidence: Evidence, mine: Bools, reference: Reference, phi: Floats) -> RateRecord:
+    rate = mean_rate(phi[mine])
+    chosen, rejected = evidence.full["chosen"][mine], evidence.full["rejected"][mine]
     return RateRecord(
         source=name,
-        reference="label" if reference == "label" else "reward",
-        pairs=len(group),
-        sampled=int((group["n"] > 0).sum()),
+        reference=reference,
+        pairs=int(mine.sum()),
+        sampled=int((evidence.n[mine] > 0).sum()),
         rate=rate.value,
         low=rate.low,
         high=rate.high,
-        reward_agrees=float(agrees),
+        reward_agrees=float(np.heaviside(chosen - rejected, 0.5).mean()),
     )

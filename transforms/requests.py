@@ -175,13 +175,3 @@ def _score_request(identity: ModelIdentity, ids: Sequence[int] | str, context: i
             "a longer context, or drop long pairs with filters.max_prompt_tokens"
         )
     return ScoreRequest(score_id(identity, np.asarray(ids, dtype=np.int32)), ids)
-
-
-def fixed_batches(request_ids: Sequence[str], size: int) -> list[list[str]]:
-    """The whole request list cut into batches of `size`, each id once.
-
-    Cut before anything is known to be finished, so that a resumed run repeats the batches of the run that
-    died: what a batch holds changes its numbers in the last bit (bfloat16), and with them the tokens.
-    """
-    unique = list(dict.fromkeys(request_ids))
-    return [unique[start : start + size] for start in range(0, len(unique), size)]

@@ -85,11 +85,16 @@ TRUNCATED: Final = pa.unify_schemas(
 JUDGED_FIELDS: Final = [
     pa.field("reward_chosen", pa.float64()),  # reward model, full responses
     pa.field("reward_rejected", pa.float64()),
-    pa.field("consistency", pa.float64()),  # against the dataset's label, ties one half
+    # Share of completions against the dataset's label, ties one half; null where the proxy decided unsampled.
+    pa.field("consistency", pa.float64()),
     pa.field("consistency_low", pa.float64()),  # 95 % interval of the Beta posterior
     pa.field("consistency_high", pa.float64()),
     pa.field("consistency_by_reward", pa.float64()),  # against the reward model's own order
-    pa.field("n", pa.int32()),  # completions per cut side; 0 where nothing had to be sampled
+    pa.field("n", pa.int32()),  # completions per cut side; 0 where nothing was sampled
+    pa.field("p_keep", pa.float64()),  # P(consistency ≥ τ) when it was decided
+    pa.field("expected", pa.float64()),  # consistency that the reward margin foretold, held out; null without proxy
+    pa.field("audit", pa.bool_(), nullable=False),  # sampled as part of the random audit
+    pa.field("decided_by", pa.string()),  # uncut, proxy, sampling, n_max or undecided
     pa.field("verdict", pa.string(), nullable=False),  # keep or drop
     pa.field("reason", pa.string()),  # why it was dropped, null for kept pairs
 ]

@@ -99,6 +99,13 @@ def open_rewards(
     return TransformersRewards(model, trust_remote_code=trust_remote_code, max_tokens_per_batch=max_tokens_per_batch)
 
 
+def on_gpu() -> bool:
+    """Whether torch finds a GPU here."""
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
 def _auto(what: Literal["completions"]) -> EngineName:
     if vllm_installed():
         return "vllm"

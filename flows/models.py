@@ -30,17 +30,22 @@ def resolve_models(recipe: Recipe) -> Models:
     Raises:
         ModelError: a model, tokenizer or chat template that is missing or cannot be used.
     """
+    chat = load_chat(recipe)
+    context = policy_context(recipe)
+    if recipe.policy.engine == "none" or recipe.reward is None:
+        return Models(chat, context, None, None)
+    return Models(chat, context, _resolve_policy(recipe.policy), resolve_reward(recipe.reward, chat))
+
+
+def load_chat(recipe: Recipe) -> ChatTokens:
+    """Tokenizer and chat template that make the recipe's ids."""
     policy = recipe.policy
     name = recipe.tokenizer or policy.model
     revision = policy.revision if recipe.tokenizer is None else None
-    chat = ChatTokens(load_tokenizer(name, revision, trust_remote_code=policy.trust_remote_code))
-    context = _context(recipe)
-    if policy.engine == "none" or recipe.reward is None:
-        return Models(chat, context, None, None)
-    return Models(chat, context, _resolve_policy(policy), _resolve_reward(recipe.reward, chat))
+    return ChatTokens(load_tokenizer(name, revision, trust_remote_code=policy.trust_remote_code))
 
 
-def _context(recipe: Recipe) -> int | None:
+def policy_context(recipe: Recipe) -> int | None:
     """Positions of the policy; None for a folder that holds a tokenizer only."""
     policy = recipe.policy
     # A server may call its model anything; the tokenizer's folder then tells the context.
@@ -101,7 +106,8 @@ def _resolve_policy(config: PolicyConfig) -> ResolvedModel:
     )
 
 
-def _resolve_reward(config: RewardConfig, chat: ChatTokens) -> ResolvedModel:
+def resolve_reward(config: RewardConfig, chat: ChatTokens) -> ResolvedModel:
+    """The reward model that a recipe names; the starter's is trained if it is not there."""
     name: str | Path = config.model
     if name == STARTER_REWARD:
         name = starter_reward_model(chat)

@@ -1,0 +1,34 @@
+"""The raw row behind a pair: sources are read again until one of a row's pairs has the id."""
+
+from typing import Any
+
+from transforms.errors import RowError
+from transforms.sources import SOURCES
+from transforms.sources.adapter import BadRow, Row
+from transforms.sources.canonical import pair_id as id_of
+from transforms.sources.options import SourceOptions
+from transforms.sources.read import read_rows
+
+
+def find_raw_row(options: SourceOptions, pair_id: str) -> Row | None:
+    """The first raw row that gives the pair, None where no row does.
+
+    Reads the source from its start: seconds for a local file, minutes for a large set on the Hub.
+
+    Raises:
+        SourceError: the source is gone or cannot be read.
+    """
+    kind_name: str = options.kind  # type: ignore[attr-defined]  # each kind's options have it
+    kind = SOURCES[kind_name]
+    for row in kind.gather(read_rows(options), options):
+        if not isinstance(row, BadRow) and pair_id in _pair_ids(kind, row, options):
+            return row
+    return None
+
+
+def _pair_ids(kind: Any, row: Row, options: SourceOptions) -> set[str]:
+    try:
+        pairs = kind.adapt(row, options).pairs
+    except RowError:
+        return set()
+    return {id_of(pair.prompt, pair.chosen, pair.rejected) for pair in pairs}

@@ -14,7 +14,7 @@ class _Part(BaseModel):
 class CurvePoint(_Part):
     """A mean over pairs with its 95 % interval."""
 
-    at: float  # kept tokens, kept ratio or token position
+    at: float  # kept tokens, kept ratio or token position (mean of the bin); points of fewer than 2 pairs are absent
     mean: float
     low: float
     high: float

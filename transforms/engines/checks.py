@@ -1,8 +1,8 @@
-"""What every completion engine refuses before it starts, so that one bad request never fails a paid batch."""
+"""What every engine refuses before it starts, so that one bad request never fails a paid batch."""
 
 from collections.abc import Sequence
 
-from transforms.engines.protocol import CompletionRequest, Sampling, ScoreRequest
+from transforms.engines.protocol import CompletionRequest, PositionRequest, Sampling, ScoreRequest
 from transforms.errors import EngineError
 
 MAX_SEED = 2**63 - 1
@@ -47,6 +47,23 @@ def check_scores(requests: Sequence[ScoreRequest], *, vocab: int, context: int) 
             message = (
                 f"request {request.request_id} has {len(request.token_ids)} tokens, but the reward model's"
                 f" context is {context}"
+            )
+            raise EngineError(message)
+
+
+def check_positions(requests: Sequence[PositionRequest], *, vocab: int, context: int | None) -> None:
+    """Raise EngineError naming the first response that the model cannot read after its prompt."""
+    for request in requests:
+        for part, token_ids in (("prompt", request.prompt_ids), ("response", request.response_ids)):
+            if not len(token_ids):
+                message = f"request {request.request_id} has no {part} tokens, expected at least 1"
+                raise EngineError(message)
+            _check_ids(request.request_id, token_ids, vocab)
+        prompt, response = len(request.prompt_ids), len(request.response_ids)
+        if context is not None and prompt + response > context:
+            message = (
+                f"request {request.request_id} has {prompt} prompt and {response} response tokens, but the model's"
+                f" context is {context}: cut the response or leave the pair out"
             )
             raise EngineError(message)
 

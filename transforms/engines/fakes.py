@@ -5,10 +5,14 @@ import math
 from collections.abc import Collection, Sequence
 from random import Random
 
+import numpy as np
+
 from transforms.engines.protocol import (
     Completion,
     CompletionRequest,
     ModelIdentity,
+    PositionRequest,
+    Positions,
     Progress,
     Sampling,
     ScoreRequest,
@@ -126,6 +130,50 @@ class FakeRewards:
 
     def close(self) -> None:
         self.closed = True
+
+
+class FakePositions:
+    """Log-probabilities in (-10, 0] and entropies in [0, log vocab), each fixed by the tokens up to its own.
+
+    Attributes:
+        calls: how often `positions` ran, failed calls included.
+        seen: request ids of every finished call, in order.
+        closed: whether `close` was called.
+    """
+
+    def __init__(self, *, vocab: int = 1000, fail_at: Collection[int] = (), name: str = "fake-policy") -> None:
+        """`fail_at` holds the calls that raise EngineError, counted from 1."""
+        self.identity = ModelIdentity(name, "local", hashlib.sha256(name.encode()).hexdigest(), "float32", "fake")
+        self.calls = 0
+        self.seen: list[str] = []
+        self.closed = False
+        self._vocab = vocab
+        self._fail_at = frozenset(fail_at)
+
+    def positions(self, requests: Sequence[PositionRequest], progress: Progress = no_progress) -> list[Positions]:
+        self.calls += 1
+        if self.calls in self._fail_at:
+            message = f"fake position engine: call {self.calls} was told to fail"
+            raise EngineError(message)
+        found = []
+        for request in requests:
+            found.append(self._one(request))
+            progress(1, len(request.prompt_ids) + len(request.response_ids))
+        self.seen += [request.request_id for request in requests]
+        return found
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _one(self, request: PositionRequest) -> Positions:
+        state = _digest([int(token) for token in request.prompt_ids])
+        log_prob, entropy = [], []
+        for token in request.response_ids:
+            # What may come is known before the token itself.
+            entropy.append(Random(state).uniform(0.0, math.log(self._vocab)))
+            state = _digest(state, int(token))
+            log_prob.append(-Random(state).uniform(0.0, 10.0))
+        return Positions(request.request_id, np.array(log_prob, np.float32), np.array(entropy, np.float32))
 
 
 def _digest(*parts: object) -> int:

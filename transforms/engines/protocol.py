@@ -1,8 +1,11 @@
-"""What a completion engine and a reward engine are. Everything else about them is private to their file."""
+"""What completion, reward and position engines are. Everything else about them is private to their file."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 EngineName = Literal["vllm", "server", "transformers", "fake"]
 FinishReason = Literal["stop", "length"]
@@ -64,6 +67,23 @@ class ScoreRequest:
     token_ids: Sequence[int]
 
 
+@dataclass(frozen=True, slots=True)
+class PositionRequest:
+    """Read a given response as the policy sees it: `prompt_ids`, then `response_ids`, the policy's own tokens."""
+
+    request_id: str
+    prompt_ids: Sequence[int]
+    response_ids: Sequence[int]
+
+
+class Positions(NamedTuple):
+    """Of each response token t, float32 of shape (response tokens,), in nats."""
+
+    request_id: str
+    log_prob: npt.NDArray[np.float32]  # log π(y_t | x, y_<t), at most 0
+    entropy: npt.NDArray[np.float32]  # of π(· | x, y_<t) at temperature 1, 0 to log of the vocabulary
+
+
 # (finished requests, finished tokens) since the last call
 Progress = Callable[[int, int], None]
 
@@ -104,6 +124,23 @@ class RewardEngine(Protocol):
 
         Raises:
             EngineError: the batch failed as a whole, or the model's output is not one number a row.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class PositionEngine(Protocol):
+    """Says how likely each token of a given response is, and how sure the policy is of what comes there."""
+
+    @property
+    def identity(self) -> ModelIdentity: ...
+
+    def positions(self, requests: Sequence[PositionRequest], progress: Progress = no_progress) -> list[Positions]:
+        """Log-probabilities and entropies in the order of `requests`, all finite.
+
+        Raises:
+            EngineError: the batch failed as a whole, or a request's numbers are not finite.
         """
         ...
 

@@ -1,10 +1,11 @@
 """From a recipe's engine name to an engine. Heavy libraries are imported here, on opening, and not before."""
 
 import logging
+from dataclasses import replace
 from typing import Literal
 
 from transforms.engines.models import ResolvedModel
-from transforms.engines.protocol import CompletionEngine, EngineName, RewardEngine
+from transforms.engines.protocol import CompletionEngine, EngineName, PositionEngine, RewardEngine
 from transforms.engines.vllm_process import vllm_installed
 from transforms.errors import ConfigError
 
@@ -104,6 +105,32 @@ def on_gpu() -> bool:
     import torch
 
     return bool(torch.cuda.is_available())
+
+
+def open_positions(
+    model: ResolvedModel, *, trust_remote_code: bool = False, max_tokens_per_batch: int = 8192
+) -> PositionEngine:
+    """Load the policy's weights in transformers, the one backend that shows whole distributions.
+
+    Args:
+        model: as resolved for completions, also for vLLM; the engine's own identity says transformers.
+        trust_remote_code: run Python code that comes with the model.
+        max_tokens_per_batch: padded tokens in one forward pass.
+
+    Raises:
+        ConfigError: the policy is on a server, which does not give its weights.
+        ModelError: the model cannot be loaded.
+    """
+    if model.identity.engine == "server":
+        message = (
+            f"the policy {model.identity.name} is on a server, and position curves need its weights: name a folder"
+            " or hub model, with the engine vllm or transformers"
+        )
+        raise ConfigError(message)
+    from transforms.engines.transformers_positions import TransformersPositions
+
+    here = model._replace(identity=replace(model.identity, engine="transformers"))
+    return TransformersPositions(here, trust_remote_code=trust_remote_code, max_tokens_per_batch=max_tokens_per_batch)
 
 
 def _auto(what: Literal["completions"]) -> EngineName:

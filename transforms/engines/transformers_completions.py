@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from transforms.engines.causal_model import load_causal
 from transforms.engines.checks import check_completions
 from transforms.engines.models import ResolvedModel
 from transforms.engines.protocol import (
@@ -15,7 +16,7 @@ from transforms.engines.protocol import (
     Sampling,
     no_progress,
 )
-from transforms.errors import EngineError, ModelError
+from transforms.errors import EngineError
 
 
 class TransformersCompletions:
@@ -32,25 +33,8 @@ class TransformersCompletions:
         Raises:
             ModelError: transformers cannot load the model, or would fill in random weights.
         """
-        from transformers import AutoModelForCausalLM
-
         self.identity: ModelIdentity = model.identity
-        name = model.identity.name
-        try:
-            self._model, info = AutoModelForCausalLM.from_pretrained(
-                model.location,
-                revision=model.revision,
-                dtype=getattr(torch, model.identity.dtype),
-                trust_remote_code=trust_remote_code,
-                use_safetensors=True,
-                output_loading_info=True,
-            )
-        except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
-            message = f"transformers cannot load {name}: {type(error).__name__}: {error}"
-            raise ModelError(message) from error
-        if info["missing_keys"] or info["mismatched_keys"]:
-            message = f"the checkpoint {name} lacks weights: {', '.join(sorted(info['missing_keys'])[:5])}"
-            raise ModelError(message)
+        self._model: Any = load_causal(model, trust_remote_code=trust_remote_code)
         text = self._model.config.get_text_config()
         self._vocab: int = text.vocab_size
         self._context: int | None = getattr(text, "max_position_embeddings", None)

@@ -1,10 +1,11 @@
 """Rewards by any sequence-classification model of transformers: the raw head, no sigmoid."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
+from transforms.engines.batches import longest_first, right_padded
 from transforms.engines.checks import check_scores
 from transforms.engines.models import ResolvedModel
 from transforms.engines.protocol import ModelIdentity, Progress, ScoreRequest, no_progress
@@ -52,7 +53,7 @@ class TransformersRewards:
             raise EngineError(message)
         check_scores(requests, vocab=self._vocab, context=self._context)
         rewards = [float("nan")] * len(requests)
-        for rows in _batches([len(request.token_ids) for request in requests], self._budget):
+        for rows in longest_first([len(request.token_ids) for request in requests], self._budget):
             found = self._forward([requests[row].token_ids for row in rows])
             for row, reward in zip(rows, found, strict=True):
                 rewards[row] = reward
@@ -67,16 +68,11 @@ class TransformersRewards:
 
     def _forward(self, rows: list[Sequence[int]]) -> list[float]:
         """One number a row."""
-        longest = max(map(len, rows))
         pad = _pad_id(rows)
         # transformers pools at the last token that is not config.pad_token_id. Where that is also the end of
         # turn (pad == eos), it pools one token too early: the same ids gave 34.02 there and 21.12 in vLLM.
         self._model.config.get_text_config().pad_token_id = self._model.config.pad_token_id = pad
-        ids = torch.full((len(rows), longest), pad, dtype=torch.long)
-        mask = torch.zeros((len(rows), longest), dtype=torch.long)
-        for index, row in enumerate(rows):
-            ids[index, : len(row)] = torch.tensor(row, dtype=torch.long)
-            mask[index, : len(row)] = 1
+        ids, mask = right_padded(rows, pad)
         try:
             with torch.inference_mode():
                 output = self._model(input_ids=ids.to(self._device), attention_mask=mask.to(self._device))
@@ -131,16 +127,6 @@ def _load(model: ResolvedModel, config: Any, *, trust_remote_code: bool) -> Any:
             )
             raise ModelError(message)
     return loaded
-
-
-def _batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Row numbers, longest rows first, as many together as stay within `budget` padded tokens."""
-    order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
-    start = 0
-    while start < len(order):
-        size = max(1, budget // lengths[order[start]])
-        yield order[start : start + size]
-        start += size
 
 
 def _pad_id(rows: Sequence[Sequence[int]]) -> int:

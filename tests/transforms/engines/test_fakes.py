@@ -2,10 +2,12 @@ import math
 
 import pytest
 
-from transforms.engines.fakes import FakeCompletions, FakeRewards
+from transforms.engines.fakes import FakeCompletions, FakePositions, FakeRewards
 from transforms.engines.protocol import (
     CompletionEngine,
     CompletionRequest,
+    PositionEngine,
+    PositionRequest,
     RewardEngine,
     Sampling,
     ScoreRequest,
@@ -58,3 +60,26 @@ def test_rewards_depend_on_tokens_and_can_be_no_number():
 def test_a_reward_model_of_the_wrong_shape_is_an_engine_error():
     with pytest.raises(EngineError, match=r"shape \(1, 2\), expected one number a row"):
         FakeRewards(wrong_shape=True).score([ScoreRequest("a", [1])])
+
+
+def test_positions_depend_on_the_tokens_up_to_their_own():
+    engine: PositionEngine = FakePositions(vocab=100)
+    first, second, other = engine.positions(
+        [PositionRequest("a", [1], [5, 6, 7]), PositionRequest("b", [1], [5, 6, 8]), PositionRequest("c", [2], [5])]
+    )
+    assert first.log_prob[:2].tolist() == second.log_prob[:2].tolist()
+    assert first.log_prob[2] != second.log_prob[2]
+    assert first.entropy.tolist() == second.entropy.tolist()
+    assert first.entropy[0] != other.entropy[0]
+    for one in (first, second, other):
+        assert ((one.entropy >= 0) & (one.entropy <= math.log(100))).all()
+        assert ((one.log_prob >= -10) & (one.log_prob <= 0)).all()
+
+
+def test_the_named_call_for_positions_fails():
+    engine = FakePositions(fail_at=[1])
+    with pytest.raises(EngineError, match="call 1 was told to fail"):
+        engine.positions([])
+    engine.positions([PositionRequest("a", [1], [2])])
+    engine.close()
+    assert (engine.calls, engine.seen, engine.closed) == (2, ["a"], True)

@@ -3,6 +3,7 @@ import pytest
 from transforms.engines import select
 from transforms.engines.models import resolve_model
 from transforms.engines.transformers_completions import TransformersCompletions
+from transforms.engines.transformers_positions import TransformersPositions
 from transforms.engines.transformers_rewards import TransformersRewards
 from transforms.errors import ConfigError
 
@@ -43,3 +44,15 @@ def test_the_engine_that_the_identity_names_is_opened(cache, tiny_policy, tiny_r
 def test_a_server_needs_an_address(cache, tiny_policy):
     with pytest.raises(ConfigError, match="needs the server's URL"):
         select.open_completions(resolve_model(tiny_policy, engine="server"))
+
+
+def test_positions_come_from_transformers_also_for_a_policy_that_samples_in_vllm(cache, tiny_policy):
+    policy = resolve_model(tiny_policy, engine="vllm", dtype="float32")
+    engine = select.open_positions(policy)
+    assert isinstance(engine, TransformersPositions)
+    assert engine.identity == resolve_model(tiny_policy, engine="transformers", dtype="float32").identity
+
+
+def test_a_server_gives_no_weights_to_read_positions_from(cache, tiny_policy):
+    with pytest.raises(ConfigError, match="tiny-policy is on a server, and position curves need its weights"):
+        select.open_positions(resolve_model(tiny_policy, engine="server"))

@@ -8,7 +8,7 @@ import torch
 
 from transforms.engines.models import resolve_model
 from transforms.engines.protocol import ScoreRequest
-from transforms.engines.transformers_rewards import TransformersRewards, _batches, _pad_id
+from transforms.engines.transformers_rewards import TransformersRewards, _pad_id
 from transforms.errors import EngineError, ModelError
 
 EOT = 2  # also the checkpoint's pad_token_id
@@ -44,11 +44,6 @@ def test_batches_and_order_do_not_change_rewards(tiny_reward, engine):
     expected = engine.score(requests())
     assert one_by_one.score(requests()) == pytest.approx(expected, abs=1e-5)
     assert engine.score(requests(ROWS[::-1])) == pytest.approx(expected[::-1], abs=1e-5)
-
-
-def test_batches_hold_rows_of_like_length_within_the_budget():
-    assert list(_batches([3, 10, 4, 10, 1], 20)) == [[1, 3], [2, 0, 4]]
-    assert list(_batches([50, 2], 20)) == [[0], [1]]
 
 
 def test_no_row_ends_in_the_padding():

@@ -14,6 +14,7 @@ from prefect.artifacts import (
 from prefect.context import FlowRunContext
 
 from flows.progress import Progress
+from transforms.audit import Audit
 from transforms.manifest import Manifest
 from transforms.report.published import reason_in_words
 
@@ -28,9 +29,29 @@ def show_result(manifest: Manifest, folder: Path) -> None:
     """Funnel, consistency and figures of a finished run."""
     if FlowRunContext.get() is None:
         return
-    slug = "".join(c if c.isalnum() else "-" for c in manifest.name.lower()).strip("-")
+    slug = _slug(manifest.name)
     create_table_artifact(_funnel(manifest), key=f"{slug}-funnel", description="What became of every pair.")
     create_markdown_artifact(_markdown(manifest, folder), key=f"{slug}-result", description="The run at a glance.")
+
+
+def show_audit(audit: Audit, folder: Path) -> None:
+    """Advice and rates of a finished audit."""
+    if FlowRunContext.get() is None:
+        return
+    lines = [f"# {audit.name}: audit", "", *[f"- {sentence}" for sentence in audit.advice], ""]
+    lines += ["| cut | consistency | 95 % interval | tokens saved | verdict |", "| --- | ---: | --- | ---: | --- |"]
+    lines += [
+        f"| {m.name} | {m.consistency.value:.1%} | {m.consistency.low:.1%} – {m.consistency.high:.1%} "
+        f"| {m.tokens_saved:.1%} | {m.verdict} |"
+        for m in audit.methods
+    ]
+    lines += ["", f"Report: `{(folder / 'audit.html').resolve()}`"]
+    key = f"{_slug(audit.name)}-audit"
+    create_markdown_artifact("\n".join(lines), key=key, description="What truncation would do to this data.")
+
+
+def _slug(name: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in name.lower()).strip("-")
 
 
 def _update(artifact: UUID | None, description: str, percent: float) -> UUID:

@@ -88,6 +88,14 @@ def publish(folder: Path, manifest: Manifest) -> None:
     temporary.replace(folder / MANIFEST)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Replace a file, whole or not at all."""
+    with _disk_errors(path.parent):
+        temporary = path.with_name(f".{path.name}.new")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+
+
 def _refuse_foreign(folder: Path, fingerprint: str, *, overwrite: bool) -> None:
     manifest = read_manifest(folder)
     if manifest is not None:

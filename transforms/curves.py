@@ -84,7 +84,7 @@ def token_cuts(pairs: pa.Table, tokens: Sequence[int]) -> list[Cut]:
         pairs: schema.TRUNCATED; its own keeps are not read.
         tokens: each at least 1.
     """
-    return [Cut(k, _kept(pairs, Truncation(method="tokens", tokens=k))) for k in tokens]
+    return [cut_by(pairs, Truncation(method="tokens", tokens=k), at=k) for k in tokens]
 
 
 def ratio_cuts(pairs: pa.Table, ratios: Sequence[float]) -> list[Cut]:
@@ -94,7 +94,7 @@ def ratio_cuts(pairs: pa.Table, ratios: Sequence[float]) -> list[Cut]:
         pairs: schema.TRUNCATED; its own keeps are not read.
         ratios: each in (0, 1].
     """
-    return [Cut(ratio, _kept(pairs, Truncation(method="ratio", ratio=ratio))) for ratio in ratios]
+    return [cut_by(pairs, Truncation(method="ratio", ratio=ratio), at=ratio) for ratio in ratios]
 
 
 def cut_prefixes(pairs: pa.Table, cuts: Sequence[Cut], n: int) -> list[Prefix]:
@@ -192,7 +192,14 @@ def _binned(rows: Sequence[npt.NDArray[np.float32]]) -> list[CurvePoint]:
     return [point for point in points if point is not None]
 
 
-def _kept(pairs: pa.Table, truncation: Truncation) -> dict[Side, Ints]:
+def cut_by(pairs: pa.Table, truncation: Truncation, *, at: float) -> Cut:
+    """What a truncation keeps of each response.
+
+    Args:
+        pairs: schema.TRUNCATED; its own keeps are not read.
+        truncation: the rule.
+        at: where the cut stands on its curve.
+    """
     kept = keeps(
         truncation,
         prompt_tokens=_lengths(pairs, "prompt"),
@@ -202,7 +209,7 @@ def _kept(pairs: pa.Table, truncation: Truncation) -> dict[Side, Ints]:
         rejected_finished=pairs["rejected_finished"].to_numpy(),
         max_length=None,
     )
-    return {"chosen": kept.chosen, "rejected": kept.rejected}
+    return Cut(at, {"chosen": kept.chosen, "rejected": kept.rejected})
 
 
 def _lengths(pairs: pa.Table, part: str) -> Ints:

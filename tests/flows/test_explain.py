@@ -40,7 +40,7 @@ def rows(folder):
     import datasets
 
     found = [*datasets.load_from_disk(str(folder / "dataset" / "train"))]
-    return found + [*datasets.load_from_disk(str(folder / "dropped"))]
+    return [*found, *datasets.load_from_disk(str(folder / "dropped"))]
 
 
 def by_prompt(rows, number):

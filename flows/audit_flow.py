@@ -1,0 +1,46 @@
+"""The audit as a Prefect flow."""
+
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from prefect import flow
+from transforms.report.audit_page import render_audit
+
+from flows import artifacts
+from flows.auditing import audit_run
+from flows.config import Recipe
+from flows.loading import load, prepare_parts
+from flows.output import write_text
+from flows.plan import plan_run
+from flows.run import Run
+from flows.tasks import engine_call, stage
+from flows.temporary_server import end_server_with_us
+from transforms.audit import Audit
+from transforms.truncation import Truncation
+
+
+@flow(name="audit", flow_run_name="audit {recipe.name}", persist_result=False)
+def audit(recipe: Recipe, folder: Path, pairs: int | None = None, n: int = 2) -> Audit:
+    """Measure what truncation would do to a dataset; audit.json and audit.html go to `folder`.
+
+    Args:
+        recipe: as for curate; its own truncation is replaced by each one under audit.
+        folder: where the result goes.
+        pairs: to audit; None: what the recipe's budget pays for, 64 without one.
+        n: completions a prefix.
+    """
+    end_server_with_us()
+    whole = Truncation(method="none", max_length=recipe.truncate.max_length)
+    plan = plan_run(recipe.model_copy(update={"truncate": whole}))
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".work-") as work:
+        run = Run(plan, Path(work))
+        artifacts.show_progress(run.progress)
+        buckets = stage("load sources", partial(load, run))
+        stage("tokenise", partial(prepare_parts, run, buckets))
+        found = audit_run(run, engine_call, wanted=pairs, n=n)
+    write_text(folder / "audit.json", found.model_dump_json(indent=2))
+    write_text(folder / "audit.html", render_audit(found))
+    artifacts.show_audit(found, folder)
+    return found

@@ -1,0 +1,275 @@
+"""Measure what cutting a dataset would do to its preferences, on a random sample of its pairs."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from flows.calls import Batch, Calls
+from flows.estimating import Pay
+from flows.live import live_parts
+from flows.progress import Advance
+from flows.run import Run
+from flows.sampling import Sampler
+from flows.scoring import Scorer
+from transforms import advice
+from transforms.audit import Audit, MethodAudit, PositionCurves
+from transforms.consistency import Floats, Rate, win_share
+from transforms.curves import (
+    Cut,
+    PrefixKey,
+    cut_by,
+    cut_prefixes,
+    position_curves,
+    quality_curve,
+    ratio_cuts,
+    rewards_by_prefix,
+    token_cuts,
+)
+from transforms.deciding import random_ranks
+from transforms.engines.protocol import PositionRequest
+from transforms.engines.select import on_gpu, open_positions
+from transforms.errors import SourceError
+from transforms.estimates import mean_rate
+from transforms.manifest import ModelRecord, ShareRecord
+from transforms.requests import SIDES, Side
+from transforms.scoring import completion_readings, full_readings, why_unusable
+from transforms.tokens import Ragged
+from transforms.truncation import Truncation
+
+RATIOS: Final = (0.5, 0.4, 0.33, 0.25)
+TOKENS: Final = (4, 8, 16, 32, 64, 128, 256)
+POSITION_PAIRS: Final = 64
+logger = logging.getLogger(__name__)
+
+
+class Method(NamedTuple):
+    """One truncation under audit and what it keeps of the audited pairs."""
+
+    name: str
+    truncation: Truncation
+    cut: Cut
+
+
+class Measured(NamedTuple):
+    """Rewards of the audited pairs."""
+
+    pairs: pa.Table  # schema.TRUNCATED, whole responses
+    full: dict[str, dict[Side, float]]  # pair id → side → reward; pairs without both are left out
+    drawn: dict[PrefixKey, list[float]]
+
+
+def audit_run(run: Run, pay: Pay, *, wanted: int | None, n: int) -> Audit:
+    """Audit the pairs that a run prepared without truncation.
+
+    Args:
+        run: with its pairs loaded and tokenised.
+        pay: calls a batch of expensive work by a name, and again if its engine fails.
+        wanted: pairs to audit; None: as many as the recipe's budget pays for, 64 without one.
+        n: completions a prefix.
+    """
+    start = time.monotonic()
+    live = sum(len(part.places) for part in live_parts(run))
+    if not live:
+        message = "no pair is left to audit: every row was dropped or quarantined; see quarantine.jsonl"
+        raise SourceError(message)
+    pairs = _sample(run, live, wanted or _affordable(run, n))
+    truncations = [("poet", Truncation(method="poet"))]
+    truncations += [(f"ratio {ratio:g}", Truncation(method="ratio", ratio=ratio)) for ratio in RATIOS]
+    methods = [Method(name, how, cut_by(pairs, how, at=0)) for name, how in truncations]
+    curve = token_cuts(pairs, [k for k in TOKENS if k < _longest(pairs)])
+    sampler, scorer = Sampler(run), Scorer(run)
+    try:
+        measured = _measure(run, pay, sampler, scorer, pairs, [*(m.cut for m in methods), *curve], n)
+    finally:
+        sampler.calls.close()
+        scorer.calls.close()
+    saved = _tokens_saved(run, [how for _, how in truncations])
+    agrees = _share([_order(measured.full[key]) for key in measured.full])
+    audited = [_audited(method, measured, agrees, share, n) for method, share in zip(methods, saved, strict=True)]
+    positions = _positions(run, pairs)
+    spend, seconds = sampler.calls.spend, time.monotonic() - start
+    best = advice.recommended(audited)
+    policy, reward = run.require_policy(), run.require_reward()[0]
+    tokens = spend.tokens_generated + spend.tokens_reused
+    return Audit(
+        name=run.recipe.name,
+        sources=run.sources,
+        policy=ModelRecord(**_fields(policy.identity)),
+        reward=ModelRecord(**_fields(reward.identity)),
+        pairs=live,
+        audited=len(measured.full),
+        reward_agrees=agrees,
+        methods=audited,
+        recommended=best.name if best else None,
+        advice=advice.sentences(
+            audited, agrees, audited=len(measured.full), pairs=live, tokens=tokens, seconds=seconds
+        ),
+        quality_by_tokens=quality_curve(pairs, curve, measured.full, measured.drawn),
+        quality_by_ratio=quality_curve(pairs, ratio_cuts(pairs, [*RATIOS[::-1], 1.0]), measured.full, measured.drawn),
+        positions=positions,
+        published=advice.PUBLISHED,
+        seconds=round(seconds, 3),
+        completions=spend.requests,
+        tokens_generated=tokens,
+    )
+
+
+def _sample(run: Run, live: int, wanted: int) -> pa.Table:
+    """A simple random sample of the live pairs, the same for the same data in any order."""
+    ids = [key for part in live_parts(run) for key in part.pairs["pair_id"].take(_rows(part.places)).to_pylist()]
+    ranks = random_ranks(ids, run.recipe.sampling.seed)
+    chosen = set(np.flatnonzero(ranks < min(wanted, live)).tolist())
+    return pa.concat_tables(
+        part.pairs.take(_rows(row for row, place in part.places.items() if place in chosen)) for part in live_parts(run)
+    ).combine_chunks()
+
+
+def _affordable(run: Run, n: int) -> int:
+    """Pairs that the recipe's budget pays for in the worst case; 64 without a budget."""
+    budget, config = run.recipe.budget, run.recipe.sampling
+    a_pair = n * (1 + 2 * len(RATIOS) + 2 * len(TOKENS))
+    limits = [budget.completions // a_pair] if budget.completions else []
+    limits += [budget.tokens // (a_pair * config.max_new_tokens)] if budget.tokens else []
+    return max(2, min(limits, default=64))
+
+
+def _measure(
+    run: Run, pay: Pay, sampler: Sampler, scorer: Scorer, pairs: pa.Table, cuts: Sequence[Cut], n: int
+) -> Measured:
+    """Full rewards, then completions of every prefix that a cut asks for, each once."""
+    call = partial(_call, pay)
+    rows = range(len(pairs))
+    with run.progress.bar("score full responses", unit="responses", total=2 * len(pairs)) as advance:
+        to_score = scorer.to_score(full_readings(pairs, rows))
+        call("score full responses", scorer.calls, scorer.batches(to_score), advance)
+    full = _full_rewards(pairs, scorer.rewards(to_score))
+    if on_gpu():
+        scorer.calls.close()
+    samples = sampler.samples(pairs, cut_prefixes(pairs, cuts, n))
+    with run.progress.bar("sample prefixes", unit="completions", total=len(samples)) as advance:
+        call("sample prefixes", sampler.calls, sampler.batches(samples), advance)
+    sampler.calls.close()
+    read = completion_readings(pairs, samples, sampler.completions(samples), run.chat)
+    with run.progress.bar("score completions", unit="conversations", total=len(read)) as advance:
+        to_score = scorer.to_score(read)
+        call("score completions", scorer.calls, scorer.batches(to_score), advance)
+    rewards = [
+        float("nan") if why_unusable(reading, reward) else float(reward)
+        for reading, reward in zip(read, scorer.rewards(to_score), strict=True)
+    ]
+    return Measured(pairs, full, rewards_by_prefix(pairs, samples, rewards))
+
+
+def _full_rewards(pairs: pa.Table, rewards: Sequence[float | str]) -> dict[str, dict[Side, float]]:
+    """By pair id; a pair that lacks one reward is left out and said so."""
+    found: dict[str, dict[Side, float]] = {}
+    for key, chosen, rejected in zip(pairs["pair_id"].to_pylist(), rewards[::2], rewards[1::2], strict=True):
+        numbers = [reward for reward in (chosen, rejected) if not isinstance(reward, str) and np.isfinite(reward)]
+        if len(numbers) == len(SIDES):
+            found[key] = dict(zip(SIDES, numbers, strict=True))
+        else:
+            logger.warning("pair %s is left out of the audit: the reward model gave %s and %s", key, chosen, rejected)
+    return found
+
+
+def _audited(method: Method, measured: Measured, agrees: ShareRecord, saved: float, n: int) -> MethodAudit:
+    shares: list[float] = []
+    by_reward: list[float] = []
+    completions = 0
+    for row, key in enumerate(measured.pairs["pair_id"].to_pylist()):
+        if key not in measured.full:
+            continue
+        full, compared = measured.full[key], {}
+        whole = True
+        for side in SIDES:
+            rewards = measured.drawn.get(PrefixKey(key, side, int(method.cut.keep[side][row])))
+            compared[side] = rewards or [full[side]]
+            whole &= not rewards
+            completions += n if rewards else 0
+        if any(np.isnan(rewards).any() for rewards in compared.values()):
+            continue
+        share = 1.0 if whole else win_share(compared["chosen"], compared["rejected"])
+        order = _order(full)
+        shares.append(share)
+        by_reward.append(1.0 if whole else (share if order == 1 else 1 - share if order == 0 else 0.5))
+    rates = _share(shares), _share(by_reward)
+    judged = advice.judged_rate(*rates, agrees)
+    verdict = advice.verdict_of(judged)
+    return MethodAudit(
+        name=method.name,
+        consistency=rates[0],
+        by_reward=rates[1],
+        tokens_saved=saved,
+        completions=completions,
+        verdict=verdict,
+        why=advice.why_of(verdict, judged),
+    )
+
+
+def _tokens_saved(run: Run, truncations: Sequence[Truncation]) -> list[float]:
+    """Share of response tokens that each truncation cuts, over the whole dataset."""
+    before, after = 0, [0] * len(truncations)
+    for part in live_parts(run):
+        pairs = part.pairs.take(_rows(part.places))
+        before += sum(int(Ragged.from_arrow(pairs[f"{side}_ids"]).lengths.sum()) for side in SIDES)
+        for at, how in enumerate(truncations):
+            kept = cut_by(pairs, how, at=0).keep
+            after[at] += sum(int(kept[side].sum()) for side in SIDES)
+    return [1 - kept / before for kept in after]
+
+
+def _positions(run: Run, pairs: pa.Table) -> list[PositionCurves]:
+    """Entropy and log-prob of the policy on the audited responses, by position; none for a policy on a server."""
+    policy = run.require_policy()
+    if policy.identity.engine == "server":
+        logger.info("no position curves: the policy is on a server, which shows no whole distributions")
+        return []
+    some = pairs.slice(0, POSITION_PAIRS)
+    prompts = Ragged.from_arrow(some["prompt_ids"])
+    ids = {side: Ragged.from_arrow(some[f"{side}_ids"]) for side in SIDES}
+    requests = [
+        PositionRequest(f"{key} {side}", prompts.row(row).tolist(), ids[side].row(row).tolist())
+        for side in SIDES
+        for row, key in enumerate(some["pair_id"].to_pylist())
+    ]
+    engine = open_positions(policy, trust_remote_code=run.recipe.policy.trust_remote_code)
+    try:
+        with run.progress.bar("read positions", unit="responses", total=len(requests)) as advance:
+            found = engine.positions(requests, advance)
+    finally:
+        engine.close()
+    return position_curves({"chosen": found[: len(some)], "rejected": found[len(some) :]})
+
+
+def _call(pay: Pay, name: str, calls: Calls[Any, Any], batches: Iterable[Batch[Any]], advance: Advance) -> None:
+    for number, batch in enumerate(batches):
+        work: Callable[[], None] = partial(calls.run, batch, advance)
+        pay(f"{name} batch {number}", work) if batch.missing else work()
+
+
+def _order(full: dict[Side, float]) -> float:
+    """1 where the reward model orders the full responses as the label does, one half for a tie."""
+    return float(np.heaviside(full["chosen"] - full["rejected"], 0.5))
+
+
+def _share(values: Sequence[float]) -> ShareRecord:
+    numbers: Floats = np.asarray(values, np.float64)
+    rate: Rate = mean_rate(numbers)
+    return ShareRecord(value=rate.value, low=rate.low, high=rate.high, count=len(values))
+
+
+def _rows(rows: Iterable[int]) -> pa.Array:
+    return pa.array(list(rows), pa.int64())
+
+
+def _longest(pairs: pa.Table) -> int:
+    return max(int(Ragged.from_arrow(pairs[f"{side}_ids"]).lengths.max()) for side in SIDES)
+
+
+def _fields(identity: Any) -> dict[str, Any]:
+    return {name: getattr(identity, name) for name in ModelRecord.model_fields}

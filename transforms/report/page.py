@@ -1,22 +1,18 @@
 """report.html from a manifest, one scalar row per pair, and a few pairs with their texts."""
 
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from transforms.errors import SchemaError
 from transforms.manifest import Manifest, RateRecord, SpendRecord
-from transforms.report import text
-from transforms.report.examples import Example, sides
+from transforms.report.environment import render
+from transforms.report.examples import Example
 from transforms.report.figures import consistency_plots, length_plots, margin_plot
 from transforms.report.funnel import adds_up, distinct_sources, forest, funnel
-from transforms.report.published import PUBLISHED, WARN_AT, cut_in_words, reason_in_words
+from transforms.report.published import PUBLISHED, WARN_AT, cut_in_words
 from transforms.report.scales import Scale
 
 COLUMNS: Final = (
@@ -58,6 +54,7 @@ def render_report(manifest: Manifest, rows: pl.DataFrame, examples: Sequence[Exa
     page = {
         "manifest": manifest,
         "cut": cut_in_words(manifest.config),
+        "saved": saved_share(manifest),
         "headline": headline_rate(manifest),
         "low_sources": low_sources(manifest.consistency),
         "published": PUBLISHED,
@@ -80,7 +77,7 @@ def render_report(manifest: Manifest, rows: pl.DataFrame, examples: Sequence[Exa
         "total_seconds": sum(manifest.seconds.values()),
         "recipe": yaml.safe_dump(manifest.config, sort_keys=False, allow_unicode=True),
     }
-    return _environment().get_template("template.html.j2").render(page)
+    return render("template.html.j2", page)
 
 
 def headline_rate(manifest: Manifest) -> RateRecord | None:
@@ -100,40 +97,6 @@ def saved_share(manifest: Manifest) -> float:
     tokens = manifest.tokens
     before = tokens.chosen_before + tokens.rejected_before
     return 1 - (tokens.chosen_after + tokens.rejected_after) / before if before else 0.0
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        autoescape=True,
-        # Also shows what escaping leaves alone: every string that is not markup yet goes through `visible`.
-        finalize=_finalize,
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        count=text.count,
-        compact=text.compact,
-        percent=text.percent,
-        signed=text.signed,
-        duration=text.duration,
-        reason=reason_in_words,
-        one_line=text.one_line,
-        clip=_clip,
-        sides=sides,
-    )
-    environment.globals.update(interval=text.interval, saved_share=saved_share)
-    return environment
-
-
-def _finalize(value: Any) -> Any:
-    return text.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _clip(words: str, head: int, tail: int) -> text.Segment:
-    return text.clip(words, head=head, tail=tail)
 
 
 def _check(manifest: Manifest, rows: pl.DataFrame) -> None:

@@ -8,11 +8,14 @@ import yaml
 
 from transforms.errors import SchemaError
 from transforms.manifest import Manifest, RateRecord, SpendRecord
+from transforms.report.calibration import calibration_plot, error_in_words, group_plots, group_range
+from transforms.report.decided import decisions, rounds
 from transforms.report.environment import render
 from transforms.report.examples import Example
 from transforms.report.figures import consistency_plots, length_plots, margin_plot
 from transforms.report.funnel import adds_up, distinct_sources, forest, funnel
-from transforms.report.published import PUBLISHED, WARN_AT, cut_in_words
+from transforms.report.pairs import pair_table, pairs_script
+from transforms.report.published import DECIDED_BY, PUBLISHED, WARN_AT, cut_in_words
 from transforms.report.scales import Scale
 
 COLUMNS: Final = (
@@ -35,11 +38,15 @@ COLUMNS: Final = (
     "consistency_by_reward",
     "n",
     "verdict",
+    "decided_by",
+    "p_keep",
+    "expected",
+    "audit",
 )
 
 
 def render_report(manifest: Manifest, rows: pl.DataFrame, examples: Sequence[Example]) -> str:
-    """One HTML page that needs no network and runs no script.
+    """One HTML page that needs no network; its one script sorts and searches the table of pairs.
 
     Args:
         manifest: of the finished run; every count on the page is from here.
@@ -51,6 +58,7 @@ def render_report(manifest: Manifest, rows: pl.DataFrame, examples: Sequence[Exa
     """
     _check(manifest, rows)
     kept = rows.filter(pl.col("verdict") == "keep")
+    table = pair_table(manifest, rows)
     page = {
         "manifest": manifest,
         "cut": cut_in_words(manifest.config),
@@ -63,11 +71,20 @@ def render_report(manifest: Manifest, rows: pl.DataFrame, examples: Sequence[Exa
         "adds_up": adds_up(manifest.counts),
         "forest": forest(manifest.consistency) if manifest.consistency else None,
         "rates": _rate_table(manifest.consistency),
+        "group_plots": group_plots(manifest.groups),
+        "group_range": group_range,
+        "decisions": decisions(manifest.decisions),
+        "decided_by": DECIDED_BY,
+        "calibration": calibration_plot(manifest.proxy.calibration) if manifest.proxy else None,
+        "proxy_error": error_in_words(manifest.proxy) if manifest.proxy else "",
+        "rounds": rounds(manifest.rounds),
         "lengths": length_plots(kept) if kept.height else [],
         "length_table": _length_table(manifest, kept),
         "margin": margin_plot(rows),
         "pair_plots": consistency_plots(rows),
         "pair_facts": _pair_facts(rows),
+        "table": table,
+        "threshold": (manifest.config.get("consistency") or {}).get("threshold", 0.5),
         "examples": {
             "Kept": [example for example in examples if example.verdict == "keep"],
             "Dropped": [example for example in examples if example.verdict != "keep"],
@@ -77,7 +94,7 @@ def render_report(manifest: Manifest, rows: pl.DataFrame, examples: Sequence[Exa
         "total_seconds": sum(manifest.seconds.values()),
         "recipe": yaml.safe_dump(manifest.config, sort_keys=False, allow_unicode=True),
     }
-    return render("template.html.j2", page)
+    return render("template.html.j2", page, script=pairs_script() if table else "")
 
 
 def headline_rate(manifest: Manifest) -> RateRecord | None:

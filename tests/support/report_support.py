@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from transforms.audit import Audit, CurvePoint, MethodAudit, PositionCurves, PublishedRate
 from transforms.manifest import (
     CalibrationPoint,
     Counts,
@@ -238,3 +239,60 @@ def words(page: str) -> str:
     """The page's text without markup and scripts, on one line."""
     body = re.sub("<script.*?</script>", " ", page.split("</style>")[1], flags=re.DOTALL)
     return " ".join(re.sub("<[^>]+>", " ", body).replace("&nbsp;", " ").split())
+
+
+def curve(
+    *means: float, start: float = 1.0, step: float = 1.0, spread: float = 0.5, pairs: int = 40
+) -> list[CurvePoint]:
+    """A curve with an interval of `spread` to both sides."""
+    return [
+        CurvePoint(at=start + step * i, mean=mean, low=mean - spread, high=mean + spread, pairs=pairs)
+        for i, mean in enumerate(means)
+    ]
+
+
+def audit(**changes: Any) -> Audit:
+    """Of 40 of 80 pairs: POET is safe, half of each response is unclear, a quarter harmful."""
+    model = ModelRecord(name="tiny", revision="local", fingerprint="f", dtype="float32", engine="vllm")
+    verdicts: list[tuple[str, float, Any]] = [
+        ("poet", 0.97, "safe"),
+        ("ratio 0.5", 0.93, "unclear"),
+        ("ratio 0.25", 0.8, "harmful"),
+    ]
+    fields: dict[str, Any] = {
+        "name": "test-audit",
+        "sources": manifest().sources,
+        "policy": model,
+        "reward": model,
+        "pairs": 80,
+        "audited": 40,
+        "reward_agrees": share(0.85, 40),
+        "methods": [
+            MethodAudit(
+                name=name,
+                consistency=share(rate, 40),
+                by_reward=share(rate - 0.01, 40),
+                tokens_saved=0.3,
+                completions=120,
+                verdict=verdict,
+                why=f"because of {name}",
+            )
+            for name, rate, verdict in verdicts
+        ],
+        "recommended": "poet",
+        "advice": ["Cut to the shorter response.", "A quarter of each response loses the order."],
+        "quality_by_tokens": curve(0.5, 1.0, 2.0, start=8, step=8),
+        "quality_by_ratio": curve(0.4, 1.5, start=0.25, step=0.5),
+        "positions": [
+            PositionCurves(side="chosen", entropy=curve(2.0, 1.5, 1.0), log_prob=curve(-2.0, -1.5, -1.0)),
+            PositionCurves(side="rejected", entropy=curve(2.5, 2.5, 1.5), log_prob=curve(-3.0, -2.0, -1.5)),
+        ],
+        "published": [
+            PublishedRate(data="Llama-3-8B-Instruct v0.1", rate=0.938, points=-2.8, source="POET, table 1"),
+            PublishedRate(data="Zephyr + UltraFeedback", rate=0.914, points=None, source="POET, table 1"),
+        ],
+        "seconds": 75.0,
+        "completions": 300,
+        "tokens_generated": 30_000,
+    }
+    return Audit(**{**fields, **changes})

@@ -1,7 +1,7 @@
 """Curves with interval bands: prefix quality against what is kept, entropy and log-prob by position."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
@@ -10,7 +10,8 @@ from transforms.report.figures import Label, Layer, Plot, Word
 from transforms.report.scales import Numbers, Scale, Tick, around, band, polyline
 from transforms.report.text import count
 
-NAMES = {"tokens": "tokens kept of each response", "ratio": "share kept of each response"}
+NAMES: Final = {"tokens": "tokens kept of each response", "ratio": "share kept of each response"}
+WORD: Final = 11  # half the width of a label, in percent of a panel on a phone
 
 
 def quality_plot(points: Sequence[CurvePoint], by: Literal["tokens", "ratio"]) -> Plot | None:
@@ -51,7 +52,7 @@ def position_plot(curves: Sequence[PositionCurves], measure: Literal["entropy", 
         return None
     together = [point for points in drawn.values() for point in points]
     across = around(*(point.at for point in together), least=1.0, margin=0.01)
-    up = around(*_heights(together), least=0.1)
+    up = around(*_heights(together), least=0.1, margin=0.14)  # room for the labels
     shapes = {side: _shape(points, across, up) for side, points in drawn.items()}
     name = {"entropy": "Entropy", "log_prob": "Log-prob of the data"}[measure]
     words = [word for side in drawn for word in (Word("and"), Word(side, side))][1:]
@@ -62,7 +63,8 @@ def position_plot(curves: Sequence[PositionCurves], measure: Literal["entropy", 
         y_ticks=_up_ticks(up),
         layers=[
             *(Layer(area, f"band {side}") for side, (_, _, area) in shapes.items()),
-            *(Layer(line, f"line {side}") for side, (_, line, _) in shapes.items()),
+            # A single point is a line of no length, which only dots are wide enough to show.
+            *(Layer(line, f"{'line' if len(xs) > 1 else 'dots'} {side}") for side, (xs, line, _) in shapes.items()),
         ],
         labels=_labels(drawn, across, up),
         note=_pairs_behind(next(iter(drawn.values()))),
@@ -70,23 +72,40 @@ def position_plot(curves: Sequence[PositionCurves], measure: Literal["entropy", 
 
 
 def _labels(drawn: dict[str, list[CurvePoint]], across: Scale, up: Scale) -> list[Label]:
-    """Each side's name at its own line, where the two are farthest apart: one over, the other under."""
+    """Each side's name at its own line: one over both bands, the other under them, where these are flattest.
+
+    None where there is one line, or no stretch as wide as a word in which the lines do not cross.
+    """
     if len(drawn) < 2:
         return []
-    (one, ones), (two, twos) = drawn.items()
-    other = {point.at: point for point in twos}
-    shared = [(point, other[point.at]) for point in ones if point.at in other]
-    # Labels need room to the sides; without a shared point in the middle the title's colours must do.
-    shared = [pair for pair in shared if 12 <= across.at(pair[0].at) <= 88]
-    if not shared:
-        return []
-    first, second = max(shared, key=lambda pair: abs(pair[0].mean - pair[1].mean))
-    x = across.at(first.at)
-    named = sorted([(first, one), (second, two)], key=lambda pair: pair[0].mean)
-    return [
-        Label(x, 100 - up.at(named[1][0].high), named[1][1], named[1][1], over=True),
-        Label(x, 100 - up.at(named[0][0].low), named[0][1], named[0][1], over=False),
-    ]
+    lows, highs, means = (
+        np.array([_along(points, across, up, name) for points in drawn.values()]) for name in ("low", "high", "mean")
+    )
+    best: tuple[float, list[Label]] = (np.inf, [])
+    for x in range(WORD, 101 - WORD, 2):
+        here = slice(x - WORD, x + WORD + 1)
+        apart = means[0, here] - means[1, here]
+        over, under = float(highs[:, here].max()), float(lows[:, here].min())
+        stretch = over - under
+        if np.isnan(stretch) or np.abs(np.sign(apart).sum()) < apart.size or stretch >= best[0]:
+            continue
+        upper, lower = list(drawn) if apart[0] > 0 else list(drawn)[::-1]
+        best = (
+            stretch,
+            [
+                Label(x, round(100 - over, 2), upper, upper, over=True),
+                Label(x, round(100 - under, 2), lower, lower, over=False),
+            ],
+        )
+    return best[1]
+
+
+def _along(points: Sequence[CurvePoint], across: Scale, up: Scale, name: str) -> Numbers:
+    """The curve's height in percent at 0, 1, … 100 percent of the axis; NaN beyond its ends."""
+    xs = [across.at(point.at) for point in points]
+    heights = [up.at(getattr(point, name)) for point in points]
+    along: Numbers = np.interp(np.arange(101.0), xs, heights, np.nan, np.nan)
+    return along
 
 
 def _shape(points: Sequence[CurvePoint], across: Scale, up: Scale) -> tuple[Numbers, str, str]:

@@ -25,10 +25,11 @@ POINTS: Final = 300  # marks in the scatter; more only paint over each other
 
 
 class Layer(NamedTuple):
-    """An SVG path in a 100 x 100 box and its style class."""
+    """An SVG path in a 100 x 100 box and its style class; `width` in pixels where the style's will not do."""
 
     path: str
     style: str
+    width: float | None = None
 
 
 class Word(NamedTuple):
@@ -36,6 +37,16 @@ class Word(NamedTuple):
 
     text: str
     style: str = ""
+
+
+class Label(NamedTuple):
+    """A word beside the marks it names. `x` and `y` in percent, y downwards; it stands over or under that point."""
+
+    x: float
+    y: float
+    text: str
+    style: str
+    over: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,8 @@ class Plot:
     y_ticks: list[Tick]
     layers: list[Layer]
     rules: list[Tick] = field(default_factory=list)  # vertical reference lines
+    levels: list[Tick] = field(default_factory=list)  # horizontal ones
+    labels: list[Label] = field(default_factory=list)
     note: str = ""
 
 

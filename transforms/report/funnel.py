@@ -27,7 +27,7 @@ class ForestRow(NamedTuple):
     group: str  # printed above its first row
     first: bool
     name: str
-    kind: Literal["label", "reward", "before", "published"]
+    kind: Literal["label", "reward", "before", "agrees", "published"]
     at: float
     low: float
     high: float

@@ -1,22 +1,21 @@
 """report.html from a manifest, one scalar row per pair, and a few pairs with their texts."""
 
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from transforms.errors import SchemaError
 from transforms.manifest import Manifest, RateRecord, SpendRecord
-from transforms.report import text
-from transforms.report.examples import Example, sides
+from transforms.report.calibration import calibration_plot, error_in_words, group_plots, group_range
+from transforms.report.decided import decisions, rounds
+from transforms.report.environment import render
+from transforms.report.examples import Example
 from transforms.report.figures import consistency_plots, length_plots, margin_plot
 from transforms.report.funnel import adds_up, distinct_sources, forest, funnel
-from transforms.report.published import PUBLISHED, WARN_AT, cut_in_words, reason_in_words
+from transforms.report.pairs import pair_table, pairs_script
+from transforms.report.published import DECIDED_BY, PUBLISHED, WARN_AT, cut_in_words
 from transforms.report.scales import Scale
 
 COLUMNS: Final = (
@@ -39,11 +38,15 @@ COLUMNS: Final = (
     "consistency_by_reward",
     "n",
     "verdict",
+    "decided_by",
+    "p_keep",
+    "expected",
+    "audit",
 )
 
 
 def render_report(manifest: Manifest, rows: pl.DataFrame, examples: Sequence[Example]) -> str:
-    """One HTML page that needs no network and runs no script.
+    """One HTML page that needs no network; its one script sorts and searches the table of pairs.
 
     Args:
         manifest: of the finished run; every count on the page is from here.
@@ -55,9 +58,11 @@ def render_report(manifest: Manifest, rows: pl.DataFrame, examples: Sequence[Exa
     """
     _check(manifest, rows)
     kept = rows.filter(pl.col("verdict") == "keep")
+    table = pair_table(manifest, rows)
     page = {
         "manifest": manifest,
         "cut": cut_in_words(manifest.config),
+        "saved": saved_share(manifest),
         "headline": headline_rate(manifest),
         "low_sources": low_sources(manifest.consistency),
         "published": PUBLISHED,
@@ -66,11 +71,20 @@ def render_report(manifest: Manifest, rows: pl.DataFrame, examples: Sequence[Exa
         "adds_up": adds_up(manifest.counts),
         "forest": forest(manifest.consistency) if manifest.consistency else None,
         "rates": _rate_table(manifest.consistency),
+        "group_plots": group_plots(manifest.groups),
+        "group_range": group_range,
+        "decisions": decisions(manifest.decisions),
+        "decided_by": DECIDED_BY,
+        "calibration": calibration_plot(manifest.proxy.calibration) if manifest.proxy else None,
+        "proxy_error": error_in_words(manifest.proxy) if manifest.proxy else "",
+        "rounds": rounds(manifest.rounds),
         "lengths": length_plots(kept) if kept.height else [],
         "length_table": _length_table(manifest, kept),
         "margin": margin_plot(rows),
         "pair_plots": consistency_plots(rows),
         "pair_facts": _pair_facts(rows),
+        "table": table,
+        "threshold": (manifest.config.get("consistency") or {}).get("threshold", 0.5),
         "examples": {
             "Kept": [example for example in examples if example.verdict == "keep"],
             "Dropped": [example for example in examples if example.verdict != "keep"],
@@ -80,7 +94,7 @@ def render_report(manifest: Manifest, rows: pl.DataFrame, examples: Sequence[Exa
         "total_seconds": sum(manifest.seconds.values()),
         "recipe": yaml.safe_dump(manifest.config, sort_keys=False, allow_unicode=True),
     }
-    return _environment().get_template("template.html.j2").render(page)
+    return render("template.html.j2", page, script=pairs_script() if table else "")
 
 
 def headline_rate(manifest: Manifest) -> RateRecord | None:
@@ -100,40 +114,6 @@ def saved_share(manifest: Manifest) -> float:
     tokens = manifest.tokens
     before = tokens.chosen_before + tokens.rejected_before
     return 1 - (tokens.chosen_after + tokens.rejected_after) / before if before else 0.0
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        autoescape=True,
-        # Also shows what escaping leaves alone: every string that is not markup yet goes through `visible`.
-        finalize=_finalize,
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        count=text.count,
-        compact=text.compact,
-        percent=text.percent,
-        signed=text.signed,
-        duration=text.duration,
-        reason=reason_in_words,
-        one_line=text.one_line,
-        clip=_clip,
-        sides=sides,
-    )
-    environment.globals.update(interval=text.interval, saved_share=saved_share)
-    return environment
-
-
-def _finalize(value: Any) -> Any:
-    return text.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _clip(words: str, head: int, tail: int) -> text.Segment:
-    return text.clip(words, head=head, tail=tail)
 
 
 def _check(manifest: Manifest, rows: pl.DataFrame) -> None:
@@ -192,6 +172,9 @@ def _pair_facts(rows: pl.DataFrame) -> dict[str, Any] | None:
         "pairs": measured.height,
         "sampled": sampled.height,
         "n": sampled["n"].median(),
+        "n_low": sampled["n"].min(),
+        "n_high": sampled["n"].max(),
+        "proxy": rows.filter(pl.col("decided_by").cast(pl.String) == "proxy").height,
         "width": sampled.select((pl.col("consistency_high") - pl.col("consistency_low")).mean()).item(),
         "perfect": measured.filter(pl.col("consistency") == 1).height,
         "kept_mean": kept["consistency"].mean(),

@@ -40,6 +40,15 @@ REASONS: Final = {
     "min_kept_share": "too small a share kept",
 }
 
+# What decided a pair (manifest.DecidedBy): the name in tables, and what it means.
+DECIDED_BY: Final = {
+    "uncut": ("nothing cut", "no side was cut, so the order is kept by definition"),
+    "proxy": ("proxy", "the reward margin of the full responses was sure enough: nothing was sampled"),
+    "sampling": ("sampling", "the completions made it sure"),
+    "n_max": ("mean at n_max", "the most completions were spent and their mean decided"),
+    "undecided": ("undecided", "the budget ended before the completions made it sure"),
+}
+
 
 def reason_in_words(reason: str) -> str:
     """A reason's plain words; its own name with spaces where none are known."""

@@ -43,6 +43,14 @@ class Scale:
         return [Tick(self.at(step * i), _tick_text(step * i, step, percent)) for i in range(first, last + 1)]
 
 
+def around(*values: float, least: float = 1e-9, margin: float = 0.06) -> Scale:
+    """An axis that holds all finite `values` with a little room on both sides, and is at least `least` long."""
+    finite = [value for value in values if math.isfinite(value)] or [0.0]
+    low, high = min(finite), max(finite)
+    room = max(margin * (high - low), (least - (high - low)) / 2)
+    return Scale(low - room, high + room)
+
+
 def nice_step(raw: float) -> float:
     """The smallest of 1, 2, 2.5, 5 and 10 times a power of ten that is not below `raw`."""
     if raw <= 0:
@@ -108,3 +116,21 @@ def outline(heights: Numbers, top: float) -> str:
 def dots(xs: Numbers, ys: Numbers) -> str:
     """An SVG path of points: lines of no length, whose round ends stay round however the box is stretched."""
     return "".join(f"M{x:.2f} {y:.2f}h0" for x, y in zip(xs, ys, strict=True))
+
+
+def polyline(xs: Numbers, ys: Numbers) -> str:
+    """An SVG path through points; a single one is a dot."""
+    return "M" + "L".join(f"{x:.2f} {y:.2f}" for x, y in zip(xs, ys, strict=True)) + ("h0" if len(xs) == 1 else "")
+
+
+def band(xs: Numbers, lows: Numbers, highs: Numbers) -> str:
+    """An SVG path around the area between two lines; where there is one point, a bar from low to high."""
+    if len(xs) == 1:
+        return f"M{xs[0] - 0.6:.2f} {lows[0]:.2f}h1.2V{highs[0]:.2f}h-1.2z"
+    there, back = polyline(xs, highs), polyline(xs[::-1], lows[::-1])
+    return there + "L" + back[1:] + "z"
+
+
+def whiskers(xs: Numbers, lows: Numbers, highs: Numbers) -> str:
+    """An SVG path of vertical lines."""
+    return "".join(f"M{x:.2f} {low:.2f}V{high:.2f}" for x, low, high in zip(xs, lows, highs, strict=True))

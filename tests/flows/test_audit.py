@@ -1,0 +1,130 @@
+"""`flows.audit` with tiny real models: what it measures, prints and writes."""
+
+import json
+from io import StringIO
+
+import pytest
+from flows_support import model_folders, pair, sampling_recipe
+from rich.console import Console
+
+import flows.audit as command
+import flows.audit_flow as flow_module
+from flows import artifacts
+from flows import models as flow_models
+from transforms.audit import Audit
+from transforms.errors import SourceError
+
+ROWS = [pair(i, chosen=f"the cat sat on the mat {i}", rejected="dog and cat") for i in range(8)]
+ROWS += [{"prompt": "bad", "chosen": "", "rejected": "x"}]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_prefect():
+    patch = pytest.MonkeyPatch()
+    patch.setattr(flow_module, "stage", flow_module.stage.fn)
+    patch.setattr(flow_module, "engine_call", flow_module.engine_call.fn)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    return model_folders(tmp_path_factory.mktemp("models"))
+
+
+def audit(folder, models, rows=ROWS, *, pairs=None, n=2, **changes) -> Audit:
+    return flow_module.audit.fn(sampling_recipe(folder, models, rows, **changes), folder / "audit", pairs, n)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory, models):
+    folder = tmp_path_factory.mktemp("audit")
+    return audit(folder, models), folder / "audit"
+
+
+def test_poet_and_four_ratios_are_measured_on_all_pairs_there_are(found):
+    result, _ = found
+    assert [m.name for m in result.methods] == ["poet", "ratio 0.5", "ratio 0.4", "ratio 0.33", "ratio 0.25"]
+    assert (result.pairs, result.audited) == (8, 8)
+    assert {m.consistency.count for m in result.methods} == {8}
+
+
+def test_tokens_saved_are_exact(found):
+    result, _ = found
+    # "the cat sat on the mat N" has more tokens than "dog and cat": each pair's two lengths are in the tokenizer.
+    from transformers import AutoTokenizer
+
+    recipe_tokens = AutoTokenizer.from_pretrained(result_policy(found))
+    long = [len(recipe_tokens(r["chosen"], add_special_tokens=False)["input_ids"]) + 1 for r in ROWS[:8]]
+    short = [len(recipe_tokens(r["rejected"], add_special_tokens=False)["input_ids"]) + 1 for r in ROWS[:8]]
+    kept = sum(2 * min(pair) for pair in zip(long, short, strict=True))
+    assert result.methods[0].tokens_saved == pytest.approx(1 - kept / sum(long + short))
+
+
+def result_policy(found):
+    return json.loads((found[1] / "audit.json").read_text())["sources"][0]["path"].replace("rows.jsonl", "policy-path")
+
+
+def test_the_json_is_the_audit_and_the_page_begins_with_its_advice(found):
+    result, folder = found
+    assert Audit.model_validate_json((folder / "audit.json").read_text()) == result
+    page = (folder / "audit.html").read_text()
+    assert result.advice[0].split(":")[0] in page
+    assert not list(folder.glob(".work*"))
+
+
+def test_curves_cover_tokens_ratios_and_positions(found):
+    result, _ = found
+    assert [point.at for point in result.quality_by_tokens] == [4.0, 8.0]
+    assert [point.at for point in result.quality_by_ratio] == [0.25, 0.33, 0.4, 0.5, 1.0]
+    assert {curve.side for curve in result.positions} == {"chosen", "rejected"}
+    first = result.positions[0].entropy[0]
+    assert (first.at, first.pairs) == (1.0, 8)
+    assert first.mean > 0 > result.positions[0].log_prob[0].mean
+
+
+def test_at_ratio_one_the_quality_gap_is_that_of_the_full_responses(found):
+    result, _ = found
+    whole = result.quality_by_ratio[-1]
+    assert whole.pairs == 8
+    assert (whole.mean > 0) == (result.reward_agrees.value > 0.5)
+
+
+def test_a_second_audit_pays_for_nothing(tmp_path, models, monkeypatch):
+    first = audit(tmp_path, models)
+    monkeypatch.setattr(flow_models, "open_policy", lambda *_: pytest.fail("a model was opened"))
+    monkeypatch.setattr(flow_models, "open_reward", lambda *_: pytest.fail("a model was opened"))
+    again = audit(tmp_path, models)
+    assert again.methods == first.methods
+    assert again.quality_by_tokens == first.quality_by_tokens
+
+
+def test_a_sample_is_random_and_does_not_depend_on_the_order_of_the_rows(tmp_path, models):
+    one = audit(tmp_path, models, pairs=3)
+    other = audit(tmp_path, models, ROWS[::-1], pairs=3)
+    assert (one.audited, one.pairs) == (3, 8)
+    assert one.methods == other.methods
+
+
+def test_the_budget_decides_how_many_pairs_are_audited(tmp_path, models):
+    # One pair costs at most n · (1 + 2·4 ratios + 2·7 token counts) = 46 completions with n = 2.
+    assert audit(tmp_path, models, budget={"completions": 46 * 3 + 45}).audited == 3
+
+
+def test_nothing_to_audit_is_one_message(tmp_path, models):
+    with pytest.raises(SourceError, match="no pair is left to audit"):
+        audit(tmp_path, models, [{"prompt": "bad", "chosen": "", "rejected": "x"}])
+
+
+def test_the_terminal_shows_advice_rates_and_where_the_report_is(found):
+    result, folder = found
+    out = StringIO()
+    command.print_audit(Console(file=out, width=160), result, folder, seconds=1.0)
+    text = out.getvalue()
+    assert text.startswith(result.advice[0][:40])
+    for word in ("poet", "ratio 0.25", "tokens saved", "audit.html", "before any cut"):
+        assert word in text
+
+
+def test_the_artifact_is_silent_outside_a_flow(found):
+    artifacts.show_audit(*found)

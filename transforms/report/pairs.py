@@ -149,7 +149,8 @@ def _consistency(row: Row) -> str:
 # By the column of the rows that must hold something for the column to be drawn.
 COLUMNS_BY_NAME: Final[dict[str, Column]] = {
     "pair_id": Column("pair", _words("pair_id")),
-    "verdict": Column("verdict", lambda row: "kept" if row["verdict"] == "keep" else "dropped"),
+    # The dataset's own words: a search for "kept" would also find "order not kept by the cut".
+    "verdict": Column("verdict", lambda row: "keep" if row["verdict"] == "keep" else "drop"),
     "reason": Column("reason", _reason),
     "decided_by": Column("decided by", _decided),
     "p_keep": _number("P(keeps order)", "p_keep", 3),

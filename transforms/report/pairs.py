@@ -43,6 +43,11 @@ class PairTable:
     json: Markup  # the same and the numbers to sort by, for the script
 
     @property
+    def measured(self) -> bool:
+        """Whether anything is known of how sure a pair's order is."""
+        return any(column in self.columns for column in (COLUMNS_BY_NAME["p_keep"], COLUMNS_BY_NAME["expected"]))
+
+    @property
     def first(self) -> list[tuple[str | None, list[str]]]:
         """The rows that stand in the page without the script: the command that explains each, and its cells."""
         return [(self.command + row[0] if PLAIN_ID.fullmatch(row[0]) else None, row) for row in self.texts[:PAGE]]

@@ -138,8 +138,11 @@ def test_cells_are_written_once_for_html_and_script() -> None:
     ]
 
 
-def test_columns_without_any_value_are_left_out() -> None:
-    data = data_of(render_report(manifest(sampled=False), rows(60, 20, sampled=False), []))
+def test_columns_without_any_value_are_left_out_and_not_explained() -> None:
+    page = render_report(manifest(sampled=False), rows(60, 20, sampled=False), [])
+    data = data_of(page)
+    assert "All 80 pairs: dropped ones first. Open" in words(page)
+    assert "P(keeps order) is" not in page
     assert data["columns"] == ["pair", "verdict", "reason", "chosen kept / full", "rejected kept / full", "source"]
 
 

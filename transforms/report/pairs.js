@@ -6,6 +6,7 @@
   const table = byId("pairs-table");
   const heads = [...table.tHead.rows[0].cells];
   const haystacks = data.rows.map((row) => row.join(" ").toLowerCase());
+  const styles = { __proto__: null, keep: "w-kept", drop: "w-dropped" };
   const state = { found: [], page: 0, column: -1, descending: false };
 
   const element = (name, text) => {
@@ -61,7 +62,7 @@
         if (column) cell.textContent = text;
         else cell.append(pairCell(text));
         if (!data.numbers[column]) cell.className = "text";
-        if (text === "kept" || text === "dropped") cell.classList.add("w-" + text);
+        if (column && styles[text]) cell.classList.add(styles[text]);
       });
     }
     table.tBodies[0].replaceWith(body);
@@ -69,10 +70,9 @@
       if (column !== state.column) head.removeAttribute("aria-sort");
       else head.setAttribute("aria-sort", state.descending ? "descending" : "ascending");
     });
-    const last = start + shown.length;
-    byId("pairs-status").textContent = shown.length
-      ? `${(start + 1).toLocaleString("en")}–${last.toLocaleString("en")} of ${state.found.length.toLocaleString("en")}`
-      : "no pair matches";
+    const count = (value) => value.toLocaleString("en");
+    byId("pairs-count").textContent = state.found.length ? `${count(state.found.length)} found` : "none found";
+    byId("pairs-place").textContent = shown.length ? `${count(start + 1)} to ${count(start + shown.length)}` : "";
     byId("pairs-back").disabled = state.page === 0;
     byId("pairs-on").disabled = state.page === pages - 1;
   }
@@ -104,6 +104,7 @@
     byId(id).addEventListener("click", () => {
       state.page += step;
       draw();
+      byId("find").scrollIntoView();
     });
   }
   for (const tool of document.querySelectorAll(".pair-tools")) tool.hidden = false;

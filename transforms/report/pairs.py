@@ -43,6 +43,11 @@ class PairTable:
     json: Markup  # the same and the numbers to sort by, for the script
 
     @property
+    def measured(self) -> bool:
+        """Whether anything is known of how sure a pair's order is."""
+        return any(column in self.columns for column in (COLUMNS_BY_NAME["p_keep"], COLUMNS_BY_NAME["expected"]))
+
+    @property
     def first(self) -> list[tuple[str | None, list[str]]]:
         """The rows that stand in the page without the script: the command that explains each, and its cells."""
         return [(self.command + row[0] if PLAIN_ID.fullmatch(row[0]) else None, row) for row in self.texts[:PAGE]]
@@ -149,7 +154,8 @@ def _consistency(row: Row) -> str:
 # By the column of the rows that must hold something for the column to be drawn.
 COLUMNS_BY_NAME: Final[dict[str, Column]] = {
     "pair_id": Column("pair", _words("pair_id")),
-    "verdict": Column("verdict", lambda row: "kept" if row["verdict"] == "keep" else "dropped"),
+    # The dataset's own words: a search for "kept" would also find "order not kept by the cut".
+    "verdict": Column("verdict", lambda row: "keep" if row["verdict"] == "keep" else "drop"),
     "reason": Column("reason", _reason),
     "decided_by": Column("decided by", _decided),
     "p_keep": _number("P(keeps order)", "p_keep", 3),

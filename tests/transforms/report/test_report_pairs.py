@@ -71,7 +71,7 @@ def test_at_most_2000_rows_are_shown_and_the_page_says_so() -> None:
     page = render_report(many, rows(2400, 100), [])
     data = data_of(page)
     assert (len(data["rows"]), MOST) == (2000, 2000)
-    assert [row[1] for row in data["rows"]] == ["dropped"] * 100 + ["kept"] * 1900
+    assert [row[1] for row in data["rows"]] == ["drop"] * 100 + ["keep"] * 1900
     assert "2,000 of 2,500 pairs" in words(page)
     assert "All 80 pairs" in words(render_report(manifest(), rows(), []))
 
@@ -107,7 +107,7 @@ def test_cells_are_written_once_for_html_and_script() -> None:
     shown = dict(zip([column.label for column in table.columns], table.texts[0], strict=True))
     assert shown == {
         "pair": "00",
-        "verdict": "dropped",
+        "verdict": "drop",
         "reason": "order not kept by the cut",
         "decided by": "mean at n_max, audit",
         "P(keeps order)": "0.031",
@@ -138,8 +138,11 @@ def test_cells_are_written_once_for_html_and_script() -> None:
     ]
 
 
-def test_columns_without_any_value_are_left_out() -> None:
-    data = data_of(render_report(manifest(sampled=False), rows(60, 20, sampled=False), []))
+def test_columns_without_any_value_are_left_out_and_not_explained() -> None:
+    page = render_report(manifest(sampled=False), rows(60, 20, sampled=False), [])
+    data = data_of(page)
+    assert "All 80 pairs: dropped ones first. Open" in words(page)
+    assert "P(keeps order) is" not in page
     assert data["columns"] == ["pair", "verdict", "reason", "chosen kept / full", "rejected kept / full", "source"]
 
 

@@ -81,6 +81,12 @@ class Calls(Generic[Request, Engine]):
         """Whether an answer was in the ledger before this run asked."""
         return request_id not in self._paid
 
+    def open(self) -> Engine:
+        """The engine, loaded if it is not there."""
+        if self._engine is None:
+            self._engine = self._open_engine()
+        return self._engine
+
     def close(self) -> None:
         """Unload the engine, if one was loaded."""
         engine, self._engine = self._engine, None
@@ -89,13 +95,12 @@ class Calls(Generic[Request, Engine]):
 
     def _pay(self, requests: Sequence[Request], advance: Advance) -> None:
         ids = [request.request_id for request in requests]
-        if self._engine is None:
-            self._engine = self._open_engine()
+        engine = self.open()
         self.ledger.start(ids)
         shown = _Shown(advance)
         start = time.monotonic()
         try:
-            rows, tokens, cached = self._ask(self._engine, requests, shown)
+            rows, tokens, cached = self._ask(engine, requests, shown)
         except EngineError:
             shown.take_back()
             self.ledger.give_up(ids)

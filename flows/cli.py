@@ -83,7 +83,7 @@ def load_recipe(argv: list[str], *, default: Path, program: str) -> Recipe:
     content = _read_yaml(path)
 
     class Command(Recipe, BaseSettings):  # type: ignore[misc]
-        """Curate a preference dataset. Every key of the recipe is a flag; see flows/configs for examples."""
+        """Every key of the recipe is a flag; see flows/configs for examples. `--dry-run` prints the cost."""
 
         @classmethod
         def settings_customise_sources(

@@ -8,7 +8,6 @@ from pathlib import Path
 from rich.console import Console
 
 from flows.cli import CONFIGS, load_recipe, prepare_process, run_command
-from flows.config import Recipe
 from flows.summary import print_summary
 
 logger = logging.getLogger(__name__)
@@ -22,19 +21,22 @@ def curate_command() -> None:
 
 def _curate(argv: list[str]) -> int:
     start = time.monotonic()
+    dry = "--dry-run" in argv
+    argv = [word for word in argv if word != "--dry-run"]
     recipe = load_recipe(argv, default=CONFIGS / "starter.yaml", program="python -m flows.curate")
     console = Console(soft_wrap=True)
-    finished = _unchanged(recipe)
+    from flows.plan import plan_run  # without Prefect and without a model
+
+    plan = plan_run(recipe)
+    finished = plan.finished is not None
+    if dry and not finished:
+        from flows.dry_run import dry_run, print_dry_run
+
+        print_dry_run(console, recipe, dry_run(plan))
+        return 0
     if not finished:
         from flows.curate import curate
 
         curate(recipe)
     print_summary(console, Path(recipe.output.dir), seconds=time.monotonic() - start, unchanged=finished)
     return 0
-
-
-def _unchanged(recipe: Recipe) -> bool:
-    """Whether the output folder holds exactly this run already; found out without Prefect or a model."""
-    from flows.plan import plan_run
-
-    return plan_run(recipe).finished is not None

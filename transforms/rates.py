@@ -99,11 +99,10 @@ def group_rates(evidence: Evidence, first: int) -> list[GroupRecord]:
 
 def decisions(evidence: Evidence) -> list[DecisionRecord]:
     """Pairs by what decided them; every usable pair is in exactly one."""
-    by = np.asarray(evidence.decided_by)
     cost = evidence.n * evidence.sides_cut
     records = []
     for name in DECIDED_BY:
-        mine = evidence.usable & (by == name)
+        mine = evidence.usable & (evidence.decided_by == name)
         if mine.any():
             keep = int((evidence.verdict[mine] == KEEP).sum())
             records.append(
@@ -129,7 +128,7 @@ def proxy_record(evidence: Evidence, accepted_error: float, first: int) -> Proxy
         why=proxy.why,
         cut_pairs=int((evidence.cut & evidence.usable).sum()),
         audit_pairs=len(audit),
-        skipped=int((np.asarray(evidence.decided_by) == "proxy").sum()),
+        skipped=int((evidence.decided_by == "proxy").sum()),
         accepted_error=accepted_error,
         error=error,
         gain=proxy.gain,

@@ -62,7 +62,7 @@ def test_where_the_reward_model_disagrees_with_the_label_its_own_order_is_the_ot
 
 
 @pytest.mark.parametrize("reference", ["label", "reward"])
-@pytest.mark.parametrize("full", [(0.5, 1.0), (1.0, 0.5)])
+@pytest.mark.parametrize("full", [(0.5, 1.0), (1.0, 0.5), (1.0, 1.0)])
 def test_the_interval_is_of_the_consistency_with_the_label_whatever_the_reference(full, reference):
     # One of three completions beats the rejected side: Beta(.5 + 1, .5 + 2) under the Jeffreys prior.
     completions = [full[1] + x for x in (0.5, -0.1, -0.2)]

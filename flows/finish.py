@@ -52,12 +52,15 @@ def build_manifest(run: Run, written: Written, evidence: Evidence | None) -> Man
 
 def _consistency(run: Run, evidence: Evidence) -> dict[str, Any]:
     """What the evidence says of the dataset: rates, groups, decisions and the proxy."""
-    first = run.recipe.sampling.first_round
+    recipe, first = run.recipe, run.recipe.sampling.first_round
+    threshold = recipe.consistency.threshold
     return {
         "consistency": consistency_rates(evidence, live_sources(run), first),
         "groups": group_rates(evidence, first),
         "decisions": decisions(evidence),
-        "proxy": proxy_record(evidence, run.recipe.proxy.error, first) if run.recipe.proxy else None,
+        "proxy": proxy_record(evidence, threshold=threshold, accepted_error=recipe.proxy.error, first=first)
+        if recipe.proxy
+        else None,
     }
 
 

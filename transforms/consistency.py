@@ -34,8 +34,14 @@ def win_share(chosen: Sequence[float], rejected: Sequence[float]) -> float:
 
     Mann–Whitney's U over its maximum. A side that was not cut is one score.
     """
-    higher = np.asarray(chosen, dtype=float)[:, None] - np.asarray(rejected, dtype=float)[None, :]
-    return float(np.heaviside(higher, 0.5).mean())
+    return float(win_shares(np.asarray(chosen, float)[None], np.asarray(rejected, float)[None])[0])
+
+
+def win_shares(chosen: npt.NDArray[np.floating], rejected: npt.NDArray[np.floating]) -> Floats:
+    """`win_share` of many pairs at once: (pairs, completions) and (pairs, completions) → (pairs,)."""
+    higher = chosen.astype(np.float64)[:, :, None] - rejected.astype(np.float64)[:, None, :]
+    shares: Floats = np.heaviside(higher, 0.5).mean(axis=(1, 2))
+    return shares
 
 
 def probability_above(wins: Floats, losses: Floats, threshold: float) -> Floats:

@@ -8,13 +8,19 @@ whether it was observed by a rule that did not look at it, and π_i the chance o
 
 E φ_i is the pair's consistency whatever the proxy is worth. The first completions' number is fixed before they come;
 the mean at a stopping time is not unbiased, and is not used.
+
+Where hardly a pair was observed, var φ may say nothing of what the others hold: twenty audit pairs that are all
+consistent have no spread. So it is never taken for less than the proxy itself expects, m (1 − m) / π a pair.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
+from scipy import stats
 
-from transforms.consistency import Bools, Floats, Rate, wilson
+from transforms.consistency import LEVEL, Bools, Floats, Rate, wilson
+
+_NO_SPREAD: Final = 1e-6  # of p (1 − p): equal values differ by rounding alone
 
 
 class Observed(NamedTuple):
@@ -25,6 +31,10 @@ class Observed(NamedTuple):
     chance: Floats  # π, 1 where observed for certain
     expected: Floats  # m, any number where π = 1
 
+    def of(self, mine: Bools) -> "Observed":
+        """Of some of the pairs."""
+        return Observed(self.value[mine], self.seen[mine], self.chance[mine], self.expected[mine])
+
 
 def contributions(observed: Observed) -> Floats:
     """φ of every pair."""
@@ -33,18 +43,43 @@ def contributions(observed: Observed) -> Floats:
     return np.where(observed.chance < 1, guess + correction, observed.value)
 
 
-def mean_rate(values: Floats) -> Rate:
-    """Mean of contributions with a 95 % interval.
+def estimated_rate(observed: Observed) -> Rate:
+    """Mean consistency with a 95 % interval: Wilson's, of as many zeros and ones as would be known as well."""
+    phi, count = contributions(observed), len(observed.value)
+    sampled = observed.chance < 1
+    if count < 2 or not sampled.any():
+        return mean_rate(np.clip(phi, 0.0, 1.0))
+    guess = np.where(sampled, observed.expected, observed.value)
+    unseen = np.where(sampled, observed.expected * (1 - observed.expected) / observed.chance, 0.0)
+    mean = float(np.clip(phi.mean(), 0.0, 1.0))
+    effect = max(
+        _design_effect(mean, float(phi.var(ddof=1))),
+        _design_effect(float(guess.mean()), float(guess.var(ddof=1) + unseen.mean())),
+    )
+    worth = count / effect if effect else count
+    return wilson(mean * worth, worth)
 
-    Wilson's interval of as many zeros and ones as have the same variance: that of a share where the values are
-    zeros and ones, narrower where pairs lie in between, wider where few were observed, never outside [0, 1].
+
+def mean_rate(values: Floats) -> Rate:
+    """Mean of values in [0, 1] with a 95 % interval.
+
+    Wilson's of a share where the values are zeros and ones, narrower where they lie in between: that of as many
+    zeros and ones as have the same variance. What a variance of few values promises is taken with Student's t.
     Values without any spread say nothing about their variance; then each counts as one observation.
     """
     count = len(values)
-    if count == 0:
-        return wilson(0, 0)
+    if count < 2:
+        return wilson(float(values.sum()), count)
     mean = float(np.clip(values.mean(), 0.0, 1.0))
-    spread = float(values.var(ddof=1)) if count > 1 else 0.0
-    binary = mean * (1 - mean)
-    worth = count if spread <= 0 or binary <= 0 else binary / spread * count
+    effect = _design_effect(mean, float(values.var(ddof=1)))
+    if not effect:
+        return wilson(mean * count, count)
+    caution = float(stats.norm.ppf(0.5 + LEVEL / 2) / stats.t.ppf(0.5 + LEVEL / 2, count - 1)) ** 2
+    worth = max(count, count / effect * caution)
     return wilson(mean * worth, worth)
+
+
+def _design_effect(mean: float, spread: float) -> float:
+    """Variance over that of zeros and ones with the same mean; 0 where there is none."""
+    binary = mean * (1 - mean)
+    return spread / binary if spread > _NO_SPREAD * binary and binary > 0 else 0.0

@@ -1,7 +1,8 @@
 """What is known of every pair's consistency while completions come in, as arrays with one place a live pair."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from transforms.consistency import (
     decide,
     decide_by_mean,
     probability_above,
-    win_share,
+    win_shares,
 )
 from transforms.manifest import DecidedBy
 from transforms.proxy import Proxy, certainty
@@ -26,6 +27,7 @@ from transforms.requests import SIDES, Side
 Rewards = npt.NDArray[np.float32]
 Reference = Literal["label", "reward"]
 _NOBODY: Final = ""
+_CHUNK: Final = 1 << 20  # comparisons held at once
 
 
 @dataclass
@@ -47,7 +49,7 @@ class Evidence:
         foretold: (pairs,), whether the proxy alone would keep the pair.
         proxy: what the audit taught, once it is through.
         verdict: (pairs,), KEEP, DROP or OPEN.
-        decided_by: (pairs,), see DecidedBy; empty while open.
+        decided_by: (pairs,), objects: see DecidedBy; the empty string while open.
         bad: pair → why it has no verdict (a reward that is no number, a text too long to score).
     """
 
@@ -67,7 +69,7 @@ class Evidence:
     foretold: Bools = field(init=False)
     proxy: Proxy | None = field(init=False, default=None)
     verdict: Decisions = field(init=False)
-    decided_by: list[DecidedBy | Literal[""]] = field(init=False)
+    decided_by: npt.NDArray[Any] = field(init=False)
     bad: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -81,7 +83,7 @@ class Evidence:
         self.skippable = np.zeros(count, bool)
         self.foretold = np.zeros(count, bool)
         self.verdict = np.full(count, OPEN, np.int8)
-        self.decided_by = [_NOBODY] * count
+        self.decided_by = np.full(count, _NOBODY, object)
 
     def __len__(self) -> int:
         return len(self.pair_ids)
@@ -120,16 +122,18 @@ class Evidence:
             first: use the first so many completions only. Their number was fixed before they came, so their
                 mean is unbiased, which the mean at a stopping time is not.
         """
-        found = np.ones(len(rows))
-        for place, row in enumerate(rows.tolist()):
-            if self.cut[row]:
-                compared = {side: self._compared(side, row, first) for side in SIDES}
-                found[place] = win_share(compared["chosen"], compared["rejected"])
+        found, cut = np.ones(len(rows)), self.cut[rows]
+        counts = self.n[rows] if first is None else np.full(len(rows), first)
+        for like in _alike(counts, self.sampled["chosen"][rows], self.sampled["rejected"][rows]):
+            some = like[cut[like]]
+            if len(some):
+                chosen, rejected = (self._compared(side, rows[some], int(counts[some[0]])) for side in SIDES)
+                found[some] = win_shares(chosen, rejected)
         if reference == "label":
             return found
         chosen, rejected = self.full["chosen"][rows], self.full["rejected"][rows]
         ordered = np.where(chosen > rejected, found, np.where(chosen < rejected, 1 - found, 0.5))
-        return np.where(self.cut[rows], ordered, 1.0)
+        return np.where(cut, ordered, 1.0)
 
     def posterior(self, rows: Ints) -> tuple[Floats, Floats]:
         """Parameters of the Beta posterior of the consistency with the recipe's reference, each (rows,).
@@ -145,8 +149,7 @@ class Evidence:
 
     def close_uncut(self) -> None:
         """Decide the pairs that nothing was cut from."""
-        for row in np.flatnonzero(self.usable & ~self.cut & (self.verdict == OPEN)).tolist():
-            self._close(row, KEEP, "uncut")
+        self._close(np.flatnonzero(self.open_pairs() & ~self.cut), KEEP, "uncut")
 
     def use_proxy(self, rows: Ints, proxy: Proxy, *, threshold: float) -> int:
         """Take the proxy's priors for pairs outside the audit, and its verdicts where it is sure enough.
@@ -166,40 +169,46 @@ class Evidence:
         self.prior[rows[outside]] = proxy.prior[outside]
         skipped = np.flatnonzero(self.open_pairs() & self.skippable & ~self.audit)
         self.foretold[rows] = probability_above(proxy.prior[:, 0], proxy.prior[:, 1], threshold) >= 0.5
-        for row, keep in zip(skipped.tolist(), self.foretold[skipped].tolist(), strict=True):
-            self._close(row, KEEP if keep else DROP, "proxy")
+        self._close(skipped, np.where(self.foretold[skipped], KEEP, DROP), "proxy")
         return len(skipped)
 
     def close_sure(self, rows: Ints, *, threshold: float, delta: float, by: DecidedBy) -> None:
-        """Decide those of `rows` whose posterior is sure enough."""
+        """Decide those of `rows` that are open and whose posterior is sure enough."""
+        rows = rows[self.open_pairs()[rows]]
         verdicts = decide(*self.posterior(rows), threshold=threshold, delta=delta)
-        for row, verdict in zip(rows.tolist(), verdicts.tolist(), strict=True):
-            if verdict != OPEN and row not in self.bad:
-                self._close(row, verdict, by)
+        sure = verdicts != OPEN
+        self._close(rows[sure], verdicts[sure], by)
 
     def close_exhausted(self, *, threshold: float) -> None:
         """Let the posterior mean decide the open pairs that have n_max completions."""
         rows = np.flatnonzero(self.open_pairs() & (self.n >= self.n_max))
-        for row, verdict in zip(rows.tolist(), decide_by_mean(*self.posterior(rows), threshold=threshold), strict=True):
-            self._close(row, int(verdict), "n_max")
+        self._close(rows, decide_by_mean(*self.posterior(rows), threshold=threshold), "n_max")
 
     def close_undecided(self, *, keep: bool) -> None:
         """The budget ended: mark what is still open."""
-        for row in np.flatnonzero(self.open_pairs()).tolist():
-            self._close(row, KEEP if keep else DROP, "undecided")
+        self._close(np.flatnonzero(self.open_pairs()), KEEP if keep else DROP, "undecided")
 
     def open_pairs(self) -> Bools:
         """Pairs that can be and are not decided, (pairs,)."""
         found: Bools = self.usable & (self.verdict == OPEN)
         return found
 
-    def _close(self, row: int, verdict: int, by: DecidedBy) -> None:
-        self.verdict[row] = verdict
-        self.decided_by[row] = by
+    def _close(self, rows: Ints, verdict: Decisions | int, by: DecidedBy) -> None:
+        self.verdict[rows] = verdict
+        self.decided_by[rows] = by
 
-    def _compared(self, side: Side, row: int, first: int | None) -> list[float]:
-        if not self.sampled[side][row]:
-            return [float(self.full[side][row])]
-        count = int(self.n[row]) if first is None else first
-        found: list[float] = self.completions[side][row, :count].tolist()
-        return found
+    def _compared(self, side: Side, rows: Ints, count: int) -> Rewards:
+        """Rewards to compare, (rows, completions); one a row where the side was not cut. All rows are alike."""
+        if not self.sampled[side][rows[0]]:
+            return self.full[side][rows, None]
+        return self.completions[side][rows, :count]
+
+
+def _alike(counts: Ints, chosen: Bools, rejected: Bools) -> Iterator[Ints]:
+    """Places of equal count and equally cut sides, at most _CHUNK comparisons together."""
+    kind = 4 * counts + 2 * chosen + rejected
+    order = np.argsort(kind, kind="stable")
+    for group in np.split(order, np.flatnonzero(np.diff(kind[order])) + 1):
+        if len(group):
+            rows = max(1, _CHUNK // max(1, int(counts[group[0]])) ** 2)
+            yield from (group[start : start + rows] for start in range(0, len(group), rows))

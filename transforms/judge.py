@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 
 from transforms import filters
-from transforms.consistency import KEEP, Ints, interval, probability_above
+from transforms.consistency import KEEP, Floats, Ints, interval, probability_above
 from transforms.evidence import Evidence
 from transforms.schema import JUDGED_FIELDS
 
@@ -56,17 +56,13 @@ def judge_pairs(
 
 def _fill(columns: dict[str, list[Any]], evidence: Evidence, places: Mapping[int, int], threshold: float) -> None:
     rows: Ints = np.fromiter(places.values(), np.int64, len(places))
-    wins, losses = evidence.posterior(rows)
-    low, high = interval(wins, losses)
-    above = probability_above(wins, losses, threshold)
+    above = probability_above(*evidence.posterior(rows), threshold)
     # What was not sampled has no estimate, only what the proxy expects.
     known = (evidence.n[rows] > 0) | ~evidence.cut[rows]
     shares = {name: np.full(len(rows), np.nan) for name in ("label", "reward")}
     shares["label"][known] = evidence.shares(rows[known], "label")
     shares["reward"][known] = evidence.shares(rows[known], "reward")
-    if evidence.reference == "reward":  # the posterior is of the reference; the columns' interval is the label's
-        mirrored = evidence.full["chosen"][rows] < evidence.full["rejected"][rows]
-        low, high = np.where(mirrored, 1 - high, low), np.where(mirrored, 1 - low, high)
+    low, high = interval(*_label_posterior(evidence, rows, shares["label"]))
     for at, (row, place) in enumerate(places.items()):
         cut, dropped = bool(evidence.cut[place]), evidence.verdict[place] != KEEP
         by = evidence.decided_by[place]
@@ -84,6 +80,16 @@ def _fill(columns: dict[str, list[Any]], evidence: Evidence, places: Mapping[int
         if dropped:
             columns["verdict"][row] = "drop"
             columns["reason"][row] = UNDECIDED if by == "undecided" else INCONSISTENT
+
+
+def _label_posterior(evidence: Evidence, rows: Ints, share: Floats) -> tuple[Floats, Floats]:
+    """Beta posterior of the consistency with the label, whatever the reference of the verdict."""
+    n, prior = evidence.n[rows], evidence.prior[rows]
+    if evidence.reference == "reward":  # the prior is of the reference, which may be the other order
+        mirrored = evidence.full["chosen"][rows] < evidence.full["rejected"][rows]
+        prior = np.where(mirrored[:, None], prior[:, ::-1], prior)
+    agree = np.where(n > 0, np.nan_to_num(share) * n, 0.0)
+    return prior[:, 0] + agree, prior[:, 1] + n - agree
 
 
 def _number(value: float) -> float | None:

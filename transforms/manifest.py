@@ -143,7 +143,7 @@ class ProxyRecord(_Part):
     skipped: int
     accepted_error: float
     error: ShareRecord | None  # of skipped decisions, on audit pairs held out of the fit
-    gain: float  # held-out log-likelihood a completion over the constant rate, in nats
+    gain: float  # held-out log-likelihood a pair over the constant rate, in nats
     calibration: list[CalibrationPoint]
 
 

@@ -106,8 +106,7 @@ def fit_proxy(
     """
     count = len(margin)
     flat = np.tile(np.asarray(fallback, float), (count, 1))
-    if len(audit) < MIN_AUDIT:
-        why = f"{len(audit)} audit pairs are too few to tell what the reward margin says (at least {MIN_AUDIT})"
+    if why := _too_few(fold[audit]):
         return Proxy(False, why, 0.0, np.full(count, np.nan), flat, np.inf)
     expected, prior, gain = np.empty(count), np.empty((count, 2)), np.empty(len(audit))
     for held_out in range(FOLDS):
@@ -125,7 +124,7 @@ def fit_proxy(
     if not low > 0:
         why = (
             f"the reward margin foretells nothing: its held-out log-likelihood is {mean:+.3f} nats a pair over the "
-            f"constant rate, 90 % of it above {low:+.3f}; every cut pair is sampled"
+            f"constant rate, 95 % sure to be above {low:+.3f}; every cut pair is sampled"
         )
         return Proxy(False, why, mean, expected, flat, np.inf)
     sure = _surety(prior, audit, wins, n, threshold=threshold, accepted_error=accepted_error)
@@ -182,8 +181,20 @@ def _surety(prior: Floats, audit: Ints, wins: Floats, n: Ints, *, threshold: flo
     order = np.argsort(-sureness, kind="stable")
     counts = np.arange(1, len(order) + 1)
     error = (np.cumsum(wrong[order]) + accepted_error) / (counts + 1)
-    fine = (error <= accepted_error) & (sureness[order] >= 1 - accepted_error)
+    last = np.append(sureness[order][1:] < sureness[order][:-1], True)  # equally sure pairs are skipped together
+    fine = last & (error <= accepted_error) & (sureness[order] >= 1 - accepted_error)
     return float(sureness[order][np.flatnonzero(fine)[-1]]) if fine.any() else np.inf
+
+
+def _too_few(fold: Ints) -> str:
+    """Why the audit cannot be fitted with each of its folds held out; empty where it can."""
+    count = len(fold)
+    if count < MIN_AUDIT:
+        return f"{count} audit pairs are too few to tell what the reward margin says (at least {MIN_AUDIT})"
+    left = count - int(np.bincount(fold).max())
+    if left < MIN_AUDIT // 2:
+        return f"the audit pairs are of too few prompts: {left} of {count} are left when one fold is held out"
+    return ""
 
 
 def _log_likelihood(mean: Floats, kappa: float, wins: Floats, n: Ints) -> Floats:

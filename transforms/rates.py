@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from transforms.consistency import KEEP, Bools, Floats
-from transforms.estimates import Observed, contributions, mean_rate
+from transforms.consistency import KEEP, Bools, Floats, decide_by_mean
+from transforms.estimates import Observed, estimated_rate
 from transforms.evidence import Evidence, Reference
 from transforms.manifest import DecidedBy, DecisionRecord, GroupRecord, ProxyRecord, RateRecord
 from transforms.proxy import calibration, held_out_error
@@ -18,29 +18,29 @@ DECIDED_BY: Final[tuple[DecidedBy, ...]] = ("uncut", "proxy", "sampling", "n_max
 _MARGIN_GROUPS: Final = 6
 
 
-def pair_contributions(evidence: Evidence, reference: Reference, first: int) -> Floats:
-    """φ of every pair (transforms.estimates), whose mean is the rate; NaN for bad pairs, (pairs,).
+def observe(evidence: Evidence, reference: Reference, first: int) -> Observed:
+    """What the estimates rest on (transforms.estimates), each (pairs,); bad pairs are to be left out.
 
     Args:
         evidence: of a run whose sampling is through.
         reference: the label's order, or the reward model's of the full responses.
         first: completions of a pair's first round: their mean is unbiased, that at a stopping time is not.
     """
-    usable, cut = evidence.usable, evidence.cut & evidence.usable
+    cut = evidence.cut & evidence.usable
     seen = cut & (evidence.n >= first)
-    chance = np.where(evidence.skippable, evidence.audit[cut].mean() if cut.any() else 1.0, 1.0)
-    if (cut & ~seen & ~evidence.skippable).any():
-        # The budget ended in somebody's first round. Outside the audit the pairs came by a rule that looked at
-        # them; inside it, and without a proxy, in random order.
-        seen &= evidence.audit | (not evidence.audit.any())
-        chance = np.full(len(evidence), seen.sum() / cut.sum())
-    value = np.full(len(evidence), np.nan)
+    chance = np.ones(len(evidence))
+    # Where the proxy decides, the audit was observed. Elsewhere everybody was, or, where the budget ended in the
+    # first round, a prefix of the random order (sequential.next_round). Either is a random sample.
+    for stratum in (cut & evidence.skippable, cut & ~evidence.skippable):
+        if stratum.any():
+            chance[stratum] = max(1, int(seen[stratum].sum())) / int(stratum.sum())
+    value = np.ones(len(evidence))
     rows = np.flatnonzero(seen)
     value[rows] = evidence.shares(rows, reference, first)
-    expected = _expected(evidence, reference, value)
-    observed = Observed(np.nan_to_num(value), seen, np.where(cut, chance, 1.0), expected)
-    found = np.where(cut, contributions(observed), 1.0)
-    return np.where(usable, found, np.nan)
+    expected = _expected(evidence, reference, value[rows])
+    # A lone pair that nobody observed has chance 1 by the rule above; its value is what is expected of it.
+    value = np.where(cut & ~seen, expected, value)
+    return Observed(value, seen | ~cut, chance, expected)
 
 
 def consistency_rates(evidence: Evidence, sources: Sequence[str], first: int) -> list[RateRecord]:
@@ -52,7 +52,7 @@ def consistency_rates(evidence: Evidence, sources: Sequence[str], first: int) ->
     """
     if not evidence.usable.any():
         return []
-    by_reference = {reference: pair_contributions(evidence, reference, first) for reference in REFERENCES}
+    by_reference = {reference: observe(evidence, reference, first) for reference in REFERENCES}
     names = np.asarray(sources)
     groups: list[tuple[str, Bools]] = [("all", evidence.usable)]
     present = sorted(set(names[evidence.usable].tolist()))
@@ -70,16 +70,17 @@ def group_rates(evidence: Evidence, first: int) -> list[GroupRecord]:
     cut = evidence.cut & evidence.usable
     if not cut.any():
         return []
-    phi = pair_contributions(evidence, "label", first)
+    observed = observe(evidence, "label", first)
     margin = evidence.full["chosen"].astype(float) - evidence.full["rejected"]
     edges = np.unique(np.quantile(margin[cut], np.linspace(0, 1, _MARGIN_GROUPS + 1)))
+    edges = np.repeat(edges, 2) if len(edges) == 1 else edges
     records = []
     for by, values, bounds in (("share_cut", evidence.share_cut, np.asarray(SHARES)), ("margin", margin, edges)):
         for start, end in pairwise(bounds.tolist()):
             last = end == float(bounds[-1])
             mine = cut & (values >= start) & ((values <= end) if last else (values < end))
             if mine.any():
-                rate = mean_rate(phi[mine])
+                rate = estimated_rate(observed.of(mine))
                 records.append(
                     GroupRecord.model_validate(
                         {
@@ -99,11 +100,10 @@ def group_rates(evidence: Evidence, first: int) -> list[GroupRecord]:
 
 def decisions(evidence: Evidence) -> list[DecisionRecord]:
     """Pairs by what decided them; every usable pair is in exactly one."""
-    by = np.asarray(evidence.decided_by)
     cost = evidence.n * evidence.sides_cut
     records = []
     for name in DECIDED_BY:
-        mine = evidence.usable & (by == name)
+        mine = evidence.usable & (evidence.decided_by == name)
         if mine.any():
             keep = int((evidence.verdict[mine] == KEEP).sum())
             records.append(
@@ -112,8 +112,11 @@ def decisions(evidence: Evidence) -> list[DecisionRecord]:
     return records
 
 
-def proxy_record(evidence: Evidence, accepted_error: float, first: int) -> ProxyRecord | None:
-    """What the proxy knew, and what it got wrong on audit pairs that its fit had not seen; None before a fit."""
+def proxy_record(evidence: Evidence, *, threshold: float, accepted_error: float, first: int) -> ProxyRecord | None:
+    """What the proxy knew, and what it got wrong on audit pairs that its fit had not seen; None before a fit.
+
+    An audit pair that the end of the budget left open counts with its posterior mean's verdict.
+    """
     proxy = evidence.proxy
     if proxy is None:
         return None
@@ -122,14 +125,17 @@ def proxy_record(evidence: Evidence, accepted_error: float, first: int) -> Proxy
     expected = evidence.expected[audit]
     error = None
     if len(skipped):
-        error = held_out_error(evidence.foretold[skipped], evidence.verdict[skipped] == KEEP)
+        likelier = decide_by_mean(*evidence.posterior(skipped), threshold=threshold)
+        undecided = evidence.decided_by[skipped] == "undecided"
+        found = np.where(undecided, likelier, evidence.verdict[skipped])
+        error = held_out_error(evidence.foretold[skipped], found == KEEP)
     known = not np.isnan(expected).any()
     return ProxyRecord(
         informative=proxy.informative,
         why=proxy.why,
         cut_pairs=int((evidence.cut & evidence.usable).sum()),
         audit_pairs=len(audit),
-        skipped=int((np.asarray(evidence.decided_by) == "proxy").sum()),
+        skipped=int((evidence.decided_by == "proxy").sum()),
         accepted_error=accepted_error,
         error=error,
         gain=proxy.gain,
@@ -139,9 +145,8 @@ def proxy_record(evidence: Evidence, accepted_error: float, first: int) -> Proxy
     )
 
 
-def _expected(evidence: Evidence, reference: Reference, value: Floats) -> Floats:
+def _expected(evidence: Evidence, reference: Reference, seen: Floats) -> Floats:
     """m of every pair: the proxy's prediction, else the mean of what was seen."""
-    seen = value[~np.isnan(value)]
     mean = float(seen.mean()) if len(seen) else 0.5
     found = np.where(np.isnan(evidence.expected), mean, evidence.expected)
     if np.isnan(evidence.expected).all() or reference == evidence.reference:
@@ -150,8 +155,8 @@ def _expected(evidence: Evidence, reference: Reference, value: Floats) -> Floats
     return np.where(agrees, found, 1 - found)
 
 
-def _rate(name: str, evidence: Evidence, mine: Bools, reference: Reference, phi: Floats) -> RateRecord:
-    rate = mean_rate(phi[mine])
+def _rate(name: str, evidence: Evidence, mine: Bools, reference: Reference, observed: Observed) -> RateRecord:
+    rate = estimated_rate(observed.of(mine))
     chosen, rejected = evidence.full["chosen"][mine], evidence.full["rejected"][mine]
     return RateRecord(
         source=name,

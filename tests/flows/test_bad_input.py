@@ -9,7 +9,7 @@ import pytest
 from flows_support import pair, truncate_recipe, write_rows
 
 from flows.finish import build_manifest, write_pages
-from flows.judging import judge_parts, unscored
+from flows.judging import judge_parts
 from flows.loading import load, prepare_parts
 from flows.output import output_folder, publish, read_manifest
 from flows.plan import plan_run
@@ -25,9 +25,9 @@ def curate(recipe):
     with output_folder(folder, fingerprint=plan.fingerprint, overwrite=recipe.output.overwrite) as work:
         run = Run(plan, work)
         prepare_parts(run, load(run))
-        judge_parts(run, unscored(run))
+        judge_parts(run, None)
         written = write_data(run)
-        publish(folder, write_pages(run, build_manifest(run, written), written))
+        publish(folder, write_pages(run, build_manifest(run, written, None), written))
     return read_manifest(folder), [json.loads(line) for line in (folder / "quarantine.jsonl").read_text().splitlines()]
 
 

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from flows.calls import Batch, Calls, Paid
+from flows.calls import Batch, Calls, Paid, rebatched
 from transforms.engines.fakes import FakeRewards
 from transforms.engines.protocol import ScoreRequest
 from transforms.errors import EngineError, OutputError
@@ -130,3 +130,18 @@ def test_a_batch_that_never_came_back_counts_as_paid_again(made):
     calls = made(FakeRewards())
     calls.run(batch(calls), Counter())
     assert (calls.spend.batches_paid_again, calls.spend.batches_failed) == (1, 0)
+
+
+def test_batches_are_cut_from_the_whole_list_with_each_id_once(made):
+    ledger = made().ledger
+    asked = [ScoreRequest(name, [1]) for name in "abacdbe"]
+    assert [batch.ids for batch in rebatched(asked, 2, ledger)] == [["a", "b"], ["c", "d"], ["e"]]
+
+
+def test_what_is_finished_changes_no_batch_only_what_is_missing_of_it(made):
+    # A resumed run must repeat the batches of the run that died: what a batch holds changes its numbers.
+    first = made(FakeRewards())
+    first.run(batch(first, "ac"), Counter())
+    batches = list(rebatched(REQUESTS, 2, made().ledger))
+    assert [b.ids for b in batches] == [["a", "b"], ["c", "d"]]
+    assert [[r.request_id for r in b.missing] for b in batches] == [["b"], ["d"]]

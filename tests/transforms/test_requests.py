@@ -12,7 +12,6 @@ from transforms.requests import (
     Prefix,
     completion_id,
     cut_sides,
-    fixed_batches,
     prefix_samples,
     request_seed,
     sample_prefixes,
@@ -149,10 +148,6 @@ def test_an_id_covers_seed_sample_index_and_room(change):
 
 def test_an_id_covers_the_tokens_in_order():
     assert score_id(IDENTITY, IDS) != score_id(IDENTITY, IDS[::-1])
-
-
-def test_batches_are_cut_from_the_whole_list_with_each_id_once():
-    assert fixed_batches(["a", "b", "a", "c", "d", "b", "e"], 2) == [["a", "b"], ["c", "d"], ["e"]]
 
 
 def test_a_conversation_longer_than_the_reward_models_context_says_both_numbers():

@@ -171,9 +171,7 @@ def main() -> None:
         best = min(good, key=lambda point: point["completions"], default=None)
         if best:
             summary[family] = best["completions"] / 8
-            print(
-                f"{family}: {best['setting']} errs no more than fixed n = 8 at {summary[family]:.2f} of its price"
-            )
+            print(f"{family}: {best['setting']} errs no more than fixed n = 8 at {summary[family]:.2f} of its price")
         else:
             print(f"{family}: never errs as little as fixed n = 8 ({at['wrong']:.2%})")
     (out / "price.json").write_text(json.dumps({"curve": curve, "price_at_n8": summary, "pairs": pairs}, indent=2))

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from transforms.engines.protocol import ModelIdentity
+from transforms.engines.protocol import LOCAL, ModelIdentity
 from transforms.errors import OutputError
 from transforms.schema import COMPLETIONS, SCORES, check
 
@@ -41,8 +41,9 @@ class Ledger:
 
     def __init__(self, root: str, kind: Kind, identity: ModelIdentity) -> None:
         self.kind = kind
-        key = json.dumps([identity.fingerprint, identity.revision, identity.dtype, identity.engine])
-        model = f"{_slug(identity.name)}-{blake2b(key.encode(), digest_size=8).hexdigest()}"
+        facts = identity.facts()
+        key = json.dumps([facts[name] for name in ("fingerprint", "revision", "dtype", "engine")])
+        model = f"{_slug(facts['name'] or LOCAL)}-{blake2b(key.encode(), digest_size=8).hexdigest()}"
         self._fs, path = fsspec.core.url_to_fs(root)
         self._folder = f"{path.rstrip('/')}/{kind}/{model}"
         self._fs.makedirs(self._folder, exist_ok=True)

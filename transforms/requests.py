@@ -56,12 +56,12 @@ def completion_id(
     identity: ModelIdentity, sampling: Sampling, token_ids: npt.NDArray[np.int32], request: dict[str, int]
 ) -> str:
     """32 hex digits over everything that decides the sampled tokens."""
-    return _content_id(["completion", asdict(identity), asdict(sampling), request], token_ids)
+    return _content_id(["completion", identity.facts(), asdict(sampling), request], token_ids)
 
 
 def score_id(identity: ModelIdentity, token_ids: npt.NDArray[np.int32]) -> str:
     """32 hex digits over everything that decides a reward."""
-    return _content_id(["score", asdict(identity)], token_ids)
+    return _content_id(["score", identity.facts()], token_ids)
 
 
 def _content_id(parts: list[Any], token_ids: npt.NDArray[np.int32]) -> str:

@@ -48,6 +48,13 @@ def test_another_model_dtype_or_engine_has_a_ledger_of_its_own(root, change):
     assert ledger(root, **change).missing(["a"]) == ["a"]
 
 
+def test_a_renamed_local_folder_keeps_its_ledger_and_a_hub_name_does_not(root):
+    ledger(root, name="policy", revision="local").append(["a"], scores(a=1.0))
+    assert ledger(root, name="moved", revision="local").missing(["a"]) == []
+    ledger(root, name="org/one").append(["b"], scores(b=1.0))
+    assert ledger(root, name="org/two").missing(["b"]) == ["b"]
+
+
 def test_a_batch_that_was_started_and_not_finished_is_counted_when_it_is_paid_again(root):
     ledger(root).start(["a", "b"])
     again = ledger(root)

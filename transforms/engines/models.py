@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from transforms.engines.protocol import EngineName, ModelIdentity
+from transforms.engines.protocol import LOCAL, EngineName, ModelIdentity
 from transforms.engines.starter_model import NAME as STARTER_NAME
 from transforms.engines.starter_model import smollm2_folder
 from transforms.errors import ModelError
@@ -79,7 +79,7 @@ def resolve_model(
         message = f"the model {path} is a folder, so revision {revision!r} means nothing: leave it out"
         raise ModelError(message)
     digest = folder_fingerprint(location, with_code=trust_remote_code)
-    identity = ModelIdentity(name=name, revision="local", fingerprint=digest, dtype=dtype, engine=engine)
+    identity = ModelIdentity(name=name, revision=LOCAL, fingerprint=digest, dtype=dtype, engine=engine)
     return ResolvedModel(identity, str(location), None)
 
 

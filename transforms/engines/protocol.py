@@ -1,12 +1,13 @@
 """What completion, reward and position engines are. Everything else about them is private to their file."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from dataclasses import asdict, dataclass
+from typing import Final, Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+LOCAL: Final = "local"
 EngineName = Literal["vllm", "server", "transformers", "fake"]
 FinishReason = Literal["stop", "length"]
 
@@ -17,7 +18,7 @@ class ModelIdentity:
 
     Attributes:
         name: the hub id, or the folder's name for a local model. Never a path.
-        revision: commit sha of a hub model; `local` for a folder.
+        revision: commit sha of a hub model; LOCAL for a folder.
         fingerprint: sha256 over config, tokenizer and weights of a local folder, else the commit sha.
         dtype: of the weights, `bfloat16` or `float32`.
         engine: which backend answers; numbers of two backends are never mixed under one id.
@@ -28,6 +29,11 @@ class ModelIdentity:
     fingerprint: str
     dtype: str
     engine: EngineName
+
+    def facts(self) -> dict[str, str]:
+        """What its answers depend on. A local folder's name is not part of it: a renamed folder pays for nothing."""
+        facts = asdict(self)
+        return facts | {"name": ""} if self.revision == LOCAL else facts
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,13 +36,14 @@ from transforms.engines.select import on_gpu, open_positions
 from transforms.errors import SourceError
 from transforms.estimates import mean_rate
 from transforms.manifest import ModelRecord, ShareRecord
-from transforms.requests import SIDES, Side
+from transforms.requests import SIDES, Prefix, Side
 from transforms.scoring import completion_readings, full_readings, why_unusable
 from transforms.tokens import Ragged
 from transforms.truncation import Truncation
 
 RATIOS: Final = (0.5, 0.4, 0.33, 0.25)
 TOKENS: Final = (4, 8, 16, 32, 64, 128, 256)
+CURVE_PAIRS: Final = 32  # of ΔQ(k), which takes as many completions as all methods together
 POSITION_PAIRS: Final = 64
 logger = logging.getLogger(__name__)
 
@@ -81,10 +82,12 @@ def audit_run(run: Run, pay: Pay, *, wanted: int | None, n: int) -> Audit:
     truncations = [("poet", Truncation(method="poet"))]
     truncations += [(f"ratio {ratio:g}", Truncation(method="ratio", ratio=ratio)) for ratio in RATIOS]
     methods = [Method(name, how, cut_by(pairs, how, at=0)) for name, how in truncations]
-    curve = token_cuts(pairs, [k for k in TOKENS if k < _longest(pairs)])
+    some = pairs.slice(0, CURVE_PAIRS)
+    curve = token_cuts(some, [k for k in TOKENS if k < _longest(some)])
+    wanted_prefixes = _once(cut_prefixes(pairs, [m.cut for m in methods], n), cut_prefixes(some, curve, n))
     sampler, scorer = Sampler(run), Scorer(run)
     try:
-        measured = _measure(run, pay, sampler, scorer, pairs, [*(m.cut for m in methods), *curve], n)
+        measured = _measure(run, pay, sampler, scorer, pairs, wanted_prefixes)
     finally:
         sampler.calls.close()
         scorer.calls.close()
@@ -109,7 +112,7 @@ def audit_run(run: Run, pay: Pay, *, wanted: int | None, n: int) -> Audit:
         advice=advice.sentences(
             audited, agrees, audited=len(measured.full), pairs=live, tokens=tokens, seconds=seconds
         ),
-        quality_by_tokens=quality_curve(pairs, curve, measured.full, measured.drawn),
+        quality_by_tokens=quality_curve(some, curve, measured.full, measured.drawn),
         quality_by_ratio=quality_curve(pairs, ratio_cuts(pairs, [*RATIOS[::-1], 1.0]), measured.full, measured.drawn),
         positions=positions,
         published=advice.PUBLISHED,
@@ -132,16 +135,19 @@ def _sample(run: Run, live: int, wanted: int) -> pa.Table:
 def _affordable(run: Run, n: int) -> int:
     """Pairs that the recipe's budget pays for in the worst case; 64 without a budget."""
     budget, config = run.recipe.budget, run.recipe.sampling
-    a_pair = n * (1 + 2 * len(RATIOS) + 2 * len(TOKENS))
-    limits = [budget.completions // a_pair] if budget.completions else []
-    limits += [budget.tokens // (a_pair * config.max_new_tokens)] if budget.tokens else []
-    return max(2, min(limits, default=64))
+    a_pair, a_curve = n * (1 + 2 * len(RATIOS)), n * 2 * len(TOKENS)
+    limits = [budget.completions] if budget.completions else []
+    limits += [budget.tokens // config.max_new_tokens] if budget.tokens else []
+    if not limits:
+        return 64
+    few, room = min(limits) // (a_pair + a_curve), min(limits) - CURVE_PAIRS * a_curve
+    return max(2, few if few < CURVE_PAIRS else room // a_pair)
 
 
 def _measure(
-    run: Run, pay: Pay, sampler: Sampler, scorer: Scorer, pairs: pa.Table, cuts: Sequence[Cut], n: int
+    run: Run, pay: Pay, sampler: Sampler, scorer: Scorer, pairs: pa.Table, prefixes: Sequence[Prefix]
 ) -> Measured:
-    """Full rewards, then completions of every prefix that a cut asks for, each once."""
+    """Full rewards, then the completions of the prefixes."""
     call = partial(_call, pay)
     rows = range(len(pairs))
     with run.progress.bar("score full responses", unit="responses", total=2 * len(pairs)) as advance:
@@ -150,7 +156,7 @@ def _measure(
     full = _full_rewards(pairs, scorer.rewards(to_score))
     if on_gpu():
         scorer.calls.close()
-    samples = sampler.samples(pairs, cut_prefixes(pairs, cuts, n))
+    samples = sampler.samples(pairs, prefixes)
     with run.progress.bar("sample prefixes", unit="completions", total=len(samples)) as advance:
         call("sample prefixes", sampler.calls, sampler.batches(samples), advance)
     sampler.calls.close()
@@ -163,6 +169,12 @@ def _measure(
         for reading, reward in zip(read, scorer.rewards(to_score), strict=True)
     ]
     return Measured(pairs, full, rewards_by_prefix(pairs, samples, rewards))
+
+
+def _once(*lists: Sequence[Prefix]) -> list[Prefix]:
+    """Each prefix that any list asks for, in the order of the pairs."""
+    unique = {(p.pair_row, p.side, p.keep): p for prefixes in lists for p in prefixes}
+    return [unique[key] for key in sorted(unique)]
 
 
 def _full_rewards(pairs: pa.Table, rewards: Sequence[float | str]) -> dict[str, dict[Side, float]]:

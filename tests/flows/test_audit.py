@@ -102,7 +102,7 @@ def test_a_sample_is_random_and_does_not_depend_on_the_order_of_the_rows(tmp_pat
 
 
 def test_the_budget_decides_how_many_pairs_are_audited(tmp_path, models):
-    # One pair costs at most n · (1 + 2·4 ratios + 2·7 token counts) = 46 completions with n = 2.
+    # Below 32 pairs, one costs at most n · (1 + 2·4 ratios + 2·7 token counts) = 46 completions with n = 2.
     assert audit(tmp_path, models, budget={"completions": 46 * 3 + 45}).audited == 3
 
 

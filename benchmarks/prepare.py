@@ -68,7 +68,7 @@ def draw_pairs(responses: Path, count: int, out: Path, seed: int = 0) -> None:
 def measure_ours(pairs: Path) -> dict[str, float]:
     """The project's own stages, as a truncate-only run calls them."""
     from flows.config import Recipe
-    from flows.judging import judge_parts, unscored
+    from flows.judging import judge_parts
     from flows.loading import load, prepare_parts
     from flows.plan import plan_run
     from flows.run import Run
@@ -87,7 +87,7 @@ def measure_ours(pairs: Path) -> dict[str, float]:
         run = Run(plan_run(recipe), Path(folder))
         start, cpu = time.perf_counter(), time.process_time()
         prepare_parts(run, load(run))
-        judge_parts(run, unscored(run))
+        judge_parts(run, None)
         written = write_data(run)
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
         return {"seconds": seconds, "cpu": cpu, "pairs": len(written.rows), "tokens": _tokens(written.rows)}

@@ -58,6 +58,19 @@ def _record() -> Any:
     return SourceRecord(label="starter", kind="starter", path="", revision=None, fingerprint="", raw_rows=0, pairs=0)
 
 
+def every_sample(run: Any, sampler: Any) -> list[Any]:
+    """n completions of every cut response."""
+    from transforms.requests import Prefix, cut_sides
+
+    return [
+        sample
+        for part in run.prepared
+        for sample in sampler.samples(
+            part, [Prefix(row, side, keep, range(run.recipe.sampling.n)) for row, side, keep in cut_sides(part)]
+        )
+    ]
+
+
 def stage(run: Any, engine: Any, ledger: Path) -> Callable[[], int]:
     """The sampling stage into a new ledger; returns how to run it."""
     from flows import models
@@ -69,8 +82,9 @@ def stage(run: Any, engine: Any, ledger: Path) -> Callable[[], int]:
         run.recipe = run.recipe.model_copy(update={"ledger": str(ledger)})
         run.spend = {}
         sampler = Sampler(run)
-        with run.progress.bar("sample", unit="completions", total=sampler.total()) as advance:
-            for batch in sampler.batches():
+        samples = every_sample(run, sampler)
+        with run.progress.bar("sample", unit="completions", total=len(samples)) as advance:
+            for batch in sampler.batches(samples):
                 sampler.calls.run(batch, advance)
         return int(sampler.calls.spend.tokens_generated)
 
@@ -83,7 +97,7 @@ def bare(run: Any, engine: Any) -> Callable[[], int]:
     from transforms.engines.vllm_completions import _params
 
     sampler = Sampler(run)
-    requests = [sample.request for part in run.prepared for sample in sampler.requests(part)]
+    requests = [sample.request for sample in every_sample(run, sampler)]
     prompts = [{"prompt_token_ids": list(request.token_ids)} for request in requests]
     params = [_params(request, sampler.sampling) for request in requests]
 

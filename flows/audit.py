@@ -18,15 +18,18 @@ def main() -> int:
     """Parse, audit, print, write."""
     parser = argparse.ArgumentParser(
         prog="python -m flows.audit",
+        usage="python -m flows.audit [RECIPE] [--pairs N] [--n N] [--out DIR] [--any.key VALUE …]",
         description=__doc__,
-        epilog="Every key of the recipe is a flag too, e.g. --sources, --reward.model, --budget.tokens.",
+        epilog="RECIPE is a YAML file as for flows.curate, the starter by default. Every key of it is a flag too, e.g. "
+        "--sources, --reward.model, --budget.tokens.",
     )
-    parser.add_argument("recipe", nargs="?", type=Path, help="YAML file, as for flows.curate; the starter by default")
     parser.add_argument("--pairs", type=int, help="pairs to audit; by default what the budget pays for, or 64")
     parser.add_argument("--n", type=int, default=2, help="completions a prefix (default 2)")
     parser.add_argument("--out", type=Path, help="folder for audit.json and audit.html; runs/NAME-audit by default")
-    arguments, rest = parser.parse_known_args()
-    config = ["--config", str(arguments.recipe)] if arguments.recipe else []
+    argv = sys.argv[1:]
+    # Not argparse's: it would take the value of an unknown flag for the recipe.
+    config = ["--config", argv.pop(0)] if argv and not argv[0].startswith("-") else []
+    arguments, rest = parser.parse_known_args(argv)
     recipe = load_recipe([*config, *rest], default=CONFIGS / "starter.yaml", program="python -m flows.audit")
     if recipe.policy.engine == "none" or recipe.reward is None:
         message = "an audit samples and scores: the recipe needs policy.engine other than none, and reward.model"

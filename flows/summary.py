@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.output import read_manifest
-from transforms.manifest import Manifest, RateRecord, SpendRecord
+from transforms.manifest import DecisionRecord, Manifest, RateRecord, SpendRecord
 from transforms.report.published import reason_in_words
 
 
@@ -21,6 +21,10 @@ def print_summary(console: Console, folder: Path, *, seconds: float, unchanged: 
     for rate in manifest.consistency:
         if rate.source == "all":
             console.print(_rate_line(rate))
+    if manifest.decisions:
+        console.print(_decision_line(manifest.decisions))
+    if manifest.proxy:
+        console.print(f"proxy        {manifest.proxy.why}")
     console.print(_token_line(manifest))
     if not unchanged:
         for name, spend in (("completions", manifest.completions), ("rewards", manifest.scores)):
@@ -52,6 +56,21 @@ def _rate_line(rate: RateRecord) -> str:
         f"consistency  {rate.rate:.1%} [{rate.low:.1%}, {rate.high:.1%}] against {against} "
         f"({rate.pairs:,} pairs, {rate.sampled:,} sampled)"
     )
+
+
+def _decision_line(decisions: list[DecisionRecord]) -> str:
+    names = {
+        "uncut": "nothing cut",
+        "proxy": "reward margin",
+        "sampling": "posterior sure",
+        "n_max": "all completions used",
+        "undecided": "undecided",
+    }
+    counted = " · ".join(f"{names[one.by]} {one.keep + one.drop:,}" for one in decisions)
+    cut = sum(one.keep + one.drop for one in decisions if one.by != "uncut")
+    spent = sum(one.completions for one in decisions)
+    mean = f" ({spent / cut:.1f} completions a cut pair)" if cut else ""
+    return f"decided by   {counted}{mean}"
 
 
 def _token_line(manifest: Manifest) -> str:

@@ -1,0 +1,52 @@
+"""Every command answers --help at once, and says what is wrong with its arguments in one message."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = {"vllm", "torch", "transformers", "prefect", "datasets", "scipy"}
+
+
+def command(name, *flags, importtime=False):
+    options = ["-X", "importtime"] if importtime else []
+    return subprocess.run(
+        [sys.executable, *options, "-m", f"flows.{name}", *flags],
+        cwd=ROOT,
+        env={k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", ["curate", "audit", "explain"])
+def test_help_imports_nothing_heavy(name):
+    done = command(name, "--help", importtime=True)
+    assert done.returncode == 0
+    assert "usage: python -m flows." in done.stdout
+    modules = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert not HEAVY & modules
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "message"),
+    [
+        ("audit", ["--n", "0"], "at least 1 completion and 2 pairs are needed"),
+        ("audit", ["--pairs", "1"], "at least 1 completion and 2 pairs are needed"),
+        ("audit", ["--policy.engine", "none"], "an audit samples and scores"),
+        ("audit", ["no-such.yaml"], "there is no recipe no-such.yaml"),
+        ("explain", ["/nowhere", "abcdef"], "/nowhere holds no finished run"),
+        ("curate", ["--sampling.first", "9"], "first: 9 is more than n: 6"),
+        ("curate", ["--proxy", '{"error": 0.7}'], "proxy.error: Input should be less than 0.5"),
+    ],
+)
+def test_a_wrong_argument_is_one_message_and_exit_code_2(name, flags, message):
+    done = command(name, *flags)
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr

@@ -1,12 +1,14 @@
 """Which pairs are completed next, and how often: rounds until the posterior is sure or the budget ends."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from transforms.consistency import Floats, Ints, probability_above
 from transforms.evidence import Evidence
+
+_DIGITS: Final = 12  # of a value: beyond them, pairs of equal worth would be ranked by the machine's last bit
 
 
 class Round(NamedTuple):
@@ -32,9 +34,9 @@ def next_round(
 ) -> Round:
     """The open pairs among `candidates`, as many as the budget has room for.
 
-    Where it has not room for all, a pair that has completions is worth what they may change: the fall of its
-    chance of a wrong verdict that `step` more are expected to bring, a completion. Pairs without completions
-    come in random order instead, so that those which were sampled when the budget ended are a random sample.
+    Where it has not room for all, a pair that has completions is worth what more of them may change (`worth`), a
+    completion. Pairs without completions come before them and in random order instead, so that those which were
+    sampled when the budget ended are a random sample.
 
     Args:
         evidence: of the run.
@@ -49,14 +51,36 @@ def next_round(
     rows = candidates[opened[candidates]]
     more = np.minimum(np.where(evidence.n[rows] == 0, first, step), evidence.n_max - evidence.n[rows])
     costs = more * evidence.sides_cut[rows]
-    if costs.sum() <= room:
+    if not len(rows) or costs.sum() <= room:
         return Round(rows, more)
-    fresh = evidence.n[rows] == 0
-    value = value_of_sampling(*evidence.posterior(rows), step=step, threshold=threshold) / evidence.sides_cut[rows]
-    ranked = np.lexsort((order[rows], np.where(fresh, 0.0, -value), ~fresh))
+    if costs.min() > room:
+        return Round(rows[:0], more[:0])
+    again = evidence.n[rows] > 0
+    value = np.zeros(len(rows))
+    value[again] = worth(evidence, rows[again], step=step, threshold=threshold) / evidence.sides_cut[rows[again]]
+    ranked = np.lexsort((order[rows], -value, again))
     fits = ranked[np.cumsum(costs[ranked]) <= room]
     chosen = np.sort(fits)
     return Round(rows[chosen], more[chosen])
+
+
+def worth(evidence: Evidence, rows: Ints, *, step: int, threshold: float) -> Floats:
+    """The most that `step`, 2 · `step`, 4 · `step` … more comparisons are worth, each, (rows,).
+
+    One alone is worth nothing wherever it cannot turn the verdict, that is for every pair after its first
+    completion. Looking further ahead ranks them (Frazier and Powell 2010, "Paradoxes in learning and the marginal
+    value of information").
+    """
+    wins, losses = evidence.posterior(rows)
+    left = evidence.n_max - evidence.n[rows]
+    best, ahead = np.zeros(len(rows)), step
+    while True:
+        some = np.flatnonzero(left >= ahead) if ahead > step else np.arange(len(rows))
+        if not len(some):
+            return best
+        value = value_of_sampling(wins[some], losses[some], step=ahead, threshold=threshold) / ahead
+        best[some] = np.maximum(best[some], value)
+        ahead *= 2
 
 
 def value_of_sampling(wins: Floats, losses: Floats, *, step: int, threshold: float) -> Floats:
@@ -69,9 +93,12 @@ def value_of_sampling(wins: Floats, losses: Floats, *, step: int, threshold: flo
     now = _wrong(wins, losses, threshold)
     later = np.zeros_like(now)
     for agree in range(step + 1):
-        chance = stats.betabinom.pmf(agree, step, wins, losses)
+        chance = special.comb(step, agree) * np.exp(
+            special.betaln(wins + agree, losses + step - agree) - special.betaln(wins, losses)
+        )
         later += chance * _wrong(wins + agree, losses + step - agree, threshold)
-    return np.maximum(now - later, 0.0)
+    value: Floats = np.maximum(np.round(now - later, _DIGITS), 0.0)
+    return value
 
 
 def _wrong(wins: Floats, losses: Floats, threshold: float) -> Floats:

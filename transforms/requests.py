@@ -84,33 +84,6 @@ def cut_sides(pairs: pa.Table) -> list[tuple[int, Side, int]]:
     ]
 
 
-def prefix_samples(
-    pairs: pa.Table,
-    identity: ModelIdentity,
-    sampling: Sampling,
-    *,
-    n: int,
-    run_seed: int,
-    max_new_tokens: int,
-    context: int | None,
-) -> Iterator[PrefixSample]:
-    """Every completion that the pairs' own truncation asks for, in an order that only the pairs decide.
-
-    Args:
-        pairs: schema.TRUNCATED.
-        identity: the policy as it will answer.
-        sampling: temperature, top-p and stop tokens.
-        n: completions per cut side.
-        run_seed: `sampling.seed` of the recipe.
-        max_new_tokens: as for `sample_prefixes`.
-        context: likewise.
-    """
-    cut = [Prefix(row, side, keep, range(n)) for row, side, keep in cut_sides(pairs)]
-    return sample_prefixes(
-        pairs, cut, identity, sampling, run_seed=run_seed, max_new_tokens=max_new_tokens, context=context
-    )
-
-
 def sample_prefixes(
     pairs: pa.Table,
     prefixes: Iterable[Prefix],

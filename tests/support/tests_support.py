@@ -6,6 +6,7 @@ import pyarrow as pa
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from transforms.requests import Prefix, PrefixSample, cut_sides, sample_prefixes
 from transforms.schema import PAIRS
 from transforms.sources.canonical import pair_id
 from transforms.tokens import ChatTokens
@@ -60,3 +61,9 @@ def row(prompt: str | list[dict[str, str]], chosen: str, rejected: str, **fields
 
 def pairs_table(*rows: dict[str, Any]) -> pa.Table:
     return pa.Table.from_pylist(list(rows), schema=PAIRS)
+
+
+def completions_of_cuts(pairs: pa.Table, identity: Any, sampling: Any, *, n: int, **options: Any) -> list[PrefixSample]:
+    """n completions of every cut response of a table; `options` as for sample_prefixes."""
+    prefixes = [Prefix(row, side, keep, range(n)) for row, side, keep in cut_sides(pairs)]
+    return list(sample_prefixes(pairs, prefixes, identity, sampling, **options))

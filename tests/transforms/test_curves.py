@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests_support import chat, pairs_table, row
+from tests_support import chat, completions_of_cuts, pairs_table, row
 
 from transforms.curves import (
     PrefixKey,
@@ -21,7 +21,7 @@ from transforms.curves import (
 )
 from transforms.engines.protocol import ModelIdentity, Positions, Sampling
 from transforms.prepare import prepare
-from transforms.requests import SIDES, prefix_samples, sample_prefixes
+from transforms.requests import SIDES, sample_prefixes
 from transforms.truncation import Truncation
 
 CHAT = chat()
@@ -154,7 +154,7 @@ def test_dropped_pairs_are_not_sampled_for_a_curve():
 @pytest.mark.parametrize("truncation", [{"method": "poet"}, {"method": "ratio", "ratio": 0.5}])
 def test_a_prefix_that_a_truncation_sampled_already_has_the_same_request(truncation):
     pairs = three_pairs(**truncation)
-    paid = list(prefix_samples(pairs, IDENTITY, SAMPLING, n=2, run_seed=0, max_new_tokens=8, context=40))
+    paid = list(completions_of_cuts(pairs, IDENTITY, SAMPLING, n=2, run_seed=0, max_new_tokens=8, context=40))
     fresh = three_pairs(method="none")
     wanted = cut_prefixes(fresh, token_cuts(fresh, range(1, 9)), n=3)
     ids = {sample.request.request_id for sample in asked(fresh, wanted, context=40)}

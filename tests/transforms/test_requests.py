@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from tests_support import chat, pairs_table, row
+from tests_support import chat, completions_of_cuts, pairs_table, row
 
 from transforms.engines.protocol import ModelIdentity, Sampling, ScoreRequest
 from transforms.prepare import prepare
@@ -12,7 +12,6 @@ from transforms.requests import (
     Prefix,
     completion_id,
     cut_sides,
-    prefix_samples,
     request_seed,
     sample_prefixes,
     score_id,
@@ -33,7 +32,9 @@ def prepared(*rows, **truncation):
 
 def samples(pairs, *, n=2, context=None, max_new_tokens=8, seed=0):
     return list(
-        prefix_samples(pairs, IDENTITY, SAMPLING, n=n, run_seed=seed, max_new_tokens=max_new_tokens, context=context)
+        completions_of_cuts(
+            pairs, IDENTITY, SAMPLING, n=n, run_seed=seed, max_new_tokens=max_new_tokens, context=context
+        )
     )
 
 

@@ -3,11 +3,10 @@
 import math
 
 import pytest
-from tests_support import chat, pairs_table, row
+from tests_support import chat, completions_of_cuts, pairs_table, row
 
 from transforms.engines.protocol import ModelIdentity, Sampling
 from transforms.prepare import prepare
-from transforms.requests import prefix_samples
 from transforms.scoring import Reading, completion_readings, full_readings, why_unusable
 from transforms.truncation import Truncation
 
@@ -18,7 +17,9 @@ TEXT = "the cat 👩 sat"
 
 def part(truncation=None):
     pairs = prepare(pairs_table(row("q", TEXT, "dog")), CHAT, truncation or Truncation(), max_length=None).pairs
-    found = list(prefix_samples(pairs, IDENTITY, Sampling(1, 1, ()), n=2, run_seed=0, max_new_tokens=9, context=None))
+    found = list(
+        completions_of_cuts(pairs, IDENTITY, Sampling(1, 1, ()), n=2, run_seed=0, max_new_tokens=9, context=None)
+    )
     return pairs, found
 
 

@@ -43,6 +43,13 @@ def two_kinds(count, rng):
     return World(rng.normal(np.where(bad, 0.3, 1.2), 0.8), rng.uniform(0.05, 0.9, count), consistency)
 
 
+def flipped(count, rng):
+    """One pair in fourteen has the order reversed, whatever its margin: a proxy cannot be right more often."""
+    world = informative(count, rng)
+    against = rng.random(count) < 0.07
+    return world._replace(consistency=np.where(against, 1 - world.consistency, world.consistency))
+
+
 def run(world, delta, seed, *, proxy=True, room=np.inf) -> Evidence:
     """As flows.estimating does it, with completions drawn from the pairs' consistencies."""
     rng, count = np.random.default_rng(seed), len(world.margin)
@@ -102,6 +109,16 @@ def test_no_more_verdicts_are_wrong_than_was_asked_for(make, delta):
     assert not (found.decided_by == "undecided").any()
 
 
+def test_a_proxy_that_must_be_wrong_more_often_than_accepted_mostly_decides_nothing():
+    # Judged by its own prior alone it would vouch for itself in eight runs of eight.
+    trusted = 0
+    for seed in range(8):
+        found = run(flipped(2000, np.random.default_rng(seed)), 0.1, seed)
+        assert found.proxy.informative
+        trusted += bool((found.decided_by == "proxy").any())
+    assert trusted <= 4
+
+
 def rate(found) -> RateRecord:
     return consistency_rates(found, ["only"] * len(found), FIRST)[0]
 
@@ -111,7 +128,7 @@ def rate(found) -> RateRecord:
     [(informative, np.inf), (informative, 400), (informative, 60), (uninformative, 400), (two_kinds, np.inf)],
 )
 def test_the_estimated_rate_is_unbiased_and_covered_whatever_was_skipped_or_left_out(make, room):
-    errors, covered, runs = [], 0, 30
+    errors, covered, runs = [], 0, 20
     for seed in range(runs):
         world = make(800, np.random.default_rng(seed))
         truth = world.consistency.mean()
@@ -119,7 +136,7 @@ def test_the_estimated_rate_is_unbiased_and_covered_whatever_was_skipped_or_left
         errors.append(found.rate - truth)
         covered += found.low <= truth <= found.high
     assert abs(np.mean(errors)) < 4 * np.std(errors) / np.sqrt(runs)
-    assert covered >= 25  # of 30 at 95 %: fewer have a chance of 0.3 %
+    assert covered >= 16  # of 20 at 95 %: fewer have a chance of 0.3 %
 
 
 def test_the_mean_at_the_stopping_time_would_be_biased():

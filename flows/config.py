@@ -86,7 +86,7 @@ class RewardConfig(_Section):
 class ConsistencyConfig(_Section):
     """When a truncated pair still carries its preference (methods §3)."""
 
-    threshold: Fraction = Field(0.5, description="τ: keep where P(consistency ≥ τ) says so.")
+    threshold: Annotated[float, Field(gt=0, lt=1)] = Field(0.5, description="τ: keep where P(consistency ≥ τ) says so.")
     delta: Annotated[float, Field(gt=0, lt=0.5)] = Field(0.05, description="δ of the sequential decision.")
     reference: Literal["label", "reward"] = "label"
     keep_loaded: bool | None = Field(

@@ -6,6 +6,8 @@ from contextlib import ExitStack, closing
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from flows.calls import Batch, Calls
 from flows.config import Recipe
 from flows.live import LivePart, collect_evidence, live_parts
@@ -13,6 +15,7 @@ from flows.progress import Advance
 from flows.run import Run
 from flows.sampling import Sampler
 from flows.scoring import Scorer, ToScore
+from transforms.consistency import Ints
 from transforms.deciding import Decider, ProxyRule, Rules, Stage, random_ranks
 from transforms.engines.select import on_gpu
 from transforms.evidence import Evidence
@@ -90,23 +93,27 @@ class _Estimation:
     def _ask(self, stage: Stage, number: int, asked: Round) -> int:
         """Sample and score a round; the tokens that were sampled."""
         name, total = f"{stage} round {number}", asked.completions(self.evidence)
+        more = np.zeros(len(self.evidence), np.int64)
+        more[asked.rows] = asked.more
         with self._run.timed("sample"):
             with self._run.progress.bar(f"sample {name}", unit="completions", total=total) as advance:
-                samples = (sample for part in live_parts(self._run) for sample in self._samples(part, asked))
+                samples = (sample for part in live_parts(self._run) for sample in self._samples(part, more))
                 self._call(f"sample {name}", self.sampler.calls, self.sampler.batches(samples), advance)
             if not self._keep_loaded:
                 self.sampler.calls.close()
         with self._run.timed("score"):
-            tokens = self._score_round(name, asked, total)
+            tokens = self._score_round(name, more, total)
             if not self._keep_loaded:
                 self.scorer.calls.close()
         return tokens
 
-    def _score_round(self, name: str, asked: Round, total: int) -> int:
+    def _score_round(self, name: str, more: Ints, total: int) -> int:
         tokens = 0
         with self._run.progress.bar(f"score {name}", unit="conversations", total=total) as advance:
             for part in live_parts(self._run):
-                samples = self._samples(part, asked)
+                samples = self._samples(part, more)
+                if not samples:
+                    continue
                 completions = self.sampler.completions(samples)
                 tokens += sum(map(len, completions.values()))
                 to_score = self.scorer.to_score(completion_readings(part.pairs, samples, completions, self._run.chat))
@@ -124,15 +131,16 @@ class _Estimation:
             elif reading.sample is not None:
                 self.evidence.completions[reading.side][place, reading.sample] = reward
 
-    def _samples(self, part: LivePart, asked: Round) -> list[PrefixSample]:
-        """The round's completions of one part's pairs."""
+    def _samples(self, part: LivePart, more: Ints) -> list[PrefixSample]:
+        """The round's completions of one part's pairs; `more` says how many of each pair, (pairs,)."""
         evidence = self.evidence
+        asked = [(row, place) for row, place in part.places.items() if more[place]]
+        if not asked:
+            return []
         keeps = {side: part.pairs[f"{side}_keep"].to_pylist() for side in SIDES}
-        more = dict(zip(asked.rows.tolist(), asked.more.tolist(), strict=True))
         prefixes = [
             Prefix(row, side, keeps[side][row], range(evidence.n[place], evidence.n[place] + more[place]))
-            for row, place in part.places.items()
-            if place in more
+            for row, place in asked
             for side in SIDES
             if evidence.sampled[side][place]
         ]

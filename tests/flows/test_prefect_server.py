@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from flows_support import pair, truncate_recipe
+from flows_support import model_folders, pair, sampling_recipe, truncate_recipe
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -48,10 +48,14 @@ def ask(url, path, **body):
 
 
 def curate(environment, tmp_path, rows):
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(yaml.safe_dump(truncate_recipe(tmp_path, rows).model_dump(mode="json")))
+    return command(environment, tmp_path, truncate_recipe(tmp_path, rows), "flows.curate", "--config")
+
+
+def command(environment, tmp_path, recipe, module, *flags, more=()):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
     return subprocess.run(
-        [sys.executable, "-m", "flows.curate", "--config", str(recipe)],
+        [sys.executable, "-m", module, *flags, str(path), *more],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -91,3 +95,18 @@ def test_a_run_that_cannot_go_on_is_failed_there_and_exits_with_one_message(serv
     assert "Traceback" not in done.stderr
     states = [r["state_type"] for r in ask(url, "flow_runs/filter", flow_runs={"name": {"any_": ["curate unit"]}})]
     assert states.count("FAILED") == 1
+
+
+@pytest.mark.timeout(400)
+def test_an_audit_is_a_flow_with_its_advice_as_an_artifact(server, tmp_path):
+    url, environment = server
+    rows = [pair(i, chosen=f"the cat sat on the mat {i}") for i in range(4)]
+    recipe = sampling_recipe(tmp_path, model_folders(tmp_path / "models"), rows)
+    done = command(environment, tmp_path, recipe, "flows.audit", more=["--out", str(tmp_path / "audit"), "--n", "1"])
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "POET" in done.stdout
+    [run] = ask(url, "flow_runs/filter", flow_runs={"name": {"any_": ["audit unit"]}})
+    assert run["state_type"] == "COMPLETED"
+    artifacts = {a["key"]: a for a in ask(url, "artifacts/filter")}
+    assert "| ratio 0.5 |" in artifacts["unit-audit"]["data"]
+    assert (tmp_path / "audit" / "audit.html").is_file()

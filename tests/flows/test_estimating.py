@@ -168,3 +168,27 @@ def test_a_bad_reward_in_a_late_round_quarantines_the_pair_alone(tmp_path, model
     assert manifest.counts.quarantined == 1
     assert "returned nan" in (tmp_path / "out" / "quarantine.jsonl").read_text()
     assert manifest.counts.kept + sum(manifest.counts.dropped.values()) == 29
+
+
+def test_a_run_killed_in_a_late_round_goes_on_there_and_ends_the_same(tmp_path, models, monkeypatch):
+    class Dies(FakeCompletions):
+        def complete(self, requests, sampling, progress):
+            if self.calls == 3:
+                raise KeyboardInterrupt
+            return super().complete(requests, sampling, progress)
+
+    proxy = {"audit": 0.5, "audit_least": 5}
+    straight = run(
+        sampling_recipe(tmp_path, models, ROWS, sampling=SEQUENTIAL, proxy=proxy, ledger=str(tmp_path / "other"))
+    )
+    second = {"dir": str(tmp_path / "second"), "test_size": 0}
+    recipe = sampling_recipe(tmp_path, models, ROWS, sampling=SEQUENTIAL, proxy=proxy, output=second)
+    monkeypatch.setattr(flow_models, "open_policy", lambda *_: Dies(vocab=250))
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe)
+    monkeypatch.setattr(flow_models, "open_policy", lambda *_: FakeCompletions(vocab=250))
+    resumed = run(recipe)
+    assert resumed.version == straight.version
+    assert resumed.rounds == straight.rounds
+    assert resumed.completions.reused == sum(r.completions for r in straight.rounds[:3])
+    assert resumed.completions.batches_paid_again == 1

@@ -11,14 +11,13 @@ from typing import Final, Literal
 
 from transforms.audit import MethodAudit, PublishedRate
 from transforms.manifest import ShareRecord
+from transforms.report import published
 
 HURT: Final = 0.938
 HELP: Final = 0.985
 PUBLISHED: Final = [
-    PublishedRate(data="Zephyr + UltraFeedback", rate=0.914, points=None, source="POET, arXiv 2506.09457, table 1"),
-    PublishedRate(data="Llama-3-8B-Instruct v0.1", rate=HURT, points=-2.8, source="POET, arXiv 2506.09457, table 1"),
-    PublishedRate(data="Llama-3-8B-Instruct v0.2", rate=HELP, points=2.0, source="POET, arXiv 2506.09457, table 1"),
-    PublishedRate(data="Interpolated models", rate=0.989, points=2.9, source="POET, arXiv 2506.09457, table 1"),
+    PublishedRate(data=row.setting, rate=row.rate, points=row.change, source="POET, arXiv 2506.09457, table 1")
+    for row in published.PUBLISHED
 ]
 Verdict = Literal["safe", "unclear", "harmful"]
 

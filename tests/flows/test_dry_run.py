@@ -11,6 +11,7 @@ from flows import models as flow_models
 from flows.dry_run import dry_run, print_dry_run
 from flows.plan import plan_run
 
+pytestmark = pytest.mark.slow
 ROWS = [pair(i, chosen=f"the cat sat on the mat {i}") for i in range(6)] + [pair(9, chosen="dog", rejected="cat")]
 
 

@@ -45,7 +45,8 @@ def print_explanation(console: Console, found: "Explanation") -> None:
     if found.copies:
         _facts(console, [("copies", f"{found.copies} more with this id were dropped as duplicates")])
     _heading(console, "raw row")
-    _say(console, json.dumps(found.raw, ensure_ascii=False, indent=2, default=str) if found.raw else found.raw_note)
+    raw = json.dumps(_shortened(found.raw), ensure_ascii=False, indent=2, default=str)
+    _say(console, raw if found.raw else found.raw_note)
     if found.quarantined:
         _heading(console, "quarantined")
         _say(console, f"in stage {row['stage']}: {row['error']}")
@@ -134,6 +135,15 @@ def _as_json(found: "Explanation") -> dict[str, Any]:
         "completions_note": found.completions_note,
         "why": [] if found.quarantined else verdict_in_words(found),
     }
+
+
+def _shortened(value: Any) -> Any:
+    """The same with long lists of numbers, token ids say, in one line; --json has them whole."""
+    if isinstance(value, dict):
+        return {key: _shortened(item) for key, item in value.items()}
+    if isinstance(value, list) and len(value) > 8 and all(isinstance(item, int | float) for item in value):
+        return f"{', '.join(map(str, value[:6]))}, … ({len(value)} numbers)"
+    return [_shortened(item) for item in value] if isinstance(value, list) else value
 
 
 def _heading(console: Console, words: str) -> None:

@@ -126,6 +126,12 @@ def test_json_holds_everything(folder, rows, monkeypatch, capsys):
     assert any("P(consistency" in line for line in content["why"])
 
 
+def test_long_lists_of_numbers_are_one_line_in_the_terminal(folder, rows):
+    found = explain(folder, by_prompt(rows, 2)["pair_id"])
+    text = printed(replace(found, raw={"ids": list(range(20)), "pair": [1, 2]}))
+    assert "0, 1, 2, 3, 4, 5, … (20 numbers)" in text
+
+
 def test_dataset_text_cannot_write_to_the_terminal(folder, rows):
     found = explain(folder, by_prompt(rows, 2)["pair_id"])
     hostile = replace(found, texts={"chosen": ("\x1b[2Jcleared [red]x", ""), "rejected": ("dog", "")})

@@ -44,10 +44,14 @@ class Scorer:
         return ToScore(read, score_requests(self._reward.identity, conversations, self._inputs.context))
 
     def batches(self, part: ToScore) -> Iterator[Batch[ScoreRequest]]:
-        """Fixed batches of conversations of like length, so that little is padding."""
+        """Fixed batches: of conversations of like length, so that little is padding; for vLLM, which pads nothing
+        and reads a common beginning once, of like beginning."""
         readable = [request for request in part.requests if isinstance(request, ScoreRequest)]
-        ordered = sorted(readable, key=lambda request: (len(request.token_ids), request.request_id))
-        return rebatched(ordered, self._config.batch, self.calls.ledger)
+        if self._reward.identity.engine == "vllm":
+            readable.sort(key=lambda request: tuple(request.token_ids))
+        else:
+            readable.sort(key=lambda request: (len(request.token_ids), request.request_id))
+        return rebatched(readable, self._config.batch, self.calls.ledger)
 
     def rewards(self, part: ToScore) -> list[float | str]:
         """The reward of each conversation, once all batches are through; NaN where the model gave no number."""

@@ -192,3 +192,20 @@ def test_a_run_killed_in_a_late_round_goes_on_there_and_ends_the_same(tmp_path, 
     assert resumed.rounds == straight.rounds
     assert resumed.completions.reused == sum(r.completions for r in straight.rounds[:3])
     assert resumed.completions.batches_paid_again == 1
+
+
+@pytest.mark.parametrize(("engine", "key"), [("vllm", tuple), ("transformers", len)])
+def test_conversations_come_by_beginning_for_vllm_and_by_length_for_a_padding_engine(tmp_path, models, engine, key):
+    from flows.run import Run
+    from flows.scoring import Scorer
+    from transforms.scoring import Reading
+
+    reward = {"model": str(models[1]), "engine": engine, "dtype": "float32", "batch": 100}
+    scorer = Scorer(Run(plan_run(sampling_recipe(tmp_path, models, ROWS, reward=reward)), tmp_path))
+    texts = ["the cat sat on the mat", "dog", "the cat", "dog and cat ran", "the cat sat"]
+    prompt = [{"role": "user", "content": "question"}]
+    part = scorer.to_score([Reading(0, "chosen", None, None, prompt, text) for text in texts])
+    [batch] = scorer.batches(part)
+    found = [key(request.token_ids) for request in batch.missing]
+    assert found == sorted(found)
+    assert len(found) == 5

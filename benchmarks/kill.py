@@ -1,9 +1,12 @@
 """`kill -9` in the middle of the starter run, again and again, then a look at what was lost and what was paid twice.
 
-    python benchmarks/kill.py --seconds 2 8 15 22 30 38 46 55 65 75
+    python benchmarks/kill.py
+    python benchmarks/kill.py --at 3 20 completions:1 scores:4 path:.work/dataset
 
-Runs the starter once undisturbed, then with a ledger of its own kills a run that many seconds after its start, once
-for each number, and lets the last one finish. Both start from models that are made already.
+Runs the starter once undisturbed, then with a ledger of its own kills a run at each of the moments in turn, and lets
+the last one finish. Both start from models that are made already. A moment is a number of seconds after the start;
+`completions:N` or `scores:N`, a second after N batches are in the ledger and the next was begun; or `path:P`, as soon
+as P is there in the output folder.
 """
 
 import argparse
@@ -18,6 +21,12 @@ from hashlib import sha256
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+MOMENTS = [
+    *("3", "12"),
+    *("completions:0", "completions:1", "completions:2"),
+    *("scores:0", "scores:2", "scores:5"),
+    *("path:.work/dataset", "path:.work/report.html"),
+]
 
 
 def command(folder: Path, name: str) -> list[str]:
@@ -34,22 +43,44 @@ def run_to_the_end(folder: Path, name: str) -> float:
     return time.monotonic() - start
 
 
-def kill_after(folder: Path, name: str, seconds: float) -> str:
+def wait_for(moment: str, folder: Path, ledger: Path, running: "subprocess.Popen[bytes]") -> None:
+    """Return at the moment, or when the run has ended by itself."""
+    kind, _, what = moment.partition(":")
+    if not what:
+        time.sleep(float(moment))
+        return
+    while running.poll() is None:
+        if kind == "path" and (folder / what).exists():
+            return
+        if kind != "path" and batches(ledger, kind, "part") >= int(what) and batches(ledger, kind, "started"):
+            time.sleep(1)
+            return
+        time.sleep(0.001 if kind == "path" else 0.1)
+
+
+def batches(ledger: Path, kind: str, state: str) -> int:
+    """Batches of a kind that are kept (`part`) or begun (`started`)."""
+    return len(list((ledger / kind).rglob(f"{state}-*")))
+
+
+def kill_at(folder: Path, name: str, moment: str) -> str:
     """Start, kill -9, and say where the run was."""
+    ledger = folder / f"ledger-{name}"
     process = subprocess.Popen(
         command(folder, name), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    time.sleep(seconds)
+    wait_for(moment, folder / name, ledger, process)
     ended = process.poll() is not None
     process.send_signal(signal.SIGKILL)
     process.wait()
     if (folder / name / "manifest.json").exists():
         return "had finished"
-    ledger = folder / f"ledger-{name}"
-    done = {kind: len(list((ledger / kind).rglob("part-*"))) for kind in ("completions", "scores")}
-    running = [path.parts[-3] for path in ledger.rglob("started-*")]
-    state = f"{done['completions']} completion and {done['scores']} score batches in the ledger"
-    return f"{state}, in the middle of {running or 'no batch'}{' (ended by itself!)' if ended else ''}"
+    kinds = ("completions", "scores")
+    state = " and ".join(f"{batches(ledger, kind, 'part')} batches of {kind}" for kind in kinds)
+    begun = [kind for kind in kinds if batches(ledger, kind, "started")]
+    work = sorted(path.name for path in (folder / name / ".work").glob("*"))
+    where = f"one of {begun[0]} begun" if begun else f"no batch begun, work folder holds {', '.join(work) or 'nothing'}"
+    return f"{state} in the ledger, {where}{' (ended by itself!)' if ended else ''}"
 
 
 def digest(folder: Path) -> dict[str, str]:
@@ -59,17 +90,17 @@ def digest(folder: Path) -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, nargs="+", default=[2, 8, 15, 22, 30, 38, 46, 55, 65, 75])
+    parser.add_argument("--at", nargs="+", default=MOMENTS, metavar="MOMENT")
     parser.add_argument("--straight", type=Path, help="the folder of an undisturbed starter run, to save one")
-    seconds = parser.parse_args().seconds
-    straight = parser.parse_args().straight
+    arguments = parser.parse_args()
+    straight = arguments.straight
     folder = Path(tempfile.mkdtemp())
     try:
         if straight is None:
             print(f"undisturbed run: {run_to_the_end(folder, 'straight'):.0f} s")
             straight = folder / "straight"
-        for number, after in enumerate(seconds, 1):
-            print(f"kill {number:>2} after {after:>4.0f} s: {kill_after(folder, 'killed', after)}", flush=True)
+        for number, moment in enumerate(arguments.at, 1):
+            print(f"kill {number:>2} at {moment}: {kill_at(folder, 'killed', moment)}", flush=True)
         print(f"last run: {run_to_the_end(folder, 'killed'):.0f} s")
         expected = json.loads((straight / "manifest.json").read_text())
         found = json.loads((folder / "killed" / "manifest.json").read_text())
@@ -77,7 +108,7 @@ def main() -> None:
         paid = sum(json.loads(line)["requests"] for line in again)
         print(f"version equal:           {found['version'] == expected['version']} ({found['version']})")
         print(f"dataset byte-identical:  {digest(folder / 'killed' / 'dataset') == digest(straight / 'dataset')}")
-        print(f"batches paid twice:      {len(again)} in {len(seconds)} kills ({paid} requests)")
+        print(f"batches paid twice:      {len(again)} in {len(arguments.at)} kills ({paid} requests)")
     finally:
         shutil.rmtree(folder)
 

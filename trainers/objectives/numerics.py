@@ -25,10 +25,9 @@ def alpha_reward(log_prob: torch.Tensor, alpha: float) -> torch.Tensor:
     if abs(alpha) < TINY_ALPHA:
         return log_prob - alpha / 2 * log_prob.square()
     exponent = -alpha * log_prob
-    below = exponent.clamp(max=STEEPEST)
-    # Zero up to the bound; the tangent's slope there is exp(STEEPEST).
-    beyond = exponent - below
-    return -(torch.expm1(below) + math.exp(STEEPEST) * beyond) / alpha
+    # Not exponent − clamped: its gradient of e^30 − e^30 below the bound would swallow that of expm1.
+    beyond = torch.relu(exponent - STEEPEST)
+    return -(torch.expm1(exponent.clamp(max=STEEPEST)) + math.exp(STEEPEST) * beyond) / alpha
 
 
 def log1mexp(log_prob: torch.Tensor) -> torch.Tensor:

@@ -64,7 +64,7 @@ class Order:
         return self.steps
 
 
-def length_batches(examples: Sequence[Example], layout: Layout, batch_tokens: int) -> list[list[int]]:
+def batches_by_length(examples: Sequence[Example], layout: Layout, batch_tokens: int) -> list[list[int]]:
     """Indices of `examples` by length, cut into batches of at most `batch_tokens` tokens, padding included.
 
     An example that is longer goes alone. The longest come first: if memory is too small it shows at once.

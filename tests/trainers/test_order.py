@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from trainers.batches import PACKED, PADDED, Layout
 from trainers.examples import Example
-from trainers.order import Order, length_batches
+from trainers.order import Order, batches_by_length
 
 
 def of_lengths(*shapes: tuple[int, ...]) -> list[Example]:
@@ -60,18 +60,18 @@ def test_a_step_that_does_not_exist_is_refused(number: int) -> None:
 def test_batches_hold_neighbours_in_length_the_longest_first() -> None:
     # Packed widths 5 + 2 + 2 − 2 = 7, 15, 3 and 6: two rows of 6 fit into 14, three of 7 do not.
     examples = of_lengths((5, 2, 2), (11, 3, 3), (1, 2, 2), (4, 2, 2))
-    assert length_batches(examples, PACKED, 14) == [[1], [0], [2, 3]]
+    assert batches_by_length(examples, PACKED, 14) == [[1], [0], [2, 3]]
 
 
 def test_a_padded_pair_counts_twice() -> None:
     # Rows of 6 and 5 tokens: 2 · 6 alone, 4 · 6 together.
     examples = of_lengths((5, 2, 2), (4, 2, 2))
-    assert length_batches(examples, PADDED, 24) == [[1, 0]]
-    assert length_batches(examples, PADDED, 23) == [[0], [1]]
+    assert batches_by_length(examples, PADDED, 24) == [[1, 0]]
+    assert batches_by_length(examples, PADDED, 23) == [[0], [1]]
 
 
 def test_an_example_over_the_budget_goes_alone() -> None:
-    assert length_batches(of_lengths((50, 1, 1), (60, 1, 1)), PACKED, 10) == [[1], [0]]
+    assert batches_by_length(of_lengths((50, 1, 1), (60, 1, 1)), PACKED, 10) == [[1], [0]]
 
 
 @pytest.mark.parametrize("layout", [PACKED, PADDED])
@@ -81,7 +81,7 @@ def test_an_example_over_the_budget_goes_alone() -> None:
 )
 def test_batches_are_a_partition_within_the_budget(layout: Layout, shapes: list[tuple[int, ...]], budget: int) -> None:
     examples = of_lengths(*shapes)
-    batches = length_batches(examples, layout, budget)
+    batches = batches_by_length(examples, layout, budget)
     assert sorted(index for batch in batches for index in batch) == list(range(len(examples)))
     for batch in batches:
         made = layout.batch([examples[index] for index in batch])
@@ -100,4 +100,4 @@ def test_a_step_of_128_pairs_pads_little() -> None:
 
     in_any_order = [list(range(start, start + 8)) for start in range(0, 128, 8)]
     assert padding(in_any_order) > 0.3
-    assert padding(length_batches(examples, PACKED, 8192)) < 0.06
+    assert padding(batches_by_length(examples, PACKED, 8192)) < 0.06

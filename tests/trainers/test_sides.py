@@ -61,7 +61,8 @@ def mean_loss(name: str, models: list[Any], layout: Callable[..., Batch]) -> tor
         values=found.prompt_states.mean(-1),
     )
     sides = pair_sides(batch, responses) if name in PAIRWISE else (responses,)
-    return objective(name, **SETTINGS.get(name, {})).losses(*sides).mean()
+    bound = objective(name, **SETTINGS.get(name, {}))
+    return bound.terms(bound.losses(*sides), batch.counts).mean()
 
 
 @pytest.mark.parametrize("name", PAIRWISE + POINTWISE)

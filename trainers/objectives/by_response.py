@@ -13,9 +13,11 @@ def dro(responses: Responses, *, tau: Positive = 1.0) -> torch.Tensor:
     return residual.square() / 2
 
 
-@pointwise(needs={"reference", "reward", "prompt_ratio"}, source="reward alignment optimization, algorithm 1")
+@pointwise(
+    needs={"reference", "reward", "prompt_ratio"}, over="prompts", source="reward alignment optimization, algorithm 1"
+)
 def rao(responses: Responses, *, beta: Positive = 0.1, log_z0: float = 50.0) -> torch.Tensor:
-    """(r − β(Δ + log Z_i))², (responses,); `by_prompt` makes the paper's sum over a prompt's responses of it.
+    """(r − β(Δ + log Z_i))², (responses,); the paper's loss of a prompt is their mean.
 
     log Z_i = log Z_0 + log π(x∖t0|t0) − log π_ref(x∖t0|t0) is detached: it moves the target, the gradient does
     not go through it. The paper's range for Z_0, −50 … 500, shows that log Z_0 is meant; a lower one raises
@@ -24,13 +26,3 @@ def rao(responses: Responses, *, beta: Positive = 0.1, log_z0: float = 50.0) -> 
     """
     log_z = log_z0 + responses.need("prompt_ratio").detach()
     return (responses.need("reward") - beta * (responses.delta + log_z)).square()
-
-
-def by_prompt(losses: torch.Tensor, counts: list[int]) -> torch.Tensor:
-    """Mean loss of each prompt's responses, (prompts,), so that a prompt with many does not weigh more.
-
-    Args:
-        losses: (responses,), prompt by prompt.
-        counts: responses of each prompt, at least one; they add up to the number of losses.
-    """
-    return torch.stack([part.mean() for part in losses.split(counts)])

@@ -27,18 +27,21 @@ def ipo_mean(chosen: Responses, rejected: Responses, *, beta: Positive = 0.1) ->
 
 @pairwise(needs={"reference", "reward"}, source="arXiv 2405.19316, reward distillation")
 def rpo(chosen: Responses, rejected: Responses, *, beta: Positive = 0.1) -> torch.Tensor:
-    """(β(Δ_w − Δ_l) − (r_w − r_l))², (pairs,): the implicit margin takes the reward model's value."""
+    """(β(Δ_w − Δ_l) − (r_w − r_l))², (pairs,): the implicit margin takes the reward model's value.
+
+    The best β depends on the scale of the rewards; the default is only a usual one.
+    """
     implicit = beta * (chosen.delta - rejected.delta)
     return (implicit - (chosen.need("reward") - rejected.need("reward"))).square()
 
 
-@pairwise(needs={"reference"}, source="arXiv 2412.14516, eq. 10")
+@pairwise(needs={"reference"}, source="arXiv 2412.14516")
 def cal_dpo(
     chosen: Responses, rejected: Responses, *, beta: Positive = 0.001, dpo_beta: Positive | None = None
 ) -> torch.Tensor:
     """DPO + (Δ_w − 1/(2β))² + (Δ_l + 1/(2β))², (pairs,).
 
-    `dpo_beta` is the β of the first term, by default the same. The paper's eq. 10 and its code have 1 there.
+    `dpo_beta` is the β of the first term, by default the same; the authors' code has 1 there.
     """
     contrast = dpo(chosen, rejected, beta=beta if dpo_beta is None else dpo_beta)
     return contrast + sppo(chosen, rejected, beta=beta)

@@ -5,11 +5,11 @@
         return -logsigmoid(beta * (chosen.delta - rejected.delta))
 
 The function's name is the objective's, its keyword arguments are the settings: their annotations say what is
-valid, their defaults are the published values.
+valid, their defaults are published values where a paper names one.
 """
 
 import inspect
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -21,6 +21,9 @@ from transforms.errors import ConfigError
 
 # lengths: |y|, which a batch always has · prompt_ratio: log-probs of the prompt too, by policy and reference.
 Need = Literal["lengths", "reference", "reward", "value", "prompt_ratio"]
+
+# What a step's loss is the mean of.
+Unit = Literal["pairs", "responses", "prompts"]
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -35,7 +38,7 @@ class Objective:
     Attributes:
         name: what a configuration calls it.
         function: of one `Responses` (pointwise) or of two, chosen and rejected, and its settings.
-        pairwise: whether it reads pairs.
+        over: what a step's loss is the mean of; prompts are means of their responses first.
         needs: what it reads beside log-probs.
         settings: model of its keyword arguments; its defaults are the published ones.
         source: paper and equation.
@@ -43,10 +46,15 @@ class Objective:
 
     name: str
     function: Callable[..., torch.Tensor]
-    pairwise: bool
+    over: Unit
     needs: frozenset[Need]
     settings: type[BaseModel]
     source: str
+
+    @property
+    def pairwise(self) -> bool:
+        """Whether it reads chosen and rejected responses apart."""
+        return self.over == "pairs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +88,39 @@ class BoundObjective:
             raise ConfigError(message)
         return self.objective.function(*responses, **self.settings.model_dump())
 
+    def terms(self, losses: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
+        """What the step's loss is the mean of, (pairs,), (responses,) or (prompts,).
+
+        Args:
+            losses: what `losses` returned.
+            counts: responses of each prompt in the batch, at least one.
+        """
+        return by_prompt(losses, counts) if self.objective.over == "prompts" else losses
+
 
 OBJECTIVES: Final[dict[str, Objective]] = {}
 
 
 def pairwise(*, needs: Set[Need] = frozenset(), source: str) -> Callable[[_Loss], _Loss]:
     """Register a loss of (chosen, rejected, *, settings); it must return one loss a pair."""
-    return _register(needs, source, sides=2)
+    return _register(needs, source, "pairs")
 
 
-def pointwise(*, needs: Set[Need] = frozenset(), source: str) -> Callable[[_Loss], _Loss]:
+def pointwise(
+    *, needs: Set[Need] = frozenset(), source: str, over: Literal["responses", "prompts"] = "responses"
+) -> Callable[[_Loss], _Loss]:
     """Register a loss of (responses, *, settings); it must return one loss a response."""
-    return _register(needs, source, sides=1)
+    return _register(needs, source, over)
+
+
+def by_prompt(losses: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
+    """Mean loss of each prompt's responses, (prompts,), so that a prompt with many does not weigh more.
+
+    Args:
+        losses: (responses,), prompt by prompt.
+        counts: responses of each prompt, at least one; they add up to the number of losses.
+    """
+    return torch.stack([part.mean() for part in losses.split(list(counts))])
 
 
 def objective(name: str, **settings: Any) -> BoundObjective:
@@ -116,13 +145,14 @@ def objective(name: str, **settings: Any) -> BoundObjective:
         raise ConfigError(message) from error
 
 
-def _register(needs: Set[Need], source: str, sides: int) -> Callable[[_Loss], _Loss]:
+def _register(needs: Set[Need], source: str, over: Unit) -> Callable[[_Loss], _Loss]:
     def register(function: _Loss) -> _Loss:
         name = function.__name__
         if name in OBJECTIVES:
             message = f"an objective {name} is registered already, from {OBJECTIVES[name].source}; choose another name"
             raise ConfigError(message)
-        OBJECTIVES[name] = Objective(name, function, sides == 2, frozenset(needs), _settings(function, sides), source)
+        settings = _settings(function, sides=2 if over == "pairs" else 1)
+        OBJECTIVES[name] = Objective(name, function, over, frozenset(needs), settings, source)
         return function
 
     return register

@@ -11,7 +11,7 @@ import pytest
 import torch
 from objectives_support import losses, responses
 
-from trainers.objectives import OBJECTIVES, by_response
+from trainers.objectives import OBJECTIVES, objective
 
 W = responses(log_prob=[-4.0], tokens=[4.0], reference=[-5.0], reward=[2.0])
 L = responses(log_prob=[-6.0], tokens=[2.0], reference=[-5.5], reward=[0.5])
@@ -103,8 +103,9 @@ def test_the_gradient_of_rao_does_not_go_through_the_prompt() -> None:
 
 
 def test_a_prompt_with_many_responses_weighs_as_much_as_one_with_few() -> None:
-    found = by_response.by_prompt(torch.tensor([1.0, 3.0, 7.0, 4.0, 4.0, 1.0]), [2, 1, 3])
-    assert found.tolist() == [2.0, 7.0, 3.0]
+    each, counts = torch.tensor([1.0, 3.0, 7.0, 4.0, 4.0, 1.0]), (2, 1, 3)
+    assert objective("rao").terms(each, counts).tolist() == [2.0, 7.0, 3.0]
+    assert objective("dro").terms(each, counts) is each
 
 
 def test_every_objective_has_a_value_worked_by_hand() -> None:

@@ -1,4 +1,4 @@
-"""The objectives, one pure function each (methods.md §5)."""
+"""The reward model's objective; those of policies are in trainers/objectives."""
 
 import torch
 from torch.nn import functional

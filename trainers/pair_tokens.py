@@ -76,11 +76,11 @@ def read_pairs(table: pa.Table, *, where: str) -> PairTokens:
     Raises:
         SchemaError: no rows, a column or a value is missing, or a side keeps no token or more than it has.
     """
-    name_column = _check_columns(table, where)
+    name_column = check_columns(table, where)
     names = [str(name) for name in table.column(name_column).to_pylist()]
-    prompts = _lists(table, "prompt_ids")
+    prompts = id_lists(table, "prompt_ids")
     sides = [
-        _cut(_lists(table, f"{side}_ids"), table.column(f"{side}_keep").to_pylist(), names, side, where)
+        kept(id_lists(table, f"{side}_ids"), table.column(f"{side}_keep").to_pylist(), names, side, where)
         for side in ("chosen", "rejected")
     ]
     has_margin = "margin" in table.column_names
@@ -137,8 +137,12 @@ def some(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _check_columns(table: pa.Table, where: str) -> str:
-    """Name of the column that names the pairs."""
+def check_columns(table: pa.Table, where: str) -> str:
+    """Name of the column that names the pairs.
+
+    Raises:
+        SchemaError: no rows, a required column is missing or has nulls, or one of ids holds something else.
+    """
     columns = table.column_names
     named = [name for name in _NAMES if name in columns]
     missing = [name for name in _REQUIRED if name not in columns] + ([] if named else [" or ".join(_NAMES)])
@@ -161,7 +165,8 @@ def _check_columns(table: pa.Table, where: str) -> str:
     return named[0]
 
 
-def _lists(table: pa.Table, column: str) -> list[Ids]:
+def id_lists(table: pa.Table, column: str) -> list[Ids]:
+    """The token ids in each row of `column`."""
     values = []
     for chunk in table.column(column).chunks:
         flat = chunk.values.to_numpy(zero_copy_only=False).astype(np.int32, casting="same_kind")
@@ -170,7 +175,12 @@ def _lists(table: pa.Table, column: str) -> list[Ids]:
     return values
 
 
-def _cut(responses: list[Ids], keeps: list[int], names: list[str], side: str, where: str) -> list[Ids]:
+def kept(responses: list[Ids], keeps: list[int], names: list[str], side: str, where: str) -> list[Ids]:
+    """The kept tokens of each response.
+
+    Raises:
+        SchemaError: a response keeps no token, or more than it has; names the pairs.
+    """
     bad = [name for name, ids, keep in zip(names, responses, keeps, strict=True) if not 1 <= keep <= len(ids)]
     if bad:
         message = (

@@ -1,0 +1,163 @@
+"""Log-probabilities of the kept response tokens, without the logits of a whole batch at once.
+
+The base model runs once. Then the model's own head reads the states of the response tokens, some at a time, and
+each part is forgotten and computed again on the way back: one part's logits are all that is held.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+import torch
+from torch.nn.functional import cross_entropy
+from torch.utils.checkpoint import checkpoint
+
+from trainers.batches import Batch, visible
+from transforms.errors import ModelError
+
+# Logits at once, in fp32 beside the model's dtype and the softmax: 134 MB, of which three or four live at a time.
+LOGITS_PER_CHUNK: Final = 1 << 25
+
+
+class LogProbs(NamedTuple):
+    """What a policy says of a batch; fp32, or wider where the model is."""
+
+    tokens: torch.Tensor  # (kept tokens,), log π of each response token, response by response
+    responses: torch.Tensor  # (responses,), their sums: ℓ
+    prompts: torch.Tensor | None  # (examples,), log π(x∖t0|t0), detached; None where not asked for
+    prompt_states: torch.Tensor  # (examples, hidden), after the whole prompt, in the model's dtype; a value reads it
+
+
+class CausalParts(NamedTuple):
+    """A causal language model as transformers builds it."""
+
+    model: Any  # with its head
+    backbone: Any  # without
+
+
+def causal_parts(model: Any) -> CausalParts:
+    """The parts of a transformers model, or of one inside a peft model.
+
+    Raises:
+        ModelError: no base model below the head, or an adapter that is not in the layers.
+    """
+    if hasattr(model, "get_base_model"):
+        if any(config.is_prompt_learning for config in model.peft_config.values()):
+            message = "adapters that prepend virtual tokens are not supported: use LoRA"
+            raise ModelError(message)
+        model = model.get_base_model()
+    backbone = model.base_model
+    if backbone is model:
+        message = f"{type(model).__name__} names no base model below its head"
+        raise ModelError(message)
+    return CausalParts(model, backbone)
+
+
+def log_probs(model: Any, batch: Batch, *, prompts: bool = False, logits_per_chunk: int = LOGITS_PER_CHUNK) -> LogProbs:
+    """Log-probs of the responses of `batch`; differentiable unless gradients are off.
+
+    Logits are the model's own, in the dtype of its weights (so a model that caps its logits does); softmax and
+    sums are in fp32.
+
+    Args:
+        model: a transformers causal language model, or a peft model of one.
+        batch: on the model's device.
+        prompts: whether to read the prompts too.
+        logits_per_chunk: positions × vocabulary that are held at once, at least one position's.
+
+    Raises:
+        ModelError: `batch` is packed and the model's attention takes no mask; or its head does not read the base
+            model's last hidden states.
+    """
+    parts = causal_parts(model)
+    output = parts.backbone(**_inputs(parts, batch), use_cache=False)
+    states = output.last_hidden_state.flatten(0, 1)
+    chunk = max(1, logits_per_chunk // int(parts.model.config.get_text_config().vocab_size))
+    tokens = _read(parts, type(output), states[batch.places], batch.targets, chunk)
+    of_prompts = None
+    if prompts:
+        with torch.no_grad():
+            read = _read(parts, type(output), states[batch.prompt_places], batch.prompt_targets, chunk)
+            of_prompts = _sums(read, batch.prompt_lengths)
+    return LogProbs(tokens, _sums(tokens, batch.lengths), of_prompts, states[batch.prompt_ends])
+
+
+def attention_mask(segments: torch.Tensor, attention: str, dtype: torch.dtype) -> torch.Tensor:
+    """The mask of a packed batch as the attention implementation takes it, (rows, 1, width, width).
+
+    Raises:
+        ModelError: it takes none.
+    """
+    seen = visible(segments)
+    if attention == "sdpa":
+        return seen
+    if attention == "eager":
+        # It adds the mask to its scores: a bool would add 0 and 1, and −inf is no number where it meets itself.
+        return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, torch.finfo(dtype).min)
+    message = f"attention {attention} takes no mask of its own: load the model with sdpa, or use the padded layout"
+    raise ModelError(message)
+
+
+def _inputs(parts: CausalParts, batch: Batch) -> dict[str, torch.Tensor]:
+    # Padding lies behind the last real token, where a causal model cannot see it: the padded layout needs no mask.
+    if batch.segments is None:
+        return {"input_ids": batch.input_ids}
+    attention = parts.model.config.get_text_config()._attn_implementation
+    return {
+        "input_ids": batch.input_ids,
+        "position_ids": batch.position_ids,
+        "attention_mask": attention_mask(batch.segments, attention, parts.model.dtype),
+    }
+
+
+def _read(parts: CausalParts, output: Any, states: torch.Tensor, targets: torch.Tensor, chunk: int) -> torch.Tensor:
+    """Log-probs of `targets`, (tokens,), from the states that decide them, (tokens, hidden)."""
+
+    def measure(some_states: torch.Tensor, some_targets: torch.Tensor) -> torch.Tensor:
+        logits = _logits(parts, output, some_states)
+        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return -cross_entropy(wide, some_targets, reduction="none")
+
+    read = [
+        # No dropout in a head, so there is no random state to keep.
+        checkpoint(measure, *part, use_reentrant=False, preserve_rng_state=False)
+        for part in zip(states.split(chunk), targets.split(chunk), strict=True)
+    ]
+    return torch.cat(read)
+
+
+def _logits(parts: CausalParts, output: Any, states: torch.Tensor) -> torch.Tensor:
+    """The model's own way from states (positions, hidden) to logits (positions, vocabulary).
+
+    Its forward pass runs over a base model that returns `states`: the output matrix alone would leave out what
+    some models do after it (Gemma 2 caps its logits).
+    """
+    with _returns(parts.backbone, output(last_hidden_state=states.unsqueeze(0))):
+        one = torch.zeros((1, 1), dtype=torch.long, device=states.device)
+        logits: torch.Tensor = parts.model(input_ids=one, use_cache=False).logits
+    if logits.shape[:2] != (1, len(states)):
+        message = (
+            f"{type(parts.model).__name__} gave logits of shape {tuple(logits.shape)} for {len(states)} positions: its"
+            " head does not read the base model's last hidden states"
+        )
+        raise ModelError(message)
+    return logits[0]
+
+
+@contextmanager
+def _returns(module: Any, output: Any) -> Iterator[None]:
+    """Inside, calling `module` computes nothing and gives `output`."""
+    # accelerate wraps modules by setting the same attribute; what was there comes back.
+    before = module.__dict__.get("forward")
+    module.forward = lambda *_arguments, **_keywords: output
+    try:
+        yield
+    finally:
+        del module.forward
+        if before is not None:
+            module.forward = before
+
+
+def _sums(tokens: torch.Tensor, lengths: tuple[int, ...]) -> torch.Tensor:
+    # Not index_add: on a GPU its order, and with it the last bit, changes from run to run.
+    return torch.stack([part.sum() for part in tokens.split(list(lengths))])

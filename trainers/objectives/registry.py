@@ -1,0 +1,174 @@
+"""What each objective needs, what can be set, and how one is added: write a function, decorate it.
+
+    @pairwise(needs={"reference"}, source="arXiv 2305.18290, eq. 7")
+    def dpo(chosen: Responses, rejected: Responses, *, beta: Positive = 0.01) -> torch.Tensor:
+        return -logsigmoid(beta * (chosen.delta - rejected.delta))
+
+The function's name is the objective's, its keyword arguments are the settings: their annotations say what is
+valid, their defaults are published values where a paper names one.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from trainers.objectives.responses import Responses
+from transforms.errors import ConfigError
+
+# lengths: |y|, which a batch always has · prompt_ratio: log-probs of the prompt too, by policy and reference.
+Need = Literal["lengths", "reference", "reward", "value", "prompt_ratio"]
+
+# What a step's loss is the mean of.
+Unit = Literal["pairs", "responses", "prompts"]
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+
+_Loss = TypeVar("_Loss", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """An objective as it was registered.
+
+    Attributes:
+        name: what a configuration calls it.
+        function: of one `Responses` (pointwise) or of two, chosen and rejected, and its settings.
+        over: what a step's loss is the mean of; prompts are means of their responses first.
+        needs: what it reads beside log-probs.
+        settings: model of its keyword arguments; its defaults are the published ones.
+        source: paper and equation.
+    """
+
+    name: str
+    function: Callable[..., torch.Tensor]
+    over: Unit
+    needs: frozenset[Need]
+    settings: type[BaseModel]
+    source: str
+
+    @property
+    def pairwise(self) -> bool:
+        """Whether it reads chosen and rejected responses apart."""
+        return self.over == "pairs"
+
+
+@dataclass(frozen=True, slots=True)
+class BoundObjective:
+    """An objective with its settings."""
+
+    objective: Objective
+    settings: BaseModel
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What it reads beside log-probs."""
+        return self.objective.needs
+
+    def losses(self, *responses: Responses) -> torch.Tensor:
+        """Not reduced: (pairs,) from chosen and rejected, or (responses,) from responses.
+
+        Raises:
+            ConfigError: something that the objective needs is missing; or one side too many or too few.
+        """
+        name = self.objective.name
+        sides = 2 if self.objective.pairwise else 1
+        if len(responses) != sides:
+            what = "chosen and rejected responses" if sides == 2 else "responses, of both sides in one"
+            message = f"objective {name} got {len(responses)} groups of responses, expected {sides}: {what}"
+            raise ConfigError(message)
+        fields = sorted(self.needs - {"lengths"})
+        missing = [field for field in fields if any(getattr(side, field) is None for side in responses)]
+        if missing:
+            message = f"objective {name} needs {', '.join(fields)}, but the batch has no {', '.join(missing)}"
+            raise ConfigError(message)
+        return self.objective.function(*responses, **self.settings.model_dump())
+
+    def terms(self, losses: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
+        """What the step's loss is the mean of, (pairs,), (responses,) or (prompts,).
+
+        Args:
+            losses: what `losses` returned.
+            counts: responses of each prompt in the batch, at least one.
+        """
+        return by_prompt(losses, counts) if self.objective.over == "prompts" else losses
+
+
+OBJECTIVES: Final[dict[str, Objective]] = {}
+
+
+def pairwise(*, needs: Set[Need] = frozenset(), source: str) -> Callable[[_Loss], _Loss]:
+    """Register a loss of (chosen, rejected, *, settings); it must return one loss a pair."""
+    return _register(needs, source, "pairs")
+
+
+def pointwise(
+    *, needs: Set[Need] = frozenset(), source: str, over: Literal["responses", "prompts"] = "responses"
+) -> Callable[[_Loss], _Loss]:
+    """Register a loss of (responses, *, settings); it must return one loss a response."""
+    return _register(needs, source, over)
+
+
+def by_prompt(losses: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
+    """Mean loss of each prompt's responses, (prompts,), so that a prompt with many does not weigh more.
+
+    Args:
+        losses: (responses,), prompt by prompt.
+        counts: responses of each prompt, at least one; they add up to the number of losses.
+    """
+    return torch.stack([part.mean() for part in losses.split(list(counts))])
+
+
+def objective(name: str, **settings: Any) -> BoundObjective:
+    """The objective `name` with `settings`; what is left out has its published value.
+
+    Raises:
+        ConfigError: no such objective; or settings that are unknown or out of range, all of them named.
+    """
+    if name not in OBJECTIVES:
+        message = f"objective {name!r} is unknown, expected one of {', '.join(sorted(OBJECTIVES))}"
+        raise ConfigError(message)
+    found = OBJECTIVES[name]
+    try:
+        return BoundObjective(found, found.settings(**settings))
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(map(str, problem['loc']))} = {problem['input']!r}: {problem['msg']}"
+            for problem in error.errors()
+        ]
+        defaults = ", ".join(f"{key} ({field.default})" for key, field in found.settings.model_fields.items())
+        message = f"objective {name}: {'; '.join(problems)}. Its settings and their defaults: {defaults}"
+        raise ConfigError(message) from error
+
+
+def _register(needs: Set[Need], source: str, over: Unit) -> Callable[[_Loss], _Loss]:
+    def register(function: _Loss) -> _Loss:
+        name = function.__name__
+        if name in OBJECTIVES:
+            message = f"an objective {name} is registered already, from {OBJECTIVES[name].source}; choose another name"
+            raise ConfigError(message)
+        settings = _settings(function, sides=2 if over == "pairs" else 1)
+        OBJECTIVES[name] = Objective(name, function, over, frozenset(needs), settings, source)
+        return function
+
+    return register
+
+
+def _settings(function: Callable[..., Any], sides: int) -> type[BaseModel]:
+    """A model of the keyword-only arguments of `function`."""
+    parameters = inspect.signature(function, eval_str=True).parameters.values()
+    keywords = [parameter for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+    open_ended = [parameter.name for parameter in keywords if parameter.default is parameter.empty]
+    if len(parameters) - len(keywords) != sides or open_ended:
+        message = (
+            f"objective {function.__name__} takes {inspect.signature(function)}, expected {sides} positional arguments"
+            " and settings that are keyword-only and have a default"
+        )
+        raise ConfigError(message)
+    fields: dict[str, Any] = {parameter.name: (parameter.annotation, parameter.default) for parameter in keywords}
+    config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    return create_model(function.__name__, __config__=config, **fields)

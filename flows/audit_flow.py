@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 
 from prefect import flow
-from transforms.report.audit_page import render_audit
 
 from flows import artifacts
 from flows.auditing import audit_run
@@ -17,6 +16,7 @@ from flows.run import Run
 from flows.tasks import engine_call, stage
 from flows.temporary_server import end_server_with_us
 from transforms.audit import Audit
+from transforms.report.audit_page import render_audit
 from transforms.truncation import Truncation
 
 

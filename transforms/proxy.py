@@ -103,7 +103,8 @@ def fit_proxy(
         n: (audit,), comparisons of each.
         threshold: τ.
         accepted_error: share of wrong verdicts that the user takes among pairs that are not sampled.
-        fallback: the recipe's own prior, for every pair where the margin says nothing.
+        fallback: the recipe's own prior, for every pair where the audit is too small to say anything. Where only
+            the margin says nothing, the prior is what the audit says of all pairs alike.
     """
     count = len(margin)
     flat = np.tile(np.asarray(fallback, float), (count, 1))
@@ -117,6 +118,7 @@ def fit_proxy(
         calibrated, constant = fit_calibration(*facts), fit_calibration(*facts, slope=False)
         expected[mine] = calibrated.mean(margin[mine], share_cut[mine])
         prior[mine] = calibrated.kappa * np.stack([expected[mine], 1 - expected[mine]], axis=1)
+        flat[mine] = _constant_prior(wins[seen], n[seen])
         rest = audit[~seen]
         ours = _log_likelihood(expected[rest], calibrated.kappa, wins[~seen], n[~seen])
         theirs = _log_likelihood(constant.mean(margin[rest], share_cut[rest]), constant.kappa, wins[~seen], n[~seen])
@@ -125,7 +127,7 @@ def fit_proxy(
     if not low > 0:
         why = (
             f"the reward margin foretells nothing: its held-out log-likelihood is {mean:+.3f} nats a pair over the "
-            f"constant rate, 95 % sure to be above {low:+.3f}; every cut pair is sampled"
+            f"constant rate, 95 % sure to be above {low:+.3f}; every cut pair is sampled, from the audit's own rate"
         )
         return Proxy(False, why, mean, expected, flat, np.inf)
     sure = _surety(prior, audit, wins, n, threshold=threshold, accepted_error=accepted_error)
@@ -183,6 +185,17 @@ def calibration(expected: Floats, margin: Floats, shares: Floats) -> list[Calibr
             )
         )
     return points
+
+
+def _constant_prior(wins: Floats, n: Ints) -> Floats:
+    """Beta parameters of pairs of which only the audit's rate is known, (2,).
+
+    One inconsistent completion is added to the audit, so that an audit without any does not call them impossible.
+    """
+    nowhere = np.zeros(len(n) + 1)
+    fit = fit_calibration(nowhere, nowhere, np.append(wins, 0.0), np.append(n, 1), slope=False)
+    mean = float(special.expit(fit.a))
+    return fit.kappa * np.array([mean, 1 - mean])
 
 
 def _surety(prior: Floats, audit: Ints, wins: Floats, n: Ints, *, threshold: float, accepted_error: float) -> float:

@@ -72,15 +72,20 @@ def start(folder, recipe, *flags, **more):
     )
 
 
+def started(folder):
+    """Batches of completions that an engine was asked for and has not answered."""
+    return {p.name for p in (folder / "ledger" / "completions").rglob("started-*")}
+
+
 def stop_while_sampling(folder, recipe, how):
     """Send a signal as soon as a batch is with the engine; exit code, stderr and processes left behind."""
     process = start(folder, recipe)
     deadline = time.monotonic() + 4 * MINUTES
-    before = {p.name for p in (folder / "ledger").rglob("started-*")}
-    while {p.name for p in (folder / "ledger").rglob("started-*")} <= before and process.poll() is None:
+    before = started(folder)
+    while started(folder) <= before and process.poll() is None:
         assert time.monotonic() < deadline, "no batch was started"
         time.sleep(0.2)
-        before &= {p.name for p in (folder / "ledger").rglob("started-*")}
+        before &= started(folder)
     time.sleep(1)
     children = psutil.Process(process.pid).children(recursive=True)
     assert any("uvicorn" in p.cmdline() for p in children), "Prefect's temporary server is not among the children"

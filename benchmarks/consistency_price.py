@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 FIXED = (1, 2, 3, 4, 5, 8, 12, 16)
-DELTAS = (0.35, 0.3, 0.25, 0.2, 0.15, 0.1, 0.05, 0.02)
+DELTAS = (0.35, 0.2, 0.15, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002)
 N_MAX = 16
 
 

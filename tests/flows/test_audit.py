@@ -14,6 +14,7 @@ from flows import models as flow_models
 from transforms.audit import Audit
 from transforms.errors import SourceError
 
+pytestmark = pytest.mark.slow
 ROWS = [pair(i, chosen=f"the cat sat on the mat {i}", rejected="dog and cat") for i in range(8)]
 ROWS += [{"prompt": "bad", "chosen": "", "rejected": "x"}]
 

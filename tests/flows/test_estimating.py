@@ -9,6 +9,7 @@ from flows import models as flow_models
 from flows.plan import plan_run
 from transforms.engines.fakes import FakeCompletions, FakeRewards
 
+pytestmark = pytest.mark.slow
 ROWS = [pair(i, chosen=f"the cat sat on the mat {i}") for i in range(30)]
 SEQUENTIAL = {"n": 8, "first": 1, "step": 1, "max_new_tokens": 6, "batch": 64}
 

@@ -16,6 +16,7 @@ from flows.explaining import explain
 from flows.plan import plan_run
 from transforms.errors import ConfigError
 
+pytestmark = pytest.mark.slow
 ROWS = [
     *[pair(i, chosen=f"the cat sat on the mat {i}") for i in range(4)],
     pair(9, chosen="dog", rejected="cat"),

@@ -2,17 +2,16 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from flows.calls import Batch, Calls
-from flows.estimating import Pay
+from flows.calls import Pay, pay_for
 from flows.live import live_parts
-from flows.progress import Advance
+from flows.models import model_record
 from flows.run import Run
 from flows.sampling import Sampler
 from flows.scoring import Scorer
@@ -35,7 +34,7 @@ from transforms.engines.protocol import PositionRequest
 from transforms.engines.select import on_gpu, open_positions
 from transforms.errors import SourceError
 from transforms.estimates import mean_rate
-from transforms.manifest import ModelRecord, ShareRecord
+from transforms.manifest import ShareRecord
 from transforms.requests import SIDES, Prefix, Side
 from transforms.scoring import completion_readings, full_readings, why_unusable
 from transforms.tokens import Ragged
@@ -102,8 +101,8 @@ def audit_run(run: Run, pay: Pay, *, wanted: int | None, n: int) -> Audit:
     return Audit(
         name=run.recipe.name,
         sources=run.sources,
-        policy=ModelRecord(**_fields(policy.identity)),
-        reward=ModelRecord(**_fields(reward.identity)),
+        policy=model_record(policy.identity),
+        reward=model_record(reward.identity),
         pairs=live,
         audited=len(measured.full),
         reward_agrees=agrees,
@@ -148,7 +147,7 @@ def _measure(
     run: Run, pay: Pay, sampler: Sampler, scorer: Scorer, pairs: pa.Table, prefixes: Sequence[Prefix]
 ) -> Measured:
     """Full rewards, then the completions of the prefixes."""
-    call = partial(_call, pay)
+    call = partial(pay_for, pay)
     rows = range(len(pairs))
     with run.progress.bar("score full responses", unit="responses", total=2 * len(pairs)) as advance:
         to_score = scorer.to_score(full_readings(pairs, rows))
@@ -258,12 +257,6 @@ def _positions(run: Run, pairs: pa.Table) -> list[PositionCurves]:
     return position_curves({"chosen": found[: len(some)], "rejected": found[len(some) :]})
 
 
-def _call(pay: Pay, name: str, calls: Calls[Any, Any], batches: Iterable[Batch[Any]], advance: Advance) -> None:
-    for number, batch in enumerate(batches):
-        work: Callable[[], None] = partial(calls.run, batch, advance)
-        pay(f"{name} batch {number}", work) if batch.missing else work()
-
-
 def _order(full: dict[Side, float]) -> float:
     """1 where the reward model orders the full responses as the label does, one half for a tie."""
     return float(np.heaviside(full["chosen"] - full["rejected"], 0.5))
@@ -281,7 +274,3 @@ def _rows(rows: Iterable[int]) -> pa.Array:
 
 def _longest(pairs: pa.Table) -> int:
     return max(int(Ragged.from_arrow(pairs[f"{side}_ids"]).lengths.max()) for side in SIDES)
-
-
-def _fields(identity: Any) -> dict[str, Any]:
-    return {name: getattr(identity, name) for name in ModelRecord.model_fields}

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from functools import partial
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import pyarrow as pa
 
@@ -12,6 +13,8 @@ from transforms.errors import EngineError
 from transforms.ledger import Ledger
 from transforms.manifest import SpendRecord
 
+# Calls a batch of expensive work by a name, and again if its engine fails.
+Pay = Callable[[str, Callable[[], None]], None]
 Request = TypeVar("Request", CompletionRequest, ScoreRequest)
 
 
@@ -116,6 +119,13 @@ class Calls(Generic[Request, Engine]):
         self.spend.cached_prompt_tokens += cached
         self.spend.batches += 1
         self.spend.batches_paid_again = self.ledger.interrupted
+
+
+def pay_for(pay: Pay, name: str, calls: Calls[Any, Any], batches: Iterable[Batch[Any]], advance: Advance) -> None:
+    """Run every batch; those that have something missing through `pay`, by a name of their own."""
+    for number, batch in enumerate(batches):
+        work = partial(calls.run, batch, advance)
+        pay(f"{name} batch {number}", work) if batch.missing else work()
 
 
 def rebatched(requests: Iterable[Request], size: int, ledger: Ledger) -> Iterator[Batch[Request]]:

@@ -3,14 +3,15 @@
 import logging
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from flows.calls import Calls, Engine, Request
 from flows.config import Recipe
 from flows.live import collect_evidence, live_parts
 from flows.loading import load, prepare_parts
@@ -19,11 +20,12 @@ from flows.run import Run
 from flows.sampling import Sampler
 from flows.scoring import Scorer
 from transforms.engines.protocol import CompletionRequest, ScoreRequest
-from transforms.requests import SIDES, Prefix
+from transforms.evidence import Evidence
 from transforms.scoring import full_readings
 
 MEASURED_COMPLETIONS: Final = 32
 MEASURED_SCORES: Final = 32
+Answer = TypeVar("Answer")
 logger = logging.getLogger(__name__)
 
 
@@ -65,12 +67,13 @@ def dry_run(plan: Plan, *, measure: bool = True) -> DryRun:
         if not run.samples:
             return DryRun(raw, pairs, live, 0, [], 0.0)
         evidence = collect_evidence(run)
-        return _with_models(run, raw, pairs, live, int(evidence.sides_cut.sum()), measure=measure)
+        return _with_models(run, raw, pairs, live, evidence, measure=measure)
 
 
-def _with_models(run: Run, raw: int, pairs: int, live: int, cut_sides: int, *, measure: bool) -> DryRun:
+def _with_models(run: Run, raw: int, pairs: int, live: int, evidence: Evidence, *, measure: bool) -> DryRun:
+    cut_sides = int(evidence.sides_cut.sum())
     sampler, scorer = Sampler(run), Scorer(run)
-    completions = _completion_requests(run, sampler)
+    completions = _completion_requests(run, sampler, evidence)
     full = _full_requests(run, scorer)
     missing = [request for request in completions if sampler.calls.ledger.missing([request.request_id])]
     unread = [request for request in full if scorer.calls.ledger.missing([request.request_id])]
@@ -138,20 +141,14 @@ def _seconds(stage: StageCost, tokens: float) -> float:
     return tokens / stage.tokens_per_second if stage.tokens_per_second else 0.0
 
 
-def _completion_requests(run: Run, sampler: Sampler) -> list[CompletionRequest]:
+def _completion_requests(run: Run, sampler: Sampler, evidence: Evidence) -> list[CompletionRequest]:
     """Every completion that the run may ask for."""
-    evidence, n = collect_evidence(run), run.recipe.sampling.n
-    found: list[CompletionRequest] = []
-    for part in live_parts(run):
-        keeps = {side: part.pairs[f"{side}_keep"].to_pylist() for side in SIDES}
-        prefixes = [
-            Prefix(row, side, keeps[side][row], range(n))
-            for row, place in part.places.items()
-            for side in SIDES
-            if evidence.sampled[side][place]
-        ]
-        found += [sample.request for sample in sampler.samples(part.pairs, prefixes)]
-    return found
+    every = range(run.recipe.sampling.n)
+    return [
+        sample.request
+        for part in live_parts(run)
+        for sample in sampler.samples(part.pairs, part.prefixes(evidence, lambda _: every))
+    ]
 
 
 def _full_requests(run: Run, scorer: Scorer) -> list[ScoreRequest]:
@@ -166,40 +163,41 @@ def _full_requests(run: Run, scorer: Scorer) -> list[ScoreRequest]:
 def _time_policy(
     run: Run, sampler: Sampler, missing: Sequence[CompletionRequest], *, measure: bool
 ) -> tuple[float, float | None, float]:
-    """Mean new tokens a completion, tokens a second, seconds to load. Evenly spaced requests stand for all."""
-    most = run.recipe.sampling.max_new_tokens
+    """Mean new tokens a completion, tokens a second, seconds to load."""
     if not missing or not measure:
-        return float(most), None, 0.0
-    some = [missing[at] for at in np.linspace(0, len(missing) - 1, min(len(missing), MEASURED_COMPLETIONS)).astype(int)]
-    start = time.monotonic()
-    engine = sampler.calls.open()
-    started = time.monotonic() - start
-    logger.info("measuring the policy on %s completions", len(some))
-    try:
-        start = time.monotonic()
-        answers = engine.complete(some, sampler.sampling)
-        seconds = time.monotonic() - start
-    finally:
-        sampler.calls.close()
+        return float(run.recipe.sampling.max_new_tokens), None, 0.0
+    some = _spread(missing, MEASURED_COMPLETIONS)
+    answers, seconds, started = _timed(sampler.calls, lambda engine: engine.complete(some, sampler.sampling))
     tokens = sum(len(answer.token_ids) for answer in answers)
     return tokens / len(answers), tokens / seconds, started
 
 
 def _time_reward(scorer: Scorer, requests: Sequence[ScoreRequest], *, measure: bool) -> tuple[float | None, float]:
+    """Tokens a second, seconds to load."""
     if not requests or not measure:
         return None, 0.0
-    some = [requests[at] for at in np.linspace(0, len(requests) - 1, min(len(requests), MEASURED_SCORES)).astype(int)]
-    start = time.monotonic()
-    engine = scorer.calls.open()
-    started = time.monotonic() - start
-    logger.info("measuring the reward model on %s conversations", len(some))
-    try:
-        start = time.monotonic()
-        engine.score(some)
-        seconds = time.monotonic() - start
-    finally:
-        scorer.calls.close()
+    some = _spread(requests, MEASURED_SCORES)
+    _, seconds, started = _timed(scorer.calls, lambda engine: engine.score(some))
     return sum(len(request.token_ids) for request in some) / seconds, started
+
+
+def _spread(requests: Sequence[Request], count: int) -> list[Request]:
+    """Evenly spaced requests, to stand for all."""
+    places = np.linspace(0, len(requests) - 1, min(len(requests), count)).astype(int)
+    return [requests[at] for at in places]
+
+
+def _timed(calls: Calls[Any, Engine], work: Callable[[Engine], Answer]) -> tuple[Answer, float, float]:
+    """What an engine answers, the seconds that it took, and those to load it; it is unloaded again."""
+    start = time.monotonic()
+    engine = calls.open()
+    loaded = time.monotonic()
+    logger.info("measuring %s", type(engine).__name__)
+    try:
+        answer = work(engine)
+        return answer, time.monotonic() - loaded, loaded - start
+    finally:
+        calls.close()
 
 
 def _range(least: float, most: float, digits: int = 0) -> str:

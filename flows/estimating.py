@@ -1,17 +1,13 @@
 """Estimate every pair's consistency: full rewards, an audit, the proxy, and rounds of completions for the rest."""
 
 import logging
-from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
-from functools import partial
-from typing import Any
 
 import numpy as np
 
-from flows.calls import Batch, Calls
+from flows.calls import Pay, pay_for
 from flows.config import Recipe
 from flows.live import LivePart, collect_evidence, live_parts
-from flows.progress import Advance
 from flows.run import Run
 from flows.sampling import Sampler
 from flows.scoring import Scorer, ToScore
@@ -19,11 +15,10 @@ from transforms.consistency import Ints
 from transforms.deciding import Decider, ProxyRule, Rules, Stage, random_ranks
 from transforms.engines.select import on_gpu
 from transforms.evidence import Evidence
-from transforms.requests import SIDES, Prefix, PrefixSample
+from transforms.requests import PrefixSample
 from transforms.scoring import completion_readings, full_readings, why_unusable
 from transforms.sequential import Round
 
-Pay = Callable[[str, Callable[[], None]], None]
 logger = logging.getLogger(__name__)
 
 
@@ -82,7 +77,9 @@ class _Estimation:
         with self._run.progress.bar("score full responses", unit="responses", total=2 * live) as advance:
             for part in live_parts(self._run):
                 to_score = self.scorer.to_score(full_readings(part.pairs, part.places))
-                self._call(f"score part {part.number}", self.scorer.calls, self.scorer.batches(to_score), advance)
+                pay_for(
+                    self._pay, f"score part {part.number}", self.scorer.calls, self.scorer.batches(to_score), advance
+                )
                 for reading, reward in zip(to_score.read, self.scorer.rewards(to_score), strict=True):
                     place = part.places[reading.pair_row]
                     if problem := why_unusable(reading, reward):
@@ -98,7 +95,7 @@ class _Estimation:
         with self._run.timed("sample"):
             with self._run.progress.bar(f"sample {name}", unit="completions", total=total) as advance:
                 samples = (sample for part in live_parts(self._run) for sample in self._samples(part, more))
-                self._call(f"sample {name}", self.sampler.calls, self.sampler.batches(samples), advance)
+                pay_for(self._pay, f"sample {name}", self.sampler.calls, self.sampler.batches(samples), advance)
             if not self._keep_loaded:
                 self.sampler.calls.close()
         with self._run.timed("score"):
@@ -117,9 +114,8 @@ class _Estimation:
                 completions = self.sampler.completions(samples)
                 tokens += sum(map(len, completions.values()))
                 to_score = self.scorer.to_score(completion_readings(part.pairs, samples, completions, self._run.chat))
-                self._call(
-                    f"score {name} part {part.number}", self.scorer.calls, self.scorer.batches(to_score), advance
-                )
+                batches = self.scorer.batches(to_score)
+                pay_for(self._pay, f"score {name} part {part.number}", self.scorer.calls, batches, advance)
                 self._keep_rewards(part, to_score)
         return tokens
 
@@ -133,20 +129,6 @@ class _Estimation:
 
     def _samples(self, part: LivePart, more: Ints) -> list[PrefixSample]:
         """The round's completions of one part's pairs; `more` says how many of each pair, (pairs,)."""
-        evidence = self.evidence
-        asked = [(row, place) for row, place in part.places.items() if more[place]]
-        if not asked:
-            return []
-        keeps = {side: part.pairs[f"{side}_keep"].to_pylist() for side in SIDES}
-        prefixes = [
-            Prefix(row, side, keeps[side][row], range(evidence.n[place], evidence.n[place] + more[place]))
-            for row, place in asked
-            for side in SIDES
-            if evidence.sampled[side][place]
-        ]
-        return self.sampler.samples(part.pairs, prefixes)
-
-    def _call(self, name: str, calls: Calls[Any, Any], batches: Iterable[Batch[Any]], advance: Advance) -> None:
-        for number, batch in enumerate(batches):
-            work = partial(calls.run, batch, advance)
-            self._pay(f"{name} batch {number}", work) if batch.missing else work()
+        have = self.evidence.n
+        prefixes = part.prefixes(self.evidence, lambda place: range(have[place], have[place] + more[place]))
+        return self.sampler.samples(part.pairs, prefixes) if prefixes else []

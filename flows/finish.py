@@ -9,15 +9,15 @@ import pyarrow.compute as pc
 
 from flows.fingerprint import git_commit, package_versions
 from flows.live import live_sources
+from flows.models import model_record
 from flows.run import Run
 from flows.writing import Written
 from transforms.card import render_card
 from transforms.curated import curated
 from transforms.dedupe import DUPLICATE
-from transforms.engines.protocol import ModelIdentity
 from transforms.errors import OutputError
 from transforms.evidence import Evidence
-from transforms.manifest import Counts, FileRecord, Manifest, ModelRecord, TokenizerRecord
+from transforms.manifest import Counts, FileRecord, Manifest, TokenizerRecord
 from transforms.rates import consistency_rates, decisions, group_rates, proxy_record
 from transforms.report import render_report
 from transforms.report.examples import Example, choose_examples
@@ -34,8 +34,8 @@ def build_manifest(run: Run, written: Written, evidence: Evidence | None) -> Man
         fingerprint=run.fingerprint,
         sources=run.sources,
         tokenizer=TokenizerRecord(name=run.chat.name, sha256=run.chat.sha256, eot=run.chat.eot, eot_id=run.chat.eot_id),
-        policy=_model(policy.identity) if policy else None,
-        reward=_model(reward.identity) if reward else None,
+        policy=model_record(policy.identity) if policy else None,
+        reward=model_record(reward.identity) if reward else None,
         packages=package_versions(),
         git_commit=git_commit(),
         counts=checked_counts(run, written),
@@ -114,13 +114,3 @@ def _examples(run: Run, rows: pl.DataFrame) -> list[Example]:
     # A kept pair and its dropped duplicates share an id; the kept one is meant.
     by_id = {row["pair_id"]: Example.of(row) for row in texts if row["reason"] != DUPLICATE}
     return [by_id[key] for key in wanted]
-
-
-def _model(identity: ModelIdentity) -> ModelRecord:
-    return ModelRecord(
-        name=identity.name,
-        revision=identity.revision,
-        fingerprint=identity.fingerprint,
-        dtype=identity.dtype,
-        engine=identity.engine,
-    )

@@ -1,6 +1,6 @@
 """The live pairs of a run's prepared parts, and their places in its evidence."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from flows.run import Run
 from transforms.evidence import Evidence
-from transforms.requests import SIDES, Side, cut_sides
+from transforms.requests import SIDES, Prefix, Side, cut_sides
 from transforms.tokens import Ragged
 
 
@@ -20,6 +20,19 @@ class LivePart(NamedTuple):
     number: int
     pairs: pa.Table
     places: dict[int, int]  # row of the table that nothing dropped → its place in the evidence
+
+    def prefixes(self, evidence: Evidence, samples: Callable[[int], Sequence[int]]) -> list[Prefix]:
+        """The kept prefixes of the cut sides, with the completions that `samples` wants of the pair at a place."""
+        wanted = [(row, place, indices) for row, place in self.places.items() if len(indices := samples(place))]
+        if not wanted:
+            return []
+        keeps = {side: self.pairs[f"{side}_keep"].to_pylist() for side in SIDES}
+        return [
+            Prefix(row, side, keeps[side][row], indices)
+            for row, place, indices in wanted
+            for side in SIDES
+            if evidence.sampled[side][place]
+        ]
 
 
 def live_parts(run: Run) -> Iterator[LivePart]:

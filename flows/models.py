@@ -1,16 +1,17 @@
 """Which models a recipe names, resolved to what fixes their answers; opened only when a batch needs them."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from flows.config import PolicyConfig, Recipe, RewardConfig
 from flows.starter import STARTER_REWARD, starter_reward_model
 from transforms.engines.models import ResolvedModel, is_folder, resolve_model
-from transforms.engines.protocol import CompletionEngine, RewardEngine
+from transforms.engines.protocol import CompletionEngine, ModelIdentity, RewardEngine
 from transforms.engines.reward_inputs import RewardInputs
 from transforms.engines.select import completion_engine, open_completions, open_rewards, reward_engine
 from transforms.engines.server_completions import server_identity
 from transforms.engines.tokenizer import context_length, load_tokenizer
+from transforms.manifest import ModelRecord
 from transforms.tokens import ChatTokens
 
 
@@ -80,6 +81,11 @@ def open_reward(model: ResolvedModel, config: RewardConfig) -> RewardEngine:
     return open_rewards(
         model, trust_remote_code=config.trust_remote_code, max_tokens_per_batch=config.max_tokens_per_batch
     )
+
+
+def model_record(identity: ModelIdentity) -> ModelRecord:
+    """A model as manifest and audit name it."""
+    return ModelRecord(**asdict(identity))
 
 
 def load_reward_inputs(model: ResolvedModel, config: RewardConfig) -> RewardInputs:

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 FIXED = (1, 2, 3, 4, 5, 8, 12, 16)
-DELTAS = (0.35, 0.2, 0.15, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002)
+DELTAS = (0.35, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01, 0.005)
 N_MAX = 16
 
 
@@ -167,15 +168,28 @@ def main() -> None:
     at = next(point for point in curve["fixed n"] if point["setting"] == "n = 8")
     summary = {}
     for family, points in curve.items():
-        good = [point for point in points if point["wrong"] <= at["wrong"]]
-        best = min(good, key=lambda point: point["completions"], default=None)
-        if best:
-            summary[family] = best["completions"] / 8
-            print(f"{family}: {best['setting']} errs no more than fixed n = 8 at {summary[family]:.2f} of its price")
+        cost = cost_at(points, at["wrong"])
+        if cost is None:
+            print(f"{family}: never errs as little as fixed n = 8 ({at['wrong']:.2%} ± {at['error']:.2%})")
         else:
-            print(f"{family}: never errs as little as fixed n = 8 ({at['wrong']:.2%})")
+            summary[family] = cost / at["completions"]
+            print(
+                f"{family}: errs as fixed n = 8 ({at['wrong']:.2%} ± {at['error']:.2%}) at {summary[family]:.2f} of its price"
+            )
     (out / "price.json").write_text(json.dumps({"curve": curve, "price_at_n8": summary, "pairs": pairs}, indent=2))
     draw(curve, out / "price.png")
+
+
+def cost_at(points: list[dict[str, Any]], wrong: float) -> float | None:
+    """Completions at which a family's curve falls to `wrong`, between its points on a line; None where it never does."""
+    ordered = sorted(points, key=lambda point: point["completions"])
+    for before, after in pairwise([None, *ordered]):
+        if after["wrong"] <= wrong:
+            if before is None:
+                return float(after["completions"])
+            way = (before["wrong"] - wrong) / (before["wrong"] - after["wrong"])
+            return float(before["completions"] + way * (after["completions"] - before["completions"]))
+    return None
 
 
 def draw(curve: dict[str, list[dict[str, Any]]], path: Path) -> None:

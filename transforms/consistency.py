@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
+from scipy import stats
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -44,38 +44,22 @@ def win_shares(chosen: npt.NDArray[np.floating], rejected: npt.NDArray[np.floati
     return shares
 
 
-def probability_above(wins: Floats, losses: Floats, threshold: float) -> Floats:
-    """P(consistency ≥ τ) under Beta(wins, losses), elementwise."""
-    above: Floats = np.asarray(special.betaincc(wins, losses, threshold), np.float64)
-    return above
-
-
-def decide(wins: Floats, losses: Floats, *, threshold: float, delta: float) -> Decisions:
+def decide(above: Floats, *, delta: float) -> Decisions:
     """The sequential decision (methods §3).
 
     Args:
-        wins: first parameter of each pair's Beta posterior, prior included.
-        losses: its second parameter.
-        threshold: τ.
+        above: P(consistency ≥ τ) of each pair, given its comparisons.
         delta: δ.
 
     Returns:
         KEEP where P(consistency ≥ τ) ≥ 1 − δ, DROP where ≤ δ, else OPEN.
     """
-    above = probability_above(wins, losses, threshold)
     return np.where(above >= 1 - delta, KEEP, np.where(above <= delta, DROP, OPEN)).astype(np.int8)
 
 
-def decide_by_mean(wins: Floats, losses: Floats, *, threshold: float) -> Decisions:
+def decide_by_mean(mean: Floats, *, threshold: float) -> Decisions:
     """What is left of OPEN at n_max: the posterior mean decides."""
-    return np.where(wins / (wins + losses) >= threshold, KEEP, DROP).astype(np.int8)
-
-
-def interval(wins: Floats, losses: Floats) -> tuple[Floats, Floats]:
-    """Central 95 % of Beta(wins, losses), elementwise."""
-    tail = (1 - LEVEL) / 2
-    low, high = (np.asarray(special.betaincinv(wins, losses, level), np.float64) for level in (tail, 1 - tail))
-    return low, high
+    return np.where(mean >= threshold, KEEP, DROP).astype(np.int8)
 
 
 def wilson(successes: float, n: float, level: float = LEVEL) -> Rate:

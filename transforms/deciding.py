@@ -1,4 +1,5 @@
-"""How a run decides every pair: an audit, the proxy, then rounds of completions until sure, n_max or the budget.
+"""How a run decides every pair: an audit, then rounds of completions until sure, n_max or the budget, and after each
+the proxy learns.
 
 Knows no engine: `ask` has a round's completions sampled, scored and put into the evidence. So the same lines decide
 a real run, a simulation with known truth and a replay of completions that are there already.
@@ -7,17 +8,20 @@ a real run, a simulation with known truth and a replay of completions that are t
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
 from transforms.consistency import Ints
 from transforms.evidence import Evidence
 from transforms.manifest import RoundRecord
-from transforms.proxy import FOLDS, Proxy, fit_proxy
+from transforms.proxy import FOLDS, fit_proxy
 from transforms.sequential import Round, next_round
 
 Stage = Literal["audit", "rest"]
+_TO_TELL_KINDS: Final = 2  # completions of an audit pair: one each do not show how pairs of equal margin differ
+_NEWS: Final = 1.1  # times as many comparisons as were learned from; refitting to fewer changes hardly a verdict
+_ENOUGH: Final = 4000  # pairs to learn five numbers from
 
 
 @dataclass(frozen=True)
@@ -74,62 +78,69 @@ class Decider:
         self.evidence = evidence
         self.records: list[RoundRecord] = []
         self._rules, self._order, self._ask = rules, order, ask
-        self._asked = self._tokens = 0
+        self._asked = self._tokens = self._learned = 0
 
     def decide(self) -> list[RoundRecord]:
         """Decide every usable pair, or mark it undecided where the budget ended; the rounds that it took."""
-        evidence = self.evidence
-        evidence.close_uncut()
+        evidence, rules = self.evidence, self._rules
         everyone = np.flatnonzero(evidence.cut & evidence.usable)
-        if (proxy := self._rules.proxy) is not None:
-            audit = _audit_sample(everyone, self._order, proxy)
+        evidence.decide(threshold=rules.threshold, delta=rules.delta)
+        if rules.proxy is not None:
+            audit = _audit_sample(everyone, self._order, rules.proxy)
             evidence.audit[audit] = True
-            self._rounds("audit", audit)
-            evidence.use_proxy(everyone, self._fit(everyone, audit, proxy), threshold=self._rules.threshold)
-        self._rounds("rest", everyone)
-        evidence.close_undecided(keep=self._rules.keep_undecided)
+            self._round("audit", 1, audit, everyone, first=max(rules.first, _TO_TELL_KINDS))
+        number = 1
+        while self._round("rest", number, everyone, everyone, first=rules.first):
+            number += 1
+        evidence.close_undecided(keep=rules.keep_undecided)
         return self.records
 
-    def _fit(self, everyone: Ints, audit: Ints, rule: ProxyRule) -> Proxy:
-        evidence = self.evidence
-        seen = audit[evidence.usable[audit] & (evidence.n[audit] > 0)]
-        n = evidence.n[seen]
-        return fit_proxy(
-            evidence.margin[everyone],
-            evidence.share_cut[everyone],
-            _folds([evidence.pair_ids[row] for row in everyone.tolist()]),
-            np.searchsorted(everyone, seen),
-            evidence.shares(seen, evidence.reference) * n,
-            n,
-            threshold=self._rules.threshold,
-            accepted_error=rule.error,
-            fallback=evidence.prior_parameters,
+    def _round(self, stage: Stage, number: int, candidates: Ints, everyone: Ints, *, first: int) -> bool:
+        """One round of completions, and what follows from it; False where no candidate is open or has room."""
+        evidence, rules = self.evidence, self._rules
+        asked = next_round(
+            evidence,
+            candidates,
+            first=first,
+            step=rules.step,
+            threshold=rules.threshold,
+            room=self._room(),
+            order=self._order,
         )
+        if not len(asked.rows):
+            return False
+        completions = asked.completions(evidence)
+        tokens = self._ask(stage, number, asked)
+        evidence.n[asked.rows] += asked.more
+        self._asked += completions
+        self._tokens += tokens
+        if rules.proxy is not None:
+            self._learn(everyone, rules.proxy)
+        evidence.decide(threshold=rules.threshold, delta=rules.delta)
+        self._record(stage, number, asked, completions, tokens)
+        return True
 
-    def _rounds(self, stage: Stage, candidates: Ints) -> None:
-        """Rounds of completions until no candidate is open, or the budget has no room for one."""
-        evidence, rules, number = self.evidence, self._rules, 0
-        while True:
-            asked = next_round(
-                evidence,
-                candidates,
-                first=rules.first,
-                step=rules.step,
+    def _learn(self, everyone: Ints, rule: ProxyRule) -> None:
+        """Fit the proxy to everything that was sampled, where that has grown enough to tell it something new."""
+        evidence, rules = self.evidence, self._rules
+        outcomes = evidence.outcomes(everyone)
+        if outcomes.n.sum() < _NEWS * self._learned:
+            return
+        self._learned = int(outcomes.n.sum())
+        ranks = np.argsort(self._order[everyone[outcomes.rows]], kind="stable")
+        evidence.believe(
+            everyone,
+            fit_proxy(
+                evidence.margin[everyone],
+                evidence.share_cut[everyone],
+                _folds([evidence.pair_ids[row] for row in everyone.tolist()]),
+                outcomes.of(np.sort(ranks[:_ENOUGH])),
                 threshold=rules.threshold,
-                room=self._room(),
-                order=self._order,
-            )
-            if not len(asked.rows):
-                return
-            number += 1
-            completions = asked.completions(evidence)
-            tokens = self._ask(stage, number, asked)
-            evidence.n[asked.rows] += asked.more
-            self._asked += completions
-            self._tokens += tokens
-            evidence.close_sure(asked.rows, threshold=rules.threshold, delta=rules.delta, by="sampling")
-            evidence.close_exhausted(threshold=rules.threshold)
-            self._record(stage, number, asked, completions, tokens)
+                accepted_error=rule.error,
+                fallback=evidence.prior_parameters,
+            ),
+            threshold=rules.threshold,
+        )
 
     def _room(self) -> float:
         """Completions that the budget still allows, at the most tokens that each may have."""

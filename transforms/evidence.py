@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from transforms.beliefs import Beliefs
 from transforms.consistency import (
     DROP,
     KEEP,
@@ -17,11 +18,10 @@ from transforms.consistency import (
     Ints,
     decide,
     decide_by_mean,
-    probability_above,
     win_shares,
 )
 from transforms.manifest import DecidedBy
-from transforms.proxy import Proxy, certainty
+from transforms.proxy import Proxy, Sampled
 from transforms.requests import SIDES, Side
 
 Rewards = npt.NDArray[np.float32]
@@ -42,12 +42,12 @@ class Evidence:
         full: side → (pairs,), reward of the full response; NaN until it is scored.
         completions: side → (pairs, n_max), rewards of the completions in sample order; NaN where none.
         n: (pairs,), completions a cut side so far.
-        prior: (pairs, 2), parameters of the Beta prior.
+        beliefs: of every pair before its completions.
         expected: (pairs,), the proxy's P(a completion is consistent), held out of its own fit; NaN without one.
         audit: (pairs,), drawn at random, to be sampled whatever the proxy says.
-        skippable: (pairs,), where the proxy decides alone unless the pair is in the audit.
-        foretold: (pairs,), whether the proxy alone would keep the pair.
-        proxy: what the audit taught, once it is through.
+        skippable: (pairs,), where the proxy decides alone unless the pair is in the audit: it was sure enough each
+            time that it learned.
+        proxy: what the completions taught so far.
         verdict: (pairs,), KEEP, DROP or OPEN.
         decided_by: (pairs,), objects: see DecidedBy; the empty string while open.
         bad: pair → why it has no verdict (a reward that is no number, a text too long to score).
@@ -62,11 +62,10 @@ class Evidence:
     full: dict[Side, Rewards] = field(init=False)
     completions: dict[Side, Rewards] = field(init=False)
     n: Ints = field(init=False)
-    prior: Floats = field(init=False)
+    beliefs: Beliefs = field(init=False)
     expected: Floats = field(init=False)
     audit: Bools = field(init=False)
     skippable: Bools = field(init=False)
-    foretold: Bools = field(init=False)
     proxy: Proxy | None = field(init=False, default=None)
     verdict: Decisions = field(init=False)
     decided_by: npt.NDArray[Any] = field(init=False)
@@ -77,11 +76,10 @@ class Evidence:
         self.full = {side: np.full(count, np.nan, np.float32) for side in SIDES}
         self.completions = {side: np.full((count, self.n_max), np.nan, np.float32) for side in SIDES}
         self.n = np.zeros(count, np.int64)
-        self.prior = np.tile(np.asarray(self.prior_parameters, float), (count, 1))
+        self.beliefs = Beliefs.alike(count, *self.prior_parameters)
         self.expected = np.full(count, np.nan)
         self.audit = np.zeros(count, bool)
         self.skippable = np.zeros(count, bool)
-        self.foretold = np.zeros(count, bool)
         self.verdict = np.full(count, OPEN, np.int8)
         self.decided_by = np.full(count, _NOBODY, object)
 
@@ -135,54 +133,49 @@ class Evidence:
         ordered = np.where(chosen > rejected, found, np.where(chosen < rejected, 1 - found, 0.5))
         return np.where(cut, ordered, 1.0)
 
-    def posterior(self, rows: Ints) -> tuple[Floats, Floats]:
-        """Parameters of the Beta posterior of the consistency with the recipe's reference, each (rows,).
+    def posterior(self, rows: Ints) -> Beliefs:
+        """What is believed of the consistency with the recipe's reference after the completions, (rows,).
 
         With both sides cut, the n² combinations of their completions are not independent. They count as the n
         matched pairs that they hold: by Hoeffding's decomposition the Mann–Whitney statistic varies no more
         than their mean, so the posterior is never too sure.
         """
-        n, share = self.n[rows], np.zeros(len(rows))
+        n, wins = self.n[rows], np.zeros(len(rows))
         drawn = n > 0
-        share[drawn] = self.shares(rows[drawn], self.reference)
-        return self.prior[rows, 0] + share * n, self.prior[rows, 1] + (1 - share) * n
+        wins[drawn] = self.shares(rows[drawn], self.reference) * n[drawn]
+        return self.beliefs.of(rows).after(wins, n)
 
-    def close_uncut(self) -> None:
-        """Decide the pairs that nothing was cut from."""
-        self._close(np.flatnonzero(self.open_pairs() & ~self.cut), KEEP, "uncut")
+    def outcomes(self, rows: Ints) -> Sampled:
+        """What a proxy learns from: those of `rows` that have completions, in the places of `rows`."""
+        places = np.flatnonzero((self.n[rows] > 0) & self.usable[rows])
+        mine = rows[places]
+        return Sampled(places, self.shares(mine, self.reference) * self.n[mine], self.n[mine], self.audit[mine])
 
-    def use_proxy(self, rows: Ints, proxy: Proxy, *, threshold: float) -> int:
-        """Take the proxy's priors for pairs outside the audit, and its verdicts where it is sure enough.
-
-        Args:
-            rows: the cut pairs that the proxy speaks of, in its order.
-            proxy: of them.
-            threshold: τ.
-
-        Returns:
-            How many pairs it decided.
-        """
-        self.proxy = proxy
+    def believe(self, rows: Ints, proxy: Proxy, *, threshold: float) -> None:
+        """Take what the proxy says of `rows`, in its order, as the prior."""
+        sure = proxy.beliefs.certainty(threshold) >= proxy.sure
+        self.skippable[rows] = sure if self.proxy is None else sure & self.skippable[rows]
+        self.beliefs = self.beliefs.replaced(rows, proxy.beliefs)
         self.expected[rows] = proxy.expected
-        self.skippable[rows] = certainty(proxy.prior, threshold) >= proxy.sure
-        outside = ~self.audit[rows]
-        self.prior[rows[outside]] = proxy.prior[outside]
-        skipped = np.flatnonzero(self.open_pairs() & self.skippable & ~self.audit)
-        self.foretold[rows] = probability_above(proxy.prior[:, 0], proxy.prior[:, 1], threshold) >= 0.5
-        self._close(skipped, np.where(self.foretold[skipped], KEEP, DROP), "proxy")
-        return len(skipped)
+        self.proxy = proxy
 
-    def close_sure(self, rows: Ints, *, threshold: float, delta: float, by: DecidedBy) -> None:
-        """Decide those of `rows` that are open and whose posterior is sure enough."""
-        rows = rows[self.open_pairs()[rows]]
-        verdicts = decide(*self.posterior(rows), threshold=threshold, delta=delta)
-        sure = verdicts != OPEN
-        self._close(rows[sure], verdicts[sure], by)
+    def decide(self, *, threshold: float, delta: float) -> None:
+        """Decide every usable pair that can be decided on what is known now; the others are open."""
+        self.verdict[:], self.decided_by[:] = OPEN, _NOBODY
+        usable, cut = self.usable, self.cut
+        self._close(np.flatnonzero(usable & ~cut), KEEP, "uncut")
+        skipped = np.flatnonzero(usable & cut & self.skippable & ~self.audit & (self.n == 0))
+        self._close(skipped, np.where(self.foretold(skipped, threshold), KEEP, DROP), "proxy")
+        rows = np.flatnonzero(usable & cut & (self.n > 0))
+        posterior = self.posterior(rows)
+        verdicts, exhausted = decide(posterior.above(threshold), delta=delta), self.n[rows] >= self.n_max
+        self._close(rows[exhausted], decide_by_mean(posterior.mean(), threshold=threshold)[exhausted], "n_max")
+        self._close(rows[verdicts != OPEN], verdicts[verdicts != OPEN], "sampling")
 
-    def close_exhausted(self, *, threshold: float) -> None:
-        """Let the posterior mean decide the open pairs that have n_max completions."""
-        rows = np.flatnonzero(self.open_pairs() & (self.n >= self.n_max))
-        self._close(rows, decide_by_mean(*self.posterior(rows), threshold=threshold), "n_max")
+    def foretold(self, rows: Ints, threshold: float) -> Bools:
+        """Whether a pair would be kept if no completion of it were known, (rows,)."""
+        keeps: Bools = self.beliefs.of(rows).above(threshold) >= 0.5
+        return keeps
 
     def close_undecided(self, *, keep: bool) -> None:
         """The budget ended: mark what is still open."""

@@ -8,7 +8,8 @@ import polars as pl
 import pyarrow as pa
 
 from transforms import filters
-from transforms.consistency import KEEP, Floats, Ints, interval, probability_above
+from transforms.beliefs import Beliefs
+from transforms.consistency import KEEP, Floats, Ints
 from transforms.evidence import Evidence
 from transforms.schema import JUDGED_FIELDS
 
@@ -56,13 +57,13 @@ def judge_pairs(
 
 def _fill(columns: dict[str, list[Any]], evidence: Evidence, places: Mapping[int, int], threshold: float) -> None:
     rows: Ints = np.fromiter(places.values(), np.int64, len(places))
-    above = probability_above(*evidence.posterior(rows), threshold)
+    above = evidence.posterior(rows).above(threshold)
     # What was not sampled has no estimate, only what the proxy expects.
     known = (evidence.n[rows] > 0) | ~evidence.cut[rows]
     shares = {name: np.full(len(rows), np.nan) for name in ("label", "reward")}
     shares["label"][known] = evidence.shares(rows[known], "label")
     shares["reward"][known] = evidence.shares(rows[known], "reward")
-    low, high = interval(*_label_posterior(evidence, rows, shares["label"]))
+    low, high = _label_posterior(evidence, rows, shares["label"]).interval()
     for at, (row, place) in enumerate(places.items()):
         cut, dropped = bool(evidence.cut[place]), evidence.verdict[place] != KEEP
         by = evidence.decided_by[place]
@@ -82,14 +83,12 @@ def _fill(columns: dict[str, list[Any]], evidence: Evidence, places: Mapping[int
             columns["reason"][row] = UNDECIDED if by == "undecided" else INCONSISTENT
 
 
-def _label_posterior(evidence: Evidence, rows: Ints, share: Floats) -> tuple[Floats, Floats]:
-    """Beta posterior of the consistency with the label, whatever the reference of the verdict."""
-    n, prior = evidence.n[rows], evidence.prior[rows]
+def _label_posterior(evidence: Evidence, rows: Ints, share: Floats) -> Beliefs:
+    """Of the consistency with the label, whatever the reference of the verdict."""
+    n, beliefs = evidence.n[rows], evidence.beliefs.of(rows)
     if evidence.reference == "reward":  # the prior is of the reference, which may be the other order
-        mirrored = evidence.full["chosen"][rows] < evidence.full["rejected"][rows]
-        prior = np.where(mirrored[:, None], prior[:, ::-1], prior)
-    agree = np.where(n > 0, np.nan_to_num(share) * n, 0.0)
-    return prior[:, 0] + agree, prior[:, 1] + n - agree
+        beliefs = beliefs.mirrored(evidence.full["chosen"][rows] < evidence.full["rejected"][rows])
+    return beliefs.after(np.where(n > 0, np.nan_to_num(share) * n, 0.0), n)
 
 
 def _number(value: float) -> float | None:

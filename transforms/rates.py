@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from transforms.consistency import KEEP, Bools, Floats, decide_by_mean
+from transforms.consistency import KEEP, Bools, Floats
 from transforms.estimates import Observed, estimated_rate
 from transforms.evidence import Evidence, Reference
 from transforms.manifest import DecidedBy, DecisionRecord, GroupRecord, ProxyRecord, RateRecord
@@ -113,10 +113,7 @@ def decisions(evidence: Evidence) -> list[DecisionRecord]:
 
 
 def proxy_record(evidence: Evidence, *, threshold: float, accepted_error: float, first: int) -> ProxyRecord | None:
-    """What the proxy knew, and what it got wrong on audit pairs that its fit had not seen; None before a fit.
-
-    An audit pair that the end of the budget left open counts with its posterior mean's verdict.
-    """
+    """What the proxy knew, and what it got wrong on audit pairs that its fit had not seen; None before a fit."""
     proxy = evidence.proxy
     if proxy is None:
         return None
@@ -125,10 +122,8 @@ def proxy_record(evidence: Evidence, *, threshold: float, accepted_error: float,
     expected = evidence.expected[audit]
     error = None
     if len(skipped):
-        likelier = decide_by_mean(*evidence.posterior(skipped), threshold=threshold)
-        undecided = evidence.decided_by[skipped] == "undecided"
-        found = np.where(undecided, likelier, evidence.verdict[skipped])
-        error = held_out_error(evidence.foretold[skipped], found == KEEP)
+        keeps = evidence.foretold(skipped, threshold)
+        error = held_out_error(evidence.posterior(skipped).wrong(keeps, threshold))
     known = not np.isnan(expected).any()
     return ProxyRecord(
         informative=proxy.informative,

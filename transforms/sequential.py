@@ -5,7 +5,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from scipy import special
 
-from transforms.consistency import Floats, Ints, probability_above
+from transforms.beliefs import Beliefs
+from transforms.consistency import Floats, Ints
 from transforms.evidence import Evidence
 
 _DIGITS: Final = 12  # of a value: beyond them, pairs of equal worth would be ranked by the machine's last bit
@@ -71,36 +72,30 @@ def worth(evidence: Evidence, rows: Ints, *, step: int, threshold: float) -> Flo
     completion. Looking further ahead ranks them (Frazier and Powell 2010, "Paradoxes in learning and the marginal
     value of information").
     """
-    wins, losses = evidence.posterior(rows)
+    now = evidence.posterior(rows)
     left = evidence.n_max - evidence.n[rows]
     best, ahead = np.zeros(len(rows)), step
     while True:
         some = np.flatnonzero(left >= ahead) if ahead > step else np.arange(len(rows))
         if not len(some):
             return best
-        value = value_of_sampling(wins[some], losses[some], step=ahead, threshold=threshold) / ahead
+        value = value_of_sampling(now.of(some), step=ahead, threshold=threshold) / ahead
         best[some] = np.maximum(best[some], value)
         ahead *= 2
 
 
-def value_of_sampling(wins: Floats, losses: Floats, *, step: int, threshold: float) -> Floats:
+def value_of_sampling(beliefs: Beliefs, *, step: int, threshold: float) -> Floats:
     """How much `step` more comparisons are expected to lower a pair's chance of a wrong verdict, (pairs,).
 
-    The chance is min(P(c ≥ τ), P(c < τ)) under the posterior; its expectation is over the Beta-binomial
-    predictive distribution of the comparisons to come. It is never below zero: by Jensen's inequality the
-    minimum of two probabilities falls on average.
+    The chance is min(P(c ≥ τ), P(c < τ)) under the posterior; its expectation is over the predictive distribution of
+    the comparisons to come. It is never below zero: by Jensen's inequality the minimum of two probabilities falls on
+    average.
     """
-    now = _wrong(wins, losses, threshold)
-    later = np.zeros_like(now)
+    now, later = 1 - beliefs.certainty(threshold), np.zeros(len(beliefs.share))
+    n = np.full(len(later), step)
     for agree in range(step + 1):
-        chance = special.comb(step, agree) * np.exp(
-            special.betaln(wins + agree, losses + step - agree) - special.betaln(wins, losses)
-        )
-        later += chance * _wrong(wins + agree, losses + step - agree, threshold)
+        wins = np.full(len(later), float(agree))
+        chance = special.comb(step, agree) * np.exp(beliefs.log_likelihood(wins, n))
+        later += chance * (1 - beliefs.after(wins, n).certainty(threshold))
     value: Floats = np.maximum(np.round(now - later, _DIGITS), 0.0)
     return value
-
-
-def _wrong(wins: Floats, losses: Floats, threshold: float) -> Floats:
-    above = probability_above(wins, losses, threshold)
-    return np.minimum(above, 1 - above)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from transforms.beliefs import Beliefs
 from transforms.evidence import Evidence
 
 
@@ -36,3 +37,8 @@ def draw(found: Evidence, row: int, chosen: Sequence[float] = (), rejected: Sequ
         if len(rewards):
             found.completions[side][row, start : start + more] = rewards
     found.n[row] = start + more
+
+
+def believe(found: Evidence, row: int, wins: float, losses: float) -> None:
+    """Give a pair a prior of its own."""
+    found.beliefs = found.beliefs.replaced(np.array([row]), Beliefs.alike(1, wins, losses))

@@ -7,11 +7,10 @@ import pytest
 from evidence_support import evidence
 from scipy import special
 
+from transforms.deciding import Decider, ProxyRule, Rules
 from transforms.evidence import Evidence
 from transforms.manifest import RateRecord
-from transforms.proxy import FOLDS, fit_proxy
 from transforms.rates import consistency_rates, decisions, proxy_record
-from transforms.sequential import next_round
 
 TAU, ACCEPTED, FIRST, N_MAX = 0.5, 0.05, 1, 16
 
@@ -50,43 +49,24 @@ def flipped(count, rng):
     return world._replace(consistency=np.where(against, 1 - world.consistency, world.consistency))
 
 
-def run(world, delta, seed, *, proxy=True, room=np.inf) -> Evidence:
-    """As flows.estimating does it, with completions drawn from the pairs' consistencies."""
+def run(world, delta, seed, *, proxy=True, room=None) -> Evidence:
+    """The run's own way to decide, with completions drawn from the pairs' consistencies."""
     rng, count = np.random.default_rng(seed), len(world.margin)
     found = evidence(count, n_max=N_MAX)
+    found.pair_ids = [f"{int(prompt):08x}{row:024x}" for row, prompt in enumerate(rng.integers(0, 2**32, count))]
     found.share_cut = world.share_cut
     found.full["chosen"][:] = world.margin
     wins = np.where(rng.random((count, N_MAX)) < world.consistency[:, None], 1.0, -1.0)
-    order, everyone, asked = rng.permutation(count), np.arange(count), 0
 
-    def rounds(rows):
-        nonlocal asked
-        while True:
-            now = next_round(found, rows, first=FIRST, step=1, threshold=TAU, room=room - asked, order=order)
-            if not len(now.rows):
-                return
-            asked += now.completions(found)
-            found.n[now.rows] += now.more
-            drawn = np.arange(N_MAX) < found.n[now.rows][:, None]
-            found.completions["chosen"][now.rows] = np.where(drawn, wins[now.rows], np.nan)
-            found.close_sure(now.rows, threshold=TAU, delta=delta, by="sampling")
-            found.close_exhausted(threshold=TAU)
+    def ask(_stage, _number, asked):
+        have = found.n[asked.rows] + asked.more
+        drawn = np.arange(N_MAX) < have[:, None]
+        found.completions["chosen"][asked.rows] = np.where(drawn, wins[asked.rows], np.nan)
+        return 0
 
-    if proxy:
-        audit = np.sort(np.argsort(order)[: max(64, count // 10)])
-        found.audit[audit] = True
-        rounds(audit)
-        audit = audit[found.n[audit] > 0]
-        n = found.n[audit]
-        facts = found.shares(audit, "label") * n, n
-        fold = rng.integers(0, FOLDS, count)
-        fitted = fit_proxy(
-            found.margin, found.share_cut, fold, audit, *facts,
-            threshold=TAU, accepted_error=ACCEPTED, fallback=(0.5, 0.5),
-        )  # fmt: skip
-        found.use_proxy(everyone, fitted, threshold=TAU)
-    rounds(everyone)
-    found.close_undecided(keep=False)
+    rule = ProxyRule(0.1, 64, ACCEPTED) if proxy else None
+    rules = Rules(first=FIRST, step=1, threshold=TAU, delta=delta, proxy=rule, completions=room)
+    Decider(found, rules, rng.permutation(count), ask).decide()
     return found
 
 
@@ -125,7 +105,7 @@ def rate(found) -> RateRecord:
 
 @pytest.mark.parametrize(
     ("make", "room"),
-    [(informative, np.inf), (informative, 400), (informative, 60), (uninformative, 400), (two_kinds, np.inf)],
+    [(informative, None), (informative, 400), (informative, 60), (uninformative, 400), (two_kinds, None)],
 )
 def test_the_estimated_rate_is_unbiased_and_covered_whatever_was_skipped_or_left_out(make, room):
     errors, covered, runs = [], 0, 20

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transforms import deciding
 from transforms.deciding import Decider, ProxyRule, Rules, random_ranks
 from transforms.evidence import Evidence
+from transforms.proxy import fit_proxy
 
 
 def evidence(pairs, *, n_max=8, both=False):
@@ -101,7 +103,8 @@ def test_the_audit_is_the_first_of_the_random_order_and_comes_first():
     known = evidence(10)
     order = np.arange(10)[::-1].copy()
     _, answers = decide(known, [True] * 10, order, proxy=ProxyRule(0.2, 3, 0.05))
-    assert answers.asked[0][:3] == ("audit", 1, [7, 8, 9])
+    # Two each, whatever a first round is: one completion a pair does not show how pairs of equal margin differ.
+    assert answers.asked[0] == ("audit", 1, [7, 8, 9], [2, 2, 2])
     assert np.flatnonzero(known.audit).tolist() == [7, 8, 9]
 
 
@@ -110,6 +113,43 @@ def test_the_audit_is_a_share_of_the_cut_pairs_at_least_so_many_at_most_all(shar
     known = evidence(10)
     decide(known, [True] * 10, proxy=ProxyRule(share, least, 0.05))
     assert known.audit.sum() == expected
+
+
+def test_the_proxy_learns_after_every_round_that_brings_news(monkeypatch):
+    # 20 pairs of the audit with two comparisons each, then 80 others with one, then those that are open still.
+    learned = []
+
+    def watched(margin, share_cut, fold, sampled, **rest):
+        learned.append(int(sampled.n.sum()))
+        return fit_proxy(margin, share_cut, fold, sampled, **rest)
+
+    monkeypatch.setattr(deciding, "fit_proxy", watched)
+    known = evidence(100)
+    wins = [i % 4 > 0 for i in range(100)]
+    records, _ = decide(known, wins, proxy=ProxyRule(0.2, 20, 0.05))
+    asked = np.cumsum([record.completions for record in records]).tolist()
+    assert learned[:2] == asked[:2] == [40, 120]
+    expected, last = [], 0
+    for total in asked:
+        if total >= 1.1 * last:
+            expected.append(total)
+            last = total
+    assert learned == expected
+
+
+def test_a_fit_reads_no_more_pairs_than_it_needs_and_the_audit_first(monkeypatch):
+    monkeypatch.setattr(deciding, "_ENOUGH", 25)
+    read = []
+
+    def watched(margin, share_cut, fold, sampled, **rest):
+        read.append(sampled)
+        return fit_proxy(margin, share_cut, fold, sampled, **rest)
+
+    monkeypatch.setattr(deciding, "fit_proxy", watched)
+    decide(evidence(60), [True] * 60, np.arange(60)[::-1].copy(), proxy=ProxyRule(0.1, 20, 0.05))
+    assert [len(sampled.rows) for sampled in read] == [20, 25]
+    assert read[1].rows.tolist() == list(range(35, 60))
+    assert read[1].audit.tolist() == [False] * 5 + [True] * 20
 
 
 def test_bad_pairs_are_never_asked_for():

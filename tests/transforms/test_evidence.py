@@ -2,17 +2,16 @@
 
 import numpy as np
 import pytest
-from evidence_support import draw, evidence
+from evidence_support import believe, draw, evidence
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from transforms import evidence as module
+from transforms.beliefs import Beliefs
 from transforms.consistency import DROP, KEEP, OPEN, win_share
 from transforms.proxy import Proxy
 
 ALL = np.arange
-ONE = np.array([0])
 
 
 def shares(found, reference="label", first=None):
@@ -98,65 +97,70 @@ def test_large_groups_are_compared_in_pieces_of_bounded_size(monkeypatch):
     assert shares(found) == whole
 
 
+def beta(found, row):
+    """Parameters of a pair's posterior, of one component."""
+    posterior = found.posterior(np.array([row]))
+    assert posterior.share.tolist() == [[1.0]]
+    return posterior.wins[0, 0], posterior.losses[0, 0]
+
+
 def test_the_posterior_adds_wins_and_losses_to_the_prior():
     # Two of three: Beta(.5 + 2, .5 + 1). Nothing sampled: the prior.
     found = evidence(2, prior_parameters=(0.5, 0.5))
     draw(found, 0, chosen=[1.0, 1.0, -1.0])
-    wins, losses = found.posterior(ALL(2))
-    assert wins.tolist() == pytest.approx([2.5, 0.5])
-    assert losses.tolist() == pytest.approx([1.5, 0.5])
+    assert (beta(found, 0), beta(found, 1)) == (pytest.approx((2.5, 1.5)), (0.5, 0.5))
 
 
 def test_both_sides_count_as_their_matched_pairs_and_not_as_all_combinations():
     # 8 of 9 combinations, worth three comparisons: Beta(.5 + 8/3, .5 + 1/3).
     found = evidence(1, cut="both")
     draw(found, 0, chosen=[1.0, 9.0, 9.0], rejected=[2.0, 0.0, 0.0])
-    wins, losses = found.posterior(ONE)
-    assert (wins[0], losses[0]) == pytest.approx((0.5 + 8 / 3, 0.5 + 1 / 3))
+    assert beta(found, 0) == pytest.approx((0.5 + 8 / 3, 0.5 + 1 / 3))
 
 
-def test_uncut_pairs_are_closed_without_a_sample():
+def decided(found, delta=0.1):
+    found.decide(threshold=0.5, delta=delta)
+    return found.verdict.tolist(), found.decided_by.tolist()
+
+
+def test_uncut_pairs_are_kept_without_a_sample():
     found = evidence(3, cut=["none", "chosen", "none"])
-    found.close_uncut()
-    assert found.verdict.tolist() == [KEEP, OPEN, KEEP]
-    assert found.decided_by.tolist() == ["uncut", "", "uncut"]
+    assert decided(found) == ([KEEP, OPEN, KEEP], ["uncut", "", "uncut"])
     assert found.sides_cut.tolist() == [0, 1, 0]
 
 
-def test_a_sure_pair_is_closed_and_an_unsure_one_stays_open():
+def test_a_sure_pair_is_decided_and_an_unsure_one_stays_open():
     # Under Jeffreys two equal completions give P = .924, one .818: at δ = .1 the first two pairs are sure.
     found = evidence(3)
     draw(found, 0, chosen=[1.0, 1.0])
     draw(found, 1, chosen=[-1.0, -1.0])
     draw(found, 2, chosen=[1.0])
-    found.close_sure(ALL(3), threshold=0.5, delta=0.1, by="sampling")
-    assert found.verdict.tolist() == [KEEP, DROP, OPEN]
-    assert found.decided_by.tolist() == ["sampling", "sampling", ""]
+    assert decided(found) == ([KEEP, DROP, OPEN], ["sampling", "sampling", ""])
 
 
-def test_only_the_named_rows_are_closed_and_never_twice():
-    found = evidence(3)
-    for row in range(3):
-        draw(found, row, chosen=[1.0, 1.0, 1.0])
-    found.verdict[0], found.decided_by[0] = DROP, "proxy"
-    found.close_sure(ALL(2), threshold=0.5, delta=0.1, by="sampling")
-    assert found.verdict.tolist() == [DROP, KEEP, OPEN]
-    assert found.decided_by.tolist() == ["proxy", "sampling", ""]
+def test_a_verdict_is_open_again_when_what_was_believed_of_the_pair_changes():
+    # One win is enough for a pair of which Beta(9, 1) was foretold, and not for any pair.
+    found = evidence(1)
+    draw(found, 0, chosen=[1.0])
+    believe(found, 0, 9, 1)
+    assert decided(found) == ([KEEP], ["sampling"])
+    believe(found, 0, 0.5, 0.5)
+    assert decided(found) == ([OPEN], [""])
 
 
 def test_at_n_max_the_posterior_mean_decides_and_a_tie_of_it_keeps():
+    # Two of two give P = .924, one of two 1/2: at δ = .05 none of them is sure.
     found = evidence(4, n_max=2)
     for row, rewards in enumerate(([1.0, -1.0], [-1.0, -1.0], [1.0, 1.0], [1.0])):
         draw(found, row, chosen=rewards)
-    found.close_exhausted(threshold=0.5)
-    assert found.verdict.tolist() == [KEEP, DROP, KEEP, OPEN]
-    assert found.decided_by.tolist() == ["n_max", "n_max", "n_max", ""]
+    assert decided(found, 0.05) == ([KEEP, DROP, KEEP, OPEN], ["n_max", "n_max", "n_max", ""])
+    assert decided(found, 0.1)[1] == ["n_max", "sampling", "sampling", ""]
 
 
 @pytest.mark.parametrize(("keep", "verdict"), [(True, KEEP), (False, DROP)])
 def test_when_the_budget_ends_what_is_open_is_kept_or_dropped_as_asked(keep, verdict):
     found = evidence(2, cut=["none", "chosen"])
-    found.close_uncut()
+    found.decide(threshold=0.5, delta=0.1)
     found.close_undecided(keep=keep)
     assert found.verdict.tolist() == [KEEP, verdict]
     assert found.decided_by.tolist() == ["uncut", "undecided"]
@@ -167,12 +171,9 @@ def test_a_bad_pair_is_never_decided():
     for row in (1, 2):
         draw(found, row, chosen=[1.0, 1.0])
     found.full["rejected"][2] = np.nan
-    found.skippable[3] = True
     found.bad = dict.fromkeys(range(4), "returned nan")
-    found.close_uncut()
-    found.close_sure(ALL(4), threshold=0.5, delta=0.2, by="sampling")
-    found.use_proxy(ALL(4), sure_proxy([0.9] * 4), threshold=0.5)
-    found.close_exhausted(threshold=0.5)
+    found.believe(ALL(4), foretold([9] * 4), threshold=0.5)
+    found.decide(threshold=0.5, delta=0.2)
     found.close_undecided(keep=True)
     assert found.verdict.tolist() == [OPEN] * 4
     assert found.decided_by.tolist() == [""] * 4
@@ -180,55 +181,70 @@ def test_a_bad_pair_is_never_decided():
     assert not found.open_pairs().any()
 
 
-def sure_proxy(expected, *, kappa=10.0, sure=0.9, informative=True):
-    expected = np.asarray(expected)
-    prior = kappa * np.stack([expected, 1 - expected], axis=1)
-    return Proxy(informative, "because", 0.1, expected, prior, sure)
+def foretold(wins, *, sure=0.9, informative=True):
+    """A proxy that believes Beta(w, 10 − w) of each pair."""
+    beliefs = Beliefs.alike(len(wins), 1, 1)
+    for row, won in enumerate(wins):
+        beliefs = beliefs.replaced(np.array([row]), Beliefs.alike(1, won, 10 - won))
+    return Proxy(informative, "because", 0.1, beliefs.mean(), beliefs, sure)
 
 
 def test_the_proxy_decides_where_it_is_sure_and_lends_its_prior_elsewhere():
-    # κ = 10: P(c ≥ .5) under Beta(9, 1), (1, 9), (6, 4) is 1 − 2⁻⁹, 2⁻⁹ and .746.
+    # P(c ≥ .5) under Beta(9, 1), (1, 9), (6, 4) is 1 − 2⁻⁹, 2⁻⁹ and .746.
     found = evidence(3)
-    assert found.use_proxy(ALL(3), sure_proxy([0.9, 0.1, 0.6]), threshold=0.5) == 2
-    assert found.verdict.tolist() == [KEEP, DROP, OPEN]
-    assert found.decided_by.tolist() == ["proxy", "proxy", ""]
+    found.believe(ALL(3), foretold([9, 1, 6]), threshold=0.5)
+    assert decided(found) == ([KEEP, DROP, OPEN], ["proxy", "proxy", ""])
     assert found.skippable.tolist() == [True, True, False]
-    assert found.foretold.tolist() == [True, False, True]
-    assert found.expected.tolist() == [0.9, 0.1, 0.6]
-    assert found.prior.tolist() == [pytest.approx(p) for p in ([9, 1], [1, 9], [6, 4])]
+    assert found.foretold(ALL(3), 0.5).tolist() == [True, False, True]
+    assert found.expected.tolist() == pytest.approx([0.9, 0.1, 0.6])
+    assert [beta(found, row) for row in range(3)] == [(9, 1), (1, 9), (6, 4)]
 
 
-def test_an_audit_pair_keeps_its_prior_and_its_verdict_to_itself():
-    # Else the completions that measure the proxy's error would be judged by the proxy.
-    found = evidence(3)
-    found.audit[:] = [True, False, True]
-    found.verdict[2], found.decided_by[2] = DROP, "sampling"
-    assert found.use_proxy(ALL(3), sure_proxy([0.9, 0.9, 0.9]), threshold=0.5) == 1
-    assert found.prior.tolist() == [[0.5, 0.5], pytest.approx([9, 1]), [0.5, 0.5]]
-    assert found.verdict.tolist() == [OPEN, KEEP, DROP]
+def test_an_audit_pair_is_never_decided_without_its_completions():
+    found = evidence(2)
+    found.audit[0] = True
+    found.believe(ALL(2), foretold([9, 9]), threshold=0.5)
+    assert decided(found) == ([OPEN, KEEP], ["", "proxy"])
     assert found.skippable.all()
-    assert found.expected.tolist() == [0.9] * 3
+
+
+def test_a_pair_that_the_proxy_once_was_unsure_of_is_sampled_for_good():
+    # Else the sampled pairs would be no random sample of those that the proxy does not decide.
+    found = evidence(2)
+    found.believe(ALL(2), foretold([9, 6]), threshold=0.5)
+    found.believe(ALL(2), foretold([9, 9]), threshold=0.5)
+    assert found.skippable.tolist() == [True, False]
+    assert decided(found) == ([KEEP, OPEN], ["proxy", ""])
 
 
 def test_the_proxy_speaks_only_of_the_rows_it_was_asked_about():
     found = evidence(4, cut=["none", "chosen", "none", "chosen"])
-    found.close_uncut()
-    assert found.use_proxy(np.array([1, 3]), sure_proxy([0.1, 0.9]), threshold=0.5) == 2
-    assert found.verdict.tolist() == [KEEP, DROP, KEEP, KEEP]
+    found.believe(np.array([1, 3]), foretold([1, 9]), threshold=0.5)
+    assert decided(found)[0] == [KEEP, DROP, KEEP, KEEP]
     assert np.isnan(found.expected[[0, 2]]).all()
 
 
 def test_a_proxy_that_is_sure_of_nothing_decides_nothing():
     found = evidence(2)
-    assert found.use_proxy(ALL(2), sure_proxy([0.99, 0.01], sure=np.inf), threshold=0.5) == 0
-    assert found.verdict.tolist() == [OPEN, OPEN]
+    found.believe(ALL(2), foretold([9.9, 0.1], sure=np.inf), threshold=0.5)
+    assert decided(found)[0] == [OPEN, OPEN]
+
+
+def test_a_proxy_learns_from_the_pairs_that_have_completions():
+    found = evidence(5, cut=["chosen", "none", "chosen", "chosen", "chosen"])
+    draw(found, 0, chosen=[1.0, -1.0, 0.0])
+    draw(found, 3, chosen=[1.0])
+    draw(found, 4, chosen=[1.0])
+    found.audit[3] = True
+    found.bad[4] = "returned nan"
+    outcomes = found.outcomes(np.array([0, 2, 3, 4]))
+    assert (outcomes.rows.tolist(), outcomes.wins.tolist(), outcomes.n.tolist()) == ([0, 2], [1.5, 1.0], [3, 1])
+    assert outcomes.audit.tolist() == [False, True]
 
 
 def test_of_no_pairs_everything_is_empty():
     found = evidence(0, cut="none")
-    found.close_uncut()
-    found.close_sure(ALL(0), threshold=0.5, delta=0.1, by="sampling")
-    found.close_exhausted(threshold=0.5)
+    assert decided(found) == ([], [])
     found.close_undecided(keep=True)
     assert shares(found) == shares(found, "reward") == []
     assert found.margin.shape == (0,)
@@ -238,6 +254,4 @@ def test_one_completion_at_most_is_decided_by_its_one_completion():
     found = evidence(2, n_max=1)
     draw(found, 0, chosen=[1.0])
     draw(found, 1, chosen=[-1.0])
-    found.close_exhausted(threshold=0.5)
-    assert found.verdict.tolist() == [KEEP, DROP]
-    assert stats.beta(1.5, 0.5).mean() == 0.75
+    assert decided(found)[0] == [KEEP, DROP]

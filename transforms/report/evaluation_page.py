@@ -1,6 +1,6 @@
 """evaluation.html from an evaluation: how well a reward model and a policy order labelled pairs."""
 
-from typing import NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from transforms.accuracies import ALL, BENCHMARK
 from transforms.audit import CurvePoint
@@ -21,8 +21,8 @@ from transforms.report.funnel import Forest, ForestRow
 from transforms.report.scales import Scale
 from transforms.report.text import count, interval, signed
 
-CHANCE = 0.5
-MEASURES = {
+CHANCE: Final = 0.5
+MEASURES: Final = {
     "log_ratio": "β times the log-ratio of policy and reference",
     "mean_log_ratio": "β times the log-ratio of policy and reference, a token",
     "mean_log_prob": "β times the policy's log-prob a token",
@@ -107,15 +107,13 @@ def movement(displacement: list[Displacement]) -> str:
     chosen, margin = change.get("chosen"), change.get("margin")
     if chosen is None or margin is None:
         return ""
-    if chosen.high is not None and chosen.high < 0:
-        words = "The chosen responses became less likely"
-        more = ", although they gained on the rejected ones: likelihood displacement" if margin.value > 0 else ""
-    elif chosen.low is not None and chosen.low > 0:
-        words = "The chosen responses became more likely"
-        more = ", and gained on the rejected ones" if margin.value > 0 else ", but lost against the rejected ones"
-    else:
-        words, more = "The chosen responses are about as likely as before", ""
-    return f"{words} ({signed(chosen.value, 3)} nats a token){more}."
+    likely = {-1: "became less likely", 0: "are about as likely as before", 1: "became more likely"}[_direction(chosen)]
+    gap = {-1: "shrank", 0: "hardly changed", 1: "grew"}[_direction(margin)]
+    name = ": likelihood displacement" if _direction(chosen) < 0 < _direction(margin) else ""
+    return (
+        f"The chosen responses {likely} ({signed(chosen.value, 3)} nats a token), and their margin over the rejected "
+        f"ones {gap} ({signed(margin.value, 3)}){name}."
+    )
 
 
 def mean_in_words(mean: MeanRecord | None, digits: int = 3) -> str:
@@ -125,6 +123,13 @@ def mean_in_words(mean: MeanRecord | None, digits: int = 3) -> str:
     if mean.low is None or mean.high is None:
         return signed(mean.value, digits)
     return f"{signed(mean.value, digits)} [{signed(mean.low, digits)}, {signed(mean.high, digits)}]"
+
+
+def _direction(mean: MeanRecord) -> Literal[-1, 0, 1]:
+    """Which way a change surely went; 0 where its interval holds zero, or there is none."""
+    if mean.low is None or mean.high is None:
+        return 0
+    return 1 if mean.low > 0 else -1 if mean.high < 0 else 0
 
 
 def _judge(key: str, title: str, found: RewardEvaluation | PolicyEvaluation) -> Judge:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -73,10 +73,11 @@ def prepare_process() -> None:
 
 def load_recipe(argv: list[str], *, default: Path, program: str) -> Recipe:
     """`load_config` of a curation recipe."""
-    return load_config(Recipe, argv, default=default, program=program)
+    about = "Every key of the recipe is a flag; see flows/configs for examples. `--dry-run` prints the cost."
+    return load_config(Recipe, argv, default=default, program=program, about=about)
 
 
-def load_config(kind: type[Config], argv: list[str], *, default: Path, program: str) -> Config:
+def load_config(kind: type[Config], argv: list[str], *, default: Path, program: str, about: str) -> Config:
     """The configuration of a command line: a YAML file and any of its keys as flags on top.
 
     Args:
@@ -84,15 +85,16 @@ def load_config(kind: type[Config], argv: list[str], *, default: Path, program: 
         argv: `[--config FILE] [--output.dir DIR] [--truncate.method ratio] …`, any key of the model.
         default: the YAML file without `--config`.
         program: shown by --help.
+        about: likewise.
 
     Raises:
         ConfigError: a file that is missing or no mapping, an unknown key, or a value that does not fit.
     """
     path, rest = _take_config(argv, default)
-    content = _read_yaml(path)
+    content = _read_yaml(path, default.parent)
 
     class Command(kind, BaseSettings):  # type: ignore[misc, valid-type]
-        """Every key of the recipe is a flag; see flows/configs for examples. `--dry-run` prints the cost."""
+        __doc__ = about
 
         @classmethod
         def settings_customise_sources(
@@ -157,12 +159,12 @@ def _take_config(argv: list[str], default: Path) -> tuple[Path, list[str]]:
     return default, rest
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path, shipped_in: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        shipped = ", ".join(sorted(f"flows/configs/{p.name}" for p in CONFIGS.glob("*.yaml")))
-        message = f"there is no recipe {path}; shipped ones: {shipped}"
+        shipped = ", ".join(sorted(p.name for p in shipped_in.glob("*.yaml")))
+        message = f"there is no recipe {path}; shipped ones: {shipped} in {shipped_in}"
         raise ConfigError(message) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         message = f"{path} cannot be read as YAML: {error}"
@@ -196,8 +198,9 @@ def _known_keys(model: type[BaseModel]) -> list[str]:
     keys = []
     for name, field in model.model_fields.items():
         keys.append(name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            keys += _known_keys(field.annotation)
+        for kind in (field.annotation, *get_args(field.annotation)):  # a section may be optional
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                keys += _known_keys(kind)
     return keys
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 DEFAULT: Final = CONFIGS / "evaluate" / "starter.yaml"
 PROGRAM: Final = "python -m flows.evaluate"
+ABOUT: Final = f"{__doc__} Every key of the file is a flag; see flows/configs/evaluate for examples."
 
 
 def main() -> int:
@@ -22,7 +23,7 @@ def main() -> int:
     argv = sys.argv[1:]
     # A file may stand first without its flag, as for flows.audit.
     argv = argv if not argv or argv[0].startswith("-") else ["--config", *argv]
-    config = load_config(EvaluationConfig, argv, default=DEFAULT, program=PROGRAM)
+    config = load_config(EvaluationConfig, argv, default=DEFAULT, program=PROGRAM, about=ABOUT)
     from flows.evaluation_plan import plan_evaluation  # without Prefect and without a model
 
     plan = plan_evaluation(config)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flows.config import Dtype, Positive, RewardConfig
-from transforms.implicit_rewards import Measure
+from transforms.evaluation import Measure
 from transforms.sources import Source
 
 Ratio = Annotated[float, Field(gt=0, lt=1)]

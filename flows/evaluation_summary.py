@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from transforms.accuracies import ALL, BENCHMARK_SUBSETS
 from transforms.audit import CurvePoint
 from transforms.evaluation import (
+    ALL,
     AccuracyRecord,
     Displacement,
     Evaluation,
@@ -20,6 +20,7 @@ from transforms.evaluation import (
     SectionRecord,
 )
 from transforms.report.text import visible_plain
+from transforms.rewardbench import SUBSETS
 
 
 def print_evaluation(
@@ -51,7 +52,7 @@ def _accuracy_table(title: str, found: RewardEvaluation | PolicyEvaluation) -> T
         table.add_column(name, justify="right")
     alone = len({record.source for record in found.accuracy} - {ALL}) < 2
     # The page has the subsets that sections are made of; two dozen rows would push everything else away.
-    shown = [record for record in found.accuracy if not found.sections or record.subset not in BENCHMARK_SUBSETS]
+    shown = [record for record in found.accuracy if not found.sections or record.subset not in SUBSETS]
     for record in shown:
         prompts, margin = f"{record.prompts:,}", f"{record.margin:+.3f}"
         table.add_row(_name(record, alone=alone), f"{record.pairs:,}", prompts, *_share(record), margin)

@@ -2,19 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from transforms.audit import CurvePoint
 from transforms.clustered import clustered_share, weighted_share
 from transforms.consistency import Bools, Floats, Rate
-from transforms.evaluation import AccuracyRecord, SectionRecord
-from transforms.rewardbench import WEIGHTS
-
-ALL: Final = "all"
-BENCHMARK: Final = "RewardBench"
-BENCHMARK_SUBSETS: Final = frozenset(subset for weights in WEIGHTS.values() for subset in weights)
+from transforms.evaluation import ALL, AccuracyRecord, SectionRecord
+from transforms.rewardbench import BENCHMARK, SUBSETS, WEIGHTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +48,7 @@ def accuracies(margins: Floats, groups: Groups) -> list[AccuracyRecord]:
         records += [_accuracy(name, None, margins, groups, sources == name) for name in names]
     parts = sorted({(s, part) for s, part in zip(groups.sources, groups.subsets, strict=True) if part is not None})
     # One subset that is all of its source says nothing that the source does not.
-    told = [(s, part) for s, part in parts if ((sources == s) & (subsets != part)).any() or part in BENCHMARK_SUBSETS]
+    told = [(s, part) for s, part in parts if ((sources == s) & (subsets != part)).any() or part in SUBSETS]
     return records + [_accuracy(s, part, margins, groups, (sources == s) & (subsets == part)) for s, part in told]
 
 

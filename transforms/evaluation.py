@@ -1,12 +1,16 @@
 """evaluation.json: what `python -m flows.evaluate` found out about a reward model and a policy on labelled pairs."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from transforms.audit import CurvePoint
-from transforms.implicit_rewards import Measure
 from transforms.manifest import ModelRecord, SourceRecord, SpendRecord
+
+ALL: Final = "all"  # the source of a record that is of all sources together
+
+# A policy's implicit reward: β(ℓ − ℓ_ref); the same a token (AlphaPO A.4); βℓ/|y|, which reads no reference.
+Measure = Literal["log_ratio", "mean_log_ratio", "mean_log_prob"]
 
 
 class _Part(BaseModel):

@@ -7,19 +7,17 @@ comes later, so the first k tokens' reward is a cumulative sum (Shallow Preferen
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from transforms.consistency import Floats, Ints
 from transforms.errors import ConfigError
+from transforms.evaluation import Measure
 from transforms.requests import SIDES, Side
 
 Tokens = npt.NDArray[np.floating[Any]]
-
-# log_ratio: β(ℓ − ℓ_ref) · mean_log_ratio: the same a token (AlphaPO A.4) · mean_log_prob: βℓ/|y|, no reference.
-Measure = Literal["log_ratio", "mean_log_ratio", "mean_log_prob"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ four sections (version 1 without the prior sets). Two things in the weights are 
 
 from typing import Final
 
+BENCHMARK: Final = "RewardBench"  # as a section is called that is the mean of all four
 WEIGHTS: Final[dict[str, dict[str, int]]] = {
     "Chat": {
         "alpacaeval-easy": 100,
@@ -41,3 +42,4 @@ WEIGHTS: Final[dict[str, dict[str, int]]] = {
         "hep-rust": 164,
     },
 }
+SUBSETS: Final = frozenset(subset for weights in WEIGHTS.values() for subset in weights)

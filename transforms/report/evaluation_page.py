@@ -2,9 +2,9 @@
 
 from typing import Final, Literal, NamedTuple
 
-from transforms.accuracies import ALL, BENCHMARK
 from transforms.audit import CurvePoint
 from transforms.evaluation import (
+    ALL,
     AccuracyRecord,
     Displacement,
     Evaluation,
@@ -20,6 +20,7 @@ from transforms.report.figures import Plot
 from transforms.report.funnel import Forest, ForestRow
 from transforms.report.scales import Scale
 from transforms.report.text import count, interval, signed
+from transforms.rewardbench import BENCHMARK
 
 CHANCE: Final = 0.5
 MEASURES: Final = {

@@ -120,8 +120,9 @@ def _finished(folder: Path, fingerprint: str, *, overwrite: bool) -> Evaluation 
 
 
 def _refuse_foreign(folder: Path) -> None:
-    mine = (PAGE, QUARANTINE)  # of an evaluation that died before its numbers
-    found = sorted(e.name for e in folder.iterdir() if e.name not in mine) if folder.is_dir() else []
+    mine = (PAGE, QUARANTINE)  # of an evaluation that died before its numbers; what it was writing begins with a dot
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    found = sorted(name for name in names if name not in mine and not name.startswith("."))
     if found:
         message = f"{folder} is not empty and holds no evaluation (found {', '.join(found[:5])}); choose another "
         raise OutputError(message + "--output.dir")

@@ -109,7 +109,7 @@ def read_pairs(
 ) -> PolicyReadings:
     """Log-probs of all response tokens, and both distributions on `config.position_pairs` random pairs.
 
-    Policy and reference are in memory together only for the latter.
+    Without such pairs, policy and reference are never in memory together.
 
     Args:
         pairs: schema.TRUNCATED in the policy's tokens, whole responses.

@@ -18,6 +18,7 @@ from transforms.consistency import Floats
 from transforms.curves import Cut, cutting_tokens, ratio_cuts, token_cuts
 from transforms.engines.models import ResolvedModel
 from transforms.engines.protocol import ScoreRequest
+from transforms.errors import SourceError
 from transforms.evaluation import Judged, Kept, RewardEvaluation
 from transforms.manifest import SpendRecord
 from transforms.prepare import quarantine
@@ -53,9 +54,12 @@ def evaluate_reward(
         ledger_root: where rewards are kept, so that no conversation is scored twice.
         pay: calls a batch of expensive work by a name, and again if its engine fails.
         progress: shows what is done.
+
+    Raises:
+        SourceError: no pair that the reward model can judge.
     """
     tokenised = tokenise(labelled, chat, None)  # the scorer knows what is too long
-    pairs = tokenised.pairs
+    pairs, bad = tokenised.pairs, list(tokenised.quarantined)
     whole = ratio_cuts(pairs, [1.0])
     by_ratio, by_tokens = ratio_cuts(pairs, config.ratios), token_cuts(pairs, cutting_tokens(pairs, config.tokens))
     spend = SpendRecord.nothing()
@@ -63,7 +67,10 @@ def evaluate_reward(
     with closing(scorer.calls):
         found = reward_margins(scorer, pairs, [*whole, *by_ratio, *by_tokens], pay=pay, progress=progress)
     good = [row for row in range(len(pairs)) if row not in found.problems]
-    bad = [quarantine(pairs, row, why, stage="score") for row, why in sorted(found.problems.items())]
+    bad += [quarantine(pairs, row, why, stage="score") for row, why in sorted(found.problems.items())]
+    if not good:
+        message = f"the reward model can judge none of the {len(labelled.pairs):,} pairs, for one: {bad[0].error}"
+        raise SourceError(message)
     margins = found.margins[:, good]
     groups = labelled.groups().of(tokenised.rows[good].tolist())
     ratios = {cut.at: margins[at] for at, cut in enumerate([*whole, *by_ratio])}
@@ -71,7 +78,7 @@ def evaluate_reward(
     records = accuracies(margins[0], groups)
     result = RewardEvaluation(
         model=model_record(model.identity),
-        counts=Judged(loaded=len(labelled.pairs), judged=len(good), quarantined=len(bad) + len(tokenised.quarantined)),
+        counts=Judged(loaded=len(labelled.pairs), judged=len(good), quarantined=len(bad)),
         accuracy=records,
         sections=sections(records),
         kept=Kept(
@@ -80,7 +87,7 @@ def evaluate_reward(
         ),
         spend=spend,
     )
-    return Evaluated(result, [*tokenised.quarantined, *bad])
+    return Evaluated(result, bad)
 
 
 def reward_margins(

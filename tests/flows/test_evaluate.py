@@ -230,6 +230,15 @@ def test_nothing_to_evaluate_is_one_message(tmp_path, models):
         run(config(tmp_path, models, [row(7, "", "x")]))
 
 
+def test_a_model_that_can_judge_nothing_is_one_message(tmp_path, models):
+    for part in ({"policy": None}, {"reward": None}):
+        rows = [row(9, "the cat sat " * 60, "dog")]
+        with pytest.raises(
+            SourceError, match=r"the (policy|reward model) can (read|judge) none of the 1 pairs, for one"
+        ):
+            run(config(tmp_path, models, rows, **part))
+
+
 def test_a_cut_response_is_scored_without_an_end_of_turn(tmp_path, models, monkeypatch):
     plan = plan_evaluation(config(tmp_path, models))
     reward = plan.reward
@@ -311,4 +320,3 @@ def test_the_command_runs_its_flow_and_says_when_nothing_changed(tmp_path, model
         )
         assert done.returncode == 0, done.stderr[-3000:]
         assert line in done.stdout
-    assert "rewards" in done.stdout or "Nothing changed" in done.stdout

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.displacement import displacement
@@ -46,6 +46,7 @@ def test_a_ratio_without_a_reference_is_refused(measure):
         margin(measure, 1, 1, reference=None)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.floats(-50, 0, width=32), min_size=1, max_size=30), st.data())
 def test_a_cumulative_sum_is_the_sum_of_the_slice(tokens, data):
     keep = data.draw(st.integers(1, len(tokens)))

@@ -77,7 +77,9 @@ def load_recipe(argv: list[str], *, default: Path, program: str) -> Recipe:
     return load_config(Recipe, argv, default=default, program=program, about=about)
 
 
-def load_config(kind: type[Config], argv: list[str], *, default: Path, program: str, about: str) -> Config:
+def load_config(
+    kind: type[Config], argv: list[str], *, default: Path, program: str, about: str = "Every key of the file is a flag."
+) -> Config:
     """The configuration of a command line: a YAML file and any of its keys as flags on top.
 
     Args:

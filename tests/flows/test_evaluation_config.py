@@ -10,7 +10,7 @@ SHIPPED = sorted((CONFIGS / "evaluate").glob("*.yaml"))
 
 
 def load(*argv, default=CONFIGS / "evaluate" / "starter.yaml"):
-    return load_config(EvaluationConfig, list(argv), default=default, program="evaluate", about="")
+    return load_config(EvaluationConfig, list(argv), default=default, program="evaluate")
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=[p.stem for p in SHIPPED])

@@ -173,15 +173,13 @@ def main() -> None:
             print(f"{family}: never errs as little as fixed n = 8 ({at['wrong']:.2%} ± {at['error']:.2%})")
         else:
             summary[family] = cost / at["completions"]
-            print(
-                f"{family}: errs as fixed n = 8 ({at['wrong']:.2%} ± {at['error']:.2%}) at {summary[family]:.2f} of its price"
-            )
+            print(f"{family}: errs as fixed n = 8 ({at['wrong']:.2%} ± {at['error']:.2%}) at {summary[family]:.2f} of it")
     (out / "price.json").write_text(json.dumps({"curve": curve, "price_at_n8": summary, "pairs": pairs}, indent=2))
     draw(curve, out / "price.png")
 
 
 def cost_at(points: list[dict[str, Any]], wrong: float) -> float | None:
-    """Completions at which a family's curve falls to `wrong`, between its points on a line; None where it never does."""
+    """Completions at which a family's curve, drawn with straight lines, falls to `wrong`; None where it never does."""
     ordered = sorted(points, key=lambda point: point["completions"])
     for before, after in pairwise([None, *ordered]):
         if after["wrong"] <= wrong:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -40,6 +40,9 @@ _ENVIRONMENT: Final = {
 _SECRETS: Final = re.compile(r"hf_[A-Za-z0-9]{8,}|Bearer\s+\S+|sk-[A-Za-z0-9_-]{8,}")
 
 
+Config = TypeVar("Config", bound=BaseModel)
+
+
 class Terminated(BaseException):
     """SIGTERM, raised in the main thread so that every `finally` runs."""
 
@@ -69,21 +72,31 @@ def prepare_process() -> None:
 
 
 def load_recipe(argv: list[str], *, default: Path, program: str) -> Recipe:
-    """The recipe of a command line: a YAML file and any of its keys as flags on top.
+    """`load_config` of a curation recipe."""
+    about = "Every key of the recipe is a flag; see flows/configs for examples. `--dry-run` prints the cost."
+    return load_config(Recipe, argv, default=default, program=program, about=about)
+
+
+def load_config(
+    kind: type[Config], argv: list[str], *, default: Path, program: str, about: str = "Every key of the file is a flag."
+) -> Config:
+    """The configuration of a command line: a YAML file and any of its keys as flags on top.
 
     Args:
-        argv: `[--config FILE] [--output.dir DIR] [--truncate.method ratio] …`, any key of the recipe.
+        kind: the model that it must fit.
+        argv: `[--config FILE] [--output.dir DIR] [--truncate.method ratio] …`, any key of the model.
         default: the YAML file without `--config`.
         program: shown by --help.
+        about: likewise.
 
     Raises:
         ConfigError: a file that is missing or no mapping, an unknown key, or a value that does not fit.
     """
     path, rest = _take_config(argv, default)
-    content = _read_yaml(path)
+    content = _read_yaml(path, default.parent)
 
-    class Command(Recipe, BaseSettings):  # type: ignore[misc]
-        """Every key of the recipe is a flag; see flows/configs for examples. `--dry-run` prints the cost."""
+    class Command(kind, BaseSettings):  # type: ignore[misc, valid-type]
+        __doc__ = about
 
         @classmethod
         def settings_customise_sources(
@@ -106,9 +119,9 @@ def load_recipe(argv: list[str], *, default: Path, program: str) -> Recipe:
 
     try:
         merged = Command(**content)
-        return Recipe.model_validate(merged.model_dump())
+        return kind.model_validate(merged.model_dump())
     except ValidationError as error:
-        raise ConfigError(_explain(error, path)) from error
+        raise ConfigError(_explain(error, path, kind)) from error
 
 
 def run_command(main: Callable[[], int]) -> None:
@@ -148,12 +161,12 @@ def _take_config(argv: list[str], default: Path) -> tuple[Path, list[str]]:
     return default, rest
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path, shipped_in: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        shipped = ", ".join(sorted(f"flows/configs/{p.name}" for p in CONFIGS.glob("*.yaml")))
-        message = f"there is no recipe {path}; shipped ones: {shipped}"
+        shipped = ", ".join(sorted(p.name for p in shipped_in.glob("*.yaml")))
+        message = f"there is no recipe {path}; shipped ones: {shipped} in {shipped_in}"
         raise ConfigError(message) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         message = f"{path} cannot be read as YAML: {error}"
@@ -164,14 +177,14 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def _explain(error: ValidationError, path: Path) -> str:
+def _explain(error: ValidationError, path: Path, kind: type[BaseModel]) -> str:
     """One line a problem: key, what was found, what was expected, and the nearest key for a typo."""
     lines = []
     for problem in error.errors():
         place = [str(part) for part in problem["loc"]]
         key = ".".join(place)
         if problem["type"] == "extra_forbidden":
-            close = get_close_matches(place[-1], _known_keys(Recipe), n=1)
+            close = get_close_matches(place[-1], _known_keys(kind), n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
             lines.append(f"{key}: no such key{hint}")
         elif problem["type"] == "missing":
@@ -187,8 +200,9 @@ def _known_keys(model: type[BaseModel]) -> list[str]:
     keys = []
     for name, field in model.model_fields.items():
         keys.append(name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            keys += _known_keys(field.annotation)
+        for kind in (field.annotation, *get_args(field.annotation)):  # a section may be optional
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                keys += _known_keys(kind)
     return keys
 
 

@@ -25,7 +25,7 @@ def command(name, *flags, importtime=False):
     )
 
 
-@pytest.mark.parametrize("name", ["curate", "audit", "explain"])
+@pytest.mark.parametrize("name", ["curate", "audit", "explain", "evaluate"])
 def test_help_imports_nothing_heavy(name):
     done = command(name, "--help", importtime=True)
     assert done.returncode == 0
@@ -41,6 +41,7 @@ def test_help_imports_nothing_heavy(name):
         ("audit", ["--pairs", "1"], "at least 1 completion and 2 pairs are needed"),
         ("audit", ["--policy.engine", "none"], "an audit samples and scores"),
         ("audit", ["no-such.yaml"], "there is no recipe no-such.yaml"),
+        ("evaluate", ["no-such.yaml"], "there is no recipe no-such.yaml"),
         ("explain", ["/nowhere", "abcdef"], "/nowhere holds no finished run"),
         ("curate", ["--sampling.first", "9"], "first: 9 is more than n: 6"),
         ("curate", ["--proxy", '{"error": 0.7}'], "proxy.error: Input should be less than 0.5"),

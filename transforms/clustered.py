@@ -1,0 +1,90 @@
+"""Shares and means of pairs that share prompts: ten pairs of one prompt say less than ten prompts do.
+
+A share's interval is Wilson's for as many independent pairs as would be known as well: Korn and Graubard (Survey
+Methodology 24, 1998) take the share's variance between clusters for that and Student's t for how well the variance
+is known; Franco, Little, Louis and Slud (J. Survey Stat. Methodol. 7, 2019) find Wilson's the best form to put it in.
+The variance is the delete-one-cluster jackknife's, and its degrees of freedom are those of n² / Σ n_g² clusters, so
+that a few large ones do not pass for many. In simulations (12, 30 and 100 prompts of 1 to 8 pairs, truths of 0.6 and
+0.9, 1,000 rounds each) 93 to 99 % of the intervals hold the truth at intra-class correlations up to 0.3; at 0.6 and
+1, 91 to 97 %, worst where few prompts of 30 are wrong.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from transforms.consistency import LEVEL, Floats, Rate, wilson
+from transforms.evaluation import MeanRecord
+
+
+def clustered_share(values: Floats, clusters: Sequence[str]) -> Rate:
+    """Mean of values in [0, 1] with a 95 % interval; Wilson's of all values where each is a cluster of its own.
+
+    The pairs count for at least as many independent ones as there would be if a cluster's values were all equal
+    (n² / Σ n_g²), and for at most n. Values without any spread say nothing of their variance; then it is the least.
+
+    Args:
+        values: 1, 0, or 0.5 for a tie; (values,).
+        clusters: what each belongs to, such as its prompt.
+    """
+    if not len(values):
+        return wilson(0.0, 0)
+    found = _clustered(values, clusters)
+    binary = found.mean * (1 - found.mean)
+    worth = found.effective
+    if found.variance > 1e-12 * binary > 0:
+        caution = float(stats.norm.ppf(0.5 + LEVEL / 2)) / found.t
+        worth = float(np.clip(binary / found.variance * caution**2, worth, len(values)))
+    return wilson(found.mean * worth, worth)
+
+
+def clustered_mean(values: Floats, clusters: Sequence[str]) -> MeanRecord:
+    """Mean with Student's t over clusters; without an interval for a single one, where no spread is known.
+
+    Args:
+        values: any finite numbers, at least one; (values,).
+        clusters: what each belongs to, such as its prompt.
+    """
+    if len(set(clusters)) < 2:
+        return MeanRecord(value=float(values.mean()), low=None, high=None)
+    found = _clustered(values, clusters)
+    half = found.t * found.variance**0.5
+    return MeanRecord(value=found.mean, low=found.mean - half, high=found.mean + half)
+
+
+def weighted_share(shares: Sequence[Rate], weights: Sequence[float]) -> Rate:
+    """Weighted mean of independent shares; its interval is put together from theirs.
+
+    low = p − √Σ w²(p_i − low_i)², high likewise (MOVER: Zou and Donner, Statistics in Medicine 27, 2008), so that
+    a share of 1 adds the width that its own interval has, and not the zero of its variance.
+
+    Args:
+        shares: at least one.
+        weights: of each, at least 0 and not all 0; they need not add up to 1.
+    """
+    weight = np.asarray(weights, np.float64) / sum(weights)
+    value, low, high = np.asarray(shares, np.float64).T
+    mean = float(weight @ value)
+    below, above = (float(np.linalg.norm(weight * (value - end))) for end in (low, high))
+    return Rate(mean, max(0.0, mean - below), min(1.0, mean + above))
+
+
+class _Clustered(NamedTuple):
+    mean: float
+    variance: float  # of the mean; 0 for a single cluster
+    effective: float  # clusters of equal size that would say as much
+    t: float  # quantile for the variance; infinite for a single cluster
+
+
+def _clustered(values: Floats, clusters: Sequence[str]) -> _Clustered:
+    _, place, sizes = np.unique(np.asarray(clusters), return_inverse=True, return_counts=True)
+    count, mean = len(values), float(values.mean())
+    effective = count**2 / float(np.square(sizes).sum())
+    if len(sizes) == 1:
+        return _Clustered(mean, 0.0, effective, np.inf)
+    # Without cluster g the mean is off by its sum of deviations over the values that are left.
+    shifts = np.bincount(place, values - mean) / (count - sizes)
+    variance = float(np.square(shifts).sum()) * (len(sizes) - 1) / len(sizes)
+    return _Clustered(mean, variance, effective, float(stats.t.ppf(0.5 + LEVEL / 2, effective - 1)))

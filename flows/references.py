@@ -152,7 +152,8 @@ def _ask(
     names: Mapping[str, str], engine: ReferenceModel, requests: Sequence[LogProbRequest], progress: RequestProgress
 ) -> Paid:
     examples = _share_prompts(names, requests)
-    found = engine.token_log_probs(examples, progress)
+    found = engine.token_log_probs(examples, partial(progress, 0))
+    progress(len(requests), 0)
     by_response = [tokens for example in found for tokens in example]
     lengths = np.array([len(tokens) for tokens in by_response])
     values = pa.array(np.concatenate(by_response), pa.float32())

@@ -9,7 +9,7 @@ from the reference whatever the temperature.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,8 @@ from transformers.generation.logits_process import TopPLogitsWarper
 
 from trainers.pair_tokens import Ids
 from transforms.errors import ConfigError, EngineError, ModelError
+from transforms.schema import RuleKind
 
-RuleKind = Literal["mix", "length", "kl"]
 Floats = npt.NDArray[np.float32]
 
 

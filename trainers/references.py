@@ -9,23 +9,19 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
 from trainers.batches import PACKED, PADDED, Layout
 from trainers.examples import Example, read_examples
-from trainers.logprobs import log_probs
-from trainers.order import batches_by_length
 from trainers.packing import check_packing
-from trainers.pair_tokens import Ids
+from trainers.pair_tokens import Ids, check_columns
+from trainers.token_readings import Tokens, token_log_probs
 from transforms.errors import EngineError, ModelError
 
 # Packing pays where it saves this share of the tokens at least; with less, its mask costs more (DECISIONS.md).
 _PACKING_SAVES: Final = 0.25
-
-Floats = npt.NDArray[np.float32]
 
 
 class References(NamedTuple):
@@ -61,6 +57,7 @@ def read_whole(table: pa.Table, *, where: str) -> list[Example]:
     Raises:
         SchemaError: as `read_examples`; a response has no token.
     """
+    check_columns(table, where)
     whole = {f"{side}_keep": pc.list_value_length(table[f"{side}_ids"]) for side in ("chosen", "rejected")}
     for name, lengths in whole.items():
         table = table.set_column(table.column_names.index(name), name, lengths)
@@ -80,7 +77,7 @@ class ReferenceModel:
         self._model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
         self._batch_tokens = batch_tokens
 
-    def token_log_probs(self, examples: Sequence[Example], progress: Callable[[int, int], None]) -> list[list[Floats]]:
+    def token_log_probs(self, examples: Sequence[Example], progress: Callable[[int], None]) -> list[list[Tokens]]:
         """log π_ref of each token of each response, example by example, nats.
 
         Softmax in fp32 over the model's own logits. Which examples are read together changes a number by rounding
@@ -88,28 +85,25 @@ class ReferenceModel:
 
         Args:
             examples: with whole responses; within the model's context and vocabulary.
-            progress: told (responses, tokens read) after each forward pass.
+            progress: told the response tokens of each forward pass.
 
         Raises:
             EngineError: the model failed, or gave a log-prob that is not finite; names the example.
         """
-        layout = self._layout(examples)
-        found: dict[int, list[Floats]] = {}
-        for indices in batches_by_length(examples, layout, self._batch_tokens):
-            some = [examples[index] for index in indices]
-            batch = layout.batch(some)
-            try:
-                with torch.no_grad():
-                    tokens = log_probs(self._model, batch.to(self._model.device)).tokens.float().cpu()
-            except (RuntimeError, ValueError, IndexError) as error:
-                message = f"the reference {type(self._model).__name__} failed: {type(error).__name__}: {error}"
-                raise EngineError(message) from error
-            responses = iter(tokens.split(list(batch.lengths)))
-            for index, example in zip(indices, some, strict=True):
-                found[index] = [next(responses).numpy() for _ in example.responses]
-                _check_finite(example, found[index])
-            progress(len(batch.lengths), batch.read_tokens)
-        return [found[index] for index in range(len(examples))]
+        try:
+            found = token_log_probs(
+                self._model,
+                examples,
+                batch_tokens=self._batch_tokens,
+                advance=lambda _examples, tokens: progress(tokens),
+                layout=self._layout(examples),
+            )
+        except (RuntimeError, ValueError, IndexError) as error:
+            message = f"the reference {type(self._model).__name__} failed: {type(error).__name__}: {error}"
+            raise EngineError(message) from error
+        for example, responses in zip(examples, found, strict=True):
+            _check_finite(example, responses)
+        return found
 
     def close(self) -> None:
         """Free the model."""
@@ -130,7 +124,7 @@ class ReferenceModel:
         return PACKED
 
 
-def _check_finite(example: Example, found: Sequence[Floats]) -> None:
+def _check_finite(example: Example, found: Sequence[Tokens]) -> None:
     for response, tokens in enumerate(found):
         bad = np.flatnonzero(~np.isfinite(tokens))
         if len(bad):

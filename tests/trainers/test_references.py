@@ -13,7 +13,7 @@ from trainers.batches import PACKED, PADDED, Layout, padded
 from trainers.examples import Example, read_examples
 from trainers.logprobs import log_probs
 from trainers.references import ReferenceModel, WholeResponses, read_whole
-from transforms.errors import EngineError, ModelError
+from transforms.errors import EngineError, ModelError, SchemaError
 
 VOCAB = 61
 
@@ -43,7 +43,7 @@ LONG = [Example(f"long-{n}", ids(40, n), (ids(9, n), ids(5, n + 7))) for n in ra
 SHORT = [Example("short", ids(2), (ids(20), ids(30))), Example("one", ids(1), (ids(1),))]
 
 
-def no_progress(responses: int, tokens: int) -> None:
+def no_progress(tokens: int) -> None:
     """Ignore progress."""
 
 
@@ -59,7 +59,7 @@ def test_each_tokens_log_prob_is_that_of_the_example_alone(
     examples: list[Example], layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader, used = ReferenceModel(llama(), batch_tokens=60), []
-    monkeypatch.setattr(references, "batches_by_length", _noting(used))
+    monkeypatch.setattr(references, "token_log_probs", _noting(used))
     found = reader.token_log_probs(examples, no_progress)
     assert used == [layout]
     for example, responses in zip(examples, found, strict=True):
@@ -69,13 +69,13 @@ def test_each_tokens_log_prob_is_that_of_the_example_alone(
 
 
 def _noting(used: list[Layout]) -> Any:
-    original = references.batches_by_length
+    original = references.token_log_probs
 
-    def batches(examples: Any, layout: Layout, tokens: int) -> Any:
+    def read(*arguments: Any, layout: Layout, **options: Any) -> Any:
         used.append(layout)
-        return original(examples, layout, tokens)
+        return original(*arguments, layout=layout, **options)
 
-    return batches
+    return read
 
 
 def test_a_model_that_cannot_be_packed_is_read_padded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def test_a_model_that_cannot_be_packed_is_read_padded(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(references, "check_packing", refuse)
     used: list[Layout] = []
-    monkeypatch.setattr(references, "batches_by_length", _noting(used))
+    monkeypatch.setattr(references, "token_log_probs", _noting(used))
     ReferenceModel(llama()).token_log_probs(LONG, no_progress)
     assert used == [PADDED]
 
@@ -141,6 +141,11 @@ def test_whole_responses_are_read_whatever_is_kept_of_them() -> None:
         [[4, 5, 6], [8, 9]],
         [[4, 5, 7], [8]],
     ]
+
+
+def test_a_table_without_ids_is_refused() -> None:
+    with pytest.raises(SchemaError, match="train: no column chosen_ids"):
+        read_whole(table(1).drop_columns(["chosen_ids"]), where="train")
 
 
 def test_all_whole_responses_to_a_prompt_that_begin_like_the_kept_one_are_found() -> None:

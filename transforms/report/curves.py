@@ -71,6 +71,25 @@ def position_plot(curves: Sequence[PositionCurves], measure: Literal["entropy", 
     )
 
 
+def policy_kl_plot(points: Sequence[CurvePoint]) -> Plot | None:
+    """KL(π ‖ π_ref) in nats by response position (methods §6); None without points."""
+    if not points:
+        return None
+    points = sorted(points, key=lambda point: point.at)
+    across = around(*(point.at for point in points), least=1.0, margin=0.01)
+    up = around(0.0, *_heights(points), least=0.1)
+    xs, line, area = _shape(points, across, up)
+    return Plot(
+        title=[Word("KL from the reference", "quality"), Word("and its 95\u00a0% interval by position")],
+        x_name="position in the response, tokens",
+        x_ticks=across.ticks(5, whole=True),
+        y_ticks=_up_ticks(up),
+        layers=[Layer(area, "band quality"), Layer(line, f"{'line' if len(xs) > 1 else 'dots'} quality")],
+        levels=[Tick(100 - up.at(0.0), "")],
+        note=_pairs_behind(points, "responses"),
+    )
+
+
 def _labels(drawn: dict[str, list[CurvePoint]], across: Scale, up: Scale) -> list[Label]:
     """Each side's name at its own line: one over both bands, the other under them, where these are flattest.
 
@@ -129,9 +148,9 @@ def _up_ticks(up: Scale) -> list[Tick]:
     return [Tick(100 - at, text) for at, text in up.ticks(4)]
 
 
-def _pairs_behind(points: Sequence[CurvePoint]) -> str:
+def _pairs_behind(points: Sequence[CurvePoint], what: str = "pairs") -> str:
     """How many pairs the means stand on: far positions have few."""
     first, last = points[0].pairs, points[-1].pairs
     if first == last:
-        return f"each point is a mean over {count(first)} pairs"
-    return f"a mean over {count(first)} pairs at the left end, {count(last)} at the right"
+        return f"each point is a mean over {count(first)} {what}"
+    return f"a mean over {count(first)} {what} at the left end, {count(last)} at the right"

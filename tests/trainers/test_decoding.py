@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Categorical, kl_divergence
-from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
 from trainers.batches import padded
 from trainers.decoding import (
@@ -51,6 +51,13 @@ def mistral(seed: int) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return MistralForCausalLM(MistralConfig(**SMALL, sliding_window=6)).eval()
+
+
+def gpt2(seed: int) -> Any:
+    config = GPT2Config(vocab_size=VOCAB, n_embd=32, n_layer=2, n_head=4, n_positions=64, initializer_range=0.3)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return GPT2LMHeadModel(config).eval()
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +223,13 @@ def test_windows_of_attention_are_cached_right() -> None:
     models, chosen = (mistral(0), mistral(1)), some()
     found = Decoder(*models).decode(PROMPTS, chosen, SEEDS)
     assert max(len(one.token_ids) for one in found) > 6
+    check_against_whole_passes(found, *models, chosen)
+
+
+def test_positions_count_from_the_first_real_token() -> None:
+    # Learned positions: rotary ones do not change when a whole row is shifted.
+    models, chosen = (gpt2(0), gpt2(1)), some()
+    found = Decoder(*models).decode(PROMPTS, chosen, SEEDS)
     check_against_whole_passes(found, *models, chosen)
 
 

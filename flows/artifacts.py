@@ -16,8 +16,10 @@ from prefect.context import FlowRunContext
 from flows.progress import Progress
 from transforms.audit import Audit
 from transforms.decodings import Decodings
+from transforms.evaluation import AccuracyRecord, Evaluation, SectionRecord
 from transforms.manifest import Manifest
 from transforms.report.published import reason_in_words
+from transforms.report.text import one_line, visible_plain
 
 
 def show_progress(progress: Progress) -> None:
@@ -65,6 +67,26 @@ def show_decodings(found: Decodings, folder: Path) -> None:
     lines += ["", f"Report: `{(folder / 'decode.html').resolve()}`"]
     key = f"{_slug(found.name)}-decode"
     create_markdown_artifact("\n".join(lines), key=key, description="Reward against distance from the reference.")
+
+
+def show_evaluation(evaluation: Evaluation, folder: Path) -> None:
+    """Accuracies of a finished evaluation."""
+    if FlowRunContext.get() is None:
+        return
+    lines = [f"# {evaluation.name}: evaluation", ""]
+    lines += ["| model | of | pairs | accuracy | 95 % interval |", "| --- | --- | ---: | ---: | --- |"]
+    for what, found in (("reward model", evaluation.reward), ("policy", evaluation.policy)):
+        if found:
+            lines += [_accuracy(what, f"{r.source} {r.subset or ''}".rstrip(), r) for r in found.accuracy]
+            lines += [_accuracy(what, f"{r.source} {r.section}", r) for r in found.sections]
+    lines += ["", f"Report: `{(folder / 'evaluation.html').resolve()}`"]
+    create_markdown_artifact("\n".join(lines), key=f"{_slug(evaluation.name)}-evaluation", description="Accuracies.")
+
+
+def _accuracy(what: str, name: str, row: AccuracyRecord | SectionRecord) -> str:
+    # Sources and subsets are named by strangers: as code, without what would end it or the cell.
+    safe = one_line(visible_plain(name), 80).replace("`", "'").replace("|", "/")
+    return f"| {what} | `{safe}` | {row.pairs} | {row.value:.1%} | {row.low:.1%} – {row.high:.1%} |"
 
 
 def _slug(name: str) -> str:

@@ -23,6 +23,7 @@ from transforms.curves import (
     PrefixKey,
     cut_by,
     cut_prefixes,
+    cutting_tokens,
     position_curves,
     quality_curve,
     ratio_cuts,
@@ -82,7 +83,7 @@ def audit_run(run: Run, pay: Pay, *, wanted: int | None, n: int) -> Audit:
     truncations += [(f"ratio {ratio:g}", Truncation(method="ratio", ratio=ratio)) for ratio in RATIOS]
     methods = [Method(name, how, cut_by(pairs, how, at=0)) for name, how in truncations]
     some = pairs.slice(0, CURVE_PAIRS)
-    curve = token_cuts(some, [k for k in TOKENS if k < _longest(some)])
+    curve = token_cuts(some, cutting_tokens(some, TOKENS))
     wanted_prefixes = _once(cut_prefixes(pairs, [m.cut for m in methods], n), cut_prefixes(some, curve, n))
     sampler, scorer = Sampler(run), Scorer.of(run)
     try:
@@ -270,7 +271,3 @@ def _share(values: Sequence[float]) -> ShareRecord:
 
 def _rows(rows: Iterable[int]) -> pa.Array:
     return pa.array(list(rows), pa.int64())
-
-
-def _longest(pairs: pa.Table) -> int:
-    return max(int(Ragged.from_arrow(pairs[f"{side}_ids"]).lengths.max()) for side in SIDES)

@@ -101,7 +101,7 @@ class Calls(Generic[Request, Engine]):
         ids = [request.request_id for request in requests]
         engine = self.open()
         self.ledger.start(ids)
-        shown = _Shown(advance)
+        shown = Shown(advance)
         start = time.monotonic()
         try:
             rows, tokens, cached = self._ask(engine, requests, shown)
@@ -155,7 +155,7 @@ def _batch(requests: list[Request], ledger: Ledger) -> Batch[Request]:
     return Batch(ids, [request for request in requests if request.request_id in missing])
 
 
-class _Shown:
+class Shown:
     """Progress of a batch that can be taken back when the batch fails."""
 
     def __init__(self, advance: Advance) -> None:

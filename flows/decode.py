@@ -15,7 +15,7 @@ from flows.decode_config import DecodeConfig
 from transforms.errors import ConfigError
 
 if TYPE_CHECKING:  # the imports behind it take seconds, and --help needs none of them
-    from transforms.decodings import Decodings, MeanRecord
+    from transforms.decodings import Decodings, IntervalRecord
 
 
 def main() -> int:
@@ -94,7 +94,7 @@ def print_decodings(console: Console, found: "Decodings", folder: Path, *, uncha
     console.print(f"report       {folder / 'decode.html'}   responses {folder / 'decode.parquet'}", highlight=False)
 
 
-def _interval(mean: "MeanRecord") -> str:
+def _interval(mean: "IntervalRecord") -> str:
     return f"{mean.value:+.2f} \\[{mean.low:+.2f}, {mean.high:+.2f}]"
 
 

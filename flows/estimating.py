@@ -77,13 +77,8 @@ class _Estimation:
         with self._run.progress.bar("score full responses", unit="responses", total=2 * live) as advance:
             for part in live_parts(self._run):
                 to_score = self.scorer.to_score(full_readings(part.pairs, part.places))
-                pay_for(
-                    self._pay,
-                    f"score part {part.number}",
-                    self.scorer.calls,
-                    self.scorer.batches(to_score.requests),
-                    advance,
-                )
+                batches = self.scorer.batches(to_score.requests)
+                pay_for(self._pay, f"score part {part.number}", self.scorer.calls, batches, advance)
                 for reading, reward in zip(to_score.read, self.scorer.rewards(to_score.requests), strict=True):
                     place = part.places[reading.pair_row]
                     if problem := why_unusable(reading, reward):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from flows.config import PolicyConfig, Recipe, RewardConfig
 from flows.starter import STARTER_REWARD, starter_reward_model
-from transforms.engines.models import ResolvedModel, is_folder, resolve_model
+from transforms.engines.models import STARTER, ResolvedModel, is_folder, resolve_model
 from transforms.engines.protocol import CompletionEngine, ModelIdentity, RewardEngine
 from transforms.engines.reward_inputs import RewardInputs
 from transforms.engines.select import completion_engine, open_completions, open_rewards, reward_engine
@@ -112,11 +112,16 @@ def _resolve_policy(config: PolicyConfig) -> ResolvedModel:
     )
 
 
-def resolve_reward(config: RewardConfig, chat: ChatTokens) -> ResolvedModel:
-    """The reward model that a recipe names; the starter's is trained if it is not there."""
+def resolve_reward(config: RewardConfig, chat: ChatTokens | None = None) -> ResolvedModel:
+    """The reward model that a recipe names; the starter's is trained if it is not there.
+
+    Args:
+        config: names it.
+        chat: whose tokens the starter's is trained in; the starter policy's by default.
+    """
     name: str | Path = config.model
     if name == STARTER_REWARD:
-        name = starter_reward_model(chat)
+        name = starter_reward_model(chat or ChatTokens(load_tokenizer(STARTER)))
     return resolve_model(
         name,
         config.revision,

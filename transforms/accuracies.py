@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -11,8 +12,9 @@ from transforms.consistency import Bools, Floats, Rate
 from transforms.evaluation import AccuracyRecord, SectionRecord
 from transforms.rewardbench import WEIGHTS
 
-ALL = "all"
-BENCHMARK = "RewardBench"
+ALL: Final = "all"
+BENCHMARK: Final = "RewardBench"
+BENCHMARK_SUBSETS: Final = frozenset(subset for weights in WEIGHTS.values() for subset in weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def accuracies(margins: Floats, groups: Groups) -> list[AccuracyRecord]:
         records += [_accuracy(name, None, margins, groups, sources == name) for name in names]
     parts = sorted({(s, part) for s, part in zip(groups.sources, groups.subsets, strict=True) if part is not None})
     # One subset that is all of its source says nothing that the source does not.
-    told = [(s, part) for s, part in parts if ((sources == s) & (subsets != part)).any() or part in _BENCHMARK_SUBSETS]
+    told = [(s, part) for s, part in parts if ((sources == s) & (subsets != part)).any() or part in BENCHMARK_SUBSETS]
     return records + [_accuracy(s, part, margins, groups, (sources == s) & (subsets == part)) for s, part in told]
 
 
@@ -91,9 +93,6 @@ def kept_curve(margins: Mapping[float, Floats], prompts: Sequence[str]) -> list[
         share = clustered_share(correct(values), prompts)
         points.append(CurvePoint(at=at, mean=share.value, low=share.low, high=share.high, pairs=len(values)))
     return points
-
-
-_BENCHMARK_SUBSETS = {subset for weights in WEIGHTS.values() for subset in weights}
 
 
 def _accuracy(source: str, subset: str | None, margins: Floats, groups: Groups, mine: Bools) -> AccuracyRecord:

@@ -6,20 +6,12 @@ is known; Franco, Little, Louis and Slud (J. Survey Stat. Methodol. 7, 2019) fin
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
 from transforms.consistency import LEVEL, Floats, Ints, Rate, wilson
-
-
-class Mean(NamedTuple):
-    """A mean with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
+from transforms.evaluation import MeanRecord
 
 
 def clustered_share(values: Floats, clusters: Sequence[str]) -> Rate:
@@ -45,14 +37,19 @@ def clustered_share(values: Floats, clusters: Sequence[str]) -> Rate:
     return wilson(mean * worth, worth)
 
 
-def clustered_mean(values: Floats, clusters: Sequence[str]) -> Mean | None:
-    """Mean with Student's t over clusters; None for fewer than two of them, where no spread is known."""
+def clustered_mean(values: Floats, clusters: Sequence[str]) -> MeanRecord:
+    """Mean with Student's t over clusters; without an interval for a single one, where no spread is known.
+
+    Args:
+        values: any finite numbers, at least one; (values,).
+        clusters: what each belongs to, such as its prompt.
+    """
     if len(set(clusters)) < 2:
-        return None
+        return MeanRecord(value=float(values.mean()), low=None, high=None)
     sizes, sums, mean = _by_cluster(values, clusters)
     t = float(stats.t.ppf(0.5 + LEVEL / 2, len(sizes) - 1))
     half = t * _variance(sums, len(values)) ** 0.5
-    return Mean(mean, mean - half, mean + half)
+    return MeanRecord(value=mean, low=mean - half, high=mean + half)
 
 
 def weighted_share(shares: Sequence[Rate], weights: Sequence[float]) -> Rate:

@@ -108,6 +108,12 @@ def token_cuts(pairs: pa.Table, tokens: Sequence[int]) -> list[Cut]:
     return [cut_by(pairs, Truncation(method="tokens", tokens=k), at=k) for k in tokens]
 
 
+def cutting_tokens(pairs: pa.Table, tokens: Sequence[int]) -> list[int]:
+    """Those of `tokens`, in order, that cut at least one response of schema.TRUNCATED."""
+    longest = max((int(_lengths(pairs, side).max()) for side in SIDES if len(pairs)), default=0)
+    return [k for k in sorted(tokens) if k < longest]
+
+
 def ratio_cuts(pairs: pa.Table, ratios: Sequence[float]) -> list[Cut]:
     """Keep max(1, ⌊ρ·|y|⌋) tokens of each response.
 

@@ -13,6 +13,7 @@ from transforms.clustered import clustered_mean
 from transforms.consistency import Floats
 from transforms.curves import binned
 from transforms.errors import SourceError
+from transforms.evaluation import MeanRecord
 from transforms.manifest import ModelRecord
 from transforms.schema import RuleKind
 
@@ -23,10 +24,9 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class MeanRecord(_Part):
-    """A mean with its 95 % interval, Student's t over prompts."""
+class IntervalRecord(MeanRecord):
+    """A mean over the responses to two prompts or more, so that its interval is known."""
 
-    value: float
     low: float
     high: float
 
@@ -39,9 +39,9 @@ class RuleResult(_Part):
     responses: int
     finished: float  # share that ended by itself
     tokens: float  # mean of a response
-    reward: MeanRecord  # of the responses that the reward model could read
-    log_ratio: MeanRecord  # Σ_t log(π/π_ref), nats a response
-    kl: MeanRecord  # Σ_t KL(π ‖ π_ref), exact at each token: the same expectation with less luck in it
+    reward: IntervalRecord  # of the responses that the reward model could read
+    log_ratio: IntervalRecord  # Σ_t log(π/π_ref), nats a response
+    kl: IntervalRecord  # Σ_t KL(π ‖ π_ref), exact at each token: the same expectation with less luck in it
 
     @property
     def name(self) -> str:
@@ -104,12 +104,12 @@ def _result(kind: RuleKind, value: float, rows: pa.Table) -> RuleResult:
     )
 
 
-def _mean(values: Floats, rows: pa.Table, rule: str) -> MeanRecord:
-    found = clustered_mean(values, rows["pair_id"].to_pylist())
-    if found is None:
+def _mean(values: Floats, rows: pa.Table, rule: str) -> IntervalRecord:
+    prompts = rows["pair_id"].to_pylist()
+    if len(set(prompts)) < 2:
         message = f"rule {rule} has responses with a reward to fewer than 2 prompts, so no interval can be given"
         raise SourceError(message)
-    return MeanRecord(**found._asdict())
+    return IntervalRecord(**clustered_mean(values, prompts).model_dump())
 
 
 def best(rules: Sequence[RuleResult]) -> RuleResult:

@@ -74,12 +74,15 @@ class RewardEvaluation(_Part):
 
 
 class Displacement(_Part):
-    """Mean log-prob a token, ℓ̄, before (reference) and after (policy); AlphaPO fig. 2, RAO fig. 2. Nats."""
+    """Mean log-prob a token, ℓ̄, of the whole responses; nats (AlphaPO fig. 2, RAO fig. 2).
+
+    Likelihood displacement is the chosen one falling while the margin grows.
+    """
 
     side: Literal["chosen", "rejected", "margin"]
-    before: MeanRecord
-    after: MeanRecord
-    change: MeanRecord
+    after: MeanRecord  # the policy
+    before: MeanRecord | None  # the reference; None without one
+    change: MeanRecord | None
 
 
 class Curve(_Part):
@@ -89,6 +92,14 @@ class Curve(_Part):
     model: Literal["policy", "reference", "both"]
     side: Literal["chosen", "rejected"]
     points: list[CurvePoint]
+
+
+class Distance(_Part):
+    """How far the policy is from its reference on the data (Shallow Preference Signals, fig. 3)."""
+
+    pairs: int  # drawn at random
+    kl: MeanRecord  # mean over pairs of KL(π‖π_ref) a token of both responses, exact over the vocabulary; nats
+    curves: list[Curve]
 
 
 class PolicyEvaluation(_Part):
@@ -102,12 +113,9 @@ class PolicyEvaluation(_Part):
     accuracy: list[AccuracyRecord]
     sections: list[SectionRecord]
     kept: Kept
-    displacement: list[Displacement]  # without a reference only `after` is known, and this is empty
-    log_probs: list[MeanRecord]  # ℓ̄ of chosen, rejected and their margin by the policy
-    kl: MeanRecord | None  # mean over pairs of KL(π‖π_ref) a token of the data, exact over the vocabulary
-    position_pairs: int  # that the curves and the KL are means over
-    curves: list[Curve]
-    tokens: int  # read, by policy and reference together
+    displacement: list[Displacement]  # chosen, rejected, margin
+    distance: Distance | None
+    tokens: int  # response tokens read, by policy and reference together
 
 
 class Counts(_Part):

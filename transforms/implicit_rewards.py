@@ -7,13 +7,16 @@ comes later, so the first k tokens' reward is a cumulative sum (Shallow Preferen
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from transforms.consistency import Floats, Ints
 from transforms.errors import ConfigError
 from transforms.requests import SIDES, Side
+
+Tokens = npt.NDArray[np.floating[Any]]
 
 # log_ratio: β(ℓ − ℓ_ref) · mean_log_ratio: the same a token (AlphaPO A.4) · mean_log_prob: βℓ/|y|, no reference.
 Measure = Literal["log_ratio", "mean_log_ratio", "mean_log_prob"]
@@ -23,10 +26,10 @@ Measure = Literal["log_ratio", "mean_log_ratio", "mean_log_prob"]
 class PairLogProbs:
     """Log-probs of every response token, nats; by side, one array of (tokens,) a pair."""
 
-    chosen: Sequence[Floats]
-    rejected: Sequence[Floats]
+    chosen: Sequence[Tokens]
+    rejected: Sequence[Tokens]
 
-    def side(self, side: Side) -> Sequence[Floats]:
+    def side(self, side: Side) -> Sequence[Tokens]:
         """Of the chosen or of the rejected responses."""
         return self.chosen if side == "chosen" else self.rejected
 
@@ -88,7 +91,7 @@ def mean_log_probs(read: PairLogProbs) -> dict[Side, Floats]:
     return {side: np.array([tokens.mean(dtype=np.float64) for tokens in read.side(side)]) for side in SIDES}
 
 
-def _sums(policy: Sequence[Floats], reference: Sequence[Floats] | None) -> list[Floats]:
+def _sums(policy: Sequence[Tokens], reference: Sequence[Tokens] | None) -> list[Floats]:
     if reference is None:
         return [np.cumsum(tokens, dtype=np.float64) for tokens in policy]
     return [np.cumsum(np.asarray(ours, np.float64) - theirs) for ours, theirs in zip(policy, reference, strict=True)]

@@ -13,15 +13,17 @@ from transforms.tokens import ChatTokens, Conversation, Ragged
 from transforms.truncation import Keeps, Truncation, keeps
 
 Bools = npt.NDArray[np.bool_]
+Rows = npt.NDArray[np.int64]
 
 IDENTICAL_AFTER_CUT = "identical_after_cut"
 
 
 class Prepared(NamedTuple):
-    """Pairs ready for sampling (schema.TRUNCATED, same order as they came) and the rows that could not be."""
+    """Pairs ready for sampling and the rows that could not be."""
 
-    pairs: pa.Table
+    pairs: pa.Table  # schema.TRUNCATED, in the order in which they came
     quarantined: list[Quarantined]
+    rows: Rows  # of each of the pairs among those that came in
 
 
 def prepare(pairs: pa.Table, chat: ChatTokens, truncation: Truncation, *, max_length: int | None) -> Prepared:
@@ -58,10 +60,11 @@ def prepare(pairs: pa.Table, chat: ChatTokens, truncation: Truncation, *, max_le
         )
     table = _truncated(pairs, prompts, sides, kept)
     if not errors:
-        return Prepared(table, [])
+        return Prepared(table, [], np.arange(len(pairs)))
     good = np.ones(len(pairs), dtype=bool)
     good[list(errors)] = False
-    return Prepared(table.filter(pa.array(good)), [_quarantine(pairs, row, errors[row]) for row in sorted(errors)])
+    bad = [quarantine(pairs, row, errors[row]) for row in sorted(errors)]
+    return Prepared(table.filter(pa.array(good)), bad, np.flatnonzero(good))
 
 
 def _prompt_ids(pairs: pa.Table, chat: ChatTokens, errors: dict[int, str]) -> Ragged:
@@ -123,6 +126,7 @@ def _bools(pairs: pa.Table, column: str) -> Bools:
     return values
 
 
-def _quarantine(pairs: pa.Table, row: int, error: str) -> Quarantined:
-    raw = pairs.slice(row, 1).to_pylist()[0]
-    return Quarantined("tokenise", raw["source"], raw["source_id"], error, raw)
+def quarantine(pairs: pa.Table, row: int, error: str, *, stage: str = "tokenise") -> Quarantined:
+    """A row of schema.PAIRS, or of a table that has more columns, as a line of quarantine.jsonl."""
+    raw = pairs.select(PAIRS.names).slice(row, 1).to_pylist()[0]
+    return Quarantined(stage, raw["source"], raw["source_id"], error, raw)

@@ -16,7 +16,7 @@ class Reading(NamedTuple):
 
     pair_row: int
     side: Side
-    keep: int | None  # tokens of the prefix that was completed; None: the full response
+    keep: int | None  # tokens of the prefix that was completed, or is read as it is; None: the full response
     sample: int | None  # which completion
     prompt: Conversation
     response: str
@@ -62,6 +62,7 @@ def why_unusable(reading: Reading, reward: float | str) -> str | None:
     """
     if not isinstance(reward, str) and math.isfinite(reward):
         return None
-    what = "the full response" if reading.sample is None else "a completion"
+    what = "the full response" if reading.keep is None else f"the first {reading.keep} tokens"
+    what = "a completion" if reading.sample is not None else what
     why = reward if isinstance(reward, str) else f"the reward model returned {reward}"
     return f"{what} of the {reading.side} side: {why}"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from transforms.decodings import Decodings, MeanRecord, RuleResult
+from transforms.decodings import Decodings, IntervalRecord, RuleResult
 from transforms.manifest import ModelRecord
 from transforms.schema import DECODED
 
@@ -33,8 +33,8 @@ def decoded(*rows: dict[str, Any]) -> pa.Table:
 
 
 def rule(kind: Any, value: float, reward: float, log_ratio: float) -> RuleResult:
-    def mean(at: float, half: float) -> MeanRecord:
-        return MeanRecord(value=at, low=at - half, high=at + half)
+    def mean(at: float, half: float) -> IntervalRecord:
+        return IntervalRecord(value=at, low=at - half, high=at + half)
 
     return RuleResult(
         kind=kind,

@@ -20,14 +20,7 @@ def load_tokenizer(
         ModelError: it cannot be read, is not a fast one (token offsets and batch speed need that), or has no
             chat template, without which nothing says where a response begins and ends.
     """
-    from transformers import AutoTokenizer
-
-    where = _location(folder_or_id)
-    try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(where, revision=revision, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        message = f"no tokenizer can be loaded from {folder_or_id}: {_first_line(error)}"
-        raise ModelError(message) from error
+    tokenizer = _load(folder_or_id, revision, trust_remote_code)
     if not tokenizer.is_fast:
         message = f"the tokenizer of {folder_or_id} is {type(tokenizer).__name__}, expected a fast one (tokenizer.json)"
         raise ModelError(message)
@@ -39,6 +32,28 @@ def load_tokenizer(
         raise ModelError(message)
     loaded: PreTrainedTokenizerFast = tokenizer
     return loaded
+
+
+def check_same_vocabulary(
+    policy: tuple[str | Path, str | None], reference: tuple[str | Path, str | None], *, trust_remote_code: bool = False
+) -> None:
+    """Raise ModelError unless a reference reads the policy's token ids as the same tokens.
+
+    Args:
+        policy: folder or id, and revision.
+        reference: likewise; it needs no chat template.
+        trust_remote_code: run Python code that comes with either.
+    """
+    ours, theirs = (_load(*model, trust_remote_code).get_vocab() for model in (policy, reference))
+    if ours != theirs:
+        other = sorted(token for token in ours if theirs.get(token) != ours[token])[:3]
+        message = (
+            f"the tokenizers of the policy {policy[0]} ({len(ours):,} tokens) and its reference {reference[0]} "
+            f"({len(theirs):,}) differ, for one in {', '.join(map(repr, other)) or 'tokens that only the latter has'}: "
+            "log-probs can only be compared over the same ids. The reference is the model that the policy was "
+            "trained from"
+        )
+        raise ModelError(message)
 
 
 def context_length(folder_or_id: str | Path, revision: str | None = None, *, trust_remote_code: bool = False) -> int:
@@ -73,6 +88,17 @@ def _config_number(name: str, folder_or_id: str | Path, revision: str | None, tr
         message = f"the config of {folder_or_id} has {name}={number!r}, expected a positive number"
         raise ModelError(message)
     return number
+
+
+def _load(folder_or_id: str | Path, revision: str | None, trust_remote_code: bool) -> Any:
+    from transformers import AutoTokenizer
+
+    where = _location(folder_or_id)
+    try:
+        return AutoTokenizer.from_pretrained(where, revision=revision, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        message = f"no tokenizer can be loaded from {folder_or_id}: {_first_line(error)}"
+        raise ModelError(message) from error
 
 
 def _location(folder_or_id: str | Path) -> str:

@@ -1,6 +1,7 @@
 """Curves with interval bands: prefix quality against what is kept, entropy and log-prob by position."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import numpy as np
@@ -26,17 +27,12 @@ def quality_plot(points: Sequence[CurvePoint], by: Literal["tokens", "ratio"]) -
     points = sorted(points, key=lambda point: point.at)
     across = Scale(0, 1) if by == "ratio" else Scale(0, max(1.0, points[-1].at) * 1.04)
     up = around(0.0, *_heights(points))
-    xs, line, area = _shape(points, across, up)
     return Plot(
         title=[Word("ΔQ", "quality"), Word("and its 95\u00a0% interval by", ""), Word(by)],
         x_name=NAMES[by],
         x_ticks=across.ticks(5, percent=by == "ratio"),
         y_ticks=_up_ticks(up),
-        layers=[
-            Layer(area, "band quality"),
-            Layer(line, "line quality"),
-            Layer(_marks(points, xs, up), "dots quality"),
-        ],
+        layers=_quality(points, across, up),
         levels=[Tick(100 - up.at(0.0), "")],
         note=_pairs_behind(points),
     )
@@ -44,50 +40,82 @@ def quality_plot(points: Sequence[CurvePoint], by: Literal["tokens", "ratio"]) -
 
 def position_plot(curves: Sequence[PositionCurves], measure: Literal["entropy", "log_prob"]) -> Plot | None:
     """Entropy or log-prob in nats by response position, chosen and rejected; None without points."""
-    drawn: dict[str, list[CurvePoint]] = {
-        one.side: sorted(getattr(one, measure), key=lambda point: point.at) for one in curves
-    }
-    drawn = {side: points for side, points in drawn.items() if points}
+    name = {"entropy": "Entropy", "log_prob": "Log-prob of the data"}[measure]
+    return lines_plot({one.side: getattr(one, measure) for one in curves}, name)
+
+
+def lines_plot(lines: Mapping[str, Sequence[CurvePoint]], name: str, *, over: str = "pairs") -> Plot | None:
+    """A measure by response position, a line with its band for each name, which is its style too; None without points.
+
+    Args:
+        lines: points in any order, by what they are of.
+        name: of the measure, for the title.
+        over: what the means are over.
+    """
+    drawn = {of: sorted(points, key=lambda point: point.at) for of, points in lines.items() if points}
     if not drawn:
         return None
     together = [point for points in drawn.values() for point in points]
     across = around(*(point.at for point in together), least=1.0, margin=0.01)
     up = around(*_heights(together), least=0.1, margin=0.14)  # room for the labels
-    shapes = {side: _shape(points, across, up) for side, points in drawn.items()}
-    name = {"entropy": "Entropy", "log_prob": "Log-prob of the data"}[measure]
-    words = [word for side in drawn for word in (Word("and"), Word(side, side))][1:]
+    shapes = {of: _shape(points, across, up) for of, points in drawn.items()}
+    words = [word for of in drawn for word in (Word("and"), Word(of, of))][1:]
     return Plot(
         title=[Word(f"{name} of"), *words],
         x_name="position in the response, tokens",
         x_ticks=across.ticks(5, whole=True),
         y_ticks=_up_ticks(up),
         layers=[
-            *(Layer(area, f"band {side}") for side, (_, _, area) in shapes.items()),
+            *(Layer(area, f"band {of}") for of, (_, _, area) in shapes.items()),
             # A single point is a line of no length, which only dots are wide enough to show.
-            *(Layer(line, f"{'line' if len(xs) > 1 else 'dots'} {side}") for side, (xs, line, _) in shapes.items()),
+            *(Layer(line, f"{'line' if len(xs) > 1 else 'dots'} {of}") for of, (xs, line, _) in shapes.items()),
         ],
         labels=_labels(drawn, across, up),
-        note=_pairs_behind(next(iter(drawn.values()))),
+        note=_pairs_behind(next(iter(drawn.values())), over),
     )
 
 
-def policy_kl_plot(points: Sequence[CurvePoint]) -> Plot | None:
-    """KL(π ‖ π_ref) in nats by response position (methods §6); None without points."""
+def kept_plot(points: Sequence[CurvePoint], by: Literal["tokens", "ratio"], whole: CurvePoint | None) -> Plot | None:
+    """Accuracy of the beginnings alone; None without points.
+
+    Args:
+        points: `at` is kept tokens, each drawn a doubling apart, or the kept ratio.
+        by: which of the two it is.
+        whole: of the whole responses, which `points` by ratio have and points by tokens lack.
+    """
     if not points:
         return None
     points = sorted(points, key=lambda point: point.at)
-    across = around(*(point.at for point in points), least=1.0, margin=0.01)
-    up = around(0.0, *_heights(points), least=0.1)
-    xs, line, area = _shape(points, across, up)
+    if by == "tokens":
+        names = [f"{point.at:,.0f}" for point in points]
+        points = [point.model_copy(update={"at": math.log2(point.at)}) for point in points]
+        if whole:
+            points.append(whole.model_copy(update={"at": points[-1].at + 1}))
+            names.append("whole")
+        across = around(*(point.at for point in points), least=1.0)
+        x_ticks = [Tick(across.at(point.at), name) for point, name in zip(points, names, strict=True)]
+    else:
+        across = Scale(0, 1.03)
+        x_ticks = across.ticks(5, percent=True)
+    up = around(0.5, *_heights(points), least=0.1)
     return Plot(
-        title=[Word("KL from the reference", "quality"), Word("and its 95\u00a0% interval by position")],
-        x_name="position in the response, tokens",
-        x_ticks=across.ticks(5, whole=True),
-        y_ticks=_up_ticks(up),
-        layers=[Layer(area, "band quality"), Layer(line, f"{'line' if len(xs) > 1 else 'dots'} quality")],
-        levels=[Tick(100 - up.at(0.0), "")],
-        note=_pairs_behind(points, "responses"),
+        title=[Word("Accuracy", "quality"), Word("and its 95\u00a0% interval by"), Word(by)],
+        x_name=NAMES[by],
+        x_ticks=x_ticks,
+        y_ticks=[Tick(100 - at, text) for at, text in up.ticks(4, percent=True)],
+        layers=_quality(points, across, up),
+        levels=[Tick(100 - up.at(0.5), "")],
+        note=_pairs_behind(points),
     )
+
+
+def _quality(points: Sequence[CurvePoint], across: Scale, up: Scale) -> list[Layer]:
+    xs, line, area = _shape(points, across, up)
+    return [
+        Layer(area, "band quality"),
+        Layer(line, "line quality"),
+        Layer(_marks(points, xs, up), "dots quality"),
+    ]
 
 
 def _labels(drawn: dict[str, list[CurvePoint]], across: Scale, up: Scale) -> list[Label]:

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from transforms.decodings import Decodings, RuleResult, best
-from transforms.report.curves import policy_kl_plot
+from transforms.report.curves import lines_plot
 from transforms.report.environment import render
 from transforms.report.figures import Label, Layer, Plot, Word
 from transforms.report.scales import Numbers, Scale, Tick, around, dots, polyline, whiskers
@@ -24,7 +24,7 @@ def render_decodings(found: Decodings) -> str:
         "best": best(found.rules),
         "names": NAMES,
         "tradeoff": tradeoff_plot(found.rules),
-        "positions": policy_kl_plot(found.policy_kl),
+        "positions": lines_plot({"policy": found.policy_kl}, "KL from the reference", over="responses"),
     }
     return render("decode.html.j2", page)
 

@@ -1,0 +1,45 @@
+"""`python -m flows.evaluate`: how well do a reward model and a policy order labelled pairs, whole and cut?"""
+
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+
+from flows.cli import CONFIGS, load_config, prepare_process, run_command
+from flows.evaluation_config import EvaluationConfig
+
+if TYPE_CHECKING:
+    from transforms.evaluation import Evaluation
+
+DEFAULT: Final = CONFIGS / "evaluate" / "starter.yaml"
+PROGRAM: Final = "python -m flows.evaluate"
+
+
+def main() -> int:
+    """Parse, evaluate, print, write."""
+    start = time.monotonic()
+    argv = sys.argv[1:]
+    # A file may stand first without its flag, as for flows.audit.
+    argv = argv if not argv or argv[0].startswith("-") else ["--config", *argv]
+    config = load_config(EvaluationConfig, argv, default=DEFAULT, program=PROGRAM)
+    from flows.evaluation_plan import plan_evaluation  # without Prefect and without a model
+
+    plan = plan_evaluation(config)
+    found = plan.finished or _run(config)
+    from flows.evaluation_summary import print_evaluation
+
+    seconds = time.monotonic() - start
+    print_evaluation(Console(soft_wrap=True), found, plan.folder, seconds=seconds, unchanged=plan.finished is not None)
+    return 0
+
+
+def _run(config: EvaluationConfig) -> "Evaluation":
+    from flows.evaluate_flow import evaluate
+
+    return evaluate(config)
+
+
+if __name__ == "__main__":
+    prepare_process()
+    run_command(main)

@@ -1,0 +1,127 @@
+"""What an evaluation would do: data and models found, and whether the result is there already."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from flows.evaluation_config import EvaluationConfig, PolicyUnderTest, RewardUnderTest
+from flows.fingerprint import evaluation_fingerprint, source_records
+from flows.models import resolve_reward
+from flows.policy_evaluation import PolicyModels
+from transforms.engines.models import ResolvedModel, resolve_model
+from transforms.engines.tokenizer import check_same_vocabulary, context_length, load_tokenizer
+from transforms.errors import OutputError
+from transforms.evaluation import Evaluation
+from transforms.manifest import SourceRecord
+from transforms.tokens import ChatTokens
+
+NUMBERS: Final = "evaluation.json"
+PAGE: Final = "evaluation.html"
+QUARANTINE: Final = "quarantine.jsonl"
+
+
+@dataclass(frozen=True)
+class RewardModel:
+    """The reward model under test."""
+
+    model: ResolvedModel
+    config: RewardUnderTest
+    chat: ChatTokens  # of its own tokenizer
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """A configuration with everything that it names found and identified."""
+
+    config: EvaluationConfig
+    sources: list[SourceRecord]
+    reward: RewardModel | None
+    policy: PolicyModels | None
+    fingerprint: str  # of configuration, data, models and code
+    finished: Evaluation | None  # what lies in the output folder, if it is exactly this one
+
+    @property
+    def folder(self) -> Path:
+        """Where the result goes."""
+        return Path(self.config.output.dir)
+
+
+def plan_evaluation(config: EvaluationConfig) -> EvaluationPlan:
+    """Find data and models; nothing heavy is loaded, except that the starter reward model is trained once.
+
+    Raises:
+        SourceError: a source that cannot be reached.
+        ModelError: a model or tokenizer that is missing or cannot be used.
+        OutputError: the folder holds another evaluation, or other files.
+    """
+    sources = source_records(config.sources)
+    reward = _find_reward(config.reward) if config.reward else None
+    policy = _find_policy(config.policy) if config.policy else None
+    found = [reward.model] if reward else []
+    found += [model for model in (policy.policy, policy.reference) if model] if policy else []
+    fingerprint = evaluation_fingerprint(config.settings(), sources, [model.identity for model in found])
+    finished = _finished(Path(config.output.dir), fingerprint, overwrite=config.output.overwrite)
+    return EvaluationPlan(config, sources, reward, policy, fingerprint, finished)
+
+
+def _find_reward(config: RewardUnderTest) -> RewardModel:
+    model = resolve_reward(config)
+    tokenizer = load_tokenizer(model.location, model.revision, trust_remote_code=config.trust_remote_code)
+    return RewardModel(model, config, ChatTokens(tokenizer))
+
+
+def _find_policy(config: PolicyUnderTest) -> PolicyModels:
+    trust = config.trust_remote_code
+
+    def find(name: str, revision: str | None) -> ResolvedModel:
+        return resolve_model(name, revision, dtype=config.dtype, engine="transformers", trust_remote_code=trust)
+
+    policy = find(config.model, config.revision)
+    reference = find(config.reference.model, config.reference.revision) if config.reference else None
+    if reference:
+        check_same_vocabulary(
+            (policy.location, policy.revision), (reference.location, reference.revision), trust_remote_code=trust
+        )
+    return PolicyModels(
+        policy,
+        reference,
+        ChatTokens(load_tokenizer(policy.location, policy.revision, trust_remote_code=trust)),
+        min(
+            context_length(model.location, model.revision, trust_remote_code=trust)
+            for model in (policy, reference)
+            if model
+        ),
+    )
+
+
+def _finished(folder: Path, fingerprint: str, *, overwrite: bool) -> Evaluation | None:
+    path = folder / NUMBERS
+    if not path.is_file():
+        _refuse_foreign(folder)
+        return None
+    try:
+        found = Evaluation.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        if overwrite:
+            return None
+        message = f"{path} is not an evaluation of this version ({error.error_count()} problems); choose another "
+        raise OutputError(message + "--output.dir, or replace it with --output.overwrite true") from error
+    if found.fingerprint == fingerprint:
+        return found if (folder / PAGE).is_file() else None
+    if not overwrite:
+        message = (
+            f"{folder} already holds another evaluation ({found.name}, of {found.finished_at}); choose another "
+            "--output.dir, or replace it with --output.overwrite true"
+        )
+        raise OutputError(message)
+    return None
+
+
+def _refuse_foreign(folder: Path) -> None:
+    mine = (PAGE, QUARANTINE)  # of an evaluation that died before its numbers
+    found = sorted(e.name for e in folder.iterdir() if e.name not in mine) if folder.is_dir() else []
+    if found:
+        message = f"{folder} is not empty and holds no evaluation (found {', '.join(found[:5])}); choose another "
+        raise OutputError(message + "--output.dir")

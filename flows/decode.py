@@ -15,7 +15,7 @@ from flows.decode_config import DecodeConfig
 from transforms.errors import ConfigError
 
 if TYPE_CHECKING:  # the imports behind it take seconds, and --help needs none of them
-    from transforms.decodings import Decodings, IntervalRecord
+    from transforms.decodings import Decodings
 
 
 def main() -> int:
@@ -71,31 +71,26 @@ def parse(argv: list[str]) -> DecodeConfig:
 
 
 def print_decodings(console: Console, found: "Decodings", folder: Path, *, unchanged: bool) -> None:
-    """A line a rule, the best one marked."""
+    """A line a rule, the best one marked; distances in nats a response."""
     from transforms.decodings import best
 
     if unchanged:
         console.print(f"Nothing changed since {found.finished_at}: no model was loaded.", style="bold green")
     table = Table(title=f"{found.name}: {found.prompts:,} prompts by {found.policy.name}", title_justify="left")
-    for name in ("rule", "value"):
-        table.add_column(name)
-    for name in ("reward", "Σ log(π/π_ref), nats", "Σ KL(π‖π_ref)", "tokens", "finished"):
-        table.add_column(name, justify="right")
+    table.add_column("rule", no_wrap=True)
+    for name in ("reward [95 % interval]", "log(π/π_ref)", "tokens", "finished"):
+        table.add_column(name, justify="right", no_wrap=True)
     top = best(found.rules)
     for rule in found.rules:
-        numbers = [_interval(rule.reward), _interval(rule.log_ratio), f"{rule.kl.value:.2f}"]
-        cells = [rule.kind, rule.name, *numbers, f"{rule.tokens:.0f}", f"{rule.finished:.0%}"]
-        table.add_row(*cells, style="bold" if rule is top else None)
+        reward = f"{rule.reward.value:+.2f} \\[{rule.reward.low:+.2f}, {rule.reward.high:+.2f}]"
+        numbers = f"{rule.log_ratio.value:.2f}", f"{rule.tokens:.0f}", f"{rule.finished:.0%}"
+        table.add_row(f"{rule.kind} {rule.name}", reward, *numbers, style="bold" if rule is top else None)
     console.print(table)
     if found.prompts_too_long:
         console.print(f"left out     {found.prompts_too_long:,} prompts without room for a response")
     if found.unscored:
         console.print(f"unscored     {found.unscored:,} responses that the reward model could not read")
     console.print(f"report       {folder / 'decode.html'}   responses {folder / 'decode.parquet'}", highlight=False)
-
-
-def _interval(mean: "IntervalRecord") -> str:
-    return f"{mean.value:+.2f} \\[{mean.low:+.2f}, {mean.high:+.2f}]"
 
 
 def _words(default: Any) -> str:

@@ -213,8 +213,9 @@ def _rewards(
     scorer = Scorer(plan.reward, plan.reward_config, ledger_root=plan.ledger, spend=SpendRecord.nothing())
     inputs = models.load_reward_inputs(plan.reward, plan.reward_config)
     requests = scorer.requests(inputs.token_ids(prompts, texts))
+    distinct = {request.request_id for request in requests if not isinstance(request, str)}
     try:
-        with progress.bar("score responses", unit="responses", total=len(requests)) as advance:
+        with progress.bar("score responses", unit="responses", total=len(distinct)) as advance:
             pay_for(pay, "score responses", scorer.calls, scorer.batches(requests), advance)
     finally:
         scorer.calls.close()

@@ -15,6 +15,7 @@ from prefect.context import FlowRunContext
 
 from flows.progress import Progress
 from transforms.audit import Audit
+from transforms.decodings import Decodings
 from transforms.evaluation import AccuracyRecord, Evaluation, SectionRecord
 from transforms.manifest import Manifest
 from transforms.report.published import reason_in_words
@@ -50,6 +51,22 @@ def show_audit(audit: Audit, folder: Path) -> None:
     lines += ["", f"Report: `{(folder / 'audit.html').resolve()}`"]
     key = f"{_slug(audit.name)}-audit"
     create_markdown_artifact("\n".join(lines), key=key, description="What truncation would do to this data.")
+
+
+def show_decodings(found: Decodings, folder: Path) -> None:
+    """Reward and distance of every decoding rule."""
+    if FlowRunContext.get() is None:
+        return
+    lines = [f"# {found.name}: decoding", "", "| rule | reward | 95 % interval | Σ log(π/π_ref), nats |"]
+    lines += ["| --- | ---: | --- | ---: |"]
+    lines += [
+        f"| {rule.kind} {rule.name} | {rule.reward.value:.2f} | {rule.reward.low:.2f} – {rule.reward.high:.2f} "
+        f"| {rule.log_ratio.value:.2f} |"
+        for rule in found.rules
+    ]
+    lines += ["", f"Report: `{(folder / 'decode.html').resolve()}`"]
+    key = f"{_slug(found.name)}-decode"
+    create_markdown_artifact("\n".join(lines), key=key, description="Reward against distance from the reference.")
 
 
 def show_evaluation(evaluation: Evaluation, folder: Path) -> None:

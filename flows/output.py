@@ -90,9 +90,14 @@ def publish(folder: Path, manifest: Manifest) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Replace a file, whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file, whole or not at all."""
     with _disk_errors(path.parent):
         temporary = path.with_name(f".{path.name}.new")
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
         temporary.replace(path)
 
 

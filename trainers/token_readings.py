@@ -1,7 +1,7 @@
 """What a policy and its reference say at every response token: log-probs, entropies and KL, exact over the vocabulary.
 
 For evaluation: nothing here is differentiable. Logits of a batch never exist together, as in trainers.logprobs. Each
-response has a row of its own, so that any model can be read.
+response has a row of its own by default, so that any model can be read.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from trainers.batches import PADDED, Batch
+from trainers.batches import PADDED, Batch, Layout
 from trainers.examples import Example
 from trainers.logprobs import CausalParts, States, causal_parts, head_logits, log_probs, read_states
 from trainers.order import batches_by_length
@@ -37,7 +37,7 @@ class TokenComparison(NamedTuple):
 
 
 def token_log_probs(
-    model: Any, examples: Sequence[Example], *, batch_tokens: int, advance: Advance
+    model: Any, examples: Sequence[Example], *, batch_tokens: int, advance: Advance, layout: Layout = PADDED
 ) -> list[list[Tokens]]:
     """Log-probs of every token of every response, example by example; nats.
 
@@ -46,12 +46,13 @@ def token_log_probs(
         examples: prompts with whole responses.
         batch_tokens: padded tokens of a forward pass; a longer example goes alone.
         advance: told of each finished batch.
+        layout: packed only for models that `trainers.packing.check_packing` lets pass.
     """
 
     def read(batch: Batch) -> list[Tokens]:
         return _split(log_probs(model, batch).tokens, batch)
 
-    return _by_example(examples, model.device, read, batch_tokens, advance)
+    return _by_example(examples, model.device, read, layout, batch_tokens, advance)
 
 
 def compare_tokens(
@@ -85,7 +86,7 @@ def compare_tokens(
         measures = [_split(torch.cat(measure), batch) for measure in zip(*parts, strict=True)]
         return [TokenComparison(*response) for response in zip(*measures, strict=True)]
 
-    return _by_example(examples, policy.device, read, batch_tokens, advance)
+    return _by_example(examples, policy.device, read, PADDED, batch_tokens, advance)
 
 
 def _compare(
@@ -114,13 +115,14 @@ def _by_example(
     examples: Sequence[Example],
     device: torch.device,
     read: Callable[[Batch], list[Read]],
+    layout: Layout,
     batch_tokens: int,
     advance: Advance,
 ) -> list[list[Read]]:
     """What `read` makes of each response, in batches of like length, in the order of `examples`."""
     found: dict[int, list[Read]] = {}
-    for rows in batches_by_length(examples, PADDED, batch_tokens):
-        batch = PADDED.batch([examples[row] for row in rows])
+    for rows in batches_by_length(examples, layout, batch_tokens):
+        batch = layout.batch([examples[row] for row in rows])
         with torch.no_grad():
             responses = iter(read(batch.to(device)))
         for row in rows:

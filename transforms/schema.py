@@ -4,7 +4,7 @@
 table stops where it was made and not three stages later.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 import pyarrow as pa
 
@@ -134,6 +134,36 @@ SCORES: Final = pa.schema(
         pa.field("request_id", pa.string(), nullable=False),
         pa.field("reward", pa.float64(), nullable=False),
         pa.field("tokens", pa.int32(), nullable=False),
+    ]
+)
+
+# Log-probs of a response by a frozen policy, a token each: the sum of the first k is the log-prob of its first k
+# tokens, because a causal model's token does not depend on later ones. So any truncation reads the same row.
+LOG_PROBS: Final = pa.schema(
+    [
+        pa.field("request_id", pa.string(), nullable=False),
+        pa.field("log_probs", pa.list_(pa.float32()), nullable=False),  # nats, ≤ 0
+    ]
+)
+
+# Decoding rules (methods §7): a of mixing, t tokens of length control, b nats of the KL threshold.
+RuleKind = Literal["mix", "length", "kl"]
+
+# What `python -m flows.decode` sampled: one row a response.
+DECODED: Final = pa.schema(
+    [
+        pa.field("rule", pa.string(), nullable=False),  # RuleKind
+        pa.field("value", pa.float64(), nullable=False),
+        pa.field("pair_id", pa.string(), nullable=False),  # the pair whose prompt it answers
+        pa.field("sample", pa.int32(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("token_ids", TOKEN_IDS, nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("finished", pa.bool_(), nullable=False),  # the last token is the end-of-turn
+        pa.field("log_ratio", pa.float64(), nullable=False),  # Σ_t log(π/π_ref), nats
+        pa.field("kl", pa.list_(pa.float32()), nullable=False),  # KL(π ‖ π_ref) at each token, nats
+        pa.field("policy_kl", pa.list_(pa.float32()), nullable=False),  # KL(π_DPO ‖ π_ref) there
+        pa.field("reward", pa.float64()),  # null: the reward model could not read it
     ]
 )
 

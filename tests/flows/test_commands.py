@@ -25,7 +25,7 @@ def command(name, *flags, importtime=False):
     )
 
 
-@pytest.mark.parametrize("name", ["curate", "audit", "explain", "evaluate"])
+@pytest.mark.parametrize("name", ["curate", "audit", "explain", "evaluate", "decode"])
 def test_help_imports_nothing_heavy(name):
     done = command(name, "--help", importtime=True)
     assert done.returncode == 0
@@ -43,6 +43,12 @@ def test_help_imports_nothing_heavy(name):
         ("audit", ["no-such.yaml"], "there is no recipe no-such.yaml"),
         ("evaluate", ["no-such.yaml"], "there is no recipe no-such.yaml"),
         ("explain", ["/nowhere", "abcdef"], "/nowhere holds no finished run"),
+        ("decode", ["/nowhere", "--policy", "./x"], "/nowhere holds no finished run"),
+        (
+            "decode",
+            ["runs/x", "--policy", "./x", "--temperature", "0"],
+            "--temperature: Input should be greater than 0",
+        ),
         ("curate", ["--sampling.first", "9"], "first: 9 is more than n: 6"),
         ("curate", ["--proxy", '{"error": 0.7}'], "proxy.error: Input should be less than 0.5"),
     ],

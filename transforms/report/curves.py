@@ -44,12 +44,13 @@ def position_plot(curves: Sequence[PositionCurves], measure: Literal["entropy", 
     return lines_plot({one.side: getattr(one, measure) for one in curves}, name)
 
 
-def lines_plot(lines: Mapping[str, Sequence[CurvePoint]], name: str) -> Plot | None:
+def lines_plot(lines: Mapping[str, Sequence[CurvePoint]], name: str, *, over: str = "pairs") -> Plot | None:
     """A measure by response position, a line with its band for each name, which is its style too; None without points.
 
     Args:
         lines: points in any order, by what they are of.
         name: of the measure, for the title.
+        over: what the means are over.
     """
     drawn = {of: sorted(points, key=lambda point: point.at) for of, points in lines.items() if points}
     if not drawn:
@@ -70,7 +71,7 @@ def lines_plot(lines: Mapping[str, Sequence[CurvePoint]], name: str) -> Plot | N
             *(Layer(line, f"{'line' if len(xs) > 1 else 'dots'} {of}") for of, (xs, line, _) in shapes.items()),
         ],
         labels=_labels(drawn, across, up),
-        note=_pairs_behind(next(iter(drawn.values()))),
+        note=_pairs_behind(next(iter(drawn.values())), over),
     )
 
 
@@ -175,9 +176,9 @@ def _up_ticks(up: Scale) -> list[Tick]:
     return [Tick(100 - at, text) for at, text in up.ticks(4)]
 
 
-def _pairs_behind(points: Sequence[CurvePoint]) -> str:
+def _pairs_behind(points: Sequence[CurvePoint], what: str = "pairs") -> str:
     """How many pairs the means stand on: far positions have few."""
     first, last = points[0].pairs, points[-1].pairs
     if first == last:
-        return f"each point is a mean over {count(first)} pairs"
-    return f"a mean over {count(first)} pairs at the left end, {count(last)} at the right"
+        return f"each point is a mean over {count(first)} {what}"
+    return f"a mean over {count(first)} {what} at the left end, {count(last)} at the right"

@@ -1,0 +1,127 @@
+"""What a comparison of decoding rules would do: its models found and checked, and whether its result is there."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from flows import models
+from flows.config import Recipe, RewardConfig
+from flows.decode_config import DecodeConfig
+from flows.fingerprint import evaluation_fingerprint
+from flows.output import read_manifest
+from transforms.decodings import Decodings
+from transforms.engines.models import ResolvedModel, resolve_model
+from transforms.engines.tokenizer import context_length, load_tokenizer
+from transforms.errors import ConfigError, ModelError
+from transforms.manifest import Manifest
+from transforms.paths import cache_dir
+from transforms.tokens import ChatTokens
+
+RESULT: Final = "decode.json"  # written last: it says that the others are there
+TABLE: Final = "decode.parquet"
+PAGE: Final = "decode.html"
+
+
+@dataclass(frozen=True)
+class DecodePlan:
+    """A configuration with everything that it names found and identified."""
+
+    config: DecodeConfig
+    manifest: Manifest  # of the curated run
+    chat: ChatTokens
+    policy: ResolvedModel
+    reference: ResolvedModel
+    context: int  # tokens that both models read
+    reward: ResolvedModel
+    reward_config: RewardConfig
+    ledger: str
+    fingerprint: str
+    finished: Decodings | None  # what lies in the output folder, if it is exactly this
+
+
+def plan_decoding(config: DecodeConfig) -> DecodePlan:
+    """Find run and models; no weights are loaded, except that the starter models are made once.
+
+    Raises:
+        ConfigError: no finished run there, or it names no reference or reward model and neither do the flags.
+        ModelError: a model that cannot be found, or that reads other tokens than the run's.
+    """
+    manifest = read_manifest(config.run)
+    if manifest is None:
+        message = f"{config.run} holds no finished run (no manifest.json)"
+        raise ConfigError(message)
+    recipe = Recipe.model_validate(manifest.config)
+    policy = _resolve(config, config.policy, config.policy_revision)
+    reference = _resolve(config, *_reference(config, recipe))
+    chat = _same_tokens("policy", policy, manifest, config)
+    _same_tokens("reference", reference, manifest, config)
+    reward_config = _reward(config, recipe)
+    reward = models.resolve_reward(reward_config, chat)
+    fingerprint = evaluation_fingerprint(
+        {
+            "decode": config.model_dump(mode="json", exclude={"run", "out"}),
+            "version": manifest.version,
+            "reward": reward_config.model_dump(mode="json"),
+        },
+        [],
+        [policy.identity, reference.identity, reward.identity],
+    )
+    context = min(
+        context_length(model.location, model.revision, trust_remote_code=config.trust_remote_code)
+        for model in (policy, reference)
+    )
+    ledger = recipe.ledger or str(cache_dir() / "ledger")
+    finished = _finished(config.out, fingerprint)
+    return DecodePlan(
+        config, manifest, chat, policy, reference, context, reward, reward_config, ledger, fingerprint, finished
+    )
+
+
+def _resolve(config: DecodeConfig, name: str, revision: str | None) -> ResolvedModel:
+    return resolve_model(
+        name, revision, dtype=config.dtype, engine="transformers", trust_remote_code=config.trust_remote_code
+    )
+
+
+def _reference(config: DecodeConfig, recipe: Recipe) -> tuple[str, str | None]:
+    if config.reference is not None:
+        return config.reference, config.reference_revision
+    if recipe.policy.engine == "server":
+        message = f"the policy of the run {recipe.name} is on a server, which gives no weights: name --reference"
+        raise ConfigError(message)
+    return recipe.policy.model, recipe.policy.revision
+
+
+def _reward(config: DecodeConfig, recipe: Recipe) -> RewardConfig:
+    if config.reward is not None:
+        return RewardConfig(model=config.reward)
+    if recipe.reward is None:
+        message = f"the run {recipe.name} has no reward model to score responses with: name --reward"
+        raise ConfigError(message)
+    return recipe.reward
+
+
+def _same_tokens(role: str, model: ResolvedModel, manifest: Manifest, config: DecodeConfig) -> ChatTokens:
+    """The model's tokenizer, which must be the one that made the run's prompts."""
+    tokenizer = load_tokenizer(model.location, model.revision, trust_remote_code=config.trust_remote_code)
+    chat = ChatTokens(tokenizer)
+    if chat.sha256 != manifest.tokenizer.sha256:
+        message = (
+            f"the {role} {model.identity.name} has another tokenizer or chat template than {manifest.tokenizer.name}, "
+            f"which made the prompts of {config.run}: its ids would mean other tokens. Use models that share a "
+            "tokenizer, or prompts of a run that was curated with this one"
+        )
+        raise ModelError(message)
+    return chat
+
+
+def _finished(folder: Path, fingerprint: str) -> Decodings | None:
+    if not all((folder / name).is_file() for name in (RESULT, TABLE, PAGE)):
+        return None
+    try:
+        found = Decodings.model_validate_json((folder / RESULT).read_bytes())
+    except ValidationError:
+        return None  # of another version of this project
+    return found if found.fingerprint == fingerprint else None

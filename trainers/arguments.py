@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import torch
 from transformers import TrainingArguments
 
 from trainers.order import Order
@@ -52,6 +53,7 @@ def training_arguments(
         max_grad_norm=optimisation.max_gradient_norm,
         seed=optimisation.seed,
         # Weights that are trained are fp32 and computed with in bf16 (DECISIONS.md).
+        use_cpu=not torch.accelerator.is_available(),  # said, or bf16 is refused on a CPU
         bf16=memory.dtype == "bfloat16",
         gradient_checkpointing=memory.gradient_checkpointing,
         logging_steps=1,

@@ -33,5 +33,5 @@ def choose_layout(model: Any, examples: Sequence[Example]) -> Layout:
     except ModelError as error:
         log.warning("padded: %s", error)
         return PADDED
-    log.info("packed: %s tokens instead of %s", f"{packed:,}", f"{padded:,}")
+    log.info("packed: %d tokens instead of %d", packed, padded)
     return PACKED

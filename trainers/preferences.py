@@ -163,7 +163,5 @@ def _check_references(references: References | None, examples: Sequence[Example]
         message = f"the reference's log-probs are of {len(shape)} other examples than the {len(examples)} to train on"
         raise ConfigError(message)
     if "prompt_ratio" in objective.needs and references.prompts is None:
-        message = (
-            f"objective {name} reads log π_ref of the prompts, but the reference's log-probs are of responses only"
-        )
+        message = f"objective {name} reads log π_ref of the prompts, but there are none"
         raise ConfigError(message)

@@ -84,7 +84,7 @@ def audit_run(run: Run, pay: Pay, *, wanted: int | None, n: int) -> Audit:
     some = pairs.slice(0, CURVE_PAIRS)
     curve = token_cuts(some, [k for k in TOKENS if k < _longest(some)])
     wanted_prefixes = _once(cut_prefixes(pairs, [m.cut for m in methods], n), cut_prefixes(some, curve, n))
-    sampler, scorer = Sampler(run), Scorer(run)
+    sampler, scorer = Sampler(run), Scorer.of(run)
     try:
         measured = _measure(run, pay, sampler, scorer, pairs, wanted_prefixes)
     finally:
@@ -150,9 +150,9 @@ def _measure(
     call = partial(pay_for, pay)
     rows = range(len(pairs))
     with run.progress.bar("score full responses", unit="responses", total=2 * len(pairs)) as advance:
-        to_score = scorer.to_score(full_readings(pairs, rows))
-        call("score full responses", scorer.calls, scorer.batches(to_score), advance)
-    full = _full_rewards(pairs, scorer.rewards(to_score))
+        asked = scorer.to_score(full_readings(pairs, rows)).requests
+        call("score full responses", scorer.calls, scorer.batches(asked), advance)
+    full = _full_rewards(pairs, scorer.rewards(asked))
     if on_gpu():
         scorer.calls.close()
     samples = sampler.samples(pairs, prefixes)
@@ -161,11 +161,11 @@ def _measure(
     sampler.calls.close()
     read = completion_readings(pairs, samples, sampler.completions(samples), run.chat)
     with run.progress.bar("score completions", unit="conversations", total=len(read)) as advance:
-        to_score = scorer.to_score(read)
-        call("score completions", scorer.calls, scorer.batches(to_score), advance)
+        asked = scorer.to_score(read).requests
+        call("score completions", scorer.calls, scorer.batches(asked), advance)
     rewards = [
         float("nan") if why_unusable(reading, reward) else float(reward)
-        for reading, reward in zip(read, scorer.rewards(to_score), strict=True)
+        for reading, reward in zip(read, scorer.rewards(asked), strict=True)
     ]
     return Measured(pairs, full, rewards_by_prefix(pairs, samples, rewards))
 

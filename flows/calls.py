@@ -12,10 +12,11 @@ from transforms.engines.protocol import CompletionRequest, Progress, ScoreReques
 from transforms.errors import EngineError
 from transforms.ledger import Ledger
 from transforms.manifest import SpendRecord
+from transforms.requests import LogProbRequest
 
 # Calls a batch of expensive work by a name, and again if its engine fails.
 Pay = Callable[[str, Callable[[], None]], None]
-Request = TypeVar("Request", CompletionRequest, ScoreRequest)
+Request = TypeVar("Request", CompletionRequest, ScoreRequest, LogProbRequest)
 
 
 class Closable(Protocol):

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -40,6 +40,9 @@ _ENVIRONMENT: Final = {
 _SECRETS: Final = re.compile(r"hf_[A-Za-z0-9]{8,}|Bearer\s+\S+|sk-[A-Za-z0-9_-]{8,}")
 
 
+Config = TypeVar("Config", bound=BaseModel)
+
+
 class Terminated(BaseException):
     """SIGTERM, raised in the main thread so that every `finally` runs."""
 
@@ -69,10 +72,16 @@ def prepare_process() -> None:
 
 
 def load_recipe(argv: list[str], *, default: Path, program: str) -> Recipe:
-    """The recipe of a command line: a YAML file and any of its keys as flags on top.
+    """`load_config` of a curation recipe."""
+    return load_config(Recipe, argv, default=default, program=program)
+
+
+def load_config(kind: type[Config], argv: list[str], *, default: Path, program: str) -> Config:
+    """The configuration of a command line: a YAML file and any of its keys as flags on top.
 
     Args:
-        argv: `[--config FILE] [--output.dir DIR] [--truncate.method ratio] …`, any key of the recipe.
+        kind: the model that it must fit.
+        argv: `[--config FILE] [--output.dir DIR] [--truncate.method ratio] …`, any key of the model.
         default: the YAML file without `--config`.
         program: shown by --help.
 
@@ -82,7 +91,7 @@ def load_recipe(argv: list[str], *, default: Path, program: str) -> Recipe:
     path, rest = _take_config(argv, default)
     content = _read_yaml(path)
 
-    class Command(Recipe, BaseSettings):  # type: ignore[misc]
+    class Command(kind, BaseSettings):  # type: ignore[misc, valid-type]
         """Every key of the recipe is a flag; see flows/configs for examples. `--dry-run` prints the cost."""
 
         @classmethod
@@ -106,9 +115,9 @@ def load_recipe(argv: list[str], *, default: Path, program: str) -> Recipe:
 
     try:
         merged = Command(**content)
-        return Recipe.model_validate(merged.model_dump())
+        return kind.model_validate(merged.model_dump())
     except ValidationError as error:
-        raise ConfigError(_explain(error, path)) from error
+        raise ConfigError(_explain(error, path, kind)) from error
 
 
 def run_command(main: Callable[[], int]) -> None:
@@ -164,14 +173,14 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def _explain(error: ValidationError, path: Path) -> str:
+def _explain(error: ValidationError, path: Path, kind: type[BaseModel]) -> str:
     """One line a problem: key, what was found, what was expected, and the nearest key for a typo."""
     lines = []
     for problem in error.errors():
         place = [str(part) for part in problem["loc"]]
         key = ".".join(place)
         if problem["type"] == "extra_forbidden":
-            close = get_close_matches(place[-1], _known_keys(Recipe), n=1)
+            close = get_close_matches(place[-1], _known_keys(kind), n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
             lines.append(f"{key}: no such key{hint}")
         elif problem["type"] == "missing":

@@ -55,7 +55,7 @@ def rules_of(recipe: Recipe) -> Rules:
 class _Estimation:
     def __init__(self, run: Run, pay: Pay) -> None:
         self._run, self._pay = run, pay
-        self.sampler, self.scorer = Sampler(run), Scorer(run)
+        self.sampler, self.scorer = Sampler(run), Scorer.of(run)
         self.evidence = collect_evidence(run)
         keep = run.recipe.consistency.keep_loaded
         self._keep_loaded = not on_gpu() if keep is None else keep
@@ -78,9 +78,13 @@ class _Estimation:
             for part in live_parts(self._run):
                 to_score = self.scorer.to_score(full_readings(part.pairs, part.places))
                 pay_for(
-                    self._pay, f"score part {part.number}", self.scorer.calls, self.scorer.batches(to_score), advance
+                    self._pay,
+                    f"score part {part.number}",
+                    self.scorer.calls,
+                    self.scorer.batches(to_score.requests),
+                    advance,
                 )
-                for reading, reward in zip(to_score.read, self.scorer.rewards(to_score), strict=True):
+                for reading, reward in zip(to_score.read, self.scorer.rewards(to_score.requests), strict=True):
                     place = part.places[reading.pair_row]
                     if problem := why_unusable(reading, reward):
                         self.evidence.bad.setdefault(place, problem)
@@ -114,13 +118,13 @@ class _Estimation:
                 completions = self.sampler.completions(samples)
                 tokens += sum(map(len, completions.values()))
                 to_score = self.scorer.to_score(completion_readings(part.pairs, samples, completions, self._run.chat))
-                batches = self.scorer.batches(to_score)
+                batches = self.scorer.batches(to_score.requests)
                 pay_for(self._pay, f"score {name} part {part.number}", self.scorer.calls, batches, advance)
                 self._keep_rewards(part, to_score)
         return tokens
 
     def _keep_rewards(self, part: LivePart, scored: ToScore) -> None:
-        for reading, reward in zip(scored.read, self.scorer.rewards(scored), strict=True):
+        for reading, reward in zip(scored.read, self.scorer.rewards(scored.requests), strict=True):
             place = part.places[reading.pair_row]
             if problem := why_unusable(reading, reward):
                 self.evidence.bad.setdefault(place, problem)

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Sequence
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any, Final
 
 from flows.config import Recipe
 from flows.models import Models
+from transforms.engines.protocol import ModelIdentity
 from transforms.manifest import SourceRecord
+from transforms.sources.options import SourceOptions
 from transforms.sources.read import fingerprint as source_fingerprint
 
 ROOT: Final = Path(__file__).parent.parent
@@ -22,19 +25,20 @@ PACKAGES: Final = (
 _INDIFFERENT: Final[Any] = {"output": {"dir", "overwrite"}, "consistency": {"keep_loaded"}, "ledger": True}
 
 
-def source_records(recipe: Recipe) -> list[SourceRecord]:
+def source_records(sources: Sequence[SourceOptions]) -> list[SourceRecord]:
     """Each source as it lies there now; Hub revisions are resolved to a commit.
 
     Raises:
         SourceError: a source that cannot be reached.
     """
     records = []
-    for source in recipe.sources:
+    for source in sources:
+        kind: str = source.kind  # type: ignore[attr-defined]  # each kind's options have it
         revision, content = source_fingerprint(source)
         records.append(
             SourceRecord(
-                label=source.label or source.kind,
-                kind=source.kind,
+                label=source.label or kind,
+                kind=kind,
                 path=source.path,
                 revision=revision,
                 fingerprint=content,
@@ -52,10 +56,28 @@ def run_fingerprint(recipe: Recipe, models: Models, sources: list[SourceRecord])
         "sources": [[s.label, s.revision, s.fingerprint] for s in sources],
         "models": [str(model.identity) if model else None for model in (models.policy, models.reward)],
         "tokenizer": models.chat.sha256,
-        "code": _code_hash(),
-        "packages": package_versions(),
+        "code": _code_hash("flows", "transforms"),
     }
-    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return _digest(content)
+
+
+def evaluation_fingerprint(
+    settings: dict[str, Any], sources: Sequence[SourceRecord], identities: Sequence[ModelIdentity]
+) -> str:
+    """16 hex digits: equal means that a rerun would give the same evaluation.
+
+    Args:
+        settings: every key of the configuration that can change a number.
+        sources: as they lie there now.
+        identities: of the models that are read.
+    """
+    content = {
+        "evaluation": settings,
+        "sources": [[s.label, s.revision, s.fingerprint] for s in sources],
+        "models": [str(identity) for identity in identities],
+        "code": _code_hash("flows", "transforms", "trainers"),
+    }
+    return _digest(content)
 
 
 def package_versions() -> dict[str, str]:
@@ -85,8 +107,13 @@ def git_commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def _code_hash() -> str:
+def _digest(content: dict[str, Any]) -> str:
+    content |= {"packages": package_versions()}
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _code_hash(*folders: str) -> str:
     digest = sha256()
-    for path in sorted(p for folder in ("flows", "transforms") for p in (ROOT / folder).rglob("*.py")):
+    for path in sorted(p for folder in folders for p in (ROOT / folder).rglob("*.py")):
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

@@ -23,7 +23,7 @@ class Plan:
 
 def plan_run(recipe: Recipe) -> Plan:
     """Find sources and models; nothing heavy is loaded, except that the starter models are made once."""
-    sources = source_records(recipe)
+    sources = source_records(recipe.sources)
     models = resolve_models(recipe)
     fingerprint = run_fingerprint(recipe, models, sources)
     return Plan(recipe, sources, models, fingerprint, finished_run(Path(recipe.output.dir), fingerprint))

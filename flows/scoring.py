@@ -8,7 +8,9 @@ import pyarrow as pa
 
 from flows import models
 from flows.calls import Batch, Calls, Paid, rebatched
+from flows.config import RewardConfig
 from flows.run import Run
+from transforms.engines.models import ResolvedModel
 from transforms.engines.protocol import Progress, RewardEngine, ScoreRequest
 from transforms.ledger import Ledger
 from transforms.manifest import SpendRecord
@@ -25,41 +27,50 @@ class ToScore(NamedTuple):
 
 
 class Scorer:
-    """The reward model of one run. It is loaded at the first batch that needs it."""
+    """A reward model with its ledger. The model is loaded at the first batch that needs it."""
 
-    def __init__(self, run: Run) -> None:
-        self._reward, self._config = run.require_reward()
+    def __init__(self, reward: ResolvedModel, config: RewardConfig, *, ledger_root: str, spend: SpendRecord) -> None:
+        self._reward, self._config = reward, config
         self._inputs = models.load_reward_inputs(self._reward, self._config)
-        spend = run.spend.setdefault("scores", SpendRecord.nothing())
         self.calls: Calls[ScoreRequest, RewardEngine] = Calls(
-            Ledger(run.ledger_root, "scores", self._reward.identity),
+            Ledger(ledger_root, "scores", self._reward.identity),
             spend,
             open_engine=lambda: models.open_reward(self._reward, self._config),
             ask=_ask,
         )
 
+    @classmethod
+    def of(cls, run: Run) -> "Scorer":
+        """The reward model of a run, on the run's account."""
+        spend = run.spend.setdefault("scores", SpendRecord.nothing())
+        return cls(*run.require_reward(), ledger_root=run.ledger_root, spend=spend)
+
     def to_score(self, read: list[Reading]) -> ToScore:
         """The requests behind conversations, in the reward model's own tokens."""
         conversations = self._inputs.token_ids([r.prompt for r in read], [r.response for r in read])
-        return ToScore(read, score_requests(self._reward.identity, conversations, self._inputs.context))
+        return ToScore(read, self.requests(conversations))
 
-    def batches(self, part: ToScore) -> Iterator[Batch[ScoreRequest]]:
+    def requests(self, conversations: Sequence[Sequence[int] | str]) -> list[ScoreRequest | str]:
+        """One request a conversation in the reward model's own tokens; a string says why there can be none."""
+        return score_requests(self._reward.identity, conversations, self._inputs.context)
+
+    def batches(self, requests: Sequence[ScoreRequest | str]) -> Iterator[Batch[ScoreRequest]]:
         """Fixed batches: of conversations of like length, so that little is padding; for vLLM, which pads nothing
         and reads a common beginning once, of like beginning."""
-        readable = [request for request in part.requests if isinstance(request, ScoreRequest)]
+        readable = [request for request in requests if isinstance(request, ScoreRequest)]
         if self._reward.identity.engine == "vllm":
             readable.sort(key=lambda request: tuple(request.token_ids))
         else:
             readable.sort(key=lambda request: (len(request.token_ids), request.request_id))
         return rebatched(readable, self._config.batch, self.calls.ledger)
 
-    def rewards(self, part: ToScore) -> list[float | str]:
+    def rewards(self, requests: Sequence[ScoreRequest | str]) -> list[float | str]:
         """The reward of each conversation, once all batches are through; NaN where the model gave no number."""
-        lengths = {r.request_id: len(r.token_ids) for r in part.requests if isinstance(r, ScoreRequest)}
+        lengths = {r.request_id: len(r.token_ids) for r in requests if isinstance(r, ScoreRequest)}
         rows = self.calls.ledger.fetch(list(lengths))
         known: dict[str, float] = dict(zip(rows["request_id"], rows["reward"], strict=True))
         self.calls.spend.tokens_reused += sum(lengths[key] for key in known if self.calls.reused(key))
-        return [r if isinstance(r, str) else known.get(r.request_id, math.nan) for r in part.requests]
+        return [r if isinstance(r, str) else known.get(r.request_id, math.nan) for r in requests]
 
 
 def _ask(engine: RewardEngine, requests: Sequence[ScoreRequest], progress: Progress) -> Paid:

@@ -34,6 +34,11 @@ class CausalParts(NamedTuple):
     model: Any  # with its head
     backbone: Any  # without
 
+    @property
+    def vocabulary(self) -> int:
+        """Entries of a row of logits."""
+        return int(self.model.config.get_text_config().vocab_size)
+
 
 def causal_parts(model: Any) -> CausalParts:
     """The parts of a transformers model, or of one inside a peft model.
@@ -70,16 +75,32 @@ def log_probs(model: Any, batch: Batch, *, prompts: bool = False, logits_per_chu
             model's last hidden states.
     """
     parts = causal_parts(model)
-    output = parts.backbone(**_inputs(parts, batch), use_cache=False)
-    states = output.last_hidden_state.flatten(0, 1)
-    chunk = max(1, logits_per_chunk // int(parts.model.config.get_text_config().vocab_size))
-    tokens = _read(parts, type(output), states[batch.places], batch.targets, chunk)
+    states, output = read_states(parts, batch)
+    chunk = max(1, logits_per_chunk // parts.vocabulary)
+    tokens = _read(parts, output, states[batch.places], batch.targets, chunk)
     of_prompts = None
     if prompts:
         with torch.no_grad():
-            read = _read(parts, type(output), states[batch.prompt_places], batch.prompt_targets, chunk)
+            read = _read(parts, output, states[batch.prompt_places], batch.prompt_targets, chunk)
             of_prompts = _sums(read, batch.prompt_lengths)
     return LogProbs(tokens, _sums(tokens, batch.lengths), of_prompts, states[batch.prompt_ends])
+
+
+class States(NamedTuple):
+    """What the base model made of a batch."""
+
+    states: torch.Tensor  # (rows · width, hidden), in the model's dtype; a batch's places count in it
+    output: Any  # class of the base model's output, which its head takes them in
+
+
+def read_states(parts: CausalParts, batch: Batch) -> States:
+    """Run the base model over `batch`, which is on its device.
+
+    Raises:
+        ModelError: `batch` is packed and the model's attention takes no mask.
+    """
+    output = parts.backbone(**_inputs(parts, batch), use_cache=False)
+    return States(output.last_hidden_state.flatten(0, 1), type(output))
 
 
 def attention_mask(segments: torch.Tensor, attention: str, dtype: torch.dtype) -> torch.Tensor:
@@ -114,7 +135,7 @@ def _read(parts: CausalParts, output: Any, states: torch.Tensor, targets: torch.
     """Log-probs of `targets`, (tokens,), from the states that decide them, (tokens, hidden)."""
 
     def measure(some_states: torch.Tensor, some_targets: torch.Tensor) -> torch.Tensor:
-        logits = _logits(parts, output, some_states)
+        logits = head_logits(parts, output, some_states)
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
         return -cross_entropy(wide, some_targets, reduction="none")
 
@@ -126,11 +147,14 @@ def _read(parts: CausalParts, output: Any, states: torch.Tensor, targets: torch.
     return torch.cat(read)
 
 
-def _logits(parts: CausalParts, output: Any, states: torch.Tensor) -> torch.Tensor:
-    """The model's own way from states (positions, hidden) to logits (positions, vocabulary).
+def head_logits(parts: CausalParts, output: Any, states: torch.Tensor) -> torch.Tensor:
+    """The model's own way from states (positions, hidden) to logits (positions, vocabulary), in its dtype.
 
     Its forward pass runs over a base model that returns `states`: the output matrix alone would leave out what
     some models do after it (Gemma 2 caps its logits).
+
+    Raises:
+        ModelError: the head does not read the base model's last hidden states.
     """
     with _returns(parts.backbone, output(last_hidden_state=states.unsqueeze(0))):
         one = torch.zeros((1, 1), dtype=torch.long, device=states.device)

@@ -50,11 +50,32 @@ def position_curves(positions: Mapping[Side, Sequence[Positions]]) -> list[Posit
     return [
         PositionCurves(
             side=side,
-            entropy=_binned([one.entropy for one in found]),
-            log_prob=_binned([one.log_prob for one in found]),
+            entropy=binned([one.entropy for one in found]),
+            log_prob=binned([one.log_prob for one in found]),
         )
         for side, found in positions.items()
     ]
+
+
+def binned(rows: Sequence[npt.NDArray[np.float32]]) -> list[CurvePoint]:
+    """A measure by response position; each point stands at the mean of the positions that it averages.
+
+    Args:
+        rows: of every token of a response, one entry a response.
+    """
+    starts = bin_starts(max(map(len, rows), default=0))
+    values = np.full((len(rows), len(starts)), np.nan)
+    centres = np.full_like(values, np.nan)
+    for index, row in enumerate(rows):
+        reached = starts[starts < len(row)]
+        ends = np.append(reached[1:], len(row))
+        values[index, : len(reached)] = np.add.reduceat(row, reached, dtype=np.float64) / (ends - reached)
+        centres[index, : len(reached)] = (reached + 1 + ends) / 2
+    points = []
+    for column in range(len(starts)):
+        reach = ~np.isnan(values[:, column])
+        points.append(mean_point(float(centres[reach, column].mean()), values[reach, column]))
+    return [point for point in points if point is not None]
 
 
 def bin_starts(longest: int) -> Ints:
@@ -172,23 +193,6 @@ def quality_curve(
         chosen, rejected = ([quality(row, side, int(cut.keep[side][row])) for row in rows] for side in SIDES)
         gaps = np.array([won - lost for won, lost in zip(chosen, rejected, strict=True)])
         points.append(mean_point(cut.at, gaps[np.isfinite(gaps)]))
-    return [point for point in points if point is not None]
-
-
-def _binned(rows: Sequence[npt.NDArray[np.float32]]) -> list[CurvePoint]:
-    """Points by position; each stands at the mean of the positions that it averages."""
-    starts = bin_starts(max(map(len, rows), default=0))
-    values = np.full((len(rows), len(starts)), np.nan)
-    centres = np.full_like(values, np.nan)
-    for index, row in enumerate(rows):
-        reached = starts[starts < len(row)]
-        ends = np.append(reached[1:], len(row))
-        values[index, : len(reached)] = np.add.reduceat(row, reached, dtype=np.float64) / (ends - reached)
-        centres[index, : len(reached)] = (reached + 1 + ends) / 2
-    points = []
-    for column in range(len(starts)):
-        reach = ~np.isnan(values[:, column])
-        points.append(mean_point(float(centres[reach, column].mean()), values[reach, column]))
     return [point for point in points if point is not None]
 
 

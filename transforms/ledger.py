@@ -24,10 +24,10 @@ import pyarrow.parquet as pq
 
 from transforms.engines.protocol import LOCAL, ModelIdentity
 from transforms.errors import OutputError
-from transforms.schema import COMPLETIONS, SCORES, check
+from transforms.schema import COMPLETIONS, LOG_PROBS, SCORES, check
 
-Kind = Literal["completions", "scores"]
-SCHEMAS: Final = {"completions": COMPLETIONS, "scores": SCORES}
+Kind = Literal["completions", "scores", "log_probs"]
+SCHEMAS: Final = {"completions": COMPLETIONS, "scores": SCORES, "log_probs": LOG_PROBS}
 
 
 class Ledger:
@@ -35,7 +35,7 @@ class Ledger:
 
     Args:
         root: folder or fsspec URL, shared by runs.
-        kind: completions or scores.
+        kind: completions, scores or log-probs.
         identity: the model; a folder of its own, so that a scan reads no other model's parts.
     """
 

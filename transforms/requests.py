@@ -11,11 +11,10 @@ from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from transforms.engines.protocol import CompletionRequest, ModelIdentity, Sampling, ScoreRequest
-from transforms.tokens import Ragged
+from transforms.tokens import Ids, Ragged
 
 Side = Literal["chosen", "rejected"]
 SIDES: tuple[Side, Side] = ("chosen", "rejected")
@@ -43,6 +42,14 @@ class PrefixSample(NamedTuple):
     keep: int  # tokens of the response in the request
 
 
+class LogProbRequest(NamedTuple):
+    """How likely the policy finds each token of a response."""
+
+    request_id: str
+    prompt: Ids  # at least one token
+    response: Ids  # at least one token
+
+
 def request_seed(run_seed: int, pair_id: str, side: str, keep: int, sample_index: int) -> int:
     """31 bits of a hash, so that no two samples share a seed by being neighbours.
 
@@ -52,19 +59,23 @@ def request_seed(run_seed: int, pair_id: str, side: str, keep: int, sample_index
     return int.from_bytes(blake2b(key.encode(), digest_size=4).digest(), "big") & 0x7FFFFFFF
 
 
-def completion_id(
-    identity: ModelIdentity, sampling: Sampling, token_ids: npt.NDArray[np.int32], request: dict[str, int]
-) -> str:
+def completion_id(identity: ModelIdentity, sampling: Sampling, token_ids: Ids, request: dict[str, int]) -> str:
     """32 hex digits over everything that decides the sampled tokens."""
     return _content_id(["completion", identity.facts(), asdict(sampling), request], token_ids)
 
 
-def score_id(identity: ModelIdentity, token_ids: npt.NDArray[np.int32]) -> str:
+def score_id(identity: ModelIdentity, token_ids: Ids) -> str:
     """32 hex digits over everything that decides a reward."""
     return _content_id(["score", identity.facts()], token_ids)
 
 
-def _content_id(parts: list[Any], token_ids: npt.NDArray[np.int32]) -> str:
+def log_prob_request(identity: ModelIdentity, prompt: Ids, response: Ids) -> LogProbRequest:
+    """The request of a response after its prompt; where the one ends and the other begins is part of its id."""
+    parts = ["log_probs", identity.facts(), len(prompt)]
+    return LogProbRequest(_content_id(parts, np.concatenate([prompt, response])), prompt, response)
+
+
+def _content_id(parts: list[Any], token_ids: Ids) -> str:
     digest = blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16)
     digest.update(b"\0" + np.ascontiguousarray(token_ids, dtype="<i4").tobytes())
     return digest.hexdigest()

@@ -137,6 +137,15 @@ SCORES: Final = pa.schema(
     ]
 )
 
+# Log-probs of a response by a frozen policy, a token each: the sum of the first k is the log-prob of its first k
+# tokens, because a causal model's token does not depend on later ones. So any truncation reads the same row.
+LOG_PROBS: Final = pa.schema(
+    [
+        pa.field("request_id", pa.string(), nullable=False),
+        pa.field("log_probs", pa.list_(pa.float32()), nullable=False),  # nats, ≤ 0
+    ]
+)
+
 
 def check(table: pa.Table | pa.RecordBatch, schema: pa.Schema, *, where: str) -> None:
     """Raise SchemaError unless `table` has exactly the columns and types of `schema`, in any order.

@@ -202,11 +202,11 @@ def test_conversations_come_by_beginning_for_vllm_and_by_length_for_a_padding_en
     from transforms.scoring import Reading
 
     reward = {"model": str(models[1]), "engine": engine, "dtype": "float32", "batch": 100}
-    scorer = Scorer(Run(plan_run(sampling_recipe(tmp_path, models, ROWS, reward=reward)), tmp_path))
+    scorer = Scorer.of(Run(plan_run(sampling_recipe(tmp_path, models, ROWS, reward=reward)), tmp_path))
     texts = ["the cat sat on the mat", "dog", "the cat", "dog and cat ran", "the cat sat"]
     prompt = [{"role": "user", "content": "question"}]
     part = scorer.to_score([Reading(0, "chosen", None, None, prompt, text) for text in texts])
-    [batch] = scorer.batches(part)
+    [batch] = scorer.batches(part.requests)
     found = [key(request.token_ids) for request in batch.missing]
     assert found == sorted(found)
     assert len(found) == 5

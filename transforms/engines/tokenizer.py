@@ -47,6 +47,19 @@ def context_length(folder_or_id: str | Path, revision: str | None = None, *, tru
     Raises:
         ModelError: the config cannot be read or names no such number.
     """
+    return _config_number("max_position_embeddings", folder_or_id, revision, trust_remote_code)
+
+
+def vocabulary_size(folder_or_id: str | Path, revision: str | None = None, *, trust_remote_code: bool = False) -> int:
+    """Token ids that the model's embedding has (`vocab_size`), padding rows that no tokenizer uses included.
+
+    Raises:
+        ModelError: the config cannot be read or names no such number.
+    """
+    return _config_number("vocab_size", folder_or_id, revision, trust_remote_code)
+
+
+def _config_number(name: str, folder_or_id: str | Path, revision: str | None, trust_remote_code: bool) -> int:
     from transformers import AutoConfig
 
     where = _location(folder_or_id)
@@ -55,11 +68,11 @@ def context_length(folder_or_id: str | Path, revision: str | None = None, *, tru
     except (OSError, ValueError, KeyError, ImportError) as error:
         message = f"no model config can be loaded from {folder_or_id}: {_first_line(error)}"
         raise ModelError(message) from error
-    length = getattr(config.get_text_config(), "max_position_embeddings", None)
-    if not isinstance(length, int) or length < 1:
-        message = f"the config of {folder_or_id} has max_position_embeddings={length!r}, expected a positive number"
+    number = getattr(config.get_text_config(), name, None)
+    if not isinstance(number, int) or number < 1:
+        message = f"the config of {folder_or_id} has {name}={number!r}, expected a positive number"
         raise ModelError(message)
-    return length
+    return number
 
 
 def _location(folder_or_id: str | Path) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from transforms.sources import (
+    curated,
     hh_rlhf,
     onpolicy,
     preference,
@@ -28,7 +29,8 @@ Source = Annotated[
     | hh_rlhf.HhRlhfOptions
     | sharegpt.SharegptOptions
     | preference.PreferenceOptions
-    | starter.StarterOptions,
+    | starter.StarterOptions
+    | curated.CuratedOptions,
     Field(discriminator="kind"),
 ]
 
@@ -43,4 +45,5 @@ SOURCES: Final[dict[str, SourceKind[Any]]] = {
     "sharegpt": sharegpt.KIND,
     "preference": preference.KIND,
     "starter": starter.KIND,
+    "curated": curated.KIND,
 }

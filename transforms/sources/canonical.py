@@ -37,6 +37,7 @@ class Pair:
         chosen_score: whatever the source gives; scales differ between sources.
         chosen_finished: False where the source knows that sampling ran out of room.
         reason: why the pair will be dropped, None for a usable one.
+        subset: the part of the source that the pair belongs to (a benchmark's subset), where the source says.
     """
 
     source_id: str
@@ -48,6 +49,7 @@ class Pair:
     chosen_finished: bool = True
     rejected_finished: bool = True
     reason: str | None = None
+    subset: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,12 +52,14 @@ class SourceBatch(NamedTuple):
         responses: columns of schema.RESPONSES; None where the kind has no more than the pairs.
         quarantined: rows, or single pairs of a row, that cannot be used.
         raw_rows: rows read since the batch before.
+        subsets: the part of the source that each pair belongs to; for evaluations, in no table.
     """
 
     pairs: pa.Table
     responses: pa.Table | None
     quarantined: list[Quarantined]
     raw_rows: int
+    subsets: list[str | None]
 
 
 def load_batches(options: SourceOptions, *, batch_rows: int = 4096) -> Iterator[SourceBatch]:
@@ -169,7 +171,8 @@ class _Batch:
             arrays = {name: pa.array(values, RESPONSES.field(name).type) for name, values in columns.items()}
             arrays["prompt"] = prompts
             responses = pa.table([arrays[name] for name in RESPONSES.names], schema=RESPONSES)
-        return SourceBatch(self._pairs_table(), responses, self.quarantined, raw_rows)
+        subsets = [pair.subset for pair in self.pairs]
+        return SourceBatch(self._pairs_table(), responses, self.quarantined, raw_rows, subsets)
 
     def _quarantine(self, source_id: str, error: RowError, row: Row) -> None:
         self.quarantined.append(Quarantined(STAGE, self.label, json_safe(source_id), str(error), json_safe(row)))

@@ -7,10 +7,10 @@ URL: https://huggingface.co/docs/trl/dataset_formats#preference. Licence: of the
      "chosen": [{"role": "assistant", "content": "The Nile, …"}], "rejected": [{"role": "assistant", …}]}
     {"chosen": [{"role": "user", …}, {"role": "assistant", …}], "rejected": [{"role": "user", …}, …]}
 
-Optional columns: `id`, `chosen_score`, `rejected_score`. Plain text without a prompt is refused unless it is
-a Human/Assistant transcript: where the prompt ends cannot be told. TRL takes the common characters, which
-moves "Sure, here is" into the prompt when both answers start so, and cuts a character off when one side is
-the beginning of the other.
+Optional columns: `id`, `chosen_score`, `rejected_score`, and `subset`, with which this is RewardBench's layout.
+Plain text without a prompt is refused unless it is a Human/Assistant transcript: where the prompt ends cannot be
+told. TRL takes the common characters, which moves "Sure, here is" into the prompt when both answers start so, and
+cuts a character off when one side is the beginning of the other.
 """
 
 from typing import Any, Final, Literal
@@ -56,7 +56,8 @@ def adapt(row: Row, options: PreferenceOptions) -> Adapted:
         number(row.get("chosen_score"), "chosen_score"),
         number(row.get("rejected_score"), "rejected_score"),
     )
-    return Adapted([Pair(text_id(row.get("id")) or row_hash(row), *found, *scores)])
+    subset = text_id(row.get("subset"))
+    return Adapted([Pair(text_id(row.get("id")) or row_hash(row), *found, *scores, subset=subset)])
 
 
 def _implicit(chosen: Any, rejected: Any) -> Conversation:
@@ -92,6 +93,11 @@ def _side(prompt: Prompt, side: Any, what: str) -> Prompt:
 KIND: Final = SourceKind(
     options=PreferenceOptions,
     required=frozenset({"chosen", "rejected"}),
-    looks_like=lambda row: isinstance(row.get("chosen"), str | list) and isinstance(row.get("rejected"), str | list),
+    # A curated row has these columns too, but its `chosen` may be cut: read as a whole one it would get an end-of-turn.
+    looks_like=lambda row: (
+        isinstance(row.get("chosen"), str | list)
+        and isinstance(row.get("rejected"), str | list)
+        and "chosen_full" not in row
+    ),
     adapt=adapt,
 )

@@ -119,6 +119,8 @@ def _data_file(path: str, shown: str) -> str:
 
 
 def _folder(filesystem: Any, root: str, options: SourceOptions) -> list[str]:
+    if filesystem.isfile(f"{root}/manifest.json") and filesystem.isdir(f"{root}/dataset"):
+        root = f"{root}/dataset"  # a curated run stands for the pairs that it kept
     if filesystem.isfile(f"{root}/dataset_dict.json"):
         splits = json.loads(filesystem.cat_file(f"{root}/dataset_dict.json"))["splits"]
         if options.split not in splits:

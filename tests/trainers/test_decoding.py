@@ -1,0 +1,323 @@
+"""Rules by hand and at their ends; the cached, batched loop against whole forward passes of single sequences."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.distributions import Categorical, kl_divergence
+from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+
+from trainers.batches import padded
+from trainers.decoding import (
+    Decoded,
+    Decoder,
+    Rule,
+    Settings,
+    _draw,
+    divergence,
+    kl_threshold,
+    length_control,
+    mix,
+)
+from trainers.examples import Example
+from trainers.logprobs import log_probs
+from transforms.errors import ConfigError, EngineError, ModelError
+
+VOCAB = 61
+SMALL = {
+    "vocab_size": VOCAB,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "initializer_range": 0.3,
+}
+
+
+def llama(seed: int, **options: Any) -> Any:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(LlamaConfig(**SMALL | options)).eval()
+
+
+def mistral(seed: int) -> Any:
+    """With a window of attention that is shorter than the sequences."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return MistralForCausalLM(MistralConfig(**SMALL, sliding_window=6)).eval()
+
+
+@pytest.fixture(scope="module")
+def policy() -> Any:
+    return llama(0)
+
+
+@pytest.fixture(scope="module")
+def reference() -> Any:
+    return llama(1)
+
+
+def logs(*probabilities: float) -> torch.Tensor:
+    return torch.tensor([probabilities], dtype=torch.float64).log()
+
+
+def ids(count: int) -> Any:
+    return np.random.default_rng(count).integers(VOCAB, size=count, dtype=np.int32)
+
+
+PROMPTS = [ids(7), ids(1), ids(13), ids(4)]
+SEEDS = [11, 12, 13, 14]
+STOP = tuple(range(6))  # a tenth of the vocabulary, so that responses end at different times
+
+
+def some(kind: Any = "mix", value: float = 0.5, **options: Any) -> Settings:
+    return Settings(**{"rule": Rule(kind, value), "stop": STOP, "max_tokens": 24} | options)
+
+
+# ---- the rules
+
+
+@pytest.mark.parametrize(
+    ("a", "weights"),
+    [
+        (0.5, [0.1**0.5, 0.3, 0.1**0.5]),  # √(p r)
+        (2.0, [0.25 / 0.2, 0.09 / 0.3, 0.04 / 0.5]),  # p² / r
+        (0.0, [0.2, 0.3, 0.5]),
+        (1.0, [0.5, 0.3, 0.2]),
+    ],
+)
+def test_mixing_is_the_policy_to_the_a_times_the_reference_to_the_rest(a: float, weights: list[float]) -> None:
+    found = mix(logs(0.5, 0.3, 0.2), logs(0.2, 0.3, 0.5), a).exp()[0].tolist()
+    assert found == pytest.approx([weight / sum(weights) for weight in weights], abs=1e-12)
+
+
+def test_at_0_and_1_mixing_gives_the_very_numbers_of_reference_and_policy() -> None:
+    one, other = logs(0.5, 0.5, 0.0), logs(0.0, 0.3, 0.7)
+    assert mix(one, other, 0) is other
+    assert mix(one, other, 1) is one
+
+
+@pytest.mark.parametrize("a", [0.5, 1.5])
+def test_a_token_that_the_reference_never_gives_is_never_given(a: float) -> None:
+    found = mix(logs(0.5, 0.4, 0.1), logs(0.0, 0.5, 0.5), a).exp()[0]
+    assert found[0] == 0
+    assert found.sum() == pytest.approx(1)
+
+
+def test_length_control_follows_the_policy_for_t_tokens() -> None:
+    one, other = logs(0.9, 0.1), logs(0.2, 0.8)
+    followed = [length_control(one, other, 2, position) is one for position in range(4)]
+    assert followed == [True, True, False, False]
+    assert length_control(one, other, 0, 0) is other
+    assert length_control(one, other, math.inf, 10**6) is one
+
+
+def test_the_threshold_follows_the_policy_row_by_row_where_it_differs_more_than_b() -> None:
+    one = torch.cat([logs(0.9, 0.1), logs(0.5, 0.5)])
+    other = torch.cat([logs(0.5, 0.5), logs(0.5, 0.5)])
+    # KL of the first row: 0.9 log 1.8 + 0.1 log 0.2 = 0.368.
+    assert divergence(one, other).tolist() == pytest.approx([0.9 * math.log(1.8) + 0.1 * math.log(0.2), 0])
+    torch.testing.assert_close(kl_threshold(one, other, 0.3), one)
+    torch.testing.assert_close(kl_threshold(one, other, 0.4), other)
+
+
+def test_a_threshold_of_0_is_the_policy_and_of_infinity_the_reference() -> None:
+    one, other = torch.randn(5, 9).log_softmax(-1), torch.randn(5, 9).log_softmax(-1)
+    assert torch.equal(kl_threshold(one, other, 0), one)
+    assert torch.equal(kl_threshold(one, other, math.inf), other)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=30)
+def test_the_divergence_is_that_of_torch_distributions(seed: int) -> None:
+    one, other = (3 * torch.randn((2, 4, 11), generator=torch.Generator().manual_seed(seed))).log_softmax(-1)
+    expected = kl_divergence(Categorical(logits=one), Categorical(logits=other))
+    torch.testing.assert_close(divergence(one, other), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_divergence_skips_what_the_first_never_gives_and_is_infinite_where_the_second_never_does() -> None:
+    assert divergence(logs(0.5, 0.5, 0.0), logs(0.25, 0.25, 0.5)).item() == pytest.approx(math.log(2))
+    assert divergence(logs(0.5, 0.5), logs(1.0, 0.0)).item() == math.inf
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [("mix", -0.1), ("mix", math.inf), ("length", 1.5), ("kl", -1), ("kl", math.nan)]
+)
+def test_a_value_that_a_rule_has_no_meaning_for_is_refused(kind: Any, value: float) -> None:
+    with pytest.raises(ConfigError, match=f"decoding rule {kind} has the value {value}"):
+        Rule(kind, value)
+
+
+# ---- the draw
+
+
+def test_a_token_is_drawn_where_the_cumulative_probability_passes_the_number() -> None:
+    rows = logs(0.5, 0.0, 0.25, 0.25).expand(5, -1)
+    assert _draw(rows, torch.tensor([0.0, 0.49, 0.5, 0.74, 0.75])).tolist() == [0, 0, 2, 2, 3]
+
+
+@given(st.floats(0, 1, exclude_max=True), st.integers(0, 99))
+@settings(max_examples=50)
+def test_a_token_without_probability_is_never_drawn(uniform: float, seed: int) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    logits = torch.randn((1, 20), generator=draw)
+    logits[torch.rand((1, 20), generator=draw) < 0.5] = -torch.inf
+    logits[0, 3] = 0.0
+    token = _draw(logits.log_softmax(-1), torch.tensor([uniform], dtype=torch.float64))
+    assert logits[0, token] > -torch.inf
+
+
+# ---- the loop
+
+
+def whole(model: Any, prompt: Any, response: list[int], temperature: float = 1.0) -> torch.Tensor:
+    """Log-probs at every response token from one forward pass without a cache, (tokens, vocabulary)."""
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([[*prompt.tolist(), *response]]), use_cache=False).logits[0]
+    return (logits[len(prompt) - 1 : -1] / temperature).log_softmax(-1)
+
+
+def check_against_whole_passes(
+    found: list[Decoded], policy: Any, reference: Any, settings: Settings, prompts: Any = PROMPTS
+) -> None:
+    for prompt, one in zip(prompts, found, strict=True):
+        of_policy, of_reference = (
+            whole(model, prompt, one.token_ids, settings.temperature) for model in (policy, reference)
+        )
+        drawn = torch.cat(
+            [
+                settings.rule.log_probs(of_policy[t : t + 1], of_reference[t : t + 1], t)
+                for t in range(len(one.token_ids))
+            ]
+        )
+        at = torch.arange(len(one.token_ids)), torch.tensor(one.token_ids)
+        assert one.log_ratio == pytest.approx((drawn - of_reference)[at].sum().item(), abs=1e-3)
+        np.testing.assert_allclose(one.kl, divergence(drawn, of_reference), atol=1e-4)
+        np.testing.assert_allclose(one.policy_kl, divergence(of_policy, of_reference), atol=1e-4)
+
+
+@pytest.mark.parametrize(("kind", "value"), [("mix", 0.5), ("mix", 1.5), ("length", 3), ("kl", 1.0)])
+def test_cached_ragged_batches_have_the_numbers_of_whole_single_passes(
+    policy: Any, reference: Any, kind: Any, value: float
+) -> None:
+    chosen = some(kind, value, temperature=0.8)
+    found = Decoder(policy, reference).decode(PROMPTS, chosen, SEEDS)
+    assert len({len(one.token_ids) for one in found}) > 1  # some rows left the batch before others
+    check_against_whole_passes(found, policy, reference, chosen)
+
+
+def test_windows_of_attention_are_cached_right() -> None:
+    models, chosen = (mistral(0), mistral(1)), some()
+    found = Decoder(*models).decode(PROMPTS, chosen, SEEDS)
+    assert max(len(one.token_ids) for one in found) > 6
+    check_against_whole_passes(found, *models, chosen)
+
+
+@pytest.mark.parametrize("rule", [("mix", 0.7), ("length", 5), ("kl", 1.0)])
+def test_a_batch_decodes_what_each_prompt_alone_does(policy: Any, reference: Any, rule: tuple[Any, float]) -> None:
+    decoder, chosen = Decoder(policy, reference), some(*rule)
+    together = decoder.decode(PROMPTS, chosen, SEEDS)
+    for prompt, seed, one in zip(PROMPTS, SEEDS, together, strict=True):
+        [alone] = decoder.decode([prompt], chosen, [seed])
+        assert alone.token_ids == one.token_ids
+        assert alone.log_ratio == pytest.approx(one.log_ratio, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("rule", "model"),
+    [
+        (("mix", 0), "reference"),
+        (("mix", 1), "policy"),
+        (("length", 0), "reference"),
+        (("length", math.inf), "policy"),
+        (("kl", 0), "policy"),
+        (("kl", math.inf), "reference"),
+    ],
+)
+def test_the_ends_of_every_rule_are_the_models_themselves(
+    policy: Any, reference: Any, rule: tuple[Any, float], model: str
+) -> None:
+    found = Decoder(policy, reference).decode(PROMPTS, some(*rule), SEEDS)
+    other = {"policy": policy, "reference": reference}[model]
+    plain = Decoder(other, other).decode(PROMPTS, some("mix", 0), SEEDS)
+    assert [one.token_ids for one in found] == [one.token_ids for one in plain]
+    if model == "reference":
+        assert all(one.log_ratio == 0 and not one.kl.any() for one in found)
+    else:
+        for one in found:
+            np.testing.assert_array_equal(one.kl, one.policy_kl)
+
+
+def test_the_sum_of_log_ratios_is_that_of_the_training_log_probs(policy: Any, reference: Any) -> None:
+    found = Decoder(policy, reference).decode(PROMPTS, some("mix", 1), SEEDS)
+    examples = [
+        Example("", prompt, (np.array(one.token_ids, np.int32),)) for prompt, one in zip(PROMPTS, found, strict=True)
+    ]
+    with torch.no_grad():
+        of_policy, of_reference = (log_probs(model, padded(examples)).responses for model in (policy, reference))
+    assert [one.log_ratio for one in found] == pytest.approx((of_policy - of_reference).tolist(), abs=1e-3)
+
+
+def test_the_mean_log_ratio_of_one_token_is_the_exact_divergence(policy: Any, reference: Any) -> None:
+    # E log(π/π_ref) under π is the KL: 4,000 first tokens of one prompt.
+    decoder, prompt = Decoder(policy, reference), ids(5)
+    found = decoder.decode([prompt] * 4000, some("mix", 1, max_tokens=1), range(4000))
+    ratios = np.array([one.log_ratio for one in found])
+    assert abs(ratios.mean() - found[0].kl[0]) < 4 * ratios.std() / 4000**0.5
+
+
+def test_equal_seeds_give_equal_responses_and_others_others(policy: Any, reference: Any) -> None:
+    decoder = Decoder(policy, reference)
+    one, again, other = (
+        [found.token_ids for found in decoder.decode(PROMPTS, some(), seeds)] for seeds in (SEEDS, SEEDS, range(4))
+    )
+    assert one == again
+    assert one != other
+
+
+def test_a_response_ends_at_a_stop_token_or_at_its_last_token(policy: Any, reference: Any) -> None:
+    found = Decoder(policy, reference).decode(PROMPTS * 4, some(max_tokens=6), range(16))
+    assert {one.finished for one in found} == {True, False}
+    for one in found:
+        assert len(one.kl) == len(one.policy_kl) == len(one.token_ids) <= 6
+        assert not set(one.token_ids[:-1]) & set(STOP)
+        assert one.finished == (one.token_ids[-1] in STOP)
+        assert one.finished or len(one.token_ids) == 6
+
+
+def test_a_nucleus_draws_only_its_tokens_and_is_renormalised(policy: Any, reference: Any) -> None:
+    chosen = some("mix", 1, top_p=0.3, stop=(), max_tokens=8)
+    [one] = Decoder(policy, reference).decode([ids(5)], chosen, [0])
+    of_policy, of_reference = (whole(model, ids(5), one.token_ids).exp() for model in (policy, reference))
+    ratio = 0.0
+    for t, token in enumerate(one.token_ids):
+        order = of_policy[t].argsort(descending=True)
+        before = of_policy[t][order].cumsum(-1) - of_policy[t][order]
+        nucleus = order[before < 0.3]
+        assert token in nucleus
+        ratio += math.log(of_policy[t, token] / of_policy[t, nucleus].sum() / of_reference[t, token])
+    assert one.log_ratio == pytest.approx(ratio, abs=1e-3)
+
+
+def test_models_of_different_vocabularies_are_refused(policy: Any) -> None:
+    with pytest.raises(ModelError, match="the policy has 61 tokens and the reference 60"):
+        Decoder(policy, llama(1, vocab_size=60))
+
+
+def test_probabilities_that_are_not_numbers_are_refused(reference: Any) -> None:
+    broken = llama(0)
+    with torch.no_grad():
+        broken.lm_head.weight[3] = float("nan")
+    with pytest.raises(EngineError, match="probabilities of token 1 of a response are not numbers"):
+        Decoder(broken, reference).decode(PROMPTS, some(), SEEDS)
+
+
+def test_a_model_that_fails_is_an_engine_error(policy: Any, reference: Any) -> None:
+    with pytest.raises(EngineError, match="decoding 1 prompts failed: IndexError"):
+        Decoder(policy, reference).decode([np.array([99], np.int32)], some(), [0])

@@ -14,6 +14,9 @@ from prefect.artifacts import (
 from prefect.context import FlowRunContext
 
 from flows.progress import Progress
+from flows.training_output import MODEL
+from flows.training_record import TrainingRecord
+from flows.training_summary import figures
 from transforms.audit import Audit
 from transforms.manifest import Manifest
 from transforms.report.published import reason_in_words
@@ -48,6 +51,17 @@ def show_audit(audit: Audit, folder: Path) -> None:
     lines += ["", f"Report: `{(folder / 'audit.html').resolve()}`"]
     key = f"{_slug(audit.name)}-audit"
     create_markdown_artifact("\n".join(lines), key=key, description="What truncation would do to this data.")
+
+
+def show_training(record: TrainingRecord, folder: Path) -> None:
+    """What a finished training changed, and where the model lies."""
+    if FlowRunContext.get() is None:
+        return
+    lines = [f"# {record.name}: {record.objective['name']}", "", "| | before | after |", "| --- | ---: | ---: |"]
+    lines += [f"| {words} | {before:.4f} | {after:.4f} |" for words, before, after in figures(record)]
+    lines += ["", f"Model: `{(folder / MODEL).resolve()}`"]
+    key = f"{_slug(record.name)}-training"
+    create_markdown_artifact("\n".join(lines), key=key, description="What training changed.")
 
 
 def _slug(name: str) -> str:

@@ -161,7 +161,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        shipped = ", ".join(sorted(f"flows/configs/{p.name}" for p in CONFIGS.glob("*.yaml")))
+        shipped = ", ".join(sorted(p.relative_to(CONFIGS.parents[1]).as_posix() for p in CONFIGS.rglob("*.yaml")))
         message = f"there is no recipe {path}; shipped ones: {shipped}"
         raise ConfigError(message) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

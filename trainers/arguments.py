@@ -29,6 +29,7 @@ def training_arguments(
     order: Order,
     *,
     save_steps: int | None = None,
+    eval_first: bool = False,
     eval_steps: int | None = None,
     report_to: Sequence[str] = (),
 ) -> TrainingArguments:
@@ -40,7 +41,8 @@ def training_arguments(
         memory: dtype and checkpointing of activations.
         order: how many steps there are.
         save_steps: between checkpoints; None: none is written.
-        eval_steps: between measurements on the test examples, the first before any step; None: none is made.
+        eval_first: whether to measure on the test examples before any step.
+        eval_steps: between measurements after that; None: none is made.
         report_to: loggers of transformers (`wandb`, `tensorboard`, …).
     """
     return TrainingArguments(
@@ -63,7 +65,7 @@ def training_arguments(
         save_total_limit=CHECKPOINTS_KEPT,
         eval_strategy="no" if eval_steps is None else "steps",
         eval_steps=eval_steps,
-        eval_on_start=eval_steps is not None,
+        eval_on_start=eval_first,
         report_to=list(report_to) or "none",
         disable_tqdm=True,
         remove_unused_columns=False,

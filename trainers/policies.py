@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from trainers import value_head
-from trainers.settings import Adapter
+from trainers.settings import Adapter, Dtype
 from transforms.errors import ModelError
 
 
-def weights_dtype(dtype: str, adapter: Adapter | None) -> str:
+def weights_dtype(dtype: Dtype, adapter: Adapter | None) -> Dtype:
     """The dtype that weights are loaded in: those that are trained are fp32, whatever they are computed in.
 
     An AdamW step of 1e-6 is below the last bit of nearly every bf16 weight (DECISIONS.md).

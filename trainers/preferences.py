@@ -11,7 +11,8 @@ from trainers.examples import Example
 from trainers.logprobs import LogProbs, log_probs
 from trainers.objectives import BoundObjective, Responses
 from trainers.order import batches_by_length
-from trainers.sides import References, all_responses, extremes, pair_sides, rewards_of
+from trainers.references import References
+from trainers.sides import all_responses, extremes, pair_sides, rewards_of
 from trainers.task import Call, Read
 from trainers.value_head import NAME as VALUE_HEAD
 from transforms.errors import ConfigError
@@ -55,10 +56,7 @@ class Preferences:
     @property
     def identity(self) -> dict[str, Any]:
         """Objective, settings and the data's hash."""
-        return {
-            "objective": {"name": self.objective.objective.name, "settings": self.objective.settings.model_dump()},
-            "data": {"examples": self.size, "sha256": examples_sha256(self.examples)},
-        }
+        return preferences_identity(self.objective, self.examples)
 
     def cut(self, rows: Sequence[int]) -> list[list[int]]:
         """Micro-batches by length."""
@@ -141,6 +139,14 @@ class Preferences:
             if responses.reference is not None:
                 figures |= {"displacement": chosen.mean_delta, "kl": -responses.mean_delta}
         return figures
+
+
+def preferences_identity(objective: BoundObjective, examples: Sequence[Example]) -> dict[str, Any]:
+    """What decides the losses of `examples` by `objective`, as plain JSON."""
+    return {
+        "objective": {"name": objective.objective.name, "settings": objective.settings.model_dump()},
+        "data": {"examples": len(examples), "sha256": examples_sha256(examples)},
+    }
 
 
 def examples_sha256(examples: Sequence[Example]) -> str:

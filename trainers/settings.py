@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+Dtype = Literal["bfloat16", "float32"]
 Positive = Annotated[int, Field(ge=1)]
 
 
@@ -36,7 +37,7 @@ class Memory(_Settings):
     """What a step's examples are cut into. Changes time and memory, and a result by rounding only."""
 
     batch_tokens: Positive = Field(8192, description="Tokens of a forward pass, padding included.")
-    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    dtype: Dtype = "bfloat16"
     gradient_checkpointing: bool = False
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import NamedTuple
 
 import torch
 
@@ -11,13 +10,6 @@ from trainers.examples import Example
 from trainers.logprobs import LogProbs
 from trainers.objectives import Responses
 from transforms.errors import SchemaError
-
-
-class References(NamedTuple):
-    """What a frozen reference says of some examples, in their order; made once, before training."""
-
-    responses: list[tuple[float, ...]]  # ℓ of each response of an example
-    prompts: list[float] | None  # log π_ref(x∖t0|t0); None where no objective reads it
 
 
 def all_responses(

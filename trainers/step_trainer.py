@@ -123,7 +123,7 @@ class StepTrainer(Trainer):  # type: ignore[misc]
                 measured.add(read, counts=batch.counts, examples=len(batch.rows))
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in measured.means(self._total).items()}
         self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         self._log.start()  # its seconds are no training's
         return metrics
 

@@ -28,7 +28,7 @@ class Step(NamedTuple):
     micro_batches: tuple[MicroBatch, ...]  # of this one
 
 
-class Steps(Dataset[dict[str, Step]]):
+class Steps(Dataset[dict[str, Step]]):  # type: ignore[misc]
     """The steps of `order`, each cut by `cut`, as the Trainer's data loader asks for them.
 
     Args:

@@ -11,7 +11,7 @@ FILE: Final = "value_head.safetensors"
 NAME: Final = "value_head"  # its attribute in the model
 
 
-class ValueHead(nn.Module):
+class ValueHead(nn.Module):  # type: ignore[misc]
     """A linear read-out of the state that has read the whole prompt, in fp32.
 
     It begins as the mean reward, a value that needs no prompt. Its gradient ends at the state: the paper's value

@@ -14,8 +14,8 @@ from trainers.examples import Example
 from trainers.logprobs import log_probs
 from trainers.objectives import objective
 from trainers.preferences import Preferences
+from trainers.references import References
 from trainers.settings import Memory, Optimisation
-from trainers.sides import References
 from trainers.step_log import StepLog
 from trainers.step_trainer import StepTrainer
 
@@ -80,11 +80,18 @@ def trainer(
         None if some is None else Preferences(some, bound, layout=layout, batch_tokens=batch_tokens, references=known)
         for some, known in ((examples, references), (test, test_references))
     ]
-    eval_steps = None if test is None else order.steps
     folder.mkdir(parents=True, exist_ok=True)
     return StepTrainer(
         model,
-        training_arguments(folder, chosen, memory, order, save_steps=save_steps, eval_steps=eval_steps),
+        training_arguments(
+            folder,
+            chosen,
+            memory,
+            order,
+            save_steps=save_steps,
+            eval_first=test is not None,
+            eval_steps=None if test is None else order.steps,
+        ),
         task=tasks[0],
         test=tasks[1],
         order=order,

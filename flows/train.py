@@ -1,5 +1,6 @@
 """`python -m flows.train`: a policy trained on a curated run, token for token as it was curated."""
 
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Final
@@ -8,6 +9,7 @@ from rich.console import Console
 
 from flows.cli import CONFIGS, load_config, prepare_process, run_command
 from flows.training_config import TrainingRecipe
+from transforms.errors import ConfigError
 
 if TYPE_CHECKING:
     from flows.training_record import TrainingRecord
@@ -19,6 +21,12 @@ PROGRAM: Final = "python -m flows.train"
 def main() -> int:
     """Parse, train, print."""
     start = time.monotonic()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        message = (
+            "flows.train runs in one process, and a launcher started several. trainers.step_trainer trains in any "
+            "number of them: start that from a script of your own"
+        )
+        raise ConfigError(message)
     recipe = load_config(TrainingRecipe, sys.argv[1:], default=DEFAULT, program=PROGRAM)
     from flows.training_plan import plan_training  # without Prefect and without a model
 

@@ -51,9 +51,7 @@ def find_run(dataset: DatasetConfig) -> FoundRun:
         commit = fingerprint(options).revision
         return FoundRun(dataset, _hub_manifest(dataset.path, commit), commit)
     if dataset.revision is not None:
-        message = (
-            f"dataset.path {dataset.path} is a folder, so leave out revision {dataset.revision!r}"
-        )
+        message = f"dataset.path {dataset.path} is a folder, so leave out revision {dataset.revision!r}"
         raise SourceError(message)
     manifest = read_manifest(Path(dataset.path).expanduser())
     if manifest is None:

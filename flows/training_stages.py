@@ -24,7 +24,7 @@ from flows.training_record import DataRecord, StepsRecord, TrainingRecord
 from trainers import value_head
 from trainers.arguments import training_arguments, training_order
 from trainers.batches import PACKED
-from trainers.checkpoints import check_same_run
+from trainers.checkpoints import check_same_run, saving
 from trainers.examples import Example, check_first_token, check_readable, group_by_prompt, read_examples
 from trainers.layouts import choose_layout
 from trainers.policies import save_policy, trainable
@@ -188,7 +188,7 @@ class Training:
         with self.timed("evaluate"):
             if "test" in tasks and not _measured(log, order.steps):
                 trainer.evaluate()
-        with self.timed("write"):
+        with self.timed("write"), saving("the model", self.work):
             self._save(trainer)
         return self._record(trainer, "packed" if layout is PACKED else "padded")
 

@@ -119,18 +119,20 @@ class Preferences:
     def _figures(self, responses: Responses, sides: tuple[Responses, Responses]) -> dict[str, torch.Tensor]:
         """What is logged, under TRL's names where TRL has one.
 
-        rewards/…: the objective's own implicit reward; logps/…: ℓ; mean_logps/…: ℓ̄. displacement: Δ̄ of the chosen
+        rewards/…: the objective's own implicit reward, a tie one half accurate (all of them are before the first step
+        of an objective with a reference). logps/…: ℓ; mean_logps/…: ℓ̄. displacement: Δ̄ of the chosen
         responses, how far they rose or fell a token since the policy was the reference. kl: −Δ̄ over all responses,
         an estimate of KL(π_ref ‖ π) a token as far as the reference would have given these responses.
         """
         with torch.no_grad():
             chosen, rejected = sides
             rewards = [self.objective.implicit_reward(side) for side in sides]
+            margins = rewards[0] - rewards[1]
             figures = {
                 "rewards/chosen": rewards[0],
                 "rewards/rejected": rewards[1],
-                "rewards/margins": rewards[0] - rewards[1],
-                "rewards/accuracies": (rewards[0] > rewards[1]).float(),
+                "rewards/margins": margins,
+                "rewards/accuracies": (margins.sign() + 1) / 2,
                 "logps/chosen": chosen.log_prob,
                 "logps/rejected": rejected.log_prob,
                 "mean_logps/chosen": chosen.mean,

@@ -44,6 +44,7 @@ def test_dpo_learns_the_order_and_counts_the_tokens_of_the_shards(tmp_path, run)
     assert record.trained.examples == 2 * record.data.examples
     assert record.before["eval_loss"] == pytest.approx(0.6931, abs=1e-4)
     assert record.before["eval_displacement"] == pytest.approx(0, abs=1e-5)
+    assert record.before["step"] == 0
     assert record.after["eval_rewards/accuracies"] > record.before["eval_rewards/accuracies"]
     assert record.after["step"] == record.trained.steps
     folder = tmp_path / "trained"

@@ -173,7 +173,9 @@ def main() -> None:
             print(f"{family}: never errs as little as fixed n = 8 ({at['wrong']:.2%} ± {at['error']:.2%})")
         else:
             summary[family] = cost / at["completions"]
-            print(f"{family}: errs as fixed n = 8 ({at['wrong']:.2%} ± {at['error']:.2%}) at {summary[family]:.2f} of it")
+            print(
+                f"{family}: errs as fixed n = 8 ({at['wrong']:.2%} ± {at['error']:.2%}) at {summary[family]:.2f} of it"
+            )
     (out / "price.json").write_text(json.dumps({"curve": curve, "price_at_n8": summary, "pairs": pairs}, indent=2))
     draw(curve, out / "price.png")
 

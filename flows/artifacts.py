@@ -14,6 +14,9 @@ from prefect.artifacts import (
 from prefect.context import FlowRunContext
 
 from flows.progress import Progress
+from flows.training_output import MODEL
+from flows.training_record import TrainingRecord
+from flows.training_summary import figures
 from transforms.audit import Audit
 from transforms.decodings import Decodings
 from transforms.evaluation import AccuracyRecord, Evaluation, SectionRecord
@@ -87,6 +90,17 @@ def _accuracy(what: str, name: str, row: AccuracyRecord | SectionRecord) -> str:
     # Sources and subsets are named by strangers: as code, without what would end it or the cell.
     safe = one_line(visible_plain(name), 80).replace("`", "'").replace("|", "/")
     return f"| {what} | `{safe}` | {row.pairs} | {row.value:.1%} | {row.low:.1%} – {row.high:.1%} |"
+
+
+def show_training(record: TrainingRecord, folder: Path) -> None:
+    """What a finished training changed, and where the model lies."""
+    if FlowRunContext.get() is None:
+        return
+    lines = [f"# {record.name}: {record.objective['name']}", "", "| | before | after |", "| --- | ---: | ---: |"]
+    lines += [f"| {words} | {before:.4f} | {after:.4f} |" for words, before, after in figures(record)]
+    lines += ["", f"Model: `{(folder / MODEL).resolve()}`"]
+    key = f"{_slug(record.name)}-training"
+    create_markdown_artifact("\n".join(lines), key=key, description="What training changed.")
 
 
 def _slug(name: str) -> str:

@@ -57,11 +57,11 @@ def output_folder(folder: Path, *, fingerprint: str, overwrite: bool) -> Iterato
     Raises:
         OutputError: another process is at it, it holds another run, or files that are no run's.
     """
-    with _disk_errors(folder):
+    with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with _lock(folder):
+    with locked(folder):
         _refuse_foreign(folder, fingerprint, overwrite=overwrite)
-        with _disk_errors(folder):
+        with disk_errors(folder):
             # The manifest goes first: from here on the folder holds no finished run.
             (folder / MANIFEST).unlink(missing_ok=True)
             work = folder / WORK
@@ -95,7 +95,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file, whole or not at all."""
-    with _disk_errors(path.parent):
+    with disk_errors(path.parent):
         temporary = path.with_name(f".{path.name}.new")
         temporary.write_bytes(content)
         temporary.replace(path)
@@ -118,7 +118,12 @@ def _refuse_foreign(folder: Path, fingerprint: str, *, overwrite: bool) -> None:
 
 
 @contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder` for this process.
+
+    Raises:
+        OutputError: another process holds it.
+    """
     # flock, because the kernel lets go of it when a process is killed.
     with (folder / LOCK).open("w") as lock:
         try:
@@ -130,7 +135,7 @@ def _lock(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _disk_errors(folder: Path) -> Iterator[None]:
+def disk_errors(folder: Path) -> Iterator[None]:
     """Say what to do when the disk is the problem."""
     try:
         yield

@@ -16,6 +16,7 @@ import torch
 
 from trainers.losses import bradley_terry
 from trainers.pair_tokens import PairTokens, Rows, some
+from trainers.watch import check_loss
 from transforms.errors import ModelError, SchemaError
 
 log = logging.getLogger(__name__)
@@ -107,17 +108,6 @@ def check_finite(features: torch.Tensor, pairs: PairTokens) -> None:
         message = (
             f"the model's last hidden state is not finite for {len(bad)} pairs: {some(bad)}. "
             "Its weights are damaged, or overflow in this dtype"
-        )
-        raise ModelError(message)
-
-
-def check_loss(losses: torch.Tensor, step: int, names: Sequence[str]) -> None:
-    """Raise ModelError unless all losses are finite; names step and pairs."""
-    bad = [names[row] for row in (~losses.detach().isfinite()).nonzero().flatten().tolist()]
-    if bad:
-        message = (
-            f"step {step}: the loss is not finite for {len(bad)} pairs: {some(bad)}. "
-            "Lower the learning rate, or look at these pairs' margins"
         )
         raise ModelError(message)
 

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from trainers.features import Progress, last_states, length_batches, no_progress, pad_right
-from trainers.head import check_loss
 from trainers.losses import bradley_terry
 from trainers.pair_tokens import PairTokens, Rows
+from trainers.watch import check_loss
 
 log = logging.getLogger(__name__)
 

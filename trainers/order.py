@@ -6,8 +6,9 @@ the step the examples go by length, which is where the padding is saved.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -37,12 +38,22 @@ class Order:
     @property
     def seen(self) -> int:
         """Examples in all steps together, each pass counted."""
-        return math.ceil(self.examples * self.epochs)
+        # Rounded, because 81/50 passes over 50 examples are 81 examples and not 82.
+        return math.ceil(round(self.examples * self.epochs, 6))
 
     @property
     def steps(self) -> int:
         """How many steps there are."""
         return math.ceil(self.seen / self.per_step)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the order is made of, as plain JSON."""
+        return asdict(self)
+
+    def passes(self, steps: int) -> float:
+        """How often the examples have been gone through after so many steps."""
+        return min(steps * self.per_step, self.seen) / self.examples
 
     def step(self, number: int) -> list[int]:
         """Indices of the examples of step `number`, 0 … steps − 1.

@@ -54,11 +54,24 @@ def pair_sides(batch: Batch, responses: Responses) -> tuple[Responses, Responses
     if set(batch.counts) != {2}:
         message = f"a pairwise objective got prompts with {sorted(set(batch.counts))} responses, expected 2 each"
         raise SchemaError(message)
-    chosen, rejected = (
-        Responses(**{name: None if value is None else value[side::2] for name, value in _items(responses)})
-        for side in (0, 1)
-    )
-    return chosen, rejected
+    total = sum(batch.counts)
+    return _select(responses, range(0, total, 2)), _select(responses, range(1, total, 2))
+
+
+def extremes(batch: Batch, responses: Responses) -> tuple[Responses, Responses]:
+    """The responses of the highest and of the lowest reward of each prompt, (prompts,) each; for diagnostics.
+
+    Only prompts with two rewards or more are among them; without rewards there is no order to speak of.
+    """
+    rewards = [0.0] * sum(batch.counts) if responses.reward is None else responses.reward.tolist()
+    best, worst, start = [], [], 0
+    for count in batch.counts:
+        ranked = sorted(range(start, start + count), key=rewards.__getitem__)
+        if rewards[ranked[0]] < rewards[ranked[-1]]:
+            best.append(ranked[-1])
+            worst.append(ranked[0])
+        start += count
+    return _select(responses, best), _select(responses, worst)
 
 
 def rewards_of(examples: Sequence[Example], device: torch.device) -> torch.Tensor | None:
@@ -67,5 +80,7 @@ def rewards_of(examples: Sequence[Example], device: torch.device) -> torch.Tenso
     return torch.tensor(found, dtype=torch.float32, device=device) if found else None
 
 
-def _items(responses: Responses) -> list[tuple[str, torch.Tensor | None]]:
-    return [(field.name, getattr(responses, field.name)) for field in fields(responses)]
+def _select(responses: Responses, places: Sequence[int]) -> Responses:
+    index = torch.tensor(places, dtype=torch.long, device=responses.log_prob.device)
+    values = {field.name: getattr(responses, field.name) for field in fields(responses)}
+    return Responses(**{name: None if value is None else value[index] for name, value in values.items()})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainers.head import HeadFit, check_loss, fit_head, folds_by_prompt
+from trainers.head import HeadFit, fit_head, folds_by_prompt
 from trainers.pair_tokens import PairTokens
 from transforms.errors import ModelError, SchemaError
 
@@ -110,11 +110,6 @@ def test_features_that_are_not_numbers_name_their_pairs() -> None:
     made[7, 0] = torch.nan  # the rejected side of pair 3
     with pytest.raises(ModelError, match=r"last hidden state is not finite for 1 pairs: pair-3\."):
         fit(made, pairs(10, 5))
-
-
-def test_a_loss_that_is_not_finite_names_step_and_pairs() -> None:
-    with pytest.raises(ModelError, match=r"step 3: the loss is not finite for 2 pairs: b, c\."):
-        check_loss(torch.tensor([0.1, torch.nan, torch.inf]), 3, ["a", "b", "c"])
 
 
 def test_margins_of_unequal_pairs_enter_the_fit() -> None:

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from models_support import SMALL, VOCAB, examples, llama, seeded
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
-from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM, MambaConfig, MambaForCausalLM
+from transformers import Gemma2Config, Gemma2ForCausalLM, MambaConfig, MambaForCausalLM
 
 from trainers.batches import Batch, packed, padded
 from trainers.examples import Example
@@ -15,50 +16,12 @@ from trainers.logprobs import LogProbs, attention_mask, log_probs
 from trainers.packing import check_packing
 from transforms.errors import ModelError
 
-VOCAB = 61
-SMALL = {
-    "vocab_size": VOCAB,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 256,
-    "pad_token_id": 2,
-    "eos_token_id": 2,
-    "bos_token_id": 1,
-    "tie_word_embeddings": True,
-    "initializer_range": 0.3,
-}
-
-
-def seeded(make: Callable[[], Any]) -> Any:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return make()
-
-
-def llama(attention: str = "sdpa", dtype: torch.dtype = torch.float32, **options: Any) -> Any:
-    config = LlamaConfig(**SMALL | options, attn_implementation=attention)
-    return seeded(lambda: LlamaForCausalLM(config)).to(dtype)
-
 
 def gemma(**options: Any) -> Any:
     config = Gemma2Config(
         **SMALL | {"head_dim": 8, "query_pre_attn_scalar": 8, "final_logit_softcapping": 3.0} | options
     )
     return seeded(lambda: Gemma2ForCausalLM(config))
-
-
-def examples(*shapes: tuple[int, ...], seed: int = 0) -> list[Example]:
-    """A prompt and its responses, each of the given number of tokens."""
-    draw = np.random.default_rng(seed)
-    return [
-        Example(
-            str(index), *(lambda p, *r: (p, tuple(r)))(*(draw.integers(VOCAB, size=n, dtype=np.int32) for n in shape))
-        )
-        for index, shape in enumerate(shapes)
-    ]
 
 
 SOME = examples((7, 5, 9), (3, 1, 4), (12, 6, 6), (1, 2, 1))

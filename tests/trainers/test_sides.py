@@ -13,7 +13,7 @@ from trainers.batches import Batch, packed, padded
 from trainers.examples import Example
 from trainers.logprobs import LogProbs, log_probs
 from trainers.objectives import objective
-from trainers.sides import all_responses, pair_sides, rewards_of
+from trainers.sides import all_responses, extremes, pair_sides, rewards_of
 from transforms.errors import SchemaError
 
 VOCAB = 61
@@ -115,3 +115,17 @@ def test_three_responses_are_no_pair() -> None:
     policy = LogProbs(torch.zeros(0), torch.arange(9.0), None, torch.zeros(0))
     with pytest.raises(SchemaError, match=r"got prompts with \[2, 3\] responses, expected 2 each"):
         pair_sides(batch, all_responses(batch, policy))
+
+
+def test_extremes_are_the_best_and_the_worst_of_each_prompt_that_has_both() -> None:
+    examples = [example(2, 1, 1, 1), example(2, 1), example(2, 1, 1), example(2, 1, 1)]
+    rewards = [0.5, 2.0, -1.0, 9.0, 3.0, 3.0, 0.0, 1.0]
+    batch = padded(examples)
+    numbers = torch.arange(8.0)
+    found = LogProbs(torch.zeros(8), numbers, None, torch.zeros(4, 1))
+    responses = all_responses(batch, found, rewards=torch.tensor(rewards))
+    best, worst = extremes(batch, responses)
+    assert best.log_prob.tolist() == [1, 7]
+    assert worst.log_prob.tolist() == [2, 6]
+    without = extremes(batch, all_responses(batch, found))
+    assert [len(side.log_prob) for side in without] == [0, 0]

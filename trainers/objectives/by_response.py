@@ -6,7 +6,11 @@ from trainers.objectives.registry import Positive, pointwise
 from trainers.objectives.responses import Responses
 
 
-@pointwise(needs={"reference", "reward", "value"}, source="arXiv 2405.19107, DRO-V")
+@pointwise(
+    needs={"reference", "reward", "value"},
+    source="arXiv 2405.19107, DRO-V",
+    implicit=lambda responses, settings: responses.need("value") + settings.tau * responses.delta,
+)
 def dro(responses: Responses, *, tau: Positive = 1.0) -> torch.Tensor:
     """½(r − V(x) − τΔ)², (responses,); its gradient also trains the value head."""
     residual = responses.need("reward") - responses.need("value") - tau * responses.delta
@@ -14,7 +18,12 @@ def dro(responses: Responses, *, tau: Positive = 1.0) -> torch.Tensor:
 
 
 @pointwise(
-    needs={"reference", "reward", "prompt_ratio"}, over="prompts", source="reward alignment optimization, algorithm 1"
+    needs={"reference", "reward", "prompt_ratio"},
+    over="prompts",
+    source="reward alignment optimization, algorithm 1",
+    implicit=lambda responses, settings: (
+        settings.beta * (responses.delta + settings.log_z0 + responses.need("prompt_ratio"))
+    ),
 )
 def rao(responses: Responses, *, beta: Positive = 0.1, log_z0: float = 50.0) -> torch.Tensor:
     """(r − β(Δ + log Z_i))², (responses,); the paper's loss of a prompt is their mean.

@@ -24,7 +24,11 @@ def simpo_ref(
     return -logsigmoid(beta * (chosen.mean_delta - rejected.mean_delta - gamma_beta_ratio))
 
 
-@pairwise(needs={"lengths"}, source="arXiv 2501.03884, eq. 3 and 4")
+@pairwise(
+    needs={"lengths"},
+    source="arXiv 2501.03884, eq. 3 and 4",
+    implicit=lambda responses, settings: settings.beta * alpha_reward(responses.mean, settings.alpha),
+)
 def alphapo(
     chosen: Responses,
     rejected: Responses,
@@ -38,7 +42,11 @@ def alphapo(
     return -logsigmoid(beta * (margin - gamma_beta_ratio))
 
 
-@pairwise(needs={"lengths", "reference"}, source="arXiv 2501.03884, A.4")
+@pairwise(
+    needs={"lengths", "reference"},
+    source="arXiv 2501.03884, A.4",
+    implicit=lambda responses, settings: settings.beta * alpha_reward(responses.mean_delta, settings.alpha),
+)
 def alphapo_ref(
     chosen: Responses,
     rejected: Responses,

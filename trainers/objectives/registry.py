@@ -28,6 +28,9 @@ Unit = Literal["pairs", "responses", "prompts"]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 
+# The reward that an objective reads off the policy, (responses,); of the responses and the settings.
+Implicit = Callable[[Responses, Any], torch.Tensor]
+
 _Loss = TypeVar("_Loss", bound=Callable[..., Any])
 
 
@@ -42,6 +45,7 @@ class Objective:
         needs: what it reads beside log-probs.
         settings: model of its keyword arguments; its defaults are the published ones.
         source: paper and equation.
+        implicit: the reward it reads off the policy, where `implicit_reward`'s rule does not give it.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Objective:
     needs: frozenset[Need]
     settings: type[BaseModel]
     source: str
+    implicit: Implicit | None = None
 
     @property
     def pairwise(self) -> bool:
@@ -88,6 +93,22 @@ class BoundObjective:
             raise ConfigError(message)
         return self.objective.function(*responses, **self.settings.model_dump())
 
+    def implicit_reward(self, responses: Responses) -> torch.Tensor:
+        """The reward that the objective takes the policy to express, (responses,); for diagnostics, detached.
+
+        Of objectives that do not say otherwise: Δ where there is a reference and ℓ where there is none, per token
+        where they read lengths, times β where they have one.
+        """
+        with torch.no_grad():
+            if self.objective.implicit is not None:
+                return self.objective.implicit(responses, self.settings)
+            averaged = "lengths" in self.needs
+            if "reference" in self.needs:
+                read = responses.mean_delta if averaged else responses.delta
+            else:
+                read = responses.mean if averaged else responses.log_prob
+            return float(getattr(self.settings, "beta", 1.0)) * read
+
     def terms(self, losses: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
         """What the step's loss is the mean of, (pairs,), (responses,) or (prompts,).
 
@@ -101,16 +122,22 @@ class BoundObjective:
 OBJECTIVES: Final[dict[str, Objective]] = {}
 
 
-def pairwise(*, needs: Set[Need] = frozenset(), source: str) -> Callable[[_Loss], _Loss]:
+def pairwise(
+    *, needs: Set[Need] = frozenset(), source: str, implicit: Implicit | None = None
+) -> Callable[[_Loss], _Loss]:
     """Register a loss of (chosen, rejected, *, settings); it must return one loss a pair."""
-    return _register(needs, source, "pairs")
+    return _register(needs, source, "pairs", implicit)
 
 
 def pointwise(
-    *, needs: Set[Need] = frozenset(), source: str, over: Literal["responses", "prompts"] = "responses"
+    *,
+    needs: Set[Need] = frozenset(),
+    source: str,
+    over: Literal["responses", "prompts"] = "responses",
+    implicit: Implicit | None = None,
 ) -> Callable[[_Loss], _Loss]:
     """Register a loss of (responses, *, settings); it must return one loss a response."""
-    return _register(needs, source, over)
+    return _register(needs, source, over, implicit)
 
 
 def by_prompt(losses: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
@@ -145,14 +172,14 @@ def objective(name: str, **settings: Any) -> BoundObjective:
         raise ConfigError(message) from error
 
 
-def _register(needs: Set[Need], source: str, over: Unit) -> Callable[[_Loss], _Loss]:
+def _register(needs: Set[Need], source: str, over: Unit, implicit: Implicit | None) -> Callable[[_Loss], _Loss]:
     def register(function: _Loss) -> _Loss:
         name = function.__name__
         if name in OBJECTIVES:
             message = f"an objective {name} is registered already, from {OBJECTIVES[name].source}; choose another name"
             raise ConfigError(message)
         settings = _settings(function, sides=2 if over == "pairs" else 1)
-        OBJECTIVES[name] = Objective(name, function, over, frozenset(needs), settings, source)
+        OBJECTIVES[name] = Objective(name, function, over, frozenset(needs), settings, source, implicit)
         return function
 
     return register

@@ -21,7 +21,11 @@ def orpo(chosen: Responses, rejected: Responses, *, weight: NotNegative = 0.1) -
     return -chosen.mean - weight * logsigmoid(ratio)
 
 
-@pairwise(needs={"lengths"}, source="arXiv 2401.08417, eq. 3")
+@pairwise(
+    needs={"lengths"},  # for its second term; the contrast is of sums
+    source="arXiv 2401.08417, eq. 3",
+    implicit=lambda responses, settings: settings.beta * responses.log_prob,
+)
 def cpo(chosen: Responses, rejected: Responses, *, beta: Positive = 0.1, weight: NotNegative = 1.0) -> torch.Tensor:
     """−log σ(β(ℓ_w − ℓ_l)) − λ ℓ̄_w, (pairs,); `weight` is λ. The first term sums, the second averages."""
     return -logsigmoid(beta * (chosen.log_prob - rejected.log_prob)) - weight * chosen.mean

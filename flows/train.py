@@ -1,0 +1,51 @@
+"""`python -m flows.train`: a policy trained on a curated run, token for token as it was curated."""
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+
+from flows.cli import CONFIGS, load_config, prepare_process, run_command
+from flows.training_config import TrainingRecipe
+from transforms.errors import ConfigError
+
+if TYPE_CHECKING:
+    from flows.training_record import TrainingRecord
+
+DEFAULT: Final = CONFIGS / "train" / "starter-dpo.yaml"
+PROGRAM: Final = "python -m flows.train"
+
+
+def main() -> int:
+    """Parse, train, print."""
+    start = time.monotonic()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        message = (
+            "flows.train runs in one process, and a launcher started several. trainers.step_trainer trains in any "
+            "number of them: start that from a script of your own"
+        )
+        raise ConfigError(message)
+    recipe = load_config(TrainingRecipe, sys.argv[1:], default=DEFAULT, program=PROGRAM)
+    from flows.training_plan import plan_training  # without Prefect and without a model
+
+    plan = plan_training(recipe)
+    record = plan.finished or _run(recipe)
+    from flows.training_summary import print_training
+
+    seconds = time.monotonic() - start
+    print_training(Console(soft_wrap=True), record, plan.folder, seconds=seconds, unchanged=plan.finished is not None)
+    return 0
+
+
+def _run(recipe: TrainingRecipe) -> "TrainingRecord":
+    from flows.train_flow import train
+
+    return train(recipe)
+
+
+if __name__ == "__main__":
+    prepare_process()
+    sys.argv[0] = PROGRAM
+    run_command(main)

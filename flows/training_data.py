@@ -1,0 +1,184 @@
+"""Pairs to train on, exactly as a run wrote them: its manifest is held against its shards before anything is read."""
+
+import json
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+from pydantic import ValidationError
+
+from flows.output import MANIFEST, read_manifest
+from flows.training_config import DatasetConfig, Kept
+from trainers.pair_tokens import some
+from transforms.errors import SchemaError, SourceError
+from transforms.manifest import FileRecord, Manifest
+from transforms.schema import CURATED, check
+from transforms.shards import ContentHash, file_sha256, version_of
+from transforms.sources.curated import CuratedOptions
+from transforms.sources.read import fingerprint, is_hub_id
+from transforms.tokens import Ragged
+from transforms.truncation import Truncation, keeps
+
+SPLITS: Final[tuple[str, ...]] = ("train", "test")
+
+
+class FoundRun(NamedTuple):
+    """A curated run that has been found and not yet read."""
+
+    dataset: DatasetConfig
+    manifest: Manifest
+    revision: str | None  # commit of a Hub id
+
+
+class KeptTable(NamedTuple):
+    """Pairs with the keeps that training asks for."""
+
+    table: pa.Table
+    cut_by_context: int  # responses that only the context limit cut
+
+
+def find_run(dataset: DatasetConfig) -> FoundRun:
+    """The run that `dataset` names; only its manifest is read.
+
+    Raises:
+        SourceError: no finished run there, or a Hub id that cannot be reached.
+        OutputError: a manifest that this project did not write.
+    """
+    if is_hub_id(dataset.path):
+        options = CuratedOptions(kind="curated", path=dataset.path, revision=dataset.revision)
+        commit = fingerprint(options).revision
+        return FoundRun(dataset, _hub_manifest(dataset.path, commit), commit)
+    if dataset.revision is not None:
+        message = f"dataset.path {dataset.path} is a folder, so leave out revision {dataset.revision!r}"
+        raise SourceError(message)
+    manifest = read_manifest(Path(dataset.path).expanduser())
+    if manifest is None:
+        message = (
+            f"{dataset.path} holds no finished run of flows.curate (no {MANIFEST}). Curate first, or name another "
+            "--dataset.path; a folder is written ./runs/NAME"
+        )
+        raise SourceError(message)
+    return FoundRun(dataset, manifest, None)
+
+
+def read_splits(found: FoundRun) -> dict[str, pa.Table]:
+    """The run's pairs by split, schema.CURATED.
+
+    Raises:
+        SourceError: shards are missing, or are not those of the manifest.
+        SchemaError: a column is missing or of another type.
+    """
+    splits = [split for split in SPLITS if split in found.manifest.counts.splits]
+    tables = _hub_splits(found, splits) if found.revision else _local_splits(found, splits)
+    for split, table in tables.items():
+        expected = found.manifest.counts.splits[split]
+        if len(table) != expected:
+            message = f"{found.dataset.path}: {split} has {len(table):,} rows, its manifest says {expected:,}"
+            raise SourceError(message)
+    return tables
+
+
+def with_kept(table: pa.Table, kept: Kept, *, max_length: int, where: str) -> KeptTable:
+    """`table` with the keeps that `kept` means, none beyond `max_length` together with its prompt.
+
+    Raises:
+        SchemaError: a prompt leaves no room for a response; names the pairs.
+    """
+    lengths = {part: Ragged.from_arrow(table[f"{part}_ids"]).lengths for part in ("prompt", "chosen", "rejected")}
+    sides = ("chosen", "rejected")
+    if kept == "truncated":
+        wanted = np.stack([table[f"{side}_keep"].to_numpy() for side in sides])
+    else:
+        rule = keeps(
+            _truncation(kept),
+            prompt_tokens=lengths["prompt"],
+            chosen_tokens=lengths["chosen"],
+            rejected_tokens=lengths["rejected"],
+            chosen_finished=np.asarray(table["chosen_finished"]),
+            rejected_finished=np.asarray(table["rejected_finished"]),
+            max_length=None,
+        )
+        wanted = np.stack([rule.chosen, rule.rejected])
+    room = max_length - lengths["prompt"]
+    full = [str(name) for name, left in zip(table["pair_id"].to_pylist(), room, strict=True) if left < 1]
+    if full:
+        message = (
+            f"{where}: the prompt fills all {max_length} tokens that may be read, in {len(full)} pairs: {some(full)}. "
+            "Raise dataset.max_length, or leave them out with filters.max_prompt_tokens when curating"
+        )
+        raise SchemaError(message)
+    kept_tokens = np.minimum(wanted, room)
+    for side, values in zip(sides, kept_tokens, strict=True):
+        name = f"{side}_keep"
+        table = table.set_column(table.column_names.index(name), CURATED.field(name), pa.array(values, pa.int32()))
+    return KeptTable(table, int((kept_tokens < wanted).sum()))
+
+
+def _truncation(kept: Kept) -> Truncation:
+    if isinstance(kept, float):
+        return Truncation(method="ratio", ratio=kept)
+    return Truncation(method="poet" if kept == "poet" else "none")
+
+
+def _local_splits(found: FoundRun, splits: list[str]) -> dict[str, pa.Table]:
+    folder = Path(found.dataset.path).expanduser()
+    tables = {}
+    for split in splits:
+        shards = [file for file in found.manifest.files if file.path.startswith(f"dataset/{split}/")]
+        tables[split] = pa.concat_tables([_shard(folder, file) for file in shards])
+        check(tables[split], CURATED, where=f"{found.dataset.path}, {split}")
+    return tables
+
+
+def _shard(folder: Path, file: FileRecord) -> pa.Table:
+    path = folder / file.path
+    problem = None
+    if not path.is_file():
+        problem = "is missing"
+    elif (found := file_sha256(path)) != file.sha256:
+        problem = f"has sha256 {found[:12]}…, the manifest says {file.sha256[:12]}…"
+    if problem:
+        message = f"{path} {problem}: the shards are not those that the run wrote. Curate again, or restore them"
+        raise SourceError(message)
+    with pa.OSFile(str(path)) as source:
+        return pa.ipc.open_stream(source).read_all()
+
+
+def _hub_manifest(path: str, commit: str | None) -> Manifest:
+    where = f"hf://datasets/{path}@{commit}/{MANIFEST}"
+    try:
+        with fsspec.open(where, "rb") as source:
+            return Manifest.model_validate(json.load(source))
+    except (OSError, ValueError, ValidationError) as error:
+        reason = (str(error).splitlines() or ["no reason given"])[0]
+        message = f"{path} at {commit} has no {MANIFEST} of a curated run: {type(error).__name__}: {reason}"
+        raise SourceError(message) from error
+
+
+def _hub_splits(found: FoundRun, splits: list[str]) -> dict[str, pa.Table]:
+    """The published rows; their content must give the version that the manifest names."""
+    import datasets  # 2 s, and only the Hub needs it
+
+    path = found.dataset.path
+    try:
+        loaded: Any = datasets.load_dataset(f"hf://datasets/{path}", revision=found.revision)
+        tables = {split: loaded[split].with_format("arrow")[:].select(CURATED.names) for split in splits}
+    except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
+        message = f"{path} at {found.revision} cannot be read: {type(error).__name__}: {error}"
+        raise SourceError(message) from error
+    # What publishing made of the types (large lists, say) is undone: the version hashes values of these ones.
+    nullable = pa.schema([field.with_nullable(True) for field in CURATED])
+    tables = {split: table.cast(nullable) for split, table in tables.items()}
+    contents = {split: ContentHash(CURATED) for split in splits}
+    for split, table in tables.items():
+        contents[split].update(table)
+    version = version_of(contents)
+    if version != found.manifest.version:
+        message = (
+            f"{path} at {found.revision}: its rows are version {version}, its manifest says {found.manifest.version}. "
+            "Rows were changed after the run; publish it again"
+        )
+        raise SourceError(message)
+    return tables

@@ -1,0 +1,56 @@
+"""training.json: what a finished training says about itself. Written last; its presence means it is complete."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from flows.training_config import Kept
+from transforms.manifest import ModelRecord, SpendRecord
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class DataRecord(_Part):
+    """What was trained on."""
+
+    path: str
+    revision: str | None
+    version: str  # of the curated run
+    kept: Kept
+    examples: int  # pairs, or prompts for objectives of those
+    kept_tokens: int  # response tokens of one pass
+    cut_by_context: int  # responses that only the context limit cut
+    test_examples: int
+    sha256: str  # of the training examples' tokens and rewards
+
+
+class StepsRecord(_Part):
+    """What training did; counted while it ran."""
+
+    steps: int
+    examples: int
+    kept_tokens: int  # response tokens that losses read
+    read_tokens: int  # tokens that the model read, padding left out
+    layout: str
+
+
+class TrainingRecord(_Part):
+    """Everything there is to know about a training run."""
+
+    name: str
+    fingerprint: str  # of recipe, data, models and code: equal means nothing changed
+    config: dict[str, Any]
+    objective: dict[str, Any]  # name and all settings
+    data: DataRecord
+    model: ModelRecord
+    trained: StepsRecord
+    before: dict[str, float]  # on the test pairs, before the first step; without test pairs the first step's
+    after: dict[str, float]  # and after the last
+    reference: SpendRecord | None  # what the reference's log-probs cost
+    packages: dict[str, str]
+    git_commit: str | None
+    device: str
+    seconds: dict[str, float]
+    finished_at: str

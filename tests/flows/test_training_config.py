@@ -1,0 +1,65 @@
+"""Training recipes: every shipped one loads, and what does not fit is one clear message."""
+
+import pytest
+
+from flows.cli import CONFIGS, load_config
+from flows.training_config import TrainingRecipe
+from transforms.errors import ConfigError
+
+RECIPES = sorted((CONFIGS / "train").glob("*.yaml"))
+
+
+def load(*argv):
+    return load_config(TrainingRecipe, list(argv), default=CONFIGS / "train" / "starter-dpo.yaml", program="train")
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=[p.stem for p in RECIPES])
+def test_every_shipped_recipe_loads_is_named_like_its_file_and_names_an_objective_with_its_settings(path):
+    from trainers.objectives import objective
+
+    recipe = load("--config", str(path))
+    assert recipe.name == path.stem
+    objective(recipe.objective.name, **recipe.objective.settings)
+
+
+def test_papers_settings_are_those_of_the_registry_of_published_ones():
+    from trainers.objectives.published import PUBLISHED
+
+    published = PUBLISHED["simpo"]["mistral-7b-base"]
+    recipe = load("--config", str(CONFIGS / "train" / "simpo.yaml"))
+    assert recipe.objective.settings == published.settings
+    assert recipe.optimisation.learning_rate == published.learning_rate
+    assert (recipe.optimisation.pairs_per_step, recipe.optimisation.warmup) == (128, 0.1)
+    assert (recipe.optimisation.schedule, recipe.optimisation.epochs) == ("cosine", 1)
+
+
+def test_any_key_is_a_flag():
+    recipe = load(
+        "--dataset.kept", "0.5", "--objective.settings", '{"beta": 0.2}', "--optimisation.learning_rate", "1e-6"
+    )
+    assert recipe.dataset.kept == 0.5
+    assert recipe.objective.settings == {"beta": 0.2}
+    assert recipe.optimisation.learning_rate == 1e-6
+    assert load("--dataset.kept", "full").dataset.kept == "full"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--optimisation.steps", "5"), r"epochs: 1\.0 and steps: 5 say two things"),
+        (("--dataset.kept", "1.5"), r"dataset\.kept"),
+        (("--optimisation.learning_rate", "0"), r"optimisation\.learning_rate: .*greater than 0"),
+        (("--config", "nowhere.yaml"), r"no recipe nowhere\.yaml; shipped ones: .*flows/configs/train/dpo\.yaml"),
+    ],
+)
+def test_what_does_not_fit_is_said(flags, message):
+    with pytest.raises(ConfigError, match=message):
+        load(*flags)
+
+
+def test_rounding_and_places_are_no_part_of_what_decides_the_weights():
+    one = load()
+    other = load("--memory.batch_tokens", "64", "--save_steps", "3", "--output.dir", "elsewhere", "--ledger", "x")
+    assert one.identity() == other.identity()
+    assert one.identity() != load("--memory.dtype", "float32").identity()
+    assert one.settings() != other.settings()  # another cut of a step may round otherwise

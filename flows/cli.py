@@ -165,8 +165,8 @@ def _read_yaml(path: Path, shipped_in: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        shipped = ", ".join(sorted(p.relative_to(CONFIGS.parents[1]).as_posix() for p in CONFIGS.rglob("*.yaml")))
-        message = f"there is no recipe {path}; shipped ones: {shipped}"
+        shipped = ", ".join(sorted(p.name for p in shipped_in.glob("*.yaml")))
+        message = f"there is no recipe {path}; shipped ones: {shipped} in {shipped_in}"
         raise ConfigError(message) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         message = f"{path} cannot be read as YAML: {error}"

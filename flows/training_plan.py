@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.fingerprint import evaluation_fingerprint
-from flows.references import Reference, find_reference
+from flows.log_probs import Causal, find_causal
+from flows.models import tokens_of_run
 from flows.training_config import TrainingRecipe
 from flows.training_data import FoundRun, find_run
 from flows.training_output import finished_training
@@ -12,10 +13,8 @@ from flows.training_record import TrainingRecord
 from trainers.objectives import BoundObjective, objective
 from trainers.policies import weights_dtype
 from transforms.engines.models import ResolvedModel, resolve_model
-from transforms.engines.tokenizer import context_length, load_tokenizer, vocabulary_size
-from transforms.errors import ModelError
-from transforms.paths import cache_dir
-from transforms.tokens import ChatTokens
+from transforms.engines.tokenizer import context_length, vocabulary_size
+from transforms.paths import ledger_root
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class TrainingPlan:
     run: FoundRun
     objective: BoundObjective
     model: ResolvedModel  # in the dtype that its weights are loaded in
-    reference: Reference | None  # the same model in the dtype it is read in; None where the objective reads none
+    reference: Causal | None  # the same model in the dtype it is read in; None where the objective reads none
     context: int  # tokens of prompt and response together
     vocabulary: int
     fingerprint: str  # of recipe, data, model and code
@@ -40,7 +39,7 @@ class TrainingPlan:
     @property
     def ledger(self) -> str:
         """Where reference log-probs are kept."""
-        return self.recipe.ledger or str(cache_dir() / "ledger")
+        return ledger_root(self.recipe.ledger)
 
 
 def plan_training(recipe: TrainingRecipe) -> TrainingPlan:
@@ -56,10 +55,10 @@ def plan_training(recipe: TrainingRecipe) -> TrainingPlan:
     dtype = recipe.memory.dtype
     loaded_in = weights_dtype(dtype, recipe.lora)
     model = resolve_model(recipe.model.model, recipe.model.revision, dtype=loaded_in, engine="transformers")
-    _check_tokenizer(model, run)
+    tokens_of_run(model, run.manifest, run=recipe.dataset.path, role="model")
     reference = None
     if "reference" in chosen.needs:
-        reference = find_reference(recipe.model.model, recipe.model.revision, dtype=dtype)
+        reference = find_causal(recipe.model.model, recipe.model.revision, dtype=dtype)
     context = context_length(model.location, model.revision)
     settings = recipe.settings() | {"version": run.manifest.version, "revision": run.revision}
     fingerprint = evaluation_fingerprint(settings, [], [model.identity])
@@ -74,16 +73,3 @@ def plan_training(recipe: TrainingRecipe) -> TrainingPlan:
         fingerprint=fingerprint,
         finished=finished_training(Path(recipe.output.dir), fingerprint),
     )
-
-
-def _check_tokenizer(model: ResolvedModel, run: FoundRun) -> None:
-    """The shards hold ids, so the model must read them as the run's tokenizer wrote them."""
-    chat = ChatTokens(load_tokenizer(model.location, model.revision))
-    made = run.manifest.tokenizer
-    if chat.sha256 != made.sha256:
-        message = (
-            f"{model.identity.name} has another tokenizer or chat template ({chat.sha256[:12]}…) than {made.name} "
-            f"({made.sha256[:12]}…), which made the ids of {run.dataset.path}: they would mean other tokens. Train the "
-            "model that the run was curated for, or curate with this one's tokenizer (tokenizer: …)"
-        )
-        raise ModelError(message)

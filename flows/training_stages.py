@@ -1,6 +1,7 @@
 """The stages of a training: read, check, reference log-probs, train, evaluate, write."""
 
 import json
+import logging
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -37,6 +38,7 @@ from transforms.engines.tokenizer import load_tokenizer
 from transforms.errors import ConfigError
 from transforms.manifest import SpendRecord
 
+logger = logging.getLogger(__name__)
 REWARDS = ("reward_chosen", "reward_rejected")
 
 
@@ -137,6 +139,7 @@ class Training:
                 pay=pay,
                 progress=self.progress,
                 prompts="prompt_ratio" in self.plan.objective.needs,
+                longest=self.plan.context,
                 batch_tokens=self.recipe.memory.batch_tokens,
             )
             self.spend = found.spend
@@ -152,7 +155,8 @@ class Training:
         with self.timed("load model"):
             model = self._load()
         train = self.examples["train"]
-        layout = choose_layout(model, train)
+        layout, reason = choose_layout(model, train)
+        logger.info(reason)
         tasks = {
             split: Preferences(
                 examples,

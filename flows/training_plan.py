@@ -10,11 +10,14 @@ from flows.training_config import TrainingRecipe
 from flows.training_data import FoundRun, find_run
 from flows.training_output import finished_training
 from flows.training_record import TrainingRecord
-from trainers.objectives import BoundObjective, objective
+from flows.training_responses import RunReward, find_reward
+from trainers.objectives import OBJECTIVES, BoundObjective, objective
 from trainers.policies import weights_dtype
 from transforms.engines.models import ResolvedModel, resolve_model
 from transforms.engines.tokenizer import context_length, vocabulary_size
+from transforms.errors import ConfigError
 from transforms.paths import ledger_root
+from transforms.tokens import ChatTokens
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,9 @@ class TrainingPlan:
     recipe: TrainingRecipe
     run: FoundRun
     objective: BoundObjective
+    chat: ChatTokens
     model: ResolvedModel  # in the dtype that its weights are loaded in
+    reward: RunReward | None  # of the run, where all its responses are trained on
     reference: Causal | None  # the same model in the dtype it is read in; None where the objective reads none
     context: int  # tokens of prompt and response together
     vocabulary: int
@@ -46,7 +51,8 @@ def plan_training(recipe: TrainingRecipe) -> TrainingPlan:
     """Find run and model; no weights are loaded, except that the starter model is made once.
 
     Raises:
-        ConfigError: an objective that is unknown, or settings that it does not have.
+        ConfigError: an objective that is unknown, or settings that it does not have; or all responses are asked for
+            and the objective or the run cannot use them.
         SourceError: no curated run there.
         ModelError: no such model, or one with another tokenizer than the run's.
     """
@@ -55,21 +61,36 @@ def plan_training(recipe: TrainingRecipe) -> TrainingPlan:
     dtype = recipe.memory.dtype
     loaded_in = weights_dtype(dtype, recipe.lora)
     model = resolve_model(recipe.model.model, recipe.model.revision, dtype=loaded_in, engine="transformers")
-    tokens_of_run(model, run.manifest, run=recipe.dataset.path, role="model")
+    chat = tokens_of_run(model, run.manifest, run=recipe.dataset.path, role="model")
+    reward = _all_responses(run, chosen, chat) if recipe.dataset.responses == "all" else None
     reference = None
     if "reference" in chosen.needs:
         reference = find_causal(recipe.model.model, recipe.model.revision, dtype=dtype)
     context = context_length(model.location, model.revision)
     settings = recipe.settings() | {"version": run.manifest.version, "revision": run.revision}
-    fingerprint = evaluation_fingerprint(settings, [], [model.identity])
+    models = [found.identity for found in (model, reward.model if reward else None) if found]
+    fingerprint = evaluation_fingerprint(settings, [], models)
     return TrainingPlan(
         recipe=recipe,
         run=run,
         objective=chosen,
+        chat=chat,
         model=model,
+        reward=reward,
         reference=reference,
         context=min(context, recipe.dataset.max_length or context),
         vocabulary=vocabulary_size(model.location, model.revision),
         fingerprint=fingerprint,
         finished=finished_training(Path(recipe.output.dir), fingerprint),
     )
+
+
+def _all_responses(run: FoundRun, chosen: BoundObjective, chat: ChatTokens) -> RunReward:
+    if "reward" not in chosen.needs or chosen.objective.pairwise:
+        able = [name for name, one in OBJECTIVES.items() if "reward" in one.needs and not one.pairwise]
+        message = (
+            f"dataset.responses: all is for objectives of single responses and their rewards ({', '.join(able)}), and "
+            f"{chosen.objective.name} is none: use dataset.responses: pairs"
+        )
+        raise ConfigError(message)
+    return find_reward(run, chat)

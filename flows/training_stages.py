@@ -18,7 +18,7 @@ from flows.fingerprint import git_commit, package_versions
 from flows.models import model_record
 from flows.progress import Advance, Progress
 from flows.references import reference_log_probs
-from flows.training_data import read_splits, with_kept
+from flows.training_examples import TrainingExamples
 from flows.training_output import CHECKPOINTS, METRICS, MODEL
 from flows.training_plan import TrainingPlan
 from flows.training_record import DataRecord, StepsRecord, TrainingRecord
@@ -26,11 +26,11 @@ from trainers import value_head
 from trainers.arguments import training_arguments, training_order
 from trainers.batches import PACKED
 from trainers.checkpoints import check_same_run, saving
-from trainers.examples import Example, check_first_token, check_readable, group_by_prompt, read_examples
+from trainers.examples import check_first_token, check_readable
 from trainers.layouts import choose_layout
 from trainers.policies import save_policy, trainable
 from trainers.preferences import Preferences, examples_sha256, preferences_identity
-from trainers.references import References, read_whole
+from trainers.references import References
 from trainers.step_log import StepLog
 from trainers.step_trainer import StepTrainer
 from transforms.engines.causal_model import load_causal
@@ -39,7 +39,6 @@ from transforms.errors import ConfigError
 from transforms.manifest import SpendRecord
 
 logger = logging.getLogger(__name__)
-REWARDS = ("reward_chosen", "reward_rejected")
 
 
 class Training:
@@ -54,11 +53,9 @@ class Training:
         self.plan, self.recipe, self.work = plan, plan.recipe, work
         self.progress = Progress()
         self.seconds: dict[str, float] = {}
-        self.examples: dict[str, list[Example]] = {}  # by split
-        self.whole: list[Example] = []
+        self.data = TrainingExamples(plan)
         self.references: dict[str, References] = {}
         self.spend: SpendRecord | None = None
-        self.cut_by_context = 0
 
     @property
     def checkpoints(self) -> Path:
@@ -86,21 +83,15 @@ class Training:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.monotonic() - start
 
     def read(self) -> None:
-        """Shards to examples with the tokens that are kept of them."""
-        chosen, recipe = self.plan.objective, self.recipe
+        """Shards to examples."""
         with self.timed("read"):
-            for split, table in read_splits(self.plan.run).items():
-                if not len(table):
-                    continue
-                where = f"{recipe.dataset.path}, {split}"
-                kept = with_kept(table, recipe.dataset.kept, max_length=self.plan.context, where=where)
-                rewards = REWARDS if "reward" in chosen.needs else None
-                examples = read_examples(kept.table, where=where, rewards=rewards)
-                self.examples[split] = examples if chosen.objective.pairwise else group_by_prompt(examples)
-                if self.plan.reference:
-                    self.whole += read_whole(table, where=where)
-                if split == "train":
-                    self.cut_by_context = kept.cut_by_context
+            self.data.read()
+
+    def reward(self, pay: Pay) -> None:
+        """Rewards, where those of all responses are asked for."""
+        if self.plan.reward:
+            with self.timed("rewards"):
+                self.data.reward(pay, self.progress)
 
     def check(self) -> None:
         """Refuse what cannot be trained on before anything heavy is loaded.
@@ -110,16 +101,16 @@ class Training:
             ConfigError: no training pairs, or a checkpoint of other settings.
         """
         path = self.recipe.dataset.path
-        if "train" not in self.examples:
+        if "train" not in self.data.by_split:
             message = f"{path} has no training pairs: see its report for what became of them"
             raise ConfigError(message)
-        for split, examples in self.examples.items():
+        for split, examples in self.data.by_split.items():
             limits = {"vocabulary": self.plan.vocabulary, "context": self.plan.context}
             check_readable(examples, where=f"{path}, {split}", **limits)
         if "prompt_ratio" in self.plan.objective.needs:
-            check_first_token([example for part in self.examples.values() for example in part], where=path)
+            check_first_token(self.data.every, where=path)
         if self.newest:
-            train = self.examples["train"]
+            train = self.data.by_split["train"]
             order = training_order(self.recipe.optimisation, len(train))
             own = preferences_identity(self.plan.objective, train) | {"order": order.identity}
             check_same_run(self.newest, self.identity | own)
@@ -130,10 +121,10 @@ class Training:
         if reference is None:
             return
         with self.timed("reference log-probs"):
-            counts = {split: len(examples) for split, examples in self.examples.items()}
+            counts = {split: len(examples) for split, examples in self.data.by_split.items()}
             found = reference_log_probs(
-                [example for part in self.examples.values() for example in part],
-                self.whole,
+                self.data.every,
+                self.data.whole,
                 reference,
                 ledger=self.plan.ledger,
                 pay=pay,
@@ -154,7 +145,7 @@ class Training:
         """Train, measure before and after, and write the model to the work folder; the record of all of it."""
         with self.timed("load model"):
             model = self._load()
-        train = self.examples["train"]
+        train = self.data.by_split["train"]
         layout, reason = choose_layout(model, train)
         logger.info(reason)
         tasks = {
@@ -165,7 +156,7 @@ class Training:
                 batch_tokens=self.recipe.memory.batch_tokens,
                 references=self.references.get(split),
             )
-            for split, examples in self.examples.items()
+            for split, examples in self.data.by_split.items()
         }
         order = training_order(self.recipe.optimisation, len(train))
         log = self.work / METRICS
@@ -201,7 +192,7 @@ class Training:
         loaded = load_causal(self.plan.model, trust_remote_code=False)
         model = trainable(loaded, adapter=recipe.lora, seed=recipe.optimisation.seed)
         if "value" in self.plan.objective.needs:
-            rewards = [reward for example in self.examples["train"] for reward in example.rewards or ()]
+            rewards = [reward for example in self.data.by_split["train"] for reward in example.rewards or ()]
             value_head.attach(model, sum(rewards) / len(rewards))
         return model
 
@@ -220,7 +211,7 @@ class Training:
         lines = [json.loads(line) for line in (self.work / METRICS).read_text(encoding="utf-8").splitlines()]
         steps = [line for line in lines if "loss" in line]
         measured = [line for line in lines if "eval_loss" in line] or steps
-        train, last = self.examples["train"], steps[-1]
+        train, last = self.data.by_split["train"], steps[-1]
         objective = self.plan.objective
         return TrainingRecord(
             name=self.recipe.name,
@@ -233,9 +224,10 @@ class Training:
                 version=self.plan.run.manifest.version,
                 kept=self.recipe.dataset.kept,
                 examples=len(train),
+                responses=sum(len(example.responses) for example in train),
                 kept_tokens=sum(example.kept_tokens for example in train),
-                cut_by_context=self.cut_by_context,
-                test_examples=len(self.examples.get("test", [])),
+                cut_by_context=self.data.cut_by_context,
+                test_examples=len(self.data.by_split.get("test", [])),
                 sha256=examples_sha256(train),
             ),
             model=model_record(self.plan.model.identity),
@@ -248,6 +240,7 @@ class Training:
             ),
             before=measured[0],
             after=measured[-1],
+            rewards=self.data.rewards,
             reference=self.spend,
             packages=package_versions(),
             git_commit=git_commit(),

@@ -49,7 +49,8 @@ def test_any_key_is_a_flag():
         (("--optimisation.steps", "5"), r"epochs: 1\.0 and steps: 5 say two things"),
         (("--dataset.kept", "1.5"), r"dataset\.kept"),
         (("--optimisation.learning_rate", "0"), r"optimisation\.learning_rate: .*greater than 0"),
-        (("--config", "nowhere.yaml"), r"no recipe nowhere\.yaml; shipped ones: .*flows/configs/train/dpo\.yaml"),
+        (("--config", "nowhere.yaml"), r"no recipe nowhere\.yaml; shipped ones: alphapo\.yaml, .*flows/configs/train"),
+        (("--dataset.responses", "all"), r"kept: truncated cuts the two responses of a pair"),
     ],
 )
 def test_what_does_not_fit_is_said(flags, message):

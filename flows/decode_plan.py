@@ -13,10 +13,10 @@ from flows.fingerprint import evaluation_fingerprint
 from flows.output import read_manifest
 from transforms.decodings import Decodings
 from transforms.engines.models import ResolvedModel, resolve_model
-from transforms.engines.tokenizer import context_length, load_tokenizer
-from transforms.errors import ConfigError, ModelError
+from transforms.engines.tokenizer import context_length
+from transforms.errors import ConfigError
 from transforms.manifest import Manifest
-from transforms.paths import cache_dir
+from transforms.paths import ledger_root
 from transforms.tokens import ChatTokens
 
 RESULT: Final = "decode.json"  # written last: it says that the others are there
@@ -55,8 +55,11 @@ def plan_decoding(config: DecodeConfig) -> DecodePlan:
     recipe = Recipe.model_validate(manifest.config)
     policy = _resolve(config, config.policy, config.policy_revision)
     reference = _resolve(config, *_reference(config, recipe))
-    chat = _same_tokens("policy", policy, manifest, config)
-    _same_tokens("reference", reference, manifest, config)
+    trust = config.trust_remote_code
+    chat, _ = (
+        models.tokens_of_run(model, manifest, run=config.run, role=role, trust_remote_code=trust)
+        for model, role in ((policy, "policy"), (reference, "reference"))
+    )
     reward_config = _reward(config, recipe)
     reward = models.resolve_reward(reward_config, chat)
     fingerprint = evaluation_fingerprint(
@@ -72,7 +75,7 @@ def plan_decoding(config: DecodeConfig) -> DecodePlan:
         context_length(model.location, model.revision, trust_remote_code=config.trust_remote_code)
         for model in (policy, reference)
     )
-    ledger = recipe.ledger or str(cache_dir() / "ledger")
+    ledger = ledger_root(recipe.ledger)
     finished = _finished(config.out, fingerprint)
     return DecodePlan(
         config, manifest, chat, policy, reference, context, reward, reward_config, ledger, fingerprint, finished
@@ -101,20 +104,6 @@ def _reward(config: DecodeConfig, recipe: Recipe) -> RewardConfig:
         message = f"the run {recipe.name} has no reward model to score responses with: name --reward"
         raise ConfigError(message)
     return recipe.reward
-
-
-def _same_tokens(role: str, model: ResolvedModel, manifest: Manifest, config: DecodeConfig) -> ChatTokens:
-    """The model's tokenizer, which must be the one that made the run's prompts."""
-    tokenizer = load_tokenizer(model.location, model.revision, trust_remote_code=config.trust_remote_code)
-    chat = ChatTokens(tokenizer)
-    if chat.sha256 != manifest.tokenizer.sha256:
-        message = (
-            f"the {role} {model.identity.name} has another tokenizer or chat template than {manifest.tokenizer.name}, "
-            f"which made the prompts of {config.run}: its ids would mean other tokens. Use models that share a "
-            "tokenizer, or prompts of a run that was curated with this one"
-        )
-        raise ModelError(message)
-    return chat
 
 
 def _finished(folder: Path, fingerprint: str) -> Decodings | None:

@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flows import models
-from flows.calls import Pay, pay_for
+from flows.calls import Pay
 from flows.decode_config import DecodeConfig
 from flows.decode_plan import PAGE, RESULT, TABLE, DecodePlan
 from flows.output import write_bytes, write_text
@@ -211,14 +212,9 @@ def _rewards(
 ) -> list[float | None]:
     """Of each response; None where the reward model cannot read it or gives no number."""
     scorer = Scorer(plan.reward, plan.reward_config, ledger_root=plan.ledger, spend=SpendRecord.nothing())
-    inputs = models.load_reward_inputs(plan.reward, plan.reward_config)
-    requests = scorer.requests(inputs.token_ids(prompts, texts))
-    distinct = {request.request_id for request in requests if not isinstance(request, str)}
-    try:
-        with progress.bar("score responses", unit="responses", total=len(distinct)) as advance:
-            pay_for(pay, "score responses", scorer.calls, scorer.batches(requests), advance)
-    finally:
-        scorer.calls.close()
+    requests = scorer.of_texts(prompts, texts)
+    with closing(scorer.calls):
+        scorer.pay(requests, "score responses", pay=pay, progress=progress)
     found = scorer.rewards(requests)
     for reason in sorted({reward for reward in found if isinstance(reward, str)}):
         logger.warning("left without a reward: %s", reason)

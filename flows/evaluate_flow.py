@@ -19,7 +19,7 @@ from flows.reward_evaluation import evaluate_reward
 from flows.tasks import engine_call, stage
 from flows.temporary_server import end_server_with_us
 from transforms.evaluation import Evaluation
-from transforms.paths import cache_dir
+from transforms.paths import ledger_root
 from transforms.report.evaluation_page import render_evaluation
 
 
@@ -50,7 +50,7 @@ def run_evaluation(plan: EvaluationPlan, pay: Pay) -> Evaluation:
             plan.reward.model,
             plan.reward.config,
             plan.reward.chat,
-            ledger_root=config.ledger or str(cache_dir() / "ledger"),
+            ledger_root=ledger_root(config.ledger),
             pay=pay,
             progress=progress,
         )
@@ -58,7 +58,13 @@ def run_evaluation(plan: EvaluationPlan, pay: Pay) -> Evaluation:
         quarantined += found.quarantined
     if plan.policy and config.policy:
         read = evaluate_policy(
-            loaded.labelled, plan.policy, config.policy, seed=config.seed, pay=pay, progress=progress
+            loaded.labelled,
+            plan.policy,
+            config.policy,
+            seed=config.seed,
+            ledger_root=ledger_root(config.ledger),
+            pay=pay,
+            progress=progress,
         )
         policy = read.result
         quarantined += read.quarantined

@@ -48,7 +48,6 @@ class PolicyUnderTest(_Section):
         64, description="Random pairs for KL, entropy and log-prob by position; holds both models at once. 0: none."
     )
     max_tokens_per_batch: Positive = Field(8192, description="Padded tokens a forward pass.")
-    batch: Positive = Field(256, description="Pairs that are read again where an engine fails.")
     trust_remote_code: bool = False
 
     @property

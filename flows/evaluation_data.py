@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,13 +19,12 @@ from transforms.evaluation import Counts
 from transforms.manifest import SourceRecord
 from transforms.prepare import prepare, quarantine
 from transforms.requests import SIDES
-from transforms.schema import PAIRS
+from transforms.schema import PAIRS, PROMPT_DIGITS
 from transforms.sources.load import Quarantined, load_batches
 from transforms.sources.options import SourceOptions
 from transforms.tokens import ChatTokens, Ragged
 from transforms.truncation import Truncation
 
-PROMPT_DIGITS: Final = 16  # of a pair's id
 Result = TypeVar("Result")
 
 

@@ -8,10 +8,11 @@ from pydantic import ValidationError
 
 from flows.evaluation_config import EvaluationConfig, PolicyUnderTest, RewardUnderTest
 from flows.fingerprint import evaluation_fingerprint, source_records
+from flows.log_probs import Causal, find_causal
 from flows.models import resolve_reward
 from flows.policy_evaluation import PolicyModels
-from transforms.engines.models import ResolvedModel, resolve_model
-from transforms.engines.tokenizer import check_same_vocabulary, context_length, load_tokenizer
+from transforms.engines.models import ResolvedModel
+from transforms.engines.tokenizer import check_same_vocabulary, load_tokenizer
 from transforms.errors import OutputError
 from transforms.evaluation import Evaluation
 from transforms.manifest import SourceRecord
@@ -60,7 +61,7 @@ def plan_evaluation(config: EvaluationConfig) -> EvaluationPlan:
     reward = _find_reward(config.reward) if config.reward else None
     policy = _find_policy(config.policy) if config.policy else None
     found = [reward.model] if reward else []
-    found += [model for model in (policy.policy, policy.reference) if model] if policy else []
+    found += [causal.model for causal in (policy.policy, policy.reference) if causal] if policy else []
     fingerprint = evaluation_fingerprint(config.settings(), sources, [model.identity for model in found])
     finished = _finished(Path(config.output.dir), fingerprint, overwrite=config.output.overwrite)
     return EvaluationPlan(config, sources, reward, policy, fingerprint, finished)
@@ -75,25 +76,15 @@ def _find_reward(config: RewardUnderTest) -> RewardModel:
 def _find_policy(config: PolicyUnderTest) -> PolicyModels:
     trust = config.trust_remote_code
 
-    def find(name: str, revision: str | None) -> ResolvedModel:
-        return resolve_model(name, revision, dtype=config.dtype, engine="transformers", trust_remote_code=trust)
+    def find(name: str, revision: str | None) -> Causal:
+        return find_causal(name, revision, dtype=config.dtype, trust_remote_code=trust)
 
     policy = find(config.model, config.revision)
+    where = policy.model.location, policy.model.revision
     reference = find(config.reference.model, config.reference.revision) if config.reference else None
     if reference:
-        check_same_vocabulary(
-            (policy.location, policy.revision), (reference.location, reference.revision), trust_remote_code=trust
-        )
-    return PolicyModels(
-        policy,
-        reference,
-        ChatTokens(load_tokenizer(policy.location, policy.revision, trust_remote_code=trust)),
-        min(
-            context_length(model.location, model.revision, trust_remote_code=trust)
-            for model in (policy, reference)
-            if model
-        ),
-    )
+        check_same_vocabulary(where, (reference.model.location, reference.model.revision), trust_remote_code=trust)
+    return PolicyModels(policy, reference, ChatTokens(load_tokenizer(*where, trust_remote_code=trust)))
 
 
 def _finished(folder: Path, fingerprint: str, *, overwrite: bool) -> Evaluation | None:

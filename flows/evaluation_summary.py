@@ -36,11 +36,12 @@ def print_evaluation(
     if evaluation.policy:
         _print_movement(console, evaluation.policy)
     _line(console, "pairs", _pairs(evaluation))
-    if evaluation.reward and not unchanged:
-        spend = evaluation.reward.spend
-        reused = f"{spend.reused:,} reused from the ledger"
-        _line(console, "rewards", f"{spend.generated:,} made ({spend.tokens_generated:,} tokens), {reused}")
     if not unchanged:
+        for what, judged in (("rewards", evaluation.reward), ("log-probs", evaluation.policy)):
+            if judged:
+                spend = judged.spend
+                made = f"{spend.generated:,} made ({spend.tokens_generated:,} tokens)"
+                _line(console, what, f"{made}, {spend.reused:,} reused from the ledger")
         _line(console, "seconds", f"{seconds:.0f}")
     _line(console, "report", f"{folder / 'evaluation.html'}   numbers {folder / 'evaluation.json'}")
 

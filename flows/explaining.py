@@ -19,7 +19,7 @@ from transforms.engines.protocol import ModelIdentity, Sampling
 from transforms.errors import ConfigError, CurationError
 from transforms.ledger import Ledger
 from transforms.manifest import Manifest, ModelRecord
-from transforms.paths import cache_dir
+from transforms.paths import ledger_root
 from transforms.requests import SAMPLED_CUTS, SIDES, Prefix, Side, sample_prefixes, score_requests
 from transforms.scoring import Reading, completion_readings
 from transforms.sources.find import find_raw_row
@@ -179,7 +179,7 @@ def _completions(
             context=models.policy_context(recipe),
         )
     )
-    root = recipe.ledger or str(cache_dir() / "ledger")
+    root = ledger_root(recipe.ledger)
     ledger = Ledger(root, "completions", _identity(manifest.policy))
     rows = ledger.fetch([sample.request.request_id for sample in samples])
     found: dict[str, list[int]] = dict(zip(rows["request_id"], rows["completion_ids"].to_list(), strict=True))

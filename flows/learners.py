@@ -11,6 +11,7 @@ from flows.reward_learner import RewardLearner
 from flows.training_plan import TrainingPlan
 from trainers.batches import Layout
 from trainers.examples import Example
+from trainers.layouts import Choice
 from trainers.references import References
 from trainers.task import Task
 
@@ -39,7 +40,7 @@ class Learner(Protocol):
         """The model as it starts, on the CPU."""
         ...
 
-    def layout(self, model: Any, examples: Sequence[Example]) -> Layout:
+    def layout(self, model: Any, examples: Sequence[Example]) -> Choice:
         """Of its batches."""
         ...
 
@@ -50,13 +51,6 @@ class Learner(Protocol):
     def save(self, model: Any, folder: Path, *, examples: Sequence[Example]) -> None:
         """Write the trained model to `folder`, which is made."""
         ...
-
-
-def learner(plan: TrainingPlan) -> Learner:
-    """The one that the recipe asks for."""
-    if plan.objective is None:
-        return RewardLearner(plan)
-    return PolicyLearner(plan, plan.objective)
 
 
 def find_learner(plan: TrainingPlan) -> Learner:

@@ -11,7 +11,8 @@ from transforms.engines.reward_inputs import RewardInputs
 from transforms.engines.select import completion_engine, open_completions, open_rewards, reward_engine
 from transforms.engines.server_completions import server_identity
 from transforms.engines.tokenizer import context_length, load_tokenizer
-from transforms.manifest import ModelRecord
+from transforms.errors import ModelError
+from transforms.manifest import Manifest, ModelRecord
 from transforms.tokens import ChatTokens
 
 
@@ -81,6 +82,32 @@ def open_reward(model: ResolvedModel, config: RewardConfig) -> RewardEngine:
     return open_rewards(
         model, trust_remote_code=config.trust_remote_code, max_tokens_per_batch=config.max_tokens_per_batch
     )
+
+
+def tokens_of_run(
+    model: ResolvedModel, manifest: Manifest, *, run: str | Path, role: str, trust_remote_code: bool = False
+) -> ChatTokens:
+    """The model's tokenizer, which must be the one that made a run's ids.
+
+    Args:
+        model: what is to read the ids.
+        manifest: of the run.
+        run: where it lies, for the message.
+        role: the model's part in this, for the message.
+
+    Raises:
+        ModelError: it has another vocabulary, other merges or another chat template.
+    """
+    chat = ChatTokens(load_tokenizer(model.location, model.revision, trust_remote_code=trust_remote_code))
+    made = manifest.tokenizer
+    if chat.sha256 != made.sha256:
+        message = (
+            f"the {role} {model.identity.name} has another tokenizer or chat template ({chat.sha256[:12]}…) than "
+            f"{made.name} ({made.sha256[:12]}…), which made the ids of {run}: they would mean other tokens. Use a "
+            "model with that tokenizer, or curate with this one's (tokenizer: …)"
+        )
+        raise ModelError(message)
+    return chat
 
 
 def model_record(identity: ModelIdentity) -> ModelRecord:

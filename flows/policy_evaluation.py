@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
@@ -10,12 +11,12 @@ import pyarrow as pa
 from flows.calls import Pay
 from flows.evaluation_config import PolicyUnderTest
 from flows.evaluation_data import Evaluated, LabelledPairs, tokenise
+from flows.log_probs import Causal, LogProbReader
 from flows.models import model_record
-from flows.policy_reading import Reading, compare_pairs, open_causal, read_log_probs, reference_log_probs
+from flows.policy_reading import compare_pairs
 from flows.progress import Progress
 from trainers.examples import check_readable, read_examples
-from trainers.logprobs import causal_parts
-from trainers.token_readings import TokenComparison
+from trainers.token_readings import TokenComparison, Tokens
 from transforms.accuracies import accuracies, kept_curve, sections
 from transforms.audit import CurvePoint
 from transforms.clustered import clustered_mean
@@ -23,10 +24,10 @@ from transforms.consistency import Floats
 from transforms.curves import Cut, binned, cutting_tokens, ratio_cuts, token_cuts
 from transforms.deciding import random_ranks
 from transforms.displacement import displacement
-from transforms.engines.models import ResolvedModel
 from transforms.errors import SourceError
 from transforms.evaluation import Curve, Distance, Judged, Kept, PolicyEvaluation
 from transforms.implicit_rewards import ImplicitRewards, PairLogProbs
+from transforms.manifest import SpendRecord
 from transforms.prepare import quarantine
 from transforms.requests import SIDES
 from transforms.tokens import ChatTokens
@@ -37,10 +38,14 @@ logger = logging.getLogger(__name__)
 class PolicyModels(NamedTuple):
     """A policy as it was found, and what it is held against."""
 
-    policy: ResolvedModel
-    reference: ResolvedModel | None
+    policy: Causal
+    reference: Causal | None
     chat: ChatTokens  # of the policy
-    context: int  # tokens that it reads
+
+    @property
+    def context(self) -> int:
+        """Tokens that both read."""
+        return min(model.context for model in (self.policy, self.reference) if model)
 
 
 class PolicyReadings(NamedTuple):
@@ -49,10 +54,18 @@ class PolicyReadings(NamedTuple):
     policy: PairLogProbs
     reference: PairLogProbs | None
     compared: dict[int, list[TokenComparison]]  # of some rows, chosen and rejected
+    spend: SpendRecord  # of the log-probs; a comparison is paid every time
 
 
 def evaluate_policy(
-    labelled: LabelledPairs, models: PolicyModels, config: PolicyUnderTest, *, seed: int, pay: Pay, progress: Progress
+    labelled: LabelledPairs,
+    models: PolicyModels,
+    config: PolicyUnderTest,
+    *,
+    seed: int,
+    ledger_root: str,
+    pay: Pay,
+    progress: Progress,
 ) -> Evaluated[PolicyEvaluation]:
     """Implicit-reward accuracy at every kept length, and with a reference how far the policy has moved.
 
@@ -61,6 +74,7 @@ def evaluate_policy(
         models: what `config` names.
         config: the implicit reward and the kept lengths.
         seed: of the pairs that are compared by position.
+        ledger_root: where log-probs are kept, so that no response is read twice.
         pay: calls a batch of expensive work by a name, and again if its engine fails.
         progress: shows what is done.
 
@@ -72,7 +86,7 @@ def evaluate_policy(
     if not len(pairs):
         message = f"the policy can read none of the {len(labelled.pairs):,} pairs, for one: {bad[0].error}"
         raise SourceError(message)
-    read = read_pairs(pairs, models, config, seed=seed, pay=pay, progress=progress)
+    read = read_pairs(pairs, models, config, seed=seed, ledger_root=ledger_root, pay=pay, progress=progress)
     broken = sorted({*read.policy.bad(), *(read.reference.bad() if read.reference else [])})
     why = "policy or reference gave a log-prob that is not finite: try policy.dtype float32"
     bad += [quarantine(pairs, row, why, stage="read") for row in broken]
@@ -89,8 +103,8 @@ def evaluate_policy(
     by_tokens = _margins(rewards, token_cuts(pairs, cutting_tokens(pairs, config.tokens)))
     records = accuracies(by_ratio[1.0], groups)
     result = PolicyEvaluation(
-        model=model_record(models.policy.identity),
-        reference=model_record(models.reference.identity) if models.reference else None,
+        model=model_record(models.policy.model.identity),
+        reference=model_record(models.reference.model.identity) if models.reference else None,
         measure=config.implicit,
         beta=config.beta,
         counts=Judged(loaded=len(labelled.pairs), judged=len(good), quarantined=len(bad)),
@@ -99,45 +113,61 @@ def evaluate_policy(
         kept=Kept(by_ratio=kept_curve(by_ratio, groups.prompts), by_tokens=kept_curve(by_tokens, groups.prompts)),
         displacement=displacement(ours, theirs, groups.prompts),
         distance=_distance({row: read.compared[row] for row in good if row in read.compared}, every.prompts),
-        tokens=sum(map(len, [*ours.chosen, *ours.rejected])) * (2 if theirs else 1),
+        spend=read.spend,
     )
     return Evaluated(result, bad)
 
 
 def read_pairs(
-    pairs: pa.Table, models: PolicyModels, config: PolicyUnderTest, *, seed: int, pay: Pay, progress: Progress
+    pairs: pa.Table,
+    models: PolicyModels,
+    config: PolicyUnderTest,
+    *,
+    seed: int,
+    ledger_root: str,
+    pay: Pay,
+    progress: Progress,
 ) -> PolicyReadings:
     """Log-probs of all response tokens, and both distributions on `config.position_pairs` random pairs.
 
-    Without such pairs, policy and reference are never in memory together.
+    Without such pairs, policy and reference are never in memory together, and not loaded for what the ledger holds.
 
     Args:
         pairs: schema.TRUNCATED in the policy's tokens, whole responses.
         models: what reads them.
         config: how they are read.
         seed: of the random pairs.
+        ledger_root: where log-probs are kept.
         pay: calls a batch of expensive work by a name, and again if its engine fails.
         progress: shows what is done.
     """
     examples = read_examples(pairs, where="evaluation")
-    reading = Reading(config.batch, config.max_tokens_per_batch, pay, progress)
-    trust = config.trust_remote_code
-    policy = open_causal(models.policy, trust_remote_code=trust)
-    vocabulary = causal_parts(policy).vocabulary
-    check_readable(examples, vocabulary=vocabulary, context=models.context, where="evaluation")
-    ours = read_log_probs(policy, examples, "policy", reading)
-    if models.reference is None:
-        return PolicyReadings(ours, None, {})
+    check_readable(examples, vocabulary=models.policy.vocabulary, context=models.context, where="evaluation")
+    spend, batch_tokens = SpendRecord.nothing(), config.max_tokens_per_batch
+    readers = [
+        LogProbReader(model, role, ledger_root=ledger_root, spend=spend, batch_tokens=batch_tokens)
+        for model, role in ((models.policy, "policy"), (models.reference, "reference"))
+        if model
+    ]
     ranks = random_ranks(pairs["pair_id"].to_pylist(), seed)
-    rows = np.flatnonzero(ranks < config.position_pairs).tolist()
-    if not rows:
-        policy = None  # frees its memory before the reference comes
-    theirs = reference_log_probs(models.reference, examples, reading, trust_remote_code=trust)
-    if not rows:
-        return PolicyReadings(ours, theirs, {})
-    reference = open_causal(models.reference, trust_remote_code=trust)
-    compared = compare_pairs(policy, reference, [examples[row] for row in rows], reading)
-    return PolicyReadings(ours, theirs, dict(zip(rows, compared, strict=True)))
+    rows = np.flatnonzero(ranks < config.position_pairs).tolist() if models.reference else []
+    found, compared = [], []
+    with ExitStack() as open_models:
+        for reader in readers:
+            open_models.callback(reader.calls.close)
+            found.append(_sides(reader.read_whole(examples, pay=pay, progress=progress)))
+            if not rows:
+                reader.calls.close()
+        if rows:
+            policy, reference = (reader.calls.open() for reader in readers)
+            some = [examples[row] for row in rows]
+            compared = compare_pairs(policy, reference, some, batch_tokens=batch_tokens, pay=pay, progress=progress)
+    ours, theirs = found[0], found[1] if models.reference else None
+    return PolicyReadings(ours, theirs, dict(zip(rows, compared, strict=True)), spend)
+
+
+def _sides(found: Sequence[Sequence[Tokens]]) -> PairLogProbs:
+    return PairLogProbs([chosen for chosen, _ in found], [rejected for _, rejected in found])
 
 
 def _margins(rewards: ImplicitRewards, cuts: Sequence[Cut]) -> dict[float, Floats]:

@@ -11,7 +11,7 @@ from flows.training_plan import TrainingPlan
 from trainers import value_head
 from trainers.batches import Layout
 from trainers.examples import Example, check_first_token, group_by_prompt, read_examples
-from trainers.layouts import choose_layout
+from trainers.layouts import Choice, choose_layout
 from trainers.objectives import BoundObjective
 from trainers.policies import save_policy, trainable
 from trainers.preferences import Preferences, preferences_identity
@@ -63,7 +63,7 @@ class PolicyLearner:
             value_head.attach(model, sum(rewards) / len(rewards))
         return model
 
-    def layout(self, model: Any, examples: Sequence[Example]) -> Layout:
+    def layout(self, model: Any, examples: Sequence[Example]) -> Choice:
         """Packed where that pays and the model can read it."""
         return choose_layout(model, examples)
 

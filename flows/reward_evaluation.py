@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from flows.calls import Pay, pay_for
+from flows.calls import Pay
 from flows.evaluation_config import RewardUnderTest
 from flows.evaluation_data import Evaluated, LabelledPairs, tokenise
 from flows.models import model_record
@@ -122,9 +122,7 @@ def reward_margins(
             else:
                 read.append(reading._replace(keep=keep))
                 asked += scorer.requests([np.concatenate([prompts.row(row), response[:keep]]).tolist()])
-    total = len({request.request_id for request in asked if isinstance(request, ScoreRequest)})
-    with progress.bar("score", unit="conversations", total=total) as advance:
-        pay_for(pay, "score", scorer.calls, scorer.batches(asked), advance)
+    scorer.pay(asked, "score", pay=pay, progress=progress)
     problems: dict[int, str] = {}
     rewards = np.full(len(asked), np.nan)
     for at, (reading, reward) in enumerate(zip(read, scorer.rewards(asked), strict=True)):

@@ -13,6 +13,7 @@ from flows.training_plan import TrainingPlan
 from trainers.batches import Layout
 from trainers.comparisons import Comparisons, comparisons_identity, reward_layout
 from trainers.examples import Example, read_examples
+from trainers.layouts import Choice
 from trainers.policies import trainable
 from trainers.references import References
 from trainers.reward_checkpoint import new_head, open_policy, save_trained
@@ -59,7 +60,7 @@ class RewardLearner:
         new_head(opened.model, seed=seed)
         return trainable(opened.model, adapter=recipe.lora, seed=seed, task="SEQ_CLS")
 
-    def layout(self, model: Any, examples: Sequence[Example]) -> Layout:
+    def layout(self, model: Any, examples: Sequence[Example]) -> Choice:
         """Packed where that pays and the model can read it."""
         return reward_layout(model, examples)
 

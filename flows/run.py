@@ -14,7 +14,7 @@ from transforms.engines.models import ResolvedModel
 from transforms.errors import ConfigError
 from transforms.manifest import RoundRecord, SpendRecord, StageRecord
 from transforms.parts import Buckets, Parts
-from transforms.paths import cache_dir
+from transforms.paths import ledger_root
 from transforms.schema import RESPONSES
 from transforms.sources.load import Quarantined
 from transforms.tokens import ChatTokens
@@ -66,7 +66,7 @@ class Run:
 
     @property
     def ledger_root(self) -> str:
-        return self.recipe.ledger or str(cache_dir() / "ledger")
+        return ledger_root(self.recipe.ledger)
 
     @property
     def dropped(self) -> dict[str, int]:

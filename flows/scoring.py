@@ -7,16 +7,19 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from flows import models
-from flows.calls import Batch, Calls, Paid, rebatched
+from flows.calls import Batch, Calls, Paid, Pay, pay_for, rebatched
 from flows.config import RewardConfig
+from flows.progress import Progress
 from flows.run import Run
 from transforms.engines.models import ResolvedModel
-from transforms.engines.protocol import Progress, RewardEngine, ScoreRequest
+from transforms.engines.protocol import Progress as RequestProgress
+from transforms.engines.protocol import RewardEngine, ScoreRequest
 from transforms.ledger import Ledger
 from transforms.manifest import SpendRecord
 from transforms.requests import score_requests
 from transforms.schema import SCORES
 from transforms.scoring import Reading
+from transforms.tokens import Conversation
 
 
 class ToScore(NamedTuple):
@@ -47,12 +50,28 @@ class Scorer:
 
     def to_score(self, read: list[Reading]) -> ToScore:
         """The requests behind conversations, in the reward model's own tokens."""
-        conversations = self._inputs.token_ids([r.prompt for r in read], [r.response for r in read])
-        return ToScore(read, self.requests(conversations))
+        return ToScore(read, self.of_texts([r.prompt for r in read], [r.response for r in read]))
+
+    def of_texts(self, prompts: Sequence[Conversation], responses: Sequence[str]) -> list[ScoreRequest | str]:
+        """One request a response, as the reward model's chat template ends it; a string says why there is none."""
+        return self.requests(self._inputs.token_ids(prompts, responses))
 
     def requests(self, conversations: Sequence[Sequence[int] | str]) -> list[ScoreRequest | str]:
         """One request a conversation in the reward model's own tokens; a string says why there can be none."""
         return score_requests(self._reward.identity, conversations, self._inputs.context)
+
+    def pay(self, requests: Sequence[ScoreRequest | str], what: str, *, pay: Pay, progress: Progress) -> None:
+        """Pay for what the ledger lacks.
+
+        Args:
+            requests: of any number of conversations.
+            what: their name, for progress and messages.
+            pay: calls a batch of expensive work by a name, and again if its engine fails.
+            progress: shows how many are done.
+        """
+        total = len({request.request_id for request in requests if isinstance(request, ScoreRequest)})
+        with progress.bar(what, unit="conversations", total=total) as advance:
+            pay_for(pay, what, self.calls, self.batches(requests), advance)
 
     def batches(self, requests: Sequence[ScoreRequest | str]) -> Iterator[Batch[ScoreRequest]]:
         """Fixed batches: of conversations of like length, so that little is padding; for vLLM, which pads nothing
@@ -73,7 +92,7 @@ class Scorer:
         return [r if isinstance(r, str) else known.get(r.request_id, math.nan) for r in requests]
 
 
-def _ask(engine: RewardEngine, requests: Sequence[ScoreRequest], progress: Progress) -> Paid:
+def _ask(engine: RewardEngine, requests: Sequence[ScoreRequest], progress: RequestProgress) -> Paid:
     rewards = engine.score(requests, progress)
     return Paid(_rows(requests, rewards), sum(len(r.token_ids) for r in requests))
 

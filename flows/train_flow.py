@@ -32,6 +32,7 @@ def run_training(plan: TrainingPlan) -> TrainingRecord:
         training = Training(plan, work)
         artifacts.show_progress(training.progress)
         stage("read shards", training.read)
+        training.reward(engine_call)
         stage("check", training.check)
         training.refer(engine_call)
         record = stage("train", training.train)

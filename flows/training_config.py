@@ -23,9 +23,24 @@ class DatasetConfig(_Section):
     kept: Kept = Field(
         "truncated", description="Response tokens to train on: those the run kept, all, POET's, or a share of each."
     )
+    responses: Literal["pairs", "all"] = Field(
+        "pairs",
+        description="Those of the pairs, or every response that the run's sources have to these prompts, with rewards "
+        "of the run's reward model (missing ones are scored); for objectives of single responses.",
+    )
     max_length: Positive | None = Field(
         None, description="Prompt and response together; what the model can read by default."
     )
+
+    @model_validator(mode="after")
+    def _all_are_cut_alone(self) -> Self:
+        if self.responses == "all" and isinstance(self.kept, str) and self.kept != "full":
+            message = (
+                f"kept: {self.kept} cuts the two responses of a pair, and responses: all takes any number a prompt; "
+                "use kept: full, or a share of each response"
+            )
+            raise ValueError(message)
+        return self
 
 
 class StartConfig(_Section):

@@ -1,6 +1,7 @@
 """Pairs to train on, exactly as a run wrote them: its manifest is held against its shards before anything is read."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -14,11 +15,11 @@ from flows.training_config import DatasetConfig, Kept
 from trainers.pair_tokens import some
 from transforms.errors import SchemaError, SourceError
 from transforms.manifest import FileRecord, Manifest
-from transforms.schema import CURATED, check
+from transforms.schema import CURATED, RESPONSES, check
 from transforms.shards import ContentHash, file_sha256, version_of
 from transforms.sources.curated import CuratedOptions
 from transforms.sources.read import fingerprint, is_hub_id
-from transforms.tokens import Ragged
+from transforms.tokens import Offsets, Ragged
 from transforms.truncation import Truncation, keeps
 
 SPLITS: Final[tuple[str, ...]] = ("train", "test")
@@ -80,6 +81,23 @@ def read_splits(found: FoundRun) -> dict[str, pa.Table]:
     return tables
 
 
+def has_responses(found: FoundRun) -> bool:
+    """Whether the run's responses table can be read: it has one, and lies in a folder."""
+    return found.revision is None and any(file.path.startswith("responses/") for file in found.manifest.files)
+
+
+def read_responses(found: FoundRun) -> pa.Table:
+    """Every response of the run's sources that have several a prompt, schema.RESPONSES.
+
+    Raises:
+        SourceError: shards are missing, or are not those of the manifest.
+        SchemaError: a column is missing or of another type.
+    """
+    table = _read_shards(found, "responses/")
+    check(table, RESPONSES, where=f"{found.dataset.path}, responses")
+    return table
+
+
 def with_kept(table: pa.Table, kept: Kept, *, max_length: int, where: str) -> KeptTable:
     """`table` with the keeps that `kept` means, none beyond `max_length` together with its prompt.
 
@@ -101,19 +119,23 @@ def with_kept(table: pa.Table, kept: Kept, *, max_length: int, where: str) -> Ke
             max_length=None,
         )
         wanted = np.stack([rule.chosen, rule.rejected])
-    room = max_length - lengths["prompt"]
-    full = [str(name) for name, left in zip(table["pair_id"].to_pylist(), room, strict=True) if left < 1]
+    check_room(table["pair_id"].to_pylist(), lengths["prompt"], max_length, where)
+    kept_tokens = np.minimum(wanted, max_length - lengths["prompt"])
+    for side, values in zip(sides, kept_tokens, strict=True):
+        name = f"{side}_keep"
+        table = table.set_column(table.column_names.index(name), CURATED.field(name), pa.array(values, pa.int32()))
+    return KeptTable(table, int((kept_tokens < wanted).sum()))
+
+
+def check_room(names: Sequence[str], prompt_tokens: Offsets, max_length: int, where: str) -> None:
+    """Raise SchemaError where a prompt leaves no room for one response token; names the pairs."""
+    full = list(dict.fromkeys(name for name, taken in zip(names, prompt_tokens, strict=True) if taken >= max_length))
     if full:
         message = (
             f"{where}: the prompt fills all {max_length} tokens that may be read, in {len(full)} pairs: {some(full)}. "
             "Raise dataset.max_length, or leave them out with filters.max_prompt_tokens when curating"
         )
         raise SchemaError(message)
-    kept_tokens = np.minimum(wanted, room)
-    for side, values in zip(sides, kept_tokens, strict=True):
-        name = f"{side}_keep"
-        table = table.set_column(table.column_names.index(name), CURATED.field(name), pa.array(values, pa.int32()))
-    return KeptTable(table, int((kept_tokens < wanted).sum()))
 
 
 def _truncation(kept: Kept) -> Truncation:
@@ -123,13 +145,15 @@ def _truncation(kept: Kept) -> Truncation:
 
 
 def _local_splits(found: FoundRun, splits: list[str]) -> dict[str, pa.Table]:
-    folder = Path(found.dataset.path).expanduser()
-    tables = {}
-    for split in splits:
-        shards = [file for file in found.manifest.files if file.path.startswith(f"dataset/{split}/")]
-        tables[split] = pa.concat_tables([_shard(folder, file) for file in shards])
-        check(tables[split], CURATED, where=f"{found.dataset.path}, {split}")
+    tables = {split: _read_shards(found, f"dataset/{split}/") for split in splits}
+    for split, table in tables.items():
+        check(table, CURATED, where=f"{found.dataset.path}, {split}")
     return tables
+
+
+def _read_shards(found: FoundRun, below: str) -> pa.Table:
+    folder = Path(found.dataset.path).expanduser()
+    return pa.concat_tables([_shard(folder, file) for file in found.manifest.files if file.path.startswith(below)])
 
 
 def _shard(folder: Path, file: FileRecord) -> pa.Table:

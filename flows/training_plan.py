@@ -4,17 +4,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.fingerprint import evaluation_fingerprint
-from flows.references import Reference, find_reference
+from flows.log_probs import Causal, find_causal
+from flows.models import tokens_of_run
 from flows.training_config import TrainingRecipe
 from flows.training_data import FoundRun, find_run
 from flows.training_output import finished_training
 from flows.training_record import TrainingRecord
-from trainers.objectives import BoundObjective, objective
+from flows.training_responses import RunReward, find_reward
+from trainers.objectives import OBJECTIVES, BoundObjective, objective
 from trainers.policies import weights_dtype
 from transforms.engines.models import ResolvedModel, resolve_model
-from transforms.engines.tokenizer import context_length, load_tokenizer, vocabulary_size
-from transforms.errors import ModelError
-from transforms.paths import cache_dir
+from transforms.engines.tokenizer import context_length, vocabulary_size
+from transforms.errors import ConfigError
+from transforms.paths import ledger_root
 from transforms.tokens import ChatTokens
 
 
@@ -25,8 +27,10 @@ class TrainingPlan:
     recipe: TrainingRecipe
     run: FoundRun
     objective: BoundObjective | None  # of a policy; None for a reward model
+    chat: ChatTokens
     model: ResolvedModel  # in the dtype that its weights are loaded in
-    reference: Reference | None  # the same model in the dtype it is read in; None where the objective reads none
+    reward: RunReward | None  # of the run, where all its responses are trained on
+    reference: Causal | None  # the same model in the dtype it is read in; None where the objective reads none
     context: int  # tokens of prompt and response together
     vocabulary: int
     fingerprint: str  # of recipe, data, model and code
@@ -40,14 +44,15 @@ class TrainingPlan:
     @property
     def ledger(self) -> str:
         """Where reference log-probs are kept."""
-        return self.recipe.ledger or str(cache_dir() / "ledger")
+        return ledger_root(self.recipe.ledger)
 
 
 def plan_training(recipe: TrainingRecipe) -> TrainingPlan:
     """Find run and model; no weights are loaded, except that the starter model is made once.
 
     Raises:
-        ConfigError: an objective that is unknown, or settings that it does not have.
+        ConfigError: an objective that is unknown, or settings that it does not have; or all responses are asked for
+            and the objective or the run cannot use them.
         SourceError: no curated run there.
         ModelError: no such model, or one with another tokenizer than the run's.
     """
@@ -56,18 +61,22 @@ def plan_training(recipe: TrainingRecipe) -> TrainingPlan:
     dtype = recipe.memory.dtype
     loaded_in = weights_dtype(dtype, recipe.lora) if recipe.head is None else dtype
     model = resolve_model(recipe.model.model, recipe.model.revision, dtype=loaded_in, engine="transformers")
-    _check_tokenizer(model, run)
+    chat = tokens_of_run(model, run.manifest, run=recipe.dataset.path, role="model")
+    reward = _all_responses(run, chosen, chat) if recipe.dataset.responses == "all" else None
     reference = None
     if chosen is not None and "reference" in chosen.needs:
-        reference = find_reference(recipe.model.model, recipe.model.revision, dtype=dtype)
+        reference = find_causal(recipe.model.model, recipe.model.revision, dtype=dtype)
     context = context_length(model.location, model.revision)
     settings = recipe.settings() | {"version": run.manifest.version, "revision": run.revision}
-    fingerprint = evaluation_fingerprint(settings, [], [model.identity])
+    models = [found.identity for found in (model, reward.model if reward else None) if found]
+    fingerprint = evaluation_fingerprint(settings, [], models)
     return TrainingPlan(
         recipe=recipe,
         run=run,
         objective=chosen,
+        chat=chat,
         model=model,
+        reward=reward,
         reference=reference,
         context=min(context, recipe.dataset.max_length or context),
         vocabulary=vocabulary_size(model.location, model.revision),
@@ -76,14 +85,12 @@ def plan_training(recipe: TrainingRecipe) -> TrainingPlan:
     )
 
 
-def _check_tokenizer(model: ResolvedModel, run: FoundRun) -> None:
-    """The shards hold ids, so the model must read them as the run's tokenizer wrote them."""
-    chat = ChatTokens(load_tokenizer(model.location, model.revision))
-    made = run.manifest.tokenizer
-    if chat.sha256 != made.sha256:
+def _all_responses(run: FoundRun, chosen: BoundObjective | None, chat: ChatTokens) -> RunReward:
+    if chosen is None or "reward" not in chosen.needs or chosen.objective.pairwise:
+        able = [name for name, one in OBJECTIVES.items() if "reward" in one.needs and not one.pairwise]
         message = (
-            f"{model.identity.name} has another tokenizer or chat template ({chat.sha256[:12]}…) than {made.name} "
-            f"({made.sha256[:12]}…), which made the ids of {run.dataset.path}: they would mean other tokens. Train the "
-            "model that the run was curated for, or curate with this one's tokenizer (tokenizer: …)"
+            f"dataset.responses: all is for objectives of single responses and their rewards ({', '.join(able)}), and "
+            f"{'bradley_terry' if chosen is None else chosen.objective.name} is none: use dataset.responses: pairs"
         )
-        raise ModelError(message)
+        raise ConfigError(message)
+    return find_reward(run, chat)

@@ -20,10 +20,19 @@ class DataRecord(_Part):
     version: str  # of the curated run
     kept: Kept
     examples: int  # pairs, or prompts for objectives of those
+    responses: int
     kept_tokens: int  # response tokens of one pass
     cut_by_context: int  # responses that only the context limit cut
     test_examples: int
     sha256: str  # of the training examples' tokens and rewards
+
+
+class RewardsRecord(_Part):
+    """Where the rewards of all responses of a run are from."""
+
+    model: ModelRecord
+    spend: SpendRecord
+    left_out: dict[str, int]  # responses that could not be used, by reason
 
 
 class StepsRecord(_Part):
@@ -57,6 +66,7 @@ class TrainingRecord(_Part):
     trained: StepsRecord
     before: dict[str, float]  # on the test pairs, before the first step; without test pairs the first step's
     after: dict[str, float]  # and after the last; of a head alone also on training pairs, each held out once
+    rewards: RewardsRecord | None  # None where the run's own were read, or none
     reference: SpendRecord | None  # what the reference's log-probs cost
     packages: dict[str, str]
     git_commit: str | None

@@ -1,6 +1,7 @@
 """The stages of a training: read, check, reference log-probs, train, evaluate, write."""
 
 import json
+import logging
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -19,19 +20,21 @@ from flows.models import model_record
 from flows.progress import Advance, Progress
 from flows.references import reference_log_probs
 from flows.reward_head import fit_head_alone
-from flows.training_data import read_splits, with_kept
+from flows.training_examples import TrainingExamples
 from flows.training_output import CHECKPOINTS, METRICS, MODEL
 from flows.training_plan import TrainingPlan
 from flows.training_record import DataRecord, Outcome, StepsRecord, TrainingRecord
 from trainers.arguments import training_arguments, training_order
 from trainers.batches import PACKED
 from trainers.checkpoints import check_same_run, saving
-from trainers.examples import Example, check_readable, examples_sha256
-from trainers.references import References, read_whole
+from trainers.examples import check_readable, examples_sha256
+from trainers.references import References
 from trainers.step_log import StepLog
 from trainers.step_trainer import StepTrainer
 from transforms.errors import ConfigError
 from transforms.manifest import SpendRecord
+
+logger = logging.getLogger(__name__)
 
 
 class Training:
@@ -47,11 +50,9 @@ class Training:
         self.learner = find_learner(plan)
         self.progress = Progress()
         self.seconds: dict[str, float] = {}
-        self.examples: dict[str, list[Example]] = {}  # by split
-        self.whole: list[Example] = []
+        self.data = TrainingExamples(plan, self.learner)
         self.references: dict[str, References] = {}
         self.spend: SpendRecord | None = None
-        self.cut_by_context = 0
 
     @property
     def checkpoints(self) -> Path:
@@ -79,19 +80,15 @@ class Training:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.monotonic() - start
 
     def read(self) -> None:
-        """Shards to examples with the tokens that are kept of them."""
-        recipe = self.recipe
+        """Shards to examples."""
         with self.timed("read"):
-            for split, table in read_splits(self.plan.run).items():
-                if not len(table):
-                    continue
-                where = f"{recipe.dataset.path}, {split}"
-                kept = with_kept(table, recipe.dataset.kept, max_length=self.plan.context, where=where)
-                self.examples[split] = self.learner.examples(kept.table, where=where)
-                if self.plan.reference:
-                    self.whole += read_whole(table, where=where)
-                if split == "train":
-                    self.cut_by_context = kept.cut_by_context
+            self.data.read()
+
+    def reward(self, pay: Pay) -> None:
+        """Rewards, where those of all responses are asked for."""
+        if self.plan.reward:
+            with self.timed("rewards"):
+                self.data.reward(pay, self.progress)
 
     def check(self) -> None:
         """Refuse what cannot be trained on before anything heavy is loaded.
@@ -101,15 +98,15 @@ class Training:
             ConfigError: no training pairs, or a checkpoint of other settings.
         """
         path = self.recipe.dataset.path
-        if "train" not in self.examples:
+        if "train" not in self.data.by_split:
             message = f"{path} has no training pairs: see its report for what became of them"
             raise ConfigError(message)
-        for split, examples in self.examples.items():
+        for split, examples in self.data.by_split.items():
             limits = {"vocabulary": self.plan.vocabulary, "context": self.plan.context}
             check_readable(examples, where=f"{path}, {split}", **limits)
-        self.learner.check(self._all, where=path)
+        self.learner.check(self.data.every, where=path)
         if self.recipe.head is None and self.newest:
-            train = self.examples["train"]
+            train = self.data.by_split["train"]
             order = training_order(self.recipe.stepwise, len(train))
             own = self.learner.identity(train) | {"order": order.identity}
             check_same_run(self.newest, self.identity | own)
@@ -120,15 +117,16 @@ class Training:
         if reference is None or objective is None:
             return
         with self.timed("reference log-probs"):
-            counts = {split: len(examples) for split, examples in self.examples.items()}
+            counts = {split: len(examples) for split, examples in self.data.by_split.items()}
             found = reference_log_probs(
-                self._all,
-                self.whole,
+                self.data.every,
+                self.data.whole,
                 reference,
                 ledger=self.plan.ledger,
                 pay=pay,
                 progress=self.progress,
                 prompts="prompt_ratio" in objective.needs,
+                longest=self.plan.context,
                 batch_tokens=self.recipe.memory.batch_tokens,
             )
             self.spend = found.spend
@@ -145,22 +143,19 @@ class Training:
         if head is None:
             return self._record(self._step())
         with self.timed("train"):
-            outcome = fit_head_alone(self.plan, head, self.examples, self.work, self.progress)
+            outcome = fit_head_alone(self.plan, head, self.data.by_split, self.work, self.progress)
         return self._record(outcome)
-
-    @property
-    def _all(self) -> list[Example]:
-        return [example for part in self.examples.values() for example in part]
 
     def _step(self) -> Outcome:
         """Train in steps."""
-        recipe, train, learner = self.recipe, self.examples["train"], self.learner
+        recipe, train, learner = self.recipe, self.data.by_split["train"], self.learner
         with self.timed("load model"):
             model = learner.load(train)
-        layout = learner.layout(model, train)
+        layout, reason = learner.layout(model, train)
+        logger.info(reason)
         tasks = {
             split: learner.task(examples, layout=layout, references=self.references.get(split))
-            for split, examples in self.examples.items()
+            for split, examples in self.data.by_split.items()
         }
         order = training_order(recipe.stepwise, len(train))
         log = self.work / METRICS
@@ -189,11 +184,11 @@ class Training:
                 trainer.evaluate()
         with self.timed("write"), saving("the model", self.work):
             shutil.rmtree(self.work / MODEL, ignore_errors=True)
-            learner.save(trainer.accelerator.unwrap_model(trainer.model), self.work / MODEL, examples=self._all)
+            learner.save(trainer.accelerator.unwrap_model(trainer.model), self.work / MODEL, examples=self.data.every)
         return _outcome(log, "packed" if layout is PACKED else "padded", _device(trainer.args.device))
 
     def _record(self, outcome: Outcome) -> TrainingRecord:
-        train = self.examples["train"]
+        train = self.data.by_split["train"]
         return TrainingRecord(
             name=self.recipe.name,
             fingerprint=self.plan.fingerprint,
@@ -205,15 +200,17 @@ class Training:
                 version=self.plan.run.manifest.version,
                 kept=self.recipe.dataset.kept,
                 examples=len(train),
+                responses=sum(len(example.responses) for example in train),
                 kept_tokens=sum(example.kept_tokens for example in train),
-                cut_by_context=self.cut_by_context,
-                test_examples=len(self.examples.get("test", [])),
+                cut_by_context=self.data.cut_by_context,
+                test_examples=len(self.data.by_split.get("test", [])),
                 sha256=examples_sha256(train),
             ),
             model=model_record(self.plan.model.identity),
             trained=outcome.trained,
             before=outcome.before,
             after=outcome.after,
+            rewards=self.data.rewards,
             reference=self.spend,
             packages=package_versions(),
             git_commit=git_commit(),

@@ -57,6 +57,13 @@ def print_training(console: Console, record: TrainingRecord, folder: Path, *, se
         f"{trained.layout})",
         highlight=False,
     )
+    if record.rewards:
+        spend, left_out = record.rewards.spend, sum(record.rewards.left_out.values())
+        console.print(
+            f"rewards      {data.responses:,} responses; {spend.generated:,} made, {spend.reused:,} reused from the "
+            f"ledger, {left_out:,} responses left out",
+            highlight=False,
+        )
     if not unchanged:
         stages = " · ".join(f"{stage} {value:.0f} s" for stage, value in record.seconds.items())
         console.print(f"seconds      {seconds:.0f} in all · {stages}", highlight=False)

@@ -9,7 +9,7 @@ import torch
 
 from trainers.batches import Batch, Layout
 from trainers.examples import Example, examples_sha256
-from trainers.layouts import choose_layout
+from trainers.layouts import Choice, choose_layout
 from trainers.logprobs import causal_parts, read_states
 from trainers.losses import bradley_terry
 from trainers.order import batches_by_length
@@ -112,7 +112,7 @@ def read_to_the_end(pair: Example) -> Example:
     return replace(pair, responses=tuple(np.append(ids, ids[-1]) for ids in pair.responses))
 
 
-def reward_layout(model: Any, pairs: Sequence[Example]) -> Layout:
+def reward_layout(model: Any, pairs: Sequence[Example]) -> Choice:
     """The layout that a reward model reads `pairs` in."""
     return choose_layout(model, [read_to_the_end(pair) for pair in pairs], probe=STATES)
 

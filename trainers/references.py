@@ -5,23 +5,15 @@ log-probs of the whole response answer for any keep. log π_ref(x∖t0|t0), whic
 with token t0, is that of the "response" x∖t0 to the "prompt" t0.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 
-from trainers.batches import PACKED, PADDED, Layout
 from trainers.examples import Example, read_examples
-from trainers.packing import check_packing
 from trainers.pair_tokens import Ids, check_columns
-from trainers.token_readings import Tokens, token_log_probs
-from transforms.errors import EngineError, ModelError
-
-# Packing pays where it saves this share of the tokens at least; with less, its mask costs more (DECISIONS.md).
-_PACKING_SAVES: Final = 0.25
 
 
 class References(NamedTuple):
@@ -62,74 +54,3 @@ def read_whole(table: pa.Table, *, where: str) -> list[Example]:
     for name, lengths in whole.items():
         table = table.set_column(table.column_names.index(name), name, lengths)
     return read_examples(table, where=where)
-
-
-class ReferenceModel:
-    """A frozen policy in memory."""
-
-    def __init__(self, model: Any, *, batch_tokens: int = 8192) -> None:
-        """Take over a transformers causal language model.
-
-        Args:
-            model: with its weights loaded; moved to a GPU if there is one.
-            batch_tokens: tokens of one forward pass, padding included; a longer example goes alone.
-        """
-        self._model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-        self._batch_tokens = batch_tokens
-
-    def token_log_probs(self, examples: Sequence[Example], progress: Callable[[int], None]) -> list[list[Tokens]]:
-        """log π_ref of each token of each response, example by example, nats.
-
-        Softmax in fp32 over the model's own logits. Which examples are read together changes a number by rounding
-        only: up to 1e-5 with fp32 weights.
-
-        Args:
-            examples: with whole responses; within the model's context and vocabulary.
-            progress: told the response tokens of each forward pass.
-
-        Raises:
-            EngineError: the model failed, or gave a log-prob that is not finite; names the example.
-        """
-        try:
-            found = token_log_probs(
-                self._model,
-                examples,
-                batch_tokens=self._batch_tokens,
-                advance=lambda _examples, tokens: progress(tokens),
-                layout=self._layout(examples),
-            )
-        except (RuntimeError, ValueError, IndexError) as error:
-            message = f"the reference {type(self._model).__name__} failed: {type(error).__name__}: {error}"
-            raise EngineError(message) from error
-        for example, responses in zip(examples, found, strict=True):
-            _check_finite(example, responses)
-        return found
-
-    def close(self) -> None:
-        """Free the model."""
-        self._model = None
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-
-    def _layout(self, examples: Sequence[Example]) -> Layout:
-        """Packed where the model allows it and prompts are long enough for it to pay."""
-        shared = sum(len(example.prompt) * (len(example.responses) - 1) for example in examples)
-        apart = sum(len(example.prompt) * len(example.responses) + example.kept_tokens for example in examples)
-        if shared < _PACKING_SAVES * apart:
-            return PADDED
-        try:
-            check_packing(self._model, longest=max(map(PACKED.width, examples)))
-        except ModelError:
-            return PADDED
-        return PACKED
-
-
-def _check_finite(example: Example, found: Sequence[Tokens]) -> None:
-    for response, tokens in enumerate(found):
-        bad = np.flatnonzero(~np.isfinite(tokens))
-        if len(bad):
-            message = (
-                f"the reference gave {tokens[bad[0]]} as log-prob of token {bad[0] + 1} of response {response + 1} of"
-                f" {example.name}, expected a finite number: try dtype float32"
-            )
-            raise EngineError(message)

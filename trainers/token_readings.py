@@ -1,7 +1,6 @@
 """What a policy and its reference say at every response token: log-probs, entropies and KL, exact over the vocabulary.
 
-For evaluation: nothing here is differentiable. Logits of a batch never exist together, as in trainers.logprobs. Each
-response has a row of its own by default, so that any model can be read.
+Nothing here is differentiable. Logits of a batch never exist together, as in trainers.logprobs.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,9 +13,10 @@ import torch
 
 from trainers.batches import PADDED, Batch, Layout
 from trainers.examples import Example
+from trainers.layouts import choose_layout
 from trainers.logprobs import CausalParts, States, causal_parts, head_logits, log_probs, read_states
 from trainers.order import batches_by_length
-from transforms.errors import ModelError
+from transforms.errors import EngineError, ModelError
 
 # Positions × vocabulary at once, of each of the two models; in fp32 three or four of them live at a time.
 LOGITS_PER_CHUNK: Final = 1 << 24
@@ -36,23 +36,55 @@ class TokenComparison(NamedTuple):
     kl: Tokens  # KL(π ‖ π_ref) = Σ_v π(v) (log π(v) − log π_ref(v)), at least 0 but for rounding
 
 
-def token_log_probs(
-    model: Any, examples: Sequence[Example], *, batch_tokens: int, advance: Advance, layout: Layout = PADDED
-) -> list[list[Tokens]]:
-    """Log-probs of every token of every response, example by example; nats.
+class FrozenModel:
+    """A policy or a reference in memory, which is read and not trained."""
 
-    Args:
-        model: a transformers causal language model in eval mode, or a peft model of one.
-        examples: prompts with whole responses.
-        batch_tokens: padded tokens of a forward pass; a longer example goes alone.
-        advance: told of each finished batch.
-        layout: packed only for models that `trainers.packing.check_packing` lets pass.
-    """
+    def __init__(self, model: Any, *, batch_tokens: int = 8192) -> None:
+        """Take over a transformers causal language model.
 
-    def read(batch: Batch) -> list[Tokens]:
-        return _split(log_probs(model, batch).tokens, batch)
+        Args:
+            model: with its weights loaded, or a peft model of one; moved to a GPU if there is one.
+            batch_tokens: tokens of one forward pass, padding included; a longer example goes alone.
+        """
+        self.model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        self._batch_tokens = batch_tokens
 
-    return _by_example(examples, model.device, read, layout, batch_tokens, advance)
+    def token_log_probs(self, examples: Sequence[Example], progress: Callable[[int], None]) -> list[list[Tokens]]:
+        """Log-prob of each token of each response, example by example, nats.
+
+        Softmax in fp32 over the model's own logits. Which examples are read together, and in which layout, changes a
+        number by rounding only: up to 1e-5 with fp32 weights.
+
+        Args:
+            examples: with whole responses; within the model's context and vocabulary.
+            progress: told the response tokens of each forward pass.
+
+        Raises:
+            EngineError: the model failed.
+        """
+
+        def read(batch: Batch) -> list[Tokens]:
+            return _split(log_probs(self.model, batch).tokens, batch)
+
+        try:
+            layout = choose_layout(self.model, examples).layout
+            return _by_example(
+                examples,
+                self.model.device,
+                read,
+                layout,
+                self._batch_tokens,
+                lambda _examples, tokens: progress(tokens),
+            )
+        except (RuntimeError, ValueError, IndexError) as error:
+            message = f"{type(self.model).__name__} failed: {type(error).__name__}: {error}"
+            raise EngineError(message) from error
+
+    def close(self) -> None:
+        """Free the model."""
+        self.model = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 def compare_tokens(

@@ -6,7 +6,7 @@ from typing import Final
 import polars as pl
 import pyarrow as pa
 
-from transforms.schema import PAIRS
+from transforms.schema import PAIRS, PROMPT_DIGITS
 
 DUPLICATE: Final = "duplicate"
 PAIRS_PER_PROMPT: Final = "pairs_per_prompt"
@@ -35,7 +35,7 @@ def mark_repeats(pairs: pa.Table, *, order: Mapping[str, int], caps: Mapping[str
             reason=pl.when(pl.col("reason").is_null() & (pl.int_range(pl.len()).over("pair_id") > 0))
             .then(pl.lit(DUPLICATE))
             .otherwise("reason"),
-            _prompt=pl.col("pair_id").str.slice(0, 16),
+            _prompt=pl.col("pair_id").str.slice(0, PROMPT_DIGITS),
         )
         .with_columns(
             _place=pl.col("reason").is_null().cum_sum().over("source", "_prompt"),

@@ -119,7 +119,7 @@ class PolicyEvaluation(_Part):
     kept: Kept
     displacement: list[Displacement]  # chosen, rejected, margin
     distance: Distance | None
-    tokens: int  # response tokens read, by policy and reference together
+    spend: SpendRecord  # log-probs of whole responses by policy and reference; what is read by position is not in it
 
 
 class Counts(_Part):

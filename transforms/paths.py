@@ -13,3 +13,8 @@ def cache_dir() -> Path:
     """
     chosen = os.environ.get("PREFERENCE_CURATION_CACHE")
     return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("preference-curation"))
+
+
+def ledger_root(wanted: str | None) -> str:
+    """Folder or fsspec URL of the ledger: `wanted`, else one below `cache_dir`."""
+    return wanted or str(cache_dir() / "ledger")

@@ -13,6 +13,8 @@ from transforms.errors import SchemaError
 MESSAGE: Final = pa.struct([pa.field("role", pa.string()), pa.field("content", pa.string())])
 TOKEN_IDS: Final = pa.list_(pa.int32())
 
+PROMPT_DIGITS: Final = 16  # of a pair_id: its prompt's id
+
 # One row a preference pair, as the sources make it. `pair_id` is content: 16 hex digits of the prompt's
 # hash, then 16 of the whole pair's, so that sorting by it puts pairs of one prompt side by side.
 PAIRS: Final = pa.schema(
@@ -44,6 +46,7 @@ RESPONSES: Final = pa.schema(
         pa.field("prompt", pa.list_(MESSAGE), nullable=False),
         pa.field("response_index", pa.int32(), nullable=False),
         pa.field("response", pa.string(), nullable=False),
+        pa.field("finished", pa.bool_(), nullable=False),  # as in PAIRS
         pa.field("model", pa.string()),
         pa.field("score", pa.float64()),
     ]

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.manifest import FileRecord
-from transforms.schema import check
+from transforms.schema import PROMPT_DIGITS, check
 
 BATCH_ROWS: Final = 1024
 _BLOCK: Final = 1 << 20
@@ -161,7 +161,7 @@ def version_of(splits: dict[str, ContentHash]) -> str:
 
 def in_test_split(pair_id: str, test_size: float) -> bool:
     """Whether a pair belongs to `test`. Its prompt's hash decides, so no prompt is on both sides."""
-    return int(pair_id[:16], 16) < test_size * 2**64
+    return int(pair_id[:PROMPT_DIGITS], 16) < test_size * 2**64
 
 
 def file_sha256(path: Path) -> str:

@@ -17,6 +17,7 @@ from rich.console import Console
 from tests_support import tiny_tokenizer
 
 import flows.evaluate_flow as flow_module
+import flows.log_probs as log_probs_module
 import flows.reward_evaluation as reward_module
 from flows import artifacts
 from flows import models as flow_models
@@ -74,7 +75,7 @@ def config(folder, models, rows=ROWS, **changes):
         "sources": [{"kind": "preference", "path": str(write_rows(folder / "rows.jsonl", rows)), "label": "bench"}],
         "reward": {"model": str(reward), "dtype": "float32", "ratios": [0.5], "tokens": [4, 999], "batch": 8},
         "policy": {
-            "model": str(trained), "reference": {"model": str(policy)}, "dtype": "float32", "batch": 3,
+            "model": str(trained), "reference": {"model": str(policy)}, "dtype": "float32",
             "ratios": [0.3, 0.6], "tokens": [2, 4, 999], "position_pairs": 5, "max_tokens_per_batch": 64,
         },
         "output": {"dir": str(folder / "out")},
@@ -186,6 +187,25 @@ def test_another_policy_pays_for_no_reward_again(tmp_path, models, monkeypatch):
     again = run(config(tmp_path, models, policy=None, output={"dir": str(tmp_path / "other")}))
     assert (again.reward.spend.generated, again.reward.spend.reused) == (0, first.reward.spend.requests)
     assert again.reward.accuracy == first.reward.accuracy
+
+
+def test_another_evaluation_reads_no_response_again_and_loads_a_model_once_at_most(tmp_path, models, monkeypatch):
+    opened = []
+    load = log_probs_module.load_causal
+    monkeypatch.setattr(
+        log_probs_module,
+        "load_causal",
+        lambda model, **options: opened.append(model.location) or load(model, **options),
+    )
+    first = run(config(tmp_path, models, reward=None)).policy
+    assert len(opened) == len(set(opened)) == 2
+    assert (first.spend.generated, first.spend.reused) == (22, 0)
+    opened.clear()
+    wanted = config(tmp_path, models, reward=None, output={"dir": str(tmp_path / "other")})
+    by_ratio = wanted.model_copy(update={"policy": wanted.policy.model_copy(update={"position_pairs": 0})})
+    again = run(by_ratio).policy
+    assert (again.spend.generated, again.spend.reused, opened) == (0, 22, [])
+    assert again.accuracy == first.accuracy
 
 
 def test_another_evaluation_is_not_overwritten_unless_asked(found, models):

@@ -7,24 +7,26 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from flows import references as flow_references
+from flows import log_probs as flow_log_probs
+from flows.log_probs import Causal, LogProbReader, find_causal
 from flows.progress import Progress
-from flows.references import Reference, reference_log_probs
+from flows.references import reference_log_probs
 from trainers.batches import packed
 from trainers.examples import Example, group_by_prompt
 from trainers.logprobs import log_probs
-from trainers.references import ReferenceModel
+from trainers.token_readings import FrozenModel
 from transforms.engines.models import ResolvedModel
 from transforms.engines.protocol import ModelIdentity
 from transforms.errors import EngineError, SchemaError
+from transforms.manifest import SpendRecord
 
 VOCAB, CONTEXT = 53, 64
 IDENTITY = ModelIdentity("org/sft", "a" * 40, "a" * 40, "float32", "transformers")
 
 
-def reference(**changes: str) -> Reference:
+def reference(**changes: str) -> Causal:
     identity = ModelIdentity(**{name: getattr(IDENTITY, name) for name in IDENTITY.__slots__} | changes)
-    return Reference(ResolvedModel(identity, identity.name, None), CONTEXT, VOCAB, trust_remote_code=False)
+    return Causal(ResolvedModel(identity, identity.name, None), CONTEXT, VOCAB, trust_remote_code=False)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, model: Any) -> list[str]:
         names.append(resolved.identity.name)
         return model
 
-    monkeypatch.setattr(flow_references, "load_causal", load)
+    monkeypatch.setattr(flow_log_probs, "load_causal", load)
     return names
 
 
@@ -75,7 +77,7 @@ def pay(name: str, work: Any) -> None:
     work()
 
 
-def found(tmp_path: Any, examples: Any, *, of: Reference | None = None, whole: Any = WHOLE, **options: Any) -> Any:
+def found(tmp_path: Any, examples: Any, *, of: Causal | None = None, whole: Any = WHOLE, **options: Any) -> Any:
     options = {"pay": pay, "progress": Progress()} | options
     return reference_log_probs(examples, whole, of or reference(), ledger=str(tmp_path / "ledger"), **options)
 
@@ -158,8 +160,8 @@ def test_another_response_or_another_border_between_prompt_and_response_is_not_r
 
 
 def test_an_interrupted_run_loses_one_batch(tmp_path: Any, opened: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow_references, "BATCH", 2)
-    read = ReferenceModel.token_log_probs
+    monkeypatch.setattr(flow_log_probs, "BATCH", 2)
+    read = FrozenModel.token_log_probs
     calls = 0
 
     def killed(*arguments: Any) -> Any:
@@ -169,16 +171,16 @@ def test_an_interrupted_run_loses_one_batch(tmp_path: Any, opened: list[str], mo
             raise KeyboardInterrupt
         return read(*arguments)
 
-    monkeypatch.setattr(ReferenceModel, "token_log_probs", killed)
+    monkeypatch.setattr(FrozenModel, "token_log_probs", killed)
     with pytest.raises(KeyboardInterrupt):
         found(tmp_path, cut(2))
-    monkeypatch.setattr(ReferenceModel, "token_log_probs", read)
+    monkeypatch.setattr(FrozenModel, "token_log_probs", read)
     spend = found(tmp_path, cut(2)).spend
     assert (spend.generated, spend.reused, spend.batches, spend.batches_paid_again) == (1, 4, 1, 1)
 
 
 def test_a_model_that_failed_is_opened_anew(tmp_path: Any, opened: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    read, failures = ReferenceModel.token_log_probs, [EngineError("hiccup")]
+    read, failures = FrozenModel.token_log_probs, [EngineError("hiccup")]
 
     def once(*arguments: Any) -> Any:
         if failures:
@@ -191,7 +193,7 @@ def test_a_model_that_failed_is_opened_anew(tmp_path: Any, opened: list[str], mo
         except EngineError:
             work()
 
-    monkeypatch.setattr(ReferenceModel, "token_log_probs", once)
+    monkeypatch.setattr(FrozenModel, "token_log_probs", once)
     assert found(tmp_path, cut(2), pay=twice).spend.batches_failed == 1
     assert len(opened) == 2
 
@@ -222,16 +224,66 @@ def test_what_the_reference_cannot_read_is_refused_before_it_is_loaded(
     assert opened == []
 
 
+def broken(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on the model gives no number for the last token of responses of nine."""
+    read = FrozenModel.token_log_probs
+
+    def hiccup(*arguments: Any) -> Any:
+        found = read(*arguments)
+        for tokens in (tokens for example in found for tokens in example):
+            tokens[8:] = np.nan
+        return found
+
+    monkeypatch.setattr(FrozenModel, "token_log_probs", hiccup)
+
+
+def test_log_probs_that_are_not_finite_stop_a_training_and_are_asked_again(
+    tmp_path: Any, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        broken(tmp_path, patch)
+        with pytest.raises(EngineError, match=r"not finite for 2 examples: a, c. Try dtype float32"):
+            found(tmp_path, cut(3))
+    assert (again := found(tmp_path, cut(3)).spend).generated == 2
+    assert again.reused == 3
+
+
+def test_an_evaluation_reads_the_rows_of_a_training(tmp_path: Any, opened: list[str], model: Any) -> None:
+    found(tmp_path, cut(3))
+    opened.clear()
+    spend = SpendRecord.nothing()
+    reader = LogProbReader(reference(), "policy", ledger_root=str(tmp_path / "ledger"), spend=spend)
+    read = reader.read_whole(WHOLE, pay=pay, progress=Progress())
+    assert (spend.generated, spend.reused, spend.tokens_reused, opened) == (0, 5, 34, [])
+    assert [[len(tokens) for tokens in one] for one in read] == [[9, 5], [7, 5], [1, 12]]
+    assert [float(tokens.sum()) for one in read for tokens in one] == pytest.approx(direct(model, WHOLE)[0], abs=1e-4)
+
+
+def test_a_whole_response_without_a_number_is_nan_for_an_evaluation(
+    tmp_path: Any, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken(tmp_path, monkeypatch)
+    reader = LogProbReader(reference(), "policy", ledger_root=str(tmp_path / "ledger"), spend=SpendRecord.nothing())
+    read = reader.read_whole(WHOLE, pay=pay, progress=Progress())
+    reader.calls.close()
+    assert [[bool(np.isnan(tokens).any()) for tokens in one] for one in read] == [
+        [True, False],
+        [False] * 2,
+        [False, True],
+    ]
+    assert [len(tokens) for tokens in read[2]] == [1, 12]
+
+
 @pytest.mark.slow
 def test_a_folder_is_pinned_by_its_content(tmp_path: Any) -> None:
     from flows_support import model_folders
     from tests_support import tiny_tokenizer
 
     folder, _ = model_folders(tmp_path / "models")
-    one = flow_references.find_reference(folder, dtype="float32")
+    one = find_causal(folder, dtype="float32")
     assert (one.context, one.vocabulary) == (128, len(tiny_tokenizer()))
     assert found(tmp_path, cut(2), of=one).spend.generated == 5
-    assert found(tmp_path, cut(2), of=flow_references.find_reference(folder, dtype="float32")).spend.generated == 0
+    assert found(tmp_path, cut(2), of=find_causal(folder, dtype="float32")).spend.generated == 0
     config = folder / "generation_config.json"
     config.write_text(config.read_text() + " ")
-    assert found(tmp_path, cut(2), of=flow_references.find_reference(folder, dtype="float32")).spend.generated == 5
+    assert found(tmp_path, cut(2), of=find_causal(folder, dtype="float32")).spend.generated == 5

@@ -54,7 +54,8 @@ def test_any_key_is_a_flag():
         (("--head.folds", "3"), r"kind: preference has no use for head; leave it out"),
         (("--objective", "null"), r"kind: preference needs objective"),
         (("--optimisation.learning_rate", "0"), r"optimisation\.learning_rate: .*greater than 0"),
-        (("--config", "nowhere.yaml"), r"no recipe nowhere\.yaml; shipped ones: .* dpo\.yaml, .*flows/configs/train"),
+        (("--config", "nowhere.yaml"), r"no recipe nowhere\.yaml; shipped ones: alphapo\.yaml, .*flows/configs/train"),
+        (("--dataset.responses", "all"), r"kept: truncated cuts the two responses of a pair"),
     ],
 )
 def test_what_does_not_fit_is_said(flags, message):

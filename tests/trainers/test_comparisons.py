@@ -101,12 +101,12 @@ def test_identity_tells_margins_settings_and_data_apart() -> None:
 
 def test_long_prompts_are_packed_where_the_classifier_can_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
     model = small_classifier(torch.float32)
-    assert reward_layout(model, examples((40, 5, 6))) is PACKED
-    assert reward_layout(model, examples((4, 20, 20))) is PADDED
+    assert reward_layout(model, examples((40, 5, 6))).layout is PACKED
+    assert reward_layout(model, examples((4, 20, 20))).layout is PADDED
     monkeypatch.setattr("trainers.logprobs.visible", lambda s: torch.ones((1, 1, *s.shape[1:] * 2)).tril().bool())
     with pytest.raises(ModelError, match="reads packed responses differently from single ones: last hidden states"):
         check_packing(model, longest=100, probe=STATES)
-    assert reward_layout(model, examples((40, 5, 6))) is PADDED
+    assert reward_layout(model, examples((40, 5, 6))).layout is PADDED
 
 
 def test_an_adapter_begins_where_the_model_was_and_the_head_learns_in_fp32() -> None:

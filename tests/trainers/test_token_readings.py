@@ -11,7 +11,7 @@ import trainers.token_readings as module
 from trainers.batches import PADDED
 from trainers.examples import Example
 from trainers.logprobs import log_probs
-from trainers.token_readings import compare_tokens, token_log_probs
+from trainers.token_readings import FrozenModel, compare_tokens
 from transforms.errors import ModelError
 from transforms.implicit_rewards import ImplicitRewards, PairLogProbs
 
@@ -46,6 +46,10 @@ def ignore(_examples: int, _tokens: int) -> None:
     pass
 
 
+def no_progress(_tokens: int) -> None:
+    pass
+
+
 def naive(model: Any, prompt: Any, response: Any) -> torch.Tensor:
     """log π(· | x, y_<t) of every position of the response, (tokens, vocabulary), from the whole logits."""
     ids = torch.from_numpy(np.concatenate([prompt, response]).astype(np.int64))
@@ -56,7 +60,7 @@ def naive(model: Any, prompt: Any, response: Any) -> torch.Tensor:
 
 def test_log_probs_of_kept_prefixes_are_cumulative_sums_of_the_whole_reading() -> None:
     policy, examples = llama(0), pairs()
-    whole = token_log_probs(policy, examples, batch_tokens=40, advance=ignore)
+    whole = FrozenModel(policy, batch_tokens=40).token_log_probs(examples, no_progress)
     for keep in range(1, 7):
         cut = [Example(e.name, e.prompt, tuple(r[:keep] for r in e.responses)) for e in examples]
         with torch.no_grad():
@@ -69,7 +73,7 @@ def test_implicit_margins_at_every_keep_are_those_of_the_cut_responses_read_anew
     policy, reference, examples = llama(0), llama(1), pairs()
 
     def read(model: Any, some: list[Example]) -> PairLogProbs:
-        found = token_log_probs(model, some, batch_tokens=400, advance=ignore)
+        found = FrozenModel(model).token_log_probs(some, no_progress)
         return PairLogProbs([chosen for chosen, _ in found], [rejected for _, rejected in found])
 
     rewards = ImplicitRewards(read(policy, examples), read(reference, examples), measure="log_ratio", beta=0.3)
@@ -125,11 +129,15 @@ def test_a_head_that_caps_its_logits_is_asked_and_not_copied() -> None:
 
 
 def test_the_order_is_that_of_the_examples_and_progress_counts_them_all() -> None:
-    seen: list[tuple[int, int]] = []
+    seen: list[int] = []
     examples = pairs(7)
-    found = token_log_probs(llama(0), examples, batch_tokens=20, advance=lambda *counts: seen.append(counts))
+    found = FrozenModel(llama(0), batch_tokens=20).token_log_probs(examples, seen.append)
     assert [[len(tokens) for tokens in one] for one in found] == [[len(r) for r in e.responses] for e in examples]
-    assert tuple(map(sum, zip(*seen, strict=True))) == (7, sum(e.kept_tokens for e in examples))
+    assert len(seen) > 1
+    assert sum(seen) == sum(e.kept_tokens for e in examples)
+    compared: list[tuple[int, int]] = []
+    compare_tokens(llama(0), llama(1), examples, batch_tokens=20, advance=lambda *counts: compared.append(counts))
+    assert tuple(map(sum, zip(*compared, strict=True))) == (7, sum(e.kept_tokens for e in examples))
 
 
 def test_two_vocabularies_have_no_kl() -> None:

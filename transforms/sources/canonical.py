@@ -54,12 +54,17 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One of N responses to a prompt, as it goes into the responses table."""
+    """One of N responses to a prompt, as it goes into the responses table.
+
+    Attributes:
+        finished: False where the source knows that sampling ran out of room.
+    """
 
     index: int
     text: str
     model: str | None = None
     score: float | None = None
+    finished: bool = True
 
 
 class Adapted(NamedTuple):

@@ -200,6 +200,7 @@ class _Batch:
             text = one.text if one.text.isascii() else json_safe(one.text, max_chars=sys.maxsize)
             rows["response"].append(text)
             rows["score"].append(one.score)
+            rows["finished"].append(one.finished)
             self.chars += len(one.text)
         count = len(adapted.responses)
         rows["prompt_id"] += [prompt_id(adapted.prompt)] * count

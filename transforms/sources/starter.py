@@ -105,7 +105,10 @@ def adapt(row: Row, options: StarterOptions) -> Adapted:
         )
         for one, other in product(better, worse)
     ]
-    responses = [Response(at, sample["response"], score=-sample["temperature"]) for at, sample in enumerate(samples)]
+    responses = [
+        Response(at, sample["response"], score=-sample["temperature"], finished=sample["finished"])
+        for at, sample in enumerate(samples)
+    ]
     return Adapted(pairs, prompt, responses)
 
 

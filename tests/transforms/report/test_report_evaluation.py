@@ -88,7 +88,7 @@ def policy(**changes: Any) -> PolicyEvaluation:
                 for side in ("chosen", "rejected")
             ],
         ),
-        "tokens": 1234,
+        "spend": manifest().scores,
     }
     return PolicyEvaluation(**(fields | changes))
 

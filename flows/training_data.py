@@ -7,21 +7,24 @@ from typing import Any, Final, NamedTuple
 import fsspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from flows.output import MANIFEST, read_manifest
 from flows.training_config import DatasetConfig, Kept
 from trainers.pair_tokens import some
 from transforms.errors import SchemaError, SourceError
+from transforms.judge import OF_THE_CUT
 from transforms.manifest import FileRecord, Manifest
 from transforms.schema import CURATED, check
-from transforms.shards import ContentHash, file_sha256, version_of
+from transforms.shards import ContentHash, file_sha256, in_test_split, version_of
 from transforms.sources.curated import CuratedOptions
 from transforms.sources.read import fingerprint, is_hub_id
 from transforms.tokens import Ragged
 from transforms.truncation import Truncation, keeps
 
 SPLITS: Final[tuple[str, ...]] = ("train", "test")
+_NULLABLE: Final = pa.schema([field.with_nullable(True) for field in CURATED])  # as shards have it
 
 
 class FoundRun(NamedTuple):
@@ -30,6 +33,12 @@ class FoundRun(NamedTuple):
     dataset: DatasetConfig
     manifest: Manifest
     revision: str | None  # commit of a Hub id
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What decides the rows, beside the keys of `dataset`."""
+        dropped = [file.sha256 for file in _dropped(self.manifest)] if self.dataset.pairs == "all" else []
+        return {"version": self.manifest.version, "revision": self.revision, "dropped": dropped}
 
 
 class KeptTable(NamedTuple):
@@ -64,7 +73,7 @@ def find_run(dataset: DatasetConfig) -> FoundRun:
 
 
 def read_splits(found: FoundRun) -> dict[str, pa.Table]:
-    """The run's pairs by split, schema.CURATED.
+    """The run's pairs by split, schema.CURATED; those that `dataset` asks for.
 
     Raises:
         SourceError: shards are missing, or are not those of the manifest.
@@ -77,7 +86,9 @@ def read_splits(found: FoundRun) -> dict[str, pa.Table]:
         if len(table) != expected:
             message = f"{found.dataset.path}: {split} has {len(table):,} rows, its manifest says {expected:,}"
             raise SourceError(message)
-    return tables
+    if found.dataset.pairs == "all" or found.dataset.test_size is not None:
+        tables = _split_anew(found, list(tables.values()))
+    return {split: table for split, table in tables.items() if split in found.dataset.splits}
 
 
 def with_kept(table: pa.Table, kept: Kept, *, max_length: int, where: str) -> KeptTable:
@@ -120,6 +131,39 @@ def _truncation(kept: Kept) -> Truncation:
     if isinstance(kept, float):
         return Truncation(method="ratio", ratio=kept)
     return Truncation(method="poet" if kept == "poet" else "none")
+
+
+def _split_anew(found: FoundRun, tables: list[pa.Table]) -> dict[str, pa.Table]:
+    """All rows that are wanted, by the hash of their prompts; in the order of their ids."""
+    if found.dataset.pairs == "all":
+        tables = [*tables, _dropped_by_the_cut(found)]
+    together = pa.concat_tables(tables).sort_by("pair_id")
+    ids = together["pair_id"].to_numpy()
+    # A pair that the cut made useless was dropped before duplicates were looked for.
+    together = together.filter(pa.array(np.append(True, ids[1:] != ids[:-1])[: len(ids)], pa.bool_()))
+    size = found.dataset.test_size
+    if size is None:
+        size = found.manifest.config["output"]["test_size"]
+    test = pa.array([in_test_split(key, size) for key in together["pair_id"].to_pylist()], pa.bool_())
+    return {"train": together.filter(pc.invert(test)), "test": together.filter(test)}
+
+
+def _dropped(manifest: Manifest) -> list[FileRecord]:
+    return [file for file in manifest.files if file.path.startswith("dropped/")]
+
+
+def _dropped_by_the_cut(found: FoundRun) -> pa.Table:
+    path = found.dataset.path
+    if found.revision is not None:
+        message = (
+            f"{path} is on the Hub, and a published run has no dropped pairs: dataset.pairs: all needs the folder "
+            "that the run wrote (./runs/NAME)"
+        )
+        raise SourceError(message)
+    shards = [_shard(Path(path).expanduser(), file) for file in _dropped(found.manifest)]
+    table = pa.concat_tables([_NULLABLE.empty_table(), *shards])
+    check(table, CURATED, where=f"{path}, dropped")
+    return table.filter(pc.is_in(table["reason"], pa.array(OF_THE_CUT)))
 
 
 def _local_splits(found: FoundRun, splits: list[str]) -> dict[str, pa.Table]:
@@ -169,8 +213,7 @@ def _hub_splits(found: FoundRun, splits: list[str]) -> dict[str, pa.Table]:
         message = f"{path} at {found.revision} cannot be read: {type(error).__name__}: {error}"
         raise SourceError(message) from error
     # What publishing made of the types (large lists, say) is undone: the version hashes values of these ones.
-    nullable = pa.schema([field.with_nullable(True) for field in CURATED])
-    tables = {split: table.cast(nullable) for split, table in tables.items()}
+    tables = {split: table.cast(_NULLABLE) for split, table in tables.items()}
     contents = {split: ContentHash(CURATED) for split in splits}
     for split, table in tables.items():
         contents[split].update(table)

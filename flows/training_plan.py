@@ -61,7 +61,7 @@ def plan_training(recipe: TrainingRecipe) -> TrainingPlan:
     if "reference" in chosen.needs:
         reference = find_reference(recipe.model.model, recipe.model.revision, dtype=dtype)
     context = context_length(model.location, model.revision)
-    settings = recipe.settings() | {"version": run.manifest.version, "revision": run.revision}
+    settings = recipe.settings() | run.content
     fingerprint = evaluation_fingerprint(settings, [], [model.identity])
     return TrainingPlan(
         recipe=recipe,

@@ -9,7 +9,7 @@ from flows.evaluation_data import PROMPT_DIGITS, LabelledPairs
 from flows.training_data import read_splits, with_kept
 from trainers.examples import Example, check_readable, read_examples
 from trainers.references import read_whole
-from transforms.comparison import TestRecord
+from transforms.comparison import HeldOutRecord
 from transforms.errors import ConfigError
 from transforms.schema import PAIRS
 
@@ -45,12 +45,12 @@ class HeldOut:
         )
         return LabelledPairs(pairs, (None,) * len(pairs))
 
-    def record(self, rows: list[int]) -> TestRecord:
+    def record(self, rows: list[int]) -> HeldOutRecord:
         """What is said of them; `rows` are those that every model could read."""
         read = [self.examples[row] for row in rows]
         reasons = self.table["reason"].to_pylist()
         prompts = self.prompts
-        return TestRecord(
+        return HeldOutRecord(
             pairs=len(rows),
             prompts=len({prompts[row] for row in rows}),
             dropped=sum(reasons[row] is not None for row in rows),

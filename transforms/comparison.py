@@ -29,7 +29,7 @@ class VariantRecord(_Part):
     error: str | None = None
 
 
-class TestRecord(_Part):
+class HeldOutRecord(_Part):
     """The held-out pairs, the same for all: whole responses to prompts that no variant was trained on."""
 
     pairs: int
@@ -98,7 +98,7 @@ class Comparison(_Part):
     version: str
     cut: str  # in words: what the run's own truncation does
     model: ModelRecord
-    test: TestRecord
+    test: HeldOutRecord
     variants: list[VariantRecord]
     trainings: list[TrainingResult]
     standings: list[Standing]

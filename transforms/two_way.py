@@ -94,7 +94,7 @@ def _parts(values: Floats, prompts: Sequence[str]) -> _Parts | None:
     # (trainings, prompts): how far the training's mean would go without the prompt, as in `clustered`.
     shifts = np.stack([np.bincount(place, row) for row in off]) / (pairs - sizes)
     both = shifts - shifts.mean(0) - shifts.mean(1, keepdims=True) + shifts.mean()
-    together = float(np.square(both).sum()) / (trainings * (trainings - 1)) * groups / (groups - 1)
+    together = float(np.square(both).sum()) / (trainings * (trainings - 1)) * (groups - 1) / groups
     of_prompts = float(np.square(shifts.mean(0)).sum()) * (groups - 1) / groups
     return _Parts(
         trainings,

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from transforms.comparison import Budget, Comparison, Difference, Standing, VariantRecord, Verdict
+from transforms.comparison import Budget, Comparison, Standing, VariantRecord, Verdict
 from transforms.evaluation import MeanRecord
 from transforms.report.text import count, duration, interval, percent, signed
 
@@ -29,9 +29,10 @@ def headline(found: Comparison) -> str:
     verdicts = {budget: _verdict(found, budget) for budget in found.budgets}
     if set(verdicts.values()) == {"unclear"}:
         return f"No difference between {CURATED} and {first} data could be shown"
-    if len(set(verdicts.values())) == 1:
-        said = _SAID[next(verdict for verdict in verdicts.values() if verdict)]
-        return f"{CURATED.capitalize()} data trained {said} models than {first} data"
+    verdict: Verdict
+    for verdict in ("higher", "lower"):
+        if set(verdicts.values()) == {verdict}:
+            return f"{CURATED.capitalize()} data trained {_SAID[verdict]} models than {first} data"
     parts = [f"{_SAID[verdict] if verdict else 'no result'} {AT[budget]}" for budget, verdict in verdicts.items()]
     return f"{CURATED.capitalize()} against {first} data: {', '.join(parts)}"
 
@@ -66,10 +67,10 @@ def variant_in_words(variant: VariantRecord, cut: str) -> str:
     if variant.pairs == "kept":
         return f"Only the pairs that curation kept; {cut}."
     if variant.kept == "full":
-        return "All pairs that the run had before the cut was judged, responses whole."
+        return "All pairs, before any was dropped for what the cut does to it; responses whole."
     if variant.kept == "poet":
-        return "The same pairs, both responses cut to the length of the shorter one; none is left out for it."
-    return f"The same pairs, the first {percent(float(variant.kept), 0)} of each response; none is left out for it."
+        return "The same pairs as raw; both responses are cut to the length of the shorter one."
+    return f"The same pairs as raw; of each response the first {percent(float(variant.kept), 0)}."
 
 
 def budget_in_words(found: Comparison, budget: Budget) -> str:
@@ -113,9 +114,8 @@ def caveats(found: Comparison) -> list[str]:
             "real, one in twenty would still look as if it were."
         )
     if smallest := undetectable(found):
-        said.append(
-            f"Differences of less than about {smallest:.1f} points could not show in a comparison of this size."
-        )
+        size = f"{smallest:.1f} points"
+        said.append(f"A comparison of this size could not have told a difference of less than {size} from none.")
     if seeds == 2:
         said.append("Two seeds say little of how seeds differ: with five, intervals are a third as wide or less.")
     if repeated := sorted({one.variant for one in found.standings if one.passes > 1}):
@@ -164,14 +164,12 @@ def points(mean: MeanRecord) -> str:
     return f"{signed(100 * mean.value)} [{signed(100 * mean.low)},\u00a0{signed(100 * mean.high)}]"
 
 
-def focus(found: Comparison) -> tuple[Budget, Difference] | None:
-    """The difference that the page shows first: curated data's at the first budget, else the last variant's."""
+def focus(found: Comparison) -> Standing | None:
+    """What the page shows first: curated data at the first budget with a difference, else the last variant there."""
     for budget in found.budgets:
-        differences = {
-            one.variant: one.difference for one in found.standings if one.budget == budget and one.difference
-        }
-        if differences:
-            return budget, differences.get(CURATED) or list(differences.values())[-1]
+        there = {one.variant: one for one in found.standings if one.budget == budget and one.difference}
+        if there:
+            return there.get(CURATED) or list(there.values())[-1]
     return None
 
 

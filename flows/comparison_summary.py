@@ -1,6 +1,7 @@
 """What a comparison prints: the bill before it, and the table after it."""
 
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 from rich.markup import escape
@@ -9,10 +10,9 @@ from rich.table import Table
 from flows.comparison_plan import ComparisonPlan
 from transforms.comparison import Comparison
 from transforms.report.comparison_words import AT, headline, points, share
-from transforms.report.evaluation_page import mean_in_words
 from transforms.report.text import one_line, visible_plain
 
-VERDICTS = {"higher": "[green]higher[/]", "lower": "[red]lower[/]", "unclear": "no clear difference"}
+VERDICTS: Final = {"higher": "[green]higher[/]", "lower": "[red]lower[/]", "unclear": "unclear"}
 
 
 def print_estimate(console: Console, plan: ComparisonPlan) -> None:
@@ -51,21 +51,21 @@ def print_comparison(console: Console, found: Comparison, folder: Path, *, secon
     for budget in found.budgets:
         test = f"{found.test.pairs:,} held-out pairs of {found.test.prompts:,} prompts"
         table = Table(title=f"{escape(found.name)}: {AT[budget]}, {test}", title_justify="left")
-        table.add_column("variant")
-        for name in ("steps", "tokens", "accuracy [95 %]", f"minus {found.first}, points", "mean margin"):
-            table.add_column(name, justify="right")
-        table.add_column("verdict")
+        table.add_column("variant", no_wrap=True)
+        other = "tokens" if budget == "steps" else "steps"  # what was not held equal
+        for name in (other, "accuracy", f"minus {found.first}"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("")
         for variant in found.variants:
             row = found.standing(budget, variant.name)
             if row is None:
-                table.add_row(variant.name, "–", "–", "–", "–", "–", "[red]no result[/]")
+                table.add_row(variant.name, "–", "–", "–", "[red]no result[/]")
                 continue
-            accuracy, margin = (escape(text) for text in (share(row.accuracy), mean_in_words(row.margin)))
             difference = escape(points(row.difference.accuracy)) if row.difference else "–"
             said = VERDICTS[row.difference.verdict] if row.difference else ""
-            counts = f"{row.steps:,.0f}", f"{row.tokens:,.0f}"
-            table.add_row(variant.name, *counts, accuracy, difference, margin, said)
+            table.add_row(variant.name, f"{getattr(row, other):,.0f}", escape(share(row.accuracy)), difference, said)
         console.print(table)
+    console.print("accuracy     share of held-out pairs ordered as labelled; 95 % intervals over seeds and prompts")
     for what, error in found.failures:
         console.print(f"failed       {what}: {one_line(visible_plain(error), 300)}", style="red", markup=False)
     if not unchanged:

@@ -9,8 +9,10 @@ from curated_support import curated_run, training_recipe
 from flows.comparison_config import ComparisonConfig
 
 
-def comparison(tmp_path: Path, *, pairs: int = 40, training: dict[str, Any] | None = None, **changes: Any) -> Any:
-    """A configuration over a run of `pairs` that dropped those with fewer than three kept tokens.
+def comparison(
+    tmp_path: Path, *, pairs: int = 40, training: dict[str, Any] | None = None, **changes: Any
+) -> ComparisonConfig:
+    """A configuration over a run of `pairs` that dropped those with fewer than four kept tokens.
 
     Args:
         tmp_path: of run, models, recipe and output.
@@ -18,7 +20,7 @@ def comparison(tmp_path: Path, *, pairs: int = 40, training: dict[str, Any] | No
         training: keys of the training recipe that are others.
         changes: keys of the configuration that are others.
     """
-    run, policy = curated_run(tmp_path, pairs=pairs, filters={"min_kept_tokens": 3})
+    run, policy = curated_run(tmp_path, pairs=pairs, filters={"min_kept_tokens": 4})
     recipe = training_recipe(tmp_path, run, policy).model_dump(mode="json")
     recipe["optimisation"] |= {"pairs_per_step": 4, "epochs": None, "steps": 3}
     path = tmp_path / "training.yaml"

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import flows.compare_flow as compare_module
 import flows.curate as curate_module
 import flows.train_flow as train_module
+from flows.compare import main
 from flows.comparison_estimate import estimate, in_words, known_speed, tried_speed
 from flows.comparison_output import comparison_folder
 from flows.comparison_plan import plan_comparison, variant_of
@@ -225,7 +226,7 @@ def test_a_killed_comparison_goes_on_where_it_was(tmp_path, counted, monkeypatch
     assert len(counted) == 4
 
 
-def test_a_variant_that_fails_is_named_and_stops_no_other_one(tmp_path, counted, monkeypatch):
+def test_a_variant_that_fails_is_named_and_stops_no_other_one(tmp_path, counted, monkeypatch, capsys):
     config = comparison(tmp_path, budgets=["steps"], variants=["raw", 0.5, "curated"])
     train = train_module.Training.train
 
@@ -246,6 +247,13 @@ def test_a_variant_that_fails_is_named_and_stops_no_other_one(tmp_path, counted,
     assert found.standing("steps", "curated").difference.trainings == 2
     page = (tmp_path / "compared" / "comparison.html").read_text()
     assert "the loss is nan at step 2" in page
+    path = tmp_path / "compare.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.argv", ["compare", str(path)])
+        patch.setattr(compare_module, "compare", lambda _: found)
+        assert main() == 1
+    assert "failed       ratio 0.5, seed 1: the loss is nan at step 2" in capsys.readouterr().out
     # The same command tries it once more, and nothing else.
     counted.clear()
     assert run(config).failures == []

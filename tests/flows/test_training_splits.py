@@ -14,15 +14,8 @@ from transforms.errors import SourceError
 from transforms.schema import CURATED
 from transforms.shards import SplitWriter, in_test_split
 
-DROPPED = [
-    "inconsistent",
-    "undecided",
-    "identical_after_cut",
-    "tie",
-    "duplicate",
-    "min_kept_tokens",
-    "max_prompt_tokens",
-]
+OTHERS = ["tie", "duplicate", "max_prompt_tokens"]
+DROPPED = ["inconsistent", "undecided", "identical_after_cut", "min_kept_tokens", *OTHERS]
 OWN_SIZE = 0.25
 
 
@@ -82,9 +75,7 @@ def read(run: tuple[Path, FoundRun], **changes: object) -> dict[str, list[str]]:
 def test_all_pairs_are_kept_ones_and_those_dropped_for_the_cut_each_once(run):
     plain, every = read(run), read(run, pairs="all")
     names = ids(2 * len(DROPPED), 100)
-    of_the_cut = {
-        name for at, name in enumerate(names) if DROPPED[at // 2] not in ("tie", "duplicate", "max_prompt_tokens")
-    }
+    of_the_cut = {name for at, name in enumerate(names) if DROPPED[at // 2] not in OTHERS}
     assert sorted(every["train"] + every["test"]) == sorted({*plain["train"], *plain["test"], *of_the_cut})
     assert set(plain["train"]) < set(every["train"])
     assert set(plain["test"]) <= set(every["test"])
@@ -116,9 +107,8 @@ def test_what_decides_the_rows_includes_dropped_shards_where_they_are_read(run):
     folder, found = run
     every = found._replace(dataset=DatasetConfig(path=str(folder), pairs="all"))
     assert found.content["dropped"] == []
-    assert every.content["dropped"] == [
-        file.sha256 for file in found.manifest.files if file.path.startswith("dropped/")
-    ]
+    dropped = [file.sha256 for file in found.manifest.files if file.path.startswith("dropped/")]
+    assert every.content["dropped"] == dropped != []
 
 
 def test_a_published_run_has_no_dropped_pairs(run, monkeypatch):

@@ -21,7 +21,7 @@ from trainers.policies import trainable
 from transforms.engines.causal_model import load_causal
 from transforms.report.text import duration
 
-TRIED: Final = 4  # pairs of the trial: the first are warm-up
+TRIED: Final = 4  # pairs of the trial at least, from short to long; the first goes once more before, to warm up
 logger = logging.getLogger(__name__)
 
 
@@ -30,6 +30,7 @@ class Speed(NamedTuple):
 
     a_token: float  # of training
     a_judgement: float  # of one model, the time to load and save it included
+    a_reading: float  # of a token by the reference; 0 where it has read all of them
     source: str  # in words
 
 
@@ -49,12 +50,14 @@ def estimate(plan: ComparisonPlan, planned: Schedule, held: HeldOut, speed: Spee
     """What is left to do, at that speed."""
     left = [one for one in planned.trainings if _seconds(plan, one) is None]
     weights = _weights(Path(plan.shared.model.location)) if plan.config.output.models else None
+    # Every variant's references are sums over those of whole responses.
+    whole = max(variant.tokens or 0 for variant in planned.variants) if plan.shared.reference else 0
     return Estimate(
         trainings=len(planned.trainings),
         finished=len(planned.trainings) - len(left),
         tokens=sum(one.tokens for one in left),
         judged_tokens=_tokens(held.examples),
-        seconds=seconds_left(plan, left, speed),
+        seconds=seconds_left(plan, left, speed) + whole * speed.a_reading,
         source=speed.source,
         disk=None if weights is None else weights * len(left),
     )
@@ -68,12 +71,13 @@ def seconds_left(plan: ComparisonPlan, trainings: Sequence[Planned], speed: Spee
 
 def known_speed(plan: ComparisonPlan, trainings: Sequence[Planned]) -> Speed | None:
     """From trainings of this comparison that are finished; None where there are none. Loading counts as training."""
+    # The first of them pays for all reference log-probs, which is no sign of how long others will take.
     timed = [(one, seconds) for one in trainings if (seconds := _seconds(plan, one)) is not None]
     if not timed:
         return None
     trained = sum(seconds[0] for _, seconds in timed) / sum(one.tokens for one, _ in timed)
     judged = sum(seconds[1] for _, seconds in timed) / len(timed)
-    return Speed(trained, judged, f"as {len(timed)} finished ones took")
+    return Speed(trained, judged, 0.0, f"as {len(timed)} finished ones took")
 
 
 def tried_speed(plan: ComparisonPlan, held: HeldOut) -> Speed:
@@ -96,9 +100,10 @@ def tried_speed(plan: ComparisonPlan, held: HeldOut) -> Speed:
             with torch.autocast(device, torch.bfloat16, enabled=recipe.memory.dtype == "bfloat16"):
                 _read(model, example, backward=backward)
             times[backward] += (time.monotonic() - start) if number else 0.0
-    tokens = _tokens(some)
-    a_judgement = load + times[False] / tokens * _tokens(held.examples)
-    return Speed(times[True] / tokens, a_judgement + load, f"measured on {len(some)} pairs, one at a time")
+    a_token, a_reading = (times[backward] / _tokens(some) for backward in (True, False))
+    # Loaded to be trained, and again to be judged.
+    a_judgement = 2 * load + a_reading * _tokens(held.examples)
+    return Speed(a_token, a_judgement, a_reading, f"measured on {len(some)} pairs, one at a time")
 
 
 def in_words(found: Estimate) -> list[str]:
@@ -131,7 +136,8 @@ def _seconds(plan: ComparisonPlan, one: Planned) -> tuple[float, float] | None:
     judged = plan.folder / JUDGED / f"{one.key}.json"
     if record is None or not judged.is_file():
         return None
-    return sum(record.seconds.values()), JudgedModel.model_validate_json(judged.read_bytes()).seconds
+    seconds = sum(spent for stage, spent in record.seconds.items() if stage != "reference log-probs")
+    return seconds, JudgedModel.model_validate_json(judged.read_bytes()).seconds
 
 
 def _tokens(examples: Sequence[Example]) -> int:

@@ -7,7 +7,8 @@ Samples and scores `--truth` completions of every cut pair of a recipe once (thr
 and continued), takes the share of all of them as the truth, and replays every way to decide on random draws of them:
 the same lines of code that decide a run (transforms.deciding), many times over. The truth of a pair is known no better
 than its completions allow, and the replay draws from them: where a pair's share is near the threshold, every method
-errs. Prints the trade-off curve, the price at the error of fixed n = 8, and writes a figure and a table.
+errs. Prints the trade-off curve, the best that any rule could do that does not look at margins, and the price at the
+error of fixed n = 8; writes a figure and a table.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import hypergeom
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -29,6 +31,8 @@ sys.path.insert(0, str(ROOT))
 FIXED = (1, 2, 3, 4, 5, 8, 12, 16)
 DELTAS = (0.35, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01, 0.005)
 N_MAX = 16
+THRESHOLD = 0.5
+PRICES = (0.05, 0.03, 0.02, 0.015, 0.01, 0.007, 0.005, 0.003, 0.002, 0.001, 0.0005, 0.0002)  # of a completion
 
 
 class Truth(NamedTuple):
@@ -95,9 +99,9 @@ def ways(audit_least: int) -> Iterator[tuple[str, str, Any]]:
     from transforms.deciding import ProxyRule, Rules
 
     for n in FIXED:
-        yield "fixed n", f"n = {n}", (n, Rules(first=n, step=1, threshold=0.5, delta=0.05))
+        yield "fixed n", f"n = {n}", (n, Rules(first=n, step=1, threshold=THRESHOLD, delta=0.05))
     for delta in DELTAS:
-        alone = Rules(first=1, step=1, threshold=0.5, delta=delta)
+        alone = Rules(first=1, step=1, threshold=THRESHOLD, delta=delta)
         yield "sequential", f"δ = {delta:g}", (N_MAX, alone)
         rule = ProxyRule(0.1, audit_least, min(delta, 0.3))
         yield "sequential + proxy", f"δ = {delta:g}", (N_MAX, replace(alone, proxy=rule))
@@ -140,6 +144,42 @@ def replay(truth: Truth, n_max: int, rules: Any, *, seed: int) -> tuple[float, f
     return float((evidence.n * evidence.sides_cut).sum() / evidence.sides_cut.sum()), wrong
 
 
+def limit(truth: Truth, price: float) -> tuple[float, float]:
+    """(completions, wrong verdicts) of the best rule that knows how consistencies are distributed, and no margin.
+
+    Backward induction over (completions, wins): stop with the likelier verdict, or pay `price` wrong verdicts for one
+    more completion. The distribution it knows is the true one of these pairs, which no rule can know beforehand.
+    """
+    decided = truth.shares[truth.shares != THRESHOLD]
+    keep = decided >= THRESHOLD
+    completions = truth.chosen.shape[1]
+    won = np.round(decided * completions).astype(int)
+    chances = [  # (wins, pairs): joint probability of pair and wins, drawn like the replay without putting back
+        np.stack([hypergeom.pmf(wins, completions, won, n) for wins in range(n + 1)]) / len(decided)
+        for n in range(N_MAX + 1)
+    ]
+    wrong = [np.minimum(chance[:, keep].sum(1), chance[:, ~keep].sum(1)) for chance in chances]
+    value, goes_on = wrong[N_MAX], [np.zeros(N_MAX + 1, bool)]
+    for n in range(N_MAX - 1, -1, -1):
+        # Of n + 1 completions in a random order the last was a win with chance wins / (n + 1).
+        wins = np.arange(n + 1)
+        later = value[wins] * (n + 1 - wins) / (n + 1) + value[wins + 1] * (wins + 1) / (n + 1)
+        later += price * chances[n].sum(1)
+        goes_on.append(later < wrong[n])
+        value = np.minimum(later, wrong[n])
+    goes_on.reverse()
+    reached, asked, mistakes = np.ones(1), 0.0, 0.0
+    for n in range(N_MAX + 1):  # reached: the share of the orders of n completions that get here, by wins
+        mistakes += float((wrong[n] * reached * ~goes_on[n]).sum())
+        on = reached * goes_on[n]
+        asked += float((chances[n].sum(1) * on).sum())
+        if n < N_MAX:
+            wins = np.arange(n + 2)
+            by_loss, by_win = np.append(on, 0.0), np.append(0.0, on)
+            reached = (by_loss * (n + 1 - wins) + by_win * wins) / (n + 1)
+    return asked, mistakes
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", type=Path, default=ROOT / "flows/configs/starter.yaml")
@@ -164,6 +204,14 @@ def main() -> None:
         )
         print(
             f"{family:<20} {setting:<18} {cost:6.2f} completions a side, wrong {wrong:6.2%} ± {error:.2%}", flush=True
+        )
+    for price in PRICES:
+        cost, wrong = limit(truth, price)
+        curve.setdefault("limit", []).append(
+            {"setting": f"{price:g}", "completions": cost, "tokens": cost * truth.tokens, "wrong": wrong, "error": 0.0}
+        )
+        print(
+            f"{'limit, no margin':<20} {f'{price:g} wrong each':<18} {cost:6.2f} completions a side, wrong {wrong:6.2%}"
         )
     at = next(point for point in curve["fixed n"] if point["setting"] == "n = 8")
     summary = {}
@@ -198,7 +246,13 @@ def draw(curve: dict[str, list[dict[str, Any]]], path: Path) -> None:
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
-    styles = {"fixed n": "#7a8599", "sequential": "#2b6cb0", "proxy": "#d9822b", "sequential + proxy": "#2f7d59"}
+    styles = {
+        "fixed n": "#7a8599",
+        "sequential": "#2b6cb0",
+        "proxy": "#d9822b",
+        "sequential + proxy": "#2f7d59",
+        "limit": "#b9c2cf",
+    }
     for family, points in curve.items():
         ordered = sorted(points, key=lambda point: point["completions"])
         x, y = [p["completions"] for p in ordered], [100 * p["wrong"] for p in ordered]

@@ -52,13 +52,17 @@ def prompts_of(raw: Path) -> set[str]:
 
 
 def draw(responses: Path, seen: set[str], *, prompts: int, per_prompt: int, seed: int = 0) -> dict[str, Any]:
-    """Pairs of `per_prompt` random responses of instructions that are not `seen`: train and, of as many again, test."""
+    """Pairs of `per_prompt` random responses of instructions that are not `seen`: train and, of half as many, test."""
     import polars as pl
 
     from transforms.sources.canonical import Message, pair_id
 
     rng = random.Random(seed)
-    groups = pl.read_parquet(responses).group_by("instruction", maintain_order=True).agg("response", "win_prob")
+    groups = (
+        pl.read_parquet(responses)
+        .group_by("instruction", maintain_order=True)
+        .agg("response", "win_prob", pl.col("category").first())
+    )
     free = [row for row in groups.iter_rows(named=True) if row["instruction"].strip() not in seen]
     rng.shuffle(free)
     halves: dict[str, list[dict[str, Any]]] = {"train": [], "test": []}
@@ -73,7 +77,7 @@ def draw(responses: Path, seen: set[str], *, prompts: int, per_prompt: int, seed
             halves["train" if number < prompts else "test"].append(
                 {
                     "pair_id": pair_id((Message("user", group["instruction"]),), chosen, rejected),
-                    "source": "alpacaeval",
+                    "source": group["category"],
                     "source_id": str(number),
                     "prompt": prompt,
                     "chosen": chosen,

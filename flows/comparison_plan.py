@@ -65,6 +65,12 @@ def plan_comparison(config: ComparisonConfig) -> ComparisonPlan:
         OutputError: a comparison.json that this project did not write.
     """
     base = read_config(TrainingRecipe, Path(config.training), config.changes)
+    if base.head is not None:
+        message = (
+            f"{config.training} fits a head alone, which takes no steps: there is no budget to hold equal. Compare with "
+            "lora or all weights (leave head out and give optimisation)"
+        )
+        raise ConfigError(message)
     shared = plan_training(_recipe(config, base, RAW, seed=0, steps=1, name="shared"))
     if not (shared.recipe.dataset.test_size or shared.run.manifest.config["output"]["test_size"]):
         message = (
@@ -96,7 +102,7 @@ def _recipe(
     changes = {
         "name": f"{config.name}-{name}",
         "dataset": base.dataset.model_copy(update=dataset),
-        "optimisation": base.optimisation.model_copy(update={"epochs": None, "steps": steps, "seed": seed}),
+        "optimisation": base.stepwise.model_copy(update={"epochs": None, "steps": steps, "seed": seed}),
         # An adapter alone cannot be judged without the model under it.
         "lora": base.lora.model_copy(update={"merge": True}) if base.lora else None,
         "eval_steps": None,

@@ -84,7 +84,7 @@ def _training(plan: ComparisonPlan, outcome: Outcome, scores: PairScores | None)
         seed=one.seed,
         steps=one.steps,
         budgets=list(one.budgets),
-        examples=one.steps * plan.base.optimisation.pairs_per_step,
+        examples=one.steps * plan.base.stepwise.pairs_per_step,
         tokens=one.tokens,
         folder=f"{TRAININGS}/{one.key}",
         seconds=outcome.seconds,

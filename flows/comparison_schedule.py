@@ -56,7 +56,7 @@ def schedule(plan: ComparisonPlan) -> Schedule:
             records.append(_record(variant, None, str(error)))
         else:
             records.append(_record(variant, lengths[variant], None))
-    settings, first = plan.base.optimisation, lengths[plan.variants[0]]
+    settings, first = plan.base.stepwise, lengths[plan.variants[0]]
     steps = training_order(settings, len(first)).steps
     seeds = range(settings.seed, settings.seed + plan.config.seeds)
     trainings = [one for seed in seeds for one in _of_seed(lengths, settings, steps, seed, plan.config.budgets)]

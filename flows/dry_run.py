@@ -19,6 +19,7 @@ from flows.plan import Plan
 from flows.run import Run
 from flows.sampling import Sampler
 from flows.scoring import Scorer
+from transforms.deciding import TO_TELL_KINDS
 from transforms.engines.protocol import CompletionRequest, ScoreRequest
 from transforms.evidence import Evidence
 from transforms.scoring import full_readings
@@ -83,8 +84,9 @@ def _with_models(run: Run, raw: int, pairs: int, live: int, evidence: Evidence, 
     share_first = recipe.sampling.first_round / recipe.sampling.n
     least = round(len(completions) * share_first)
     if recipe.proxy:  # a proxy that is sure of everything else still pays for its audit
-        cut = max(1, cut_sides)
-        least = min(least, round(least * max(recipe.proxy.audit, min(1.0, recipe.proxy.audit_least / cut))))
+        share = max(recipe.proxy.audit, min(1.0, recipe.proxy.audit_least / max(1, cut_sides)))
+        of_audit = min(recipe.sampling.n, max(recipe.sampling.first_round, TO_TELL_KINDS))
+        least = min(least, round(share * of_audit * cut_sides))
     most = min(len(completions), recipe.budget.completions or len(completions))
     new_most = min(len(missing), most)
     new_least = max(0, least - (len(completions) - len(missing)))

@@ -1,11 +1,12 @@
 """What `python -m flows.train` reads: the one source of its flags, its YAML files and the Prefect form."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flows.config import Positive
-from trainers.settings import Adapter, Memory, Optimisation
+from trainers.settings import Adapter, BradleyTerry, HeadOnly, Memory, Optimisation
+from transforms.errors import ConfigError
 
 Kept = Literal["truncated", "full", "poet"] | Annotated[float, Field(gt=0, le=1)]
 Pairs = Literal["kept", "all"]
@@ -44,7 +45,7 @@ class StartConfig(_Section):
 
 
 class ObjectiveConfig(_Section):
-    """What is minimised; trainers/objectives has one function each."""
+    """What a policy minimises; trainers/objectives has one function each."""
 
     name: str
     settings: dict[str, float | None] = Field({}, description="β and the like; published values by default.")
@@ -59,15 +60,20 @@ class TrainingOutput(_Section):
 
 
 class TrainingRecipe(_Section):
-    """One training run of a policy."""
+    """One training run, of a policy (`kind: preference`) or of a reward model (`kind: reward`)."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)]
+    kind: Literal["preference", "reward"] = "preference"
     dataset: DatasetConfig
     model: StartConfig
-    objective: ObjectiveConfig
-    optimisation: Optimisation
+    objective: ObjectiveConfig | None = Field(None, description="Of a policy.")
+    reward: BradleyTerry | None = Field(None, description="Of a reward model: margin and centring, none by default.")
+    optimisation: Optimisation | None = Field(None, description="Of everything but a head alone.")
     memory: Memory = Memory()
     lora: Adapter | None = None
+    head: HeadOnly | None = Field(
+        None, description="Fit a reward model's head alone; else the weights below it learn too."
+    )
     save_steps: Positive | None = Field(None, description="Steps between checkpoints; none by default.")
     eval_steps: Positive | None = Field(
         None, description="Steps between measurements on `test`, beside first and last."
@@ -76,6 +82,40 @@ class TrainingRecipe(_Section):
     output: TrainingOutput
     ledger: str | None = Field(None, description="Folder or fsspec URL; the user's cache by default.")
 
+    @model_validator(mode="after")
+    def _sections_are_those_of_the_kind(self) -> Self:
+        given = {name for name in type(self).model_fields if getattr(self, name) not in (None, [])}
+        needed, foreign = {"optimisation"}, {"head", "reward"}
+        if self.kind == "preference":
+            needed.add("objective")
+        elif self.head is None:
+            foreign = {"objective"}
+        else:
+            needed, foreign = set(), {"objective", "optimisation", "lora", "save_steps", "eval_steps", "report_to"}
+        of = f"kind: {self.kind}" + (" with a head alone" if self.kind == "reward" and self.head else "")
+        if missing := sorted(needed - given):
+            message = f"{of} needs {', '.join(missing)}"
+            raise ValueError(message)
+        if unused := sorted(foreign & given):
+            message = f"{of} has no use for {', '.join(unused)}; leave it out"
+            raise ValueError(message)
+        if self.kind == "reward" and self.lora is not None and not self.lora.merge:
+            message = "lora.merge: false leaves an adapter, which no reward engine loads; a reward model is saved whole"
+            raise ValueError(message)
+        return self
+
+    @property
+    def stepwise(self) -> Optimisation:
+        """How steps are made.
+
+        Raises:
+            ConfigError: a head that is fitted alone takes none.
+        """
+        if self.optimisation is None:
+            message = "a head alone is fitted without steps, so there is no optimisation"
+            raise ConfigError(message)
+        return self.optimisation
+
     def settings(self) -> dict[str, Any]:
         """The keys that can change a number."""
         outside = {"output": True, "ledger": True, "save_steps": True, "report_to": True}
@@ -83,6 +123,7 @@ class TrainingRecipe(_Section):
 
     def identity(self) -> dict[str, Any]:
         """The keys that decide the trained weights, beside data, objective and order; rounding is left out."""
-        optimisation = self.optimisation.model_dump(exclude={"epochs", "steps", "pairs_per_step", "seed"})
+        order = {"epochs", "steps", "pairs_per_step", "seed"}
+        optimisation = None if self.optimisation is None else self.optimisation.model_dump(exclude=order)
         lora = None if self.lora is None else self.lora.model_dump(exclude={"merge"})
         return {"optimisation": optimisation, "lora": lora, "memory": {"dtype": self.memory.dtype}}

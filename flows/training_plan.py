@@ -24,7 +24,7 @@ class TrainingPlan:
 
     recipe: TrainingRecipe
     run: FoundRun
-    objective: BoundObjective
+    objective: BoundObjective | None  # of a policy; None for a reward model
     model: ResolvedModel  # in the dtype that its weights are loaded in
     reference: Reference | None  # the same model in the dtype it is read in; None where the objective reads none
     context: int  # tokens of prompt and response together
@@ -51,14 +51,14 @@ def plan_training(recipe: TrainingRecipe) -> TrainingPlan:
         SourceError: no curated run there.
         ModelError: no such model, or one with another tokenizer than the run's.
     """
-    chosen = objective(recipe.objective.name, **recipe.objective.settings)
+    chosen = None if recipe.objective is None else objective(recipe.objective.name, **recipe.objective.settings)
     run = find_run(recipe.dataset)
     dtype = recipe.memory.dtype
-    loaded_in = weights_dtype(dtype, recipe.lora)
+    loaded_in = weights_dtype(dtype, recipe.lora) if recipe.head is None else dtype
     model = resolve_model(recipe.model.model, recipe.model.revision, dtype=loaded_in, engine="transformers")
     _check_tokenizer(model, run)
     reference = None
-    if "reference" in chosen.needs:
+    if chosen is not None and "reference" in chosen.needs:
         reference = find_reference(recipe.model.model, recipe.model.revision, dtype=dtype)
     context = context_length(model.location, model.revision)
     settings = recipe.settings() | run.content

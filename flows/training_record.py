@@ -1,6 +1,6 @@
 """training.json: what a finished training says about itself. Written last; its presence means it is complete."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -29,11 +29,20 @@ class DataRecord(_Part):
 class StepsRecord(_Part):
     """What training did; counted while it ran."""
 
-    steps: int
+    steps: int  # 0 for a reward model's head alone, which is fitted without
     examples: int
     kept_tokens: int  # response tokens that losses read
     read_tokens: int  # tokens that the model read, padding left out
     layout: str
+
+
+class Outcome(NamedTuple):
+    """What became of the training itself."""
+
+    trained: StepsRecord
+    before: dict[str, float]
+    after: dict[str, float]
+    device: str
 
 
 class TrainingRecord(_Part):
@@ -47,7 +56,7 @@ class TrainingRecord(_Part):
     model: ModelRecord
     trained: StepsRecord
     before: dict[str, float]  # on the test pairs, before the first step; without test pairs the first step's
-    after: dict[str, float]  # and after the last
+    after: dict[str, float]  # and after the last; of a head alone also on training pairs, each held out once
     reference: SpendRecord | None  # what the reference's log-probs cost
     packages: dict[str, str]
     git_commit: str | None

@@ -14,30 +14,24 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from flows.calls import Pay
 from flows.fingerprint import git_commit, package_versions
+from flows.learners import find_learner
 from flows.models import model_record
 from flows.progress import Advance, Progress
 from flows.references import reference_log_probs
+from flows.reward_head import fit_head_alone
 from flows.training_data import read_splits, with_kept
 from flows.training_output import CHECKPOINTS, METRICS, MODEL
 from flows.training_plan import TrainingPlan
-from flows.training_record import DataRecord, StepsRecord, TrainingRecord
-from trainers import value_head
+from flows.training_record import DataRecord, Outcome, StepsRecord, TrainingRecord
 from trainers.arguments import training_arguments, training_order
 from trainers.batches import PACKED
 from trainers.checkpoints import check_same_run, saving
-from trainers.examples import Example, check_first_token, check_readable, group_by_prompt, read_examples
-from trainers.layouts import choose_layout
-from trainers.policies import save_policy, trainable
-from trainers.preferences import Preferences, examples_sha256, preferences_identity
+from trainers.examples import Example, check_readable, examples_sha256
 from trainers.references import References, read_whole
 from trainers.step_log import StepLog
 from trainers.step_trainer import StepTrainer
-from transforms.engines.causal_model import load_causal
-from transforms.engines.tokenizer import load_tokenizer
 from transforms.errors import ConfigError
 from transforms.manifest import SpendRecord
-
-REWARDS = ("reward_chosen", "reward_rejected")
 
 
 class Training:
@@ -50,6 +44,7 @@ class Training:
 
     def __init__(self, plan: TrainingPlan, work: Path) -> None:
         self.plan, self.recipe, self.work = plan, plan.recipe, work
+        self.learner = find_learner(plan)
         self.progress = Progress()
         self.seconds: dict[str, float] = {}
         self.examples: dict[str, list[Example]] = {}  # by split
@@ -85,16 +80,14 @@ class Training:
 
     def read(self) -> None:
         """Shards to examples with the tokens that are kept of them."""
-        chosen, recipe = self.plan.objective, self.recipe
+        recipe = self.recipe
         with self.timed("read"):
             for split, table in read_splits(self.plan.run).items():
                 if not len(table):
                     continue
                 where = f"{recipe.dataset.path}, {split}"
                 kept = with_kept(table, recipe.dataset.kept, max_length=self.plan.context, where=where)
-                rewards = REWARDS if "reward" in chosen.needs else None
-                examples = read_examples(kept.table, where=where, rewards=rewards)
-                self.examples[split] = examples if chosen.objective.pairwise else group_by_prompt(examples)
+                self.examples[split] = self.learner.examples(kept.table, where=where)
                 if self.plan.reference:
                     self.whole += read_whole(table, where=where)
                 if split == "train":
@@ -114,29 +107,28 @@ class Training:
         for split, examples in self.examples.items():
             limits = {"vocabulary": self.plan.vocabulary, "context": self.plan.context}
             check_readable(examples, where=f"{path}, {split}", **limits)
-        if "prompt_ratio" in self.plan.objective.needs:
-            check_first_token([example for part in self.examples.values() for example in part], where=path)
-        if self.newest:
+        self.learner.check(self._all, where=path)
+        if self.recipe.head is None and self.newest:
             train = self.examples["train"]
-            order = training_order(self.recipe.optimisation, len(train))
-            own = preferences_identity(self.plan.objective, train) | {"order": order.identity}
+            order = training_order(self.recipe.stepwise, len(train))
+            own = self.learner.identity(train) | {"order": order.identity}
             check_same_run(self.newest, self.identity | own)
 
     def refer(self, pay: Pay) -> None:
         """Reference log-probs of all examples, from the ledger or by the reference model."""
-        reference = self.plan.reference
-        if reference is None:
+        reference, objective = self.plan.reference, self.plan.objective
+        if reference is None or objective is None:
             return
         with self.timed("reference log-probs"):
             counts = {split: len(examples) for split, examples in self.examples.items()}
             found = reference_log_probs(
-                [example for part in self.examples.values() for example in part],
+                self._all,
                 self.whole,
                 reference,
                 ledger=self.plan.ledger,
                 pay=pay,
                 progress=self.progress,
-                prompts="prompt_ratio" in self.plan.objective.needs,
+                prompts="prompt_ratio" in objective.needs,
                 batch_tokens=self.recipe.memory.batch_tokens,
             )
             self.spend = found.spend
@@ -149,34 +141,41 @@ class Training:
 
     def train(self) -> TrainingRecord:
         """Train, measure before and after, and write the model to the work folder; the record of all of it."""
+        head = self.recipe.head
+        if head is None:
+            return self._record(self._step())
+        with self.timed("train"):
+            outcome = fit_head_alone(self.plan, head, self.examples, self.work, self.progress)
+        return self._record(outcome)
+
+    @property
+    def _all(self) -> list[Example]:
+        return [example for part in self.examples.values() for example in part]
+
+    def _step(self) -> Outcome:
+        """Train in steps."""
+        recipe, train, learner = self.recipe, self.examples["train"], self.learner
         with self.timed("load model"):
-            model = self._load()
-        train = self.examples["train"]
-        layout = choose_layout(model, train)
+            model = learner.load(train)
+        layout = learner.layout(model, train)
         tasks = {
-            split: Preferences(
-                examples,
-                self.plan.objective,
-                layout=layout,
-                batch_tokens=self.recipe.memory.batch_tokens,
-                references=self.references.get(split),
-            )
+            split: learner.task(examples, layout=layout, references=self.references.get(split))
             for split, examples in self.examples.items()
         }
-        order = training_order(self.recipe.optimisation, len(train))
+        order = training_order(recipe.stepwise, len(train))
         log = self.work / METRICS
         with self.timed("train"), self.progress.bar("train", unit="pairs", total=order.seen) as advance:
             trainer = StepTrainer(
                 model,
                 training_arguments(
                     self.checkpoints,
-                    self.recipe.optimisation,
-                    self.recipe.memory,
+                    recipe.stepwise,
+                    recipe.memory,
                     order,
-                    save_steps=self.recipe.save_steps,
+                    save_steps=recipe.save_steps,
                     eval_first="test" in tasks,
-                    eval_steps=self.recipe.eval_steps if "test" in tasks else None,
-                    report_to=self.recipe.report_to,
+                    eval_steps=recipe.eval_steps if "test" in tasks else None,
+                    report_to=recipe.report_to,
                 ),
                 task=tasks["train"],
                 test=tasks.get("test"),
@@ -189,40 +188,17 @@ class Training:
             if "test" in tasks and not _measured(log, order.steps):
                 trainer.evaluate()
         with self.timed("write"), saving("the model", self.work):
-            self._save(trainer)
-        return self._record(trainer, "packed" if layout is PACKED else "padded")
+            shutil.rmtree(self.work / MODEL, ignore_errors=True)
+            learner.save(trainer.accelerator.unwrap_model(trainer.model), self.work / MODEL, examples=self._all)
+        return _outcome(log, "packed" if layout is PACKED else "padded", _device(trainer.args.device))
 
-    def _load(self) -> Any:
-        recipe = self.recipe
-        loaded = load_causal(self.plan.model, trust_remote_code=False)
-        model = trainable(loaded, adapter=recipe.lora, seed=recipe.optimisation.seed)
-        if "value" in self.plan.objective.needs:
-            rewards = [reward for example in self.examples["train"] for reward in example.rewards or ()]
-            value_head.attach(model, sum(rewards) / len(rewards))
-        return model
-
-    def _save(self, trainer: StepTrainer) -> None:
-        recipe, model = self.recipe, self.plan.model
-        shutil.rmtree(self.work / MODEL, ignore_errors=True)
-        save_policy(
-            trainer.accelerator.unwrap_model(trainer.model),
-            load_tokenizer(model.location, model.revision),
-            self.work / MODEL,
-            dtype=getattr(torch, recipe.memory.dtype),
-            merge=recipe.lora is None or recipe.lora.merge,
-        )
-
-    def _record(self, trainer: StepTrainer, layout: str) -> TrainingRecord:
-        lines = [json.loads(line) for line in (self.work / METRICS).read_text(encoding="utf-8").splitlines()]
-        steps = [line for line in lines if "loss" in line]
-        measured = [line for line in lines if "eval_loss" in line] or steps
-        train, last = self.examples["train"], steps[-1]
-        objective = self.plan.objective
+    def _record(self, outcome: Outcome) -> TrainingRecord:
+        train = self.examples["train"]
         return TrainingRecord(
             name=self.recipe.name,
             fingerprint=self.plan.fingerprint,
             config=self.recipe.model_dump(mode="json"),
-            objective={"name": objective.objective.name, **objective.settings.model_dump()},
+            objective=self.learner.objective,
             data=DataRecord(
                 path=self.recipe.dataset.path,
                 revision=self.plan.run.revision,
@@ -235,22 +211,32 @@ class Training:
                 sha256=examples_sha256(train),
             ),
             model=model_record(self.plan.model.identity),
-            trained=StepsRecord(
-                steps=last["step"],
-                examples=last["examples"],
-                kept_tokens=last["kept_tokens"],
-                read_tokens=last["read_tokens"],
-                layout=layout,
-            ),
-            before=measured[0],
-            after=measured[-1],
+            trained=outcome.trained,
+            before=outcome.before,
+            after=outcome.after,
             reference=self.spend,
             packages=package_versions(),
             git_commit=git_commit(),
-            device=_device(trainer.args.device),
+            device=outcome.device,
             seconds={stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
             finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
+
+
+def _outcome(log: Path, layout: str, device: str) -> Outcome:
+    """What metrics.jsonl says of a training in steps."""
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    steps = [line for line in lines if "loss" in line]
+    measured = [line for line in lines if "eval_loss" in line] or steps
+    last = steps[-1]
+    trained = StepsRecord(
+        steps=last["step"],
+        examples=last["examples"],
+        kept_tokens=last["kept_tokens"],
+        read_tokens=last["read_tokens"],
+        layout=layout,
+    )
+    return Outcome(trained, measured[0], measured[-1], device)
 
 
 class _Advance:

@@ -12,6 +12,10 @@ from flows.training_record import TrainingRecord
 # Name in metrics.jsonl → what it is in words.
 SHOWN: Final = {
     "loss": "loss",
+    "accuracy": "pairs whose chosen response has the higher reward",
+    "margin": "reward margin",
+    "mean_reward": "mean reward",
+    "validation_accuracy": "training pairs in that order, each by a head that was fitted without its prompt",
     "rewards/accuracies": "pairs whose chosen response has the higher implicit reward",
     "rewards/margins": "implicit reward margin",
     "mean_logps/chosen": "log-prob of chosen responses, nats a token",
@@ -22,9 +26,12 @@ SHOWN: Final = {
 
 def figures(record: TrainingRecord) -> list[tuple[str, float, float]]:
     """(in words, before, after) of each figure that was measured."""
-    prefix = "eval_" if "eval_loss" in record.after else ""
-    named = [(words, f"{prefix}{name}") for name, words in SHOWN.items()]
-    return [(words, record.before[key], record.after[key]) for words, key in named if key in record.after]
+    found = []
+    for name, words in SHOWN.items():
+        key = f"eval_{name}" if f"eval_{name}" in record.after else name
+        if key in record.after:
+            found.append((words, record.before[key], record.after[key]))
+    return found
 
 
 def print_training(console: Console, record: TrainingRecord, folder: Path, *, seconds: float, unchanged: bool) -> None:
@@ -33,6 +40,8 @@ def print_training(console: Console, record: TrainingRecord, folder: Path, *, se
         console.print(f"Nothing changed since {record.finished_at}: no model was loaded.", style="bold green")
     data, trained = record.data, record.trained
     on = f"{data.test_examples:,} test examples" if data.test_examples else "the examples of the first and last step"
+    if not data.test_examples and not trained.steps:
+        on = "training pairs that were held out"
     table = Table(title=f"{record.name}: {record.objective['name']}, on {on}", title_justify="left")
     for name in ("before", "after"):
         table.add_column(name, justify="right")
@@ -40,9 +49,12 @@ def print_training(console: Console, record: TrainingRecord, folder: Path, *, se
     for words, before, after in figures(record):
         table.add_row(f"{before:.4f}", f"{after:.4f}", words)
     console.print(table)
+    steps = f"{trained.steps:,} steps, {trained.examples:,} examples ({data.examples:,} a pass)"
+    if not trained.steps:
+        steps = f"the head alone, on {trained.examples:,} examples"
     console.print(
-        f"trained      {trained.steps:,} steps, {trained.examples:,} examples ({data.examples:,} a pass), "
-        f"{trained.kept_tokens:,} response tokens ({trained.read_tokens:,} tokens read, {trained.layout})",
+        f"trained      {steps}, {trained.kept_tokens:,} response tokens ({trained.read_tokens:,} tokens read, "
+        f"{trained.layout})",
         highlight=False,
     )
     if not unchanged:

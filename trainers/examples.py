@@ -5,11 +5,12 @@ A pair is an example with two responses, the chosen one first. A pointwise objec
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 import numpy as np
 import pyarrow as pa
 
-from trainers.pair_tokens import Ids, check_columns, id_lists, kept, some
+from trainers.pair_tokens import Ids, PairTokens, check_columns, distinct, id_lists, kept, some
 from transforms.errors import SchemaError
 
 
@@ -59,6 +60,18 @@ def read_examples(table: pa.Table, *, where: str, rewards: tuple[str, str] | Non
     return [Example(*row) for row in zip(names, prompts, zip(chosen, rejected, strict=True), found, strict=True)]
 
 
+def pair_tokens(pairs: Sequence[Example], margins: Sequence[float] | None) -> PairTokens:
+    """`pairs` as the distinct sequences that a reward head is fitted on.
+
+    Args:
+        pairs: of two responses each, the chosen one first.
+        margins: of each pair, for its loss.
+    """
+    chosen, rejected = zip(*(pair.responses for pair in pairs), strict=True)
+    names, prompts = [pair.name for pair in pairs], [pair.prompt for pair in pairs]
+    return distinct(names, prompts, list(chosen), list(rejected), margins=margins)
+
+
 def group_by_prompt(pairs: Sequence[Example]) -> list[Example]:
     """One example a prompt with all its distinct responses, in the order in which they appear.
 
@@ -82,6 +95,16 @@ def group_by_prompt(pairs: Sequence[Example]) -> list[Example]:
         )
         for key, first in prompts.items()
     ]
+
+
+def examples_sha256(examples: Sequence[Example]) -> str:
+    """Hash of all tokens and rewards in their order, which decides the steps."""
+    digest = sha256()
+    for example in examples:
+        for ids in (example.prompt, *example.responses):
+            digest.update(len(ids).to_bytes(8, "little") + ids.tobytes())
+        digest.update(f"{len(example.responses)} {example.rewards!r}".encode())
+    return digest.hexdigest()
 
 
 def check_first_token(examples: Sequence[Example], *, where: str) -> int:

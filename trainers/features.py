@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -35,30 +35,16 @@ class BackboneOutput(Protocol):
         ...
 
 
-class Batch(NamedTuple):
-    """Sequences padded on the right, all tensors on the model's device."""
-
-    input_ids: torch.Tensor  # (sequences, longest)
-    last: torch.Tensor  # (sequences,), position of each sequence's last real token
-
-
-def pad_right(sequences: Sequence[Ids], device: torch.device) -> Batch:
-    """Sequences of unequal lengths as one batch.
+def pad_right(sequences: Sequence[Ids], device: torch.device) -> torch.Tensor:
+    """Sequences of unequal lengths as one batch of ids, (sequences, longest).
 
     The padding is id 0 whatever the model's padding token is, and there is no mask: it lies behind the last
     real token, where a causal model cannot see it. A mask would only cost time (9 % with SmolLM2 on a CPU).
     """
-    lengths = torch.tensor([len(sequence) for sequence in sequences])
-    input_ids = np.zeros((len(sequences), int(lengths.max())), dtype=np.int64)
+    input_ids = np.zeros((len(sequences), max(map(len, sequences))), dtype=np.int64)
     for row, sequence in enumerate(sequences):
         input_ids[row, : len(sequence)] = sequence
-    return Batch(torch.from_numpy(input_ids).to(device), (lengths - 1).to(device))
-
-
-def last_states(backbone: Backbone, batch: Batch) -> torch.Tensor:
-    """Hidden state of each sequence's last real token, (sequences, hidden), in the backbone's dtype."""
-    hidden = backbone(input_ids=batch.input_ids, use_cache=False).last_hidden_state
-    return hidden[torch.arange(len(batch.last), device=hidden.device), batch.last]
+    return torch.from_numpy(input_ids).to(device)
 
 
 def length_batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
@@ -83,17 +69,52 @@ def sequence_features(
     stage: str = "features",
 ) -> torch.Tensor:
     """Last hidden states of all sequences in their order, (sequences, hidden), fp32 on the CPU."""
+    whole = [[len(sequence)] for sequence in sequences]
+    return prefix_features(
+        backbone, sequences, whole, device=device, batch_tokens=batch_tokens, progress=progress, stage=stage
+    )
+
+
+def prefix_features(
+    backbone: Backbone,
+    sequences: Sequence[Ids],
+    prefixes: Sequence[Sequence[int]],
+    *,
+    device: torch.device,
+    batch_tokens: int,
+    progress: Progress = no_progress,
+    stage: str = "features",
+) -> torch.Tensor:
+    """What `sequence_features` gives of prefixes, all of a sequence's by one reading: a state has seen no later token.
+
+    Args:
+        backbone: causal.
+        sequences: what is read.
+        prefixes: of each sequence, lengths from 1 to its own.
+        device: where the backbone is.
+        batch_tokens: padded tokens of a forward pass; a longer sequence goes alone.
+        progress: told (stage, tokens done, of how many).
+        stage: what to call it.
+
+    Returns:
+        (prefixes of all sequences, hidden), sequence by sequence; fp32 on the CPU.
+    """
     started = time.perf_counter()
     lengths = [len(sequence) for sequence in sequences]
     total = sum(lengths)
+    starts = np.cumsum([0, *map(len, prefixes)])
     order: list[int] = []
     states: list[torch.Tensor] = []
     done = 0
     # The longest first: if memory is too small it shows at once.
     for indices in reversed(length_batches(lengths, batch_tokens)):
+        rows = [row for row, i in enumerate(indices) for _ in prefixes[i]]
+        last = [length - 1 for i in indices for length in prefixes[i]]
         with torch.inference_mode():
-            states.append(last_states(backbone, pad_right([sequences[i] for i in indices], device)).float().cpu())
-        order += indices
+            input_ids = pad_right([sequences[i] for i in indices], device)
+            hidden = backbone(input_ids=input_ids, use_cache=False).last_hidden_state
+            states.append(hidden[rows, last].float().cpu())
+        order += [place for i in indices for place in range(starts[i], starts[i + 1])]
         done += sum(lengths[i] for i in indices)
         progress(stage, done, total)
     # Concatenated outside inference mode: an inference tensor could not enter the head's graph.

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from trainers.batches import PACKED, PADDED, Layout
 from trainers.examples import Example
-from trainers.packing import check_packing
+from trainers.packing import LOG_PROBS, Probe, check_packing
 from transforms.errors import ModelError
 
 log = logging.getLogger(__name__)
@@ -15,12 +15,13 @@ log = logging.getLogger(__name__)
 MASK_COST: Final = 1.25
 
 
-def choose_layout(model: Any, examples: Sequence[Example]) -> Layout:
+def choose_layout(model: Any, examples: Sequence[Example], *, probe: Probe = LOG_PROBS) -> Layout:
     """Packed where that saves more tokens than its mask costs and `model` can read it, else padded.
 
     Args:
         model: on its device; not changed.
         examples: what it will be trained on.
+        probe: what is read of it.
     """
     packed, padded = (sum(layout.rows(one) * layout.width(one) for one in examples) for layout in (PACKED, PADDED))
     if packed * MASK_COST > padded:
@@ -29,7 +30,7 @@ def choose_layout(model: Any, examples: Sequence[Example]) -> Layout:
         )
         return PADDED
     try:
-        check_packing(model, longest=max(map(PACKED.width, examples)))
+        check_packing(model, longest=max(map(PACKED.width, examples)), probe=probe)
     except ModelError as error:
         log.warning("padded: %s", error)
         return PADDED

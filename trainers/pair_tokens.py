@@ -79,17 +79,39 @@ def read_pairs(table: pa.Table, *, where: str) -> PairTokens:
     name_column = check_columns(table, where)
     names = [str(name) for name in table.column(name_column).to_pylist()]
     prompts = id_lists(table, "prompt_ids")
-    sides = [
+    chosen, rejected = (
         kept(id_lists(table, f"{side}_ids"), table.column(f"{side}_keep").to_pylist(), names, side, where)
         for side in ("chosen", "rejected")
-    ]
-    has_margin = "margin" in table.column_names
-    margins = _margins(table, names, where) if has_margin else [0.0] * len(names)
+    )
+    margins = _margins(table, names, where) if "margin" in table.column_names else None
     groups = table.column("group").to_pylist() if "group" in table.column_names else None
-    full = [[np.concatenate(pair) for pair in zip(prompts, side, strict=True)] for side in sides]
+    return distinct(names, prompts, chosen, rejected, margins=margins, groups=groups)
+
+
+def distinct(
+    names: Sequence[str],
+    prompts: Sequence[Ids],
+    chosen: Sequence[Ids],
+    rejected: Sequence[Ids],
+    *,
+    margins: Sequence[float] | None = None,
+    groups: Sequence[object] | None = None,
+) -> PairTokens:
+    """Pairs over their distinct sequences, in an order that content decides.
+
+    Args:
+        names: of the pairs.
+        prompts: their tokens.
+        chosen: the kept tokens of each chosen response.
+        rejected: likewise.
+        margins: of each pair, finite.
+        groups: to report accuracy by.
+    """
+    each = margins if margins is not None else [0.0] * len(names)
+    full = [[np.concatenate(pair) for pair in zip(prompts, side, strict=True)] for side in (chosen, rejected)]
     keys = [
-        (hashlib.sha256(prompt.tobytes()).hexdigest(), chosen.tobytes(), rejected.tobytes(), margin)
-        for prompt, chosen, rejected, margin in zip(prompts, *full, margins, strict=True)
+        (hashlib.sha256(prompt.tobytes()).hexdigest(), better.tobytes(), worse.tobytes(), margin)
+        for prompt, better, worse, margin in zip(prompts, *full, each, strict=True)
     ]
     order = sorted(range(len(keys)), key=lambda row: (keys[row], names[row]))
     index: dict[bytes, int] = {}
@@ -100,14 +122,14 @@ def read_pairs(table: pa.Table, *, where: str) -> PairTokens:
     for row in order:
         for part in (keys[row][1], keys[row][2]):
             digest.update(len(part).to_bytes(8, "little") + part)
-        digest.update(f"{keys[row][0]} {margins[row]!r}".encode())
+        digest.update(f"{keys[row][0]} {each[row]!r}".encode())
     return PairTokens(
         names=tuple(names[row] for row in order),
         prompts=tuple(keys[row][0] for row in order),
         sequences=tuple(np.frombuffer(key, dtype=np.int32) for key in index),
         chosen=np.array([index[keys[row][1]] for row in order], dtype=np.int64),
         rejected=np.array([index[keys[row][2]] for row in order], dtype=np.int64),
-        margin=np.array([margins[row] for row in order], dtype=np.float32) if has_margin else None,
+        margin=np.array([each[row] for row in order], dtype=np.float32) if margins is not None else None,
         groups=tuple(str(groups[row]) for row in order) if groups is not None else None,
         sha256=digest.hexdigest(),
     )

@@ -1,7 +1,7 @@
 """A loaded model as it is trained, and the trained one as it is saved."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -19,7 +19,9 @@ def weights_dtype(dtype: Dtype, adapter: Adapter | None) -> Dtype:
     return "float32" if adapter is None else dtype
 
 
-def trainable(model: Any, *, adapter: Adapter | None, seed: int) -> Any:
+def trainable(
+    model: Any, *, adapter: Adapter | None, seed: int, task: Literal["CAUSAL_LM", "SEQ_CLS"] = "CAUSAL_LM"
+) -> Any:
     """`model` ready for a trainer: no dropout, LoRA where asked for.
 
     Without dropout the policy is the reference before the first step, and a step's gradient does not depend on how
@@ -29,6 +31,7 @@ def trainable(model: Any, *, adapter: Adapter | None, seed: int) -> Any:
         model: a transformers model; changed in place.
         adapter: LoRA in all linear layers, its weights in fp32; None trains all weights.
         seed: of the adapter's initial values.
+        task: peft's name for what the model does; beside an adapter, a classifier's head is trained whole.
 
     Raises:
         ModelError: a mixture of experts with its router's loss on, which is not part of any objective here.
@@ -49,7 +52,7 @@ def trainable(model: Any, *, adapter: Adapter | None, seed: int) -> Any:
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(
-        r=adapter.rank, lora_alpha=adapter.alpha, target_modules="all-linear", lora_dropout=0.0, task_type="CAUSAL_LM"
+        r=adapter.rank, lora_alpha=adapter.alpha, target_modules="all-linear", lora_dropout=0.0, task_type=task
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)

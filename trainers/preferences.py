@@ -1,13 +1,12 @@
 """Learning from preferences: what a policy and its frozen reference say of responses, by one objective."""
 
 from collections.abc import Sequence
-from hashlib import sha256
 from typing import Any
 
 import torch
 
 from trainers.batches import Batch, Layout
-from trainers.examples import Example
+from trainers.examples import Example, examples_sha256
 from trainers.logprobs import LogProbs, log_probs
 from trainers.objectives import BoundObjective, Responses
 from trainers.order import batches_by_length
@@ -149,16 +148,6 @@ def preferences_identity(objective: BoundObjective, examples: Sequence[Example])
         "objective": {"name": objective.objective.name, "settings": objective.settings.model_dump()},
         "data": {"examples": len(examples), "sha256": examples_sha256(examples)},
     }
-
-
-def examples_sha256(examples: Sequence[Example]) -> str:
-    """Hash of all tokens and rewards in their order, which decides the steps."""
-    digest = sha256()
-    for example in examples:
-        for ids in (example.prompt, *example.responses):
-            digest.update(len(ids).to_bytes(8, "little") + ids.tobytes())
-        digest.update(f"{len(example.responses)} {example.rewards!r}".encode())
-    return digest.hexdigest()
 
 
 def _check_references(references: References | None, examples: Sequence[Example], objective: BoundObjective) -> None:

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
+from trainers.settings import Dtype
 from transforms.errors import ModelError, OutputError
 
 log = logging.getLogger(__name__)
@@ -51,17 +53,26 @@ class PolicyCheckpoint(NamedTuple):
         return int(self.model.config.max_position_embeddings)
 
 
-def open_policy(folder: Path, *, dtype: torch.dtype, device: torch.device) -> PolicyCheckpoint:
-    """The policy in `folder`, ready to give features.
+def open_policy(
+    location: str | Path, revision: str | None = None, *, dtype: torch.dtype, device: torch.device
+) -> PolicyCheckpoint:
+    """A policy, ready to give features.
+
+    Args:
+        location: of its folder, or a Hub id.
+        revision: commit of a Hub id; None for a folder.
+        dtype: of its weights when loaded.
+        device: where it is loaded.
 
     Raises:
         ModelError: not a model folder; weights missing; no class with a bias-free `score` head for this
             architecture; no chat template, or one that ends a turn with no special token.
     """
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoModelForSequenceClassification
 
-    if not (folder / "config.json").is_file():
-        message = f"{folder} holds no config.json; expected the folder of a transformers model"
+    local = revision is None
+    if local and not (Path(location) / "config.json").is_file():
+        message = f"{location} holds no config.json; expected the folder of a transformers model"
         raise ModelError(message)
     # Every policy lacks the head, and transformers warns about it; what else is missing is checked below.
     loading = logging.getLogger("transformers")
@@ -69,26 +80,72 @@ def open_policy(folder: Path, *, dtype: torch.dtype, device: torch.device) -> Po
     loading.setLevel(logging.ERROR)
     try:
         model, info = AutoModelForSequenceClassification.from_pretrained(
-            folder, num_labels=1, dtype=dtype, output_loading_info=True, local_files_only=True
+            location,
+            revision=revision,
+            num_labels=1,
+            dtype=dtype,
+            output_loading_info=True,
+            local_files_only=local,
+            use_safetensors=True,
         )
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
-        message = f"{folder} cannot be opened as a sequence classifier: {error}"
+        message = f"{location} cannot be opened as a sequence classifier: {error}"
         raise ModelError(message) from error
     finally:
         loading.setLevel(level)
     missing = sorted(set(info["missing_keys"]) - {"score.weight"})
     if missing or info["mismatched_keys"]:
         mismatched = sorted(info["mismatched_keys"])
-        message = f"{folder}: weights are missing {missing} or of another shape {mismatched}"
+        message = f"{location}: weights are missing {missing} or of another shape {mismatched}"
         raise ModelError(message)
     score = getattr(model, "score", None)
     if not isinstance(score, nn.Linear) or score.bias is not None or score.out_features != 1:
         message = f"{type(model).__name__} has no bias-free linear `score` with one output; use another policy"
         raise ModelError(message)
     model.to(device).eval()
-    template, eot, eot_id = _end_of_turn(tokenizer, folder)
-    return PolicyCheckpoint(model, tokenizer, template, eot, eot_id)
+    return PolicyCheckpoint(model, *_turns(location, revision))
+
+
+def new_head(model: Any, *, seed: int) -> None:
+    """Give a classifier a random `score` in fp32, so that its rewards begin with a standard deviation of about one.
+
+    N(0, 1/(hidden + 1)): Stiennon et al. (arXiv 2009.01325, appendix B.1). A head of zeros would give the layers
+    below it no gradient.
+    """
+    score = model.score
+    head = nn.Linear(score.in_features, 1, bias=False, dtype=torch.promote_types(score.weight.dtype, torch.float32))
+    spread = (score.in_features + 1) ** -0.5
+    nn.init.normal_(head.weight, std=spread, generator=torch.Generator().manual_seed(seed))
+    model.score = head.to(score.weight.device)
+
+
+def save_trained(
+    trained: Any,
+    location: str | Path,
+    revision: str | None = None,
+    *,
+    dtype: Dtype,
+    last_ids: Iterable[int],
+    record: dict[str, Any],
+    out: Path,
+) -> None:
+    """Write a reward model whose weights were trained to `out`, an adapter merged into them.
+
+    Args:
+        trained: what `open_policy` opened, trained, or a peft model around it.
+        location: of the policy that it was; tokenizer and template are taken from there.
+        revision: commit of a Hub id; None for a folder.
+        dtype: of the weights on disk, but for the head's.
+        last_ids: of the training sequences; none of them may be padding.
+        record: training.json.
+        out: must not exist; appears complete or not at all.
+    """
+    if hasattr(trained, "merge_and_unload"):
+        trained = trained.merge_and_unload()
+    head = trained.score.weight.detach()[0].float().cpu()
+    trained.to(getattr(torch, dtype))
+    checkpoint = PolicyCheckpoint(trained, *_turns(location, revision))
+    save_checkpoint(checkpoint, head, padding=padding_token(checkpoint, last_ids), record=record, out=out)
 
 
 def ends_at_end_of_turn(template: str, eot: str) -> str:
@@ -164,7 +221,7 @@ def save_checkpoint(
             partial.rename(out)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         message = f"cannot write the reward model to {out}: {error}. Choose another folder, or make room"
         raise OutputError(message) from error
 
@@ -178,11 +235,18 @@ def weights_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _end_of_turn(tokenizer: Any, folder: Path) -> tuple[str, str, int]:
-    """The chat template, and the token (with its id) that it puts behind a finished assistant turn."""
+def _turns(location: str | Path, revision: str | None) -> tuple[Any, str, str, int]:
+    """Tokenizer, chat template, and the token (with its id) that it puts behind a finished assistant turn."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(location, revision=revision, local_files_only=revision is None)
+    except (OSError, ValueError) as error:
+        message = f"no tokenizer can be loaded from {location}: {error}"
+        raise ModelError(message) from error
     template = tokenizer.chat_template
     if not isinstance(template, str):
-        message = f"{folder}: the tokenizer has no chat template (or several); expected exactly one"
+        message = f"{location}: the tokenizer has no chat template (or several); expected exactly one"
         raise ModelError(message)
     text = tokenizer.apply_chat_template(
         [{"role": "user", "content": "question"}, {"role": "assistant", "content": _SENTINEL}], tokenize=False
@@ -190,6 +254,6 @@ def _end_of_turn(tokenizer: Any, folder: Path) -> tuple[str, str, int]:
     specials = set(tokenizer.all_special_ids)
     for token in tokenizer(text.rpartition(_SENTINEL)[2], add_special_tokens=False).input_ids:
         if token in specials:
-            return template, str(tokenizer.convert_ids_to_tokens(token)), int(token)
-    message = f"{folder}: the chat template ends an assistant turn with no special token; a response needs an end"
+            return tokenizer, template, str(tokenizer.convert_ids_to_tokens(token)), int(token)
+    message = f"{location}: the chat template ends an assistant turn with no special token; a response needs an end"
     raise ModelError(message)

@@ -1,8 +1,9 @@
-"""Train a Bradley–Terry reward model on token ids (methods.md §5, last line).
+"""Fit the head of a Bradley–Terry reward model on token ids, the policy below it frozen (methods.md §5, last line).
 
-features of all distinct sequences (frozen backbone, bf16)
-→ a bias-free linear head (fp32) → [lora: a few steps on the backbone, features and head again]
-→ accuracies → a folder for AutoModelForSequenceClassification
+features of all distinct sequences (bf16) → a bias-free linear head (fp32) → accuracies
+→ a folder for AutoModelForSequenceClassification
+
+Reward models whose other weights learn too go through trainers.comparisons and the step trainer.
 """
 
 import logging
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,8 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from trainers.accuracy import Accuracy, Margins, accuracy, margins
 from trainers.features import Progress, no_progress, sequence_features
 from trainers.head import HeadFit, check_finite, fit_head, folds_by_prompt
-from trainers.lora import LoraSettings, tune_backbone
-from trainers.pair_tokens import Ids, PairTokens, Rows, check_fits, read_pairs
+from trainers.pair_tokens import Ids, PairTokens, check_fits, read_pairs
 from trainers.reward_checkpoint import (
     PolicyCheckpoint,
     open_policy,
@@ -30,37 +30,29 @@ from trainers.reward_checkpoint import (
     save_checkpoint,
     weights_sha256,
 )
+from trainers.settings import Dtype, HeadOnly
 from transforms.errors import OutputError
 
 log = logging.getLogger(__name__)
 
-Positive = Annotated[float, Field(gt=0)]
-
 
 class RewardTrainConfig(BaseModel):
-    """How a reward model is trained.
+    """How a reward head is trained.
 
     Attributes:
-        mode: `head` fits a linear head on the frozen backbone; `lora` also moves the backbone.
-        weight_decays: candidates for the head's L2 penalty, on features of unit variance.
-        folds: parts of the training prompts, each held out once to choose the penalty and to measure it.
-            Mode `lora` holds only the first one out: the backbone has learned from the others.
+        head: penalties and folds.
         centring: λ of (r_w + r_l)². For policies whose rewards sit far from zero, where bf16 is coarse;
             `Accuracy.bf16_head` shows it. SmolLM2's do not: mean -0.2, standard deviation 3.6.
         batch_tokens: padded tokens per forward pass.
-        seed: of the folds, and of LoRA.
-        lora: only used in mode `lora`.
+        dtype: of the policy.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    mode: Literal["head", "lora"] = "head"
-    weight_decays: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1e-2, 3e-2, 1e-1, 3e-1, 1.0)
-    folds: Annotated[int, Field(ge=2)] = 5
+    head: HeadOnly = HeadOnly()
     centring: Annotated[float, Field(ge=0)] = 0.0
     batch_tokens: Annotated[int, Field(ge=1)] = 2048
-    seed: int = 0
-    lora: LoraSettings = LoraSettings()
+    dtype: Dtype = "bfloat16"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +61,8 @@ class RewardTrainResult:
 
     Attributes:
         folder: what AutoModelForSequenceClassification loads.
-        mode: as configured.
         weight_decay: the penalty that did best on held-out training prompts.
+        validation_losses: their mean loss by weight decay.
         validation: training pairs by heads that were fitted without their prompts.
         validation_by_group: the same by the column `group`, where there is one.
         evaluation: the sets that were handed in, by name.
@@ -80,8 +72,8 @@ class RewardTrainResult:
     """
 
     folder: Path
-    mode: Literal["head", "lora"]
     weight_decay: float
+    validation_losses: dict[float, float]
     validation: Accuracy
     validation_by_group: dict[str, Accuracy]
     evaluation: dict[str, Accuracy]
@@ -127,31 +119,58 @@ def train_reward_model(
         out: must not exist; appears complete or not at all.
         config: how to train.
         evaluation: tables like `pairs`, by name, of prompts that are not among them.
-        progress: told (stage, tokens or steps done, of how many).
+        progress: told (stage, tokens done, of how many).
 
     Raises:
         SchemaError: a table that is empty, incomplete or not in the policy's tokens; names the pairs.
         ModelError: the policy cannot carry a reward head, or its numbers are not finite.
         OutputError: `out` exists or cannot be written.
     """
+    train = read_pairs(pairs, where="training pairs")
+    held_out = {name: read_pairs(table, where=f"evaluation set {name}") for name, table in (evaluation or {}).items()}
+    return fit_reward_model(train, policy=policy, out=out, config=config, evaluation=held_out, progress=progress)
+
+
+def fit_reward_model(
+    train: PairTokens,
+    *,
+    policy: str | Path,
+    out: Path,
+    config: RewardTrainConfig,
+    revision: str | None = None,
+    evaluation: Mapping[str, PairTokens] | None = None,
+    progress: Progress | None = None,
+) -> RewardTrainResult:
+    """`train_reward_model` on pairs that have been read.
+
+    Args:
+        train: the training pairs.
+        policy: folder, or a Hub id.
+        out: must not exist; appears complete or not at all.
+        config: how to train.
+        revision: commit of a Hub id.
+        evaluation: pairs of prompts that are not among the training ones, by name.
+        progress: told (stage, tokens done, of how many).
+    """
     started = time.perf_counter()
     if out.exists():
         message = f"{out} exists; delete it or choose another folder, a reward model is never overwritten"
         raise OutputError(message)
-    train = read_pairs(pairs, where="training pairs")
-    held_out = {name: read_pairs(table, where=f"evaluation set {name}") for name, table in (evaluation or {}).items()}
+    held_out = evaluation or {}
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    checkpoint = open_policy(policy, dtype=torch.bfloat16, device=device)
+    checkpoint = open_policy(policy, revision, dtype=getattr(torch, config.dtype), device=device)
     for name, part in {"": train, **held_out}.items():
         where = f"evaluation set {name}" if name else "training pairs"
         check_fits(part, vocabulary=checkpoint.vocabulary, context=checkpoint.context, where=where)
     learner = _Learner(checkpoint, config, device, progress or no_progress)
-    features, fit = _learn(learner, train)
+    folds = folds_by_prompt(train.prompts, config.head.folds, config.head.seed)
+    features = learner.features(train.sequences, "training features")
+    fit = fit_head(features, train, folds=folds, weight_decays=config.head.weight_decays, centring=config.centring)
     validation, by_group = _validate(features, fit, train)
     result = RewardTrainResult(
         folder=out,
-        mode=config.mode,
         weight_decay=fit.weight_decay,
+        validation_losses=fit.validation_losses,
         validation=validation,
         validation_by_group=by_group,
         evaluation=_evaluate(learner, train, features, held_out, fit.weight),
@@ -164,45 +183,11 @@ def train_reward_model(
         checkpoint,
         fit.weight,
         padding=padding_token(checkpoint, last_ids),
-        record=_record(result, fit, config, policy, train, held_out),
+        record=_record(result, config, _policy_record(policy, revision), train, held_out),
         out=out,
     )
     log.info("%s: %.1f s, validation accuracy %.3f", out.name, result.seconds, result.validation.accuracy)
     return result
-
-
-def _learn(learner: _Learner, train: PairTokens) -> tuple[torch.Tensor, HeadFit]:
-    """Features of the training sequences on the backbone as it will be saved, and the head fitted on them."""
-    config = learner.config
-    folds = folds_by_prompt(train.prompts, config.folds, config.seed)
-    features = learner.features(train.sequences, "training features")
-    fit = _fit(features, train, folds, config)
-    if config.mode == "lora":
-        tune_backbone(
-            learner.checkpoint.backbone,
-            train,
-            np.concatenate(folds[1:]),
-            fit.held_out[0].weight,
-            settings=config.lora,
-            seed=config.seed,
-            centring=config.centring,
-            batch_tokens=config.batch_tokens,
-            device=learner.device,
-            progress=learner.progress,
-        )
-        features = learner.features(train.sequences, "features after LoRA")
-        fit = _fit(features, train, folds[:1], config)
-    return features, fit
-
-
-def _fit(features: torch.Tensor, train: PairTokens, folds: Sequence[Rows], config: RewardTrainConfig) -> HeadFit:
-    return fit_head(
-        features,
-        train,
-        folds=folds,
-        weight_decays=config.weight_decays,
-        centring=config.centring,
-    )
 
 
 def _validate(features: torch.Tensor, fit: HeadFit, train: PairTokens) -> tuple[Accuracy, dict[str, Accuracy]]:
@@ -248,9 +233,8 @@ def _evaluate(
 
 def _record(
     result: RewardTrainResult,
-    fit: HeadFit,
     config: RewardTrainConfig,
-    policy: Path,
+    policy: dict[str, str],
     train: PairTokens,
     held_out: Mapping[str, PairTokens],
 ) -> dict[str, Any]:
@@ -258,7 +242,7 @@ def _record(
     return {
         "objective": "bradley-terry",
         "config": config.model_dump(mode="json"),
-        "policy": {"name": policy.name, "weights_sha256": weights_sha256(policy)},
+        "policy": policy,
         "data": {
             "pairs": len(train.names),
             "prompts": len(set(train.prompts)),
@@ -267,11 +251,17 @@ def _record(
             "sha256": train.sha256,
             "evaluation_sha256": {name: part.sha256 for name, part in held_out.items()},
         },
-        "weight_decay": fit.weight_decay,
-        "validation_losses": {str(decay): loss for decay, loss in fit.validation_losses.items()},
+        "weight_decay": result.weight_decay,
+        "validation_losses": {str(decay): loss for decay, loss in result.validation_losses.items()},
         "validation": asdict(result.validation),
         "validation_by_group": {name: asdict(found) for name, found in result.validation_by_group.items()},
         "evaluation": {name: asdict(found) for name, found in result.evaluation.items()},
         "seconds": round(result.seconds, 1),
-        "versions": {name: version(name) for name in ("torch", "transformers", "peft", "numpy", "pyarrow")},
+        "versions": {name: version(name) for name in ("torch", "transformers", "numpy", "pyarrow")},
     }
+
+
+def _policy_record(policy: str | Path, revision: str | None) -> dict[str, str]:
+    if revision is not None:
+        return {"name": str(policy), "revision": revision}
+    return {"name": Path(policy).name, "weights_sha256": weights_sha256(Path(policy))}

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Dtype = Literal["bfloat16", "float32"]
 Positive = Annotated[int, Field(ge=1)]
+AboveZero = Annotated[float, Field(gt=0)]
 
 
 class _Settings(BaseModel):
@@ -39,6 +40,29 @@ class Memory(_Settings):
     batch_tokens: Positive = Field(8192, description="Tokens of a forward pass, padding included.")
     dtype: Dtype = "bfloat16"
     gradient_checkpointing: bool = False
+
+
+class BradleyTerry(_Settings):
+    """What a reward model minimises: −log σ(r_w − r_l − margin) + centring · (r_w + r_l)² (methods §5)."""
+
+    margin: Literal["reward", "score"] | AboveZero | None = Field(
+        None,
+        description="By how much chosen responses should win: a number, or what the run's rewards or the source's "
+        "scores of the two differ by.",
+    )
+    centring: Annotated[float, Field(ge=0)] = Field(0.0, description="λ; 0.01 where it is used (arXiv 2312.09244).")
+
+
+class HeadOnly(_Settings):
+    """Fit the reward head alone, on the frozen model: a convex problem, so neither steps nor a learning rate."""
+
+    weight_decays: Annotated[tuple[AboveZero, ...], Field(min_length=1)] = Field(
+        (1e-2, 3e-2, 1e-1, 3e-1, 1.0), description="Candidates for the L2 penalty on features of unit variance."
+    )
+    folds: Annotated[int, Field(ge=2)] = Field(
+        5, description="Parts of the training prompts, each held out once to choose the penalty."
+    )
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="Of the folds.")
 
 
 class Adapter(_Settings):

@@ -40,6 +40,21 @@ def clustered_share(values: Floats, clusters: Sequence[str]) -> Rate:
     return wilson(found.mean * worth, worth)
 
 
+def design_effect(values: Floats, clusters: Sequence[str]) -> float:
+    """How many times the variance of a mean is that of as many independent values; 1 where each is a cluster.
+
+    At most that of equal values within each cluster, which is also taken where values have no spread.
+    """
+    if len(set(clusters)) == len(values):
+        return 1.0
+    found, alone = _clustered(values, clusters), float(values.var(ddof=1)) / len(values)
+    most = len(values) / found.effective
+    if not alone > 0:
+        return most
+    caution = (found.t / float(stats.norm.ppf(0.5 + LEVEL / 2))) ** 2
+    return float(np.clip(found.variance / alone * caution, 1.0, most))
+
+
 def clustered_mean(values: Floats, clusters: Sequence[str]) -> MeanRecord:
     """Mean with Student's t over clusters; without an interval for a single one, where no spread is known.
 

@@ -19,7 +19,7 @@ from transforms.proxy import FOLDS, fit_proxy
 from transforms.sequential import Round, next_round
 
 Stage = Literal["audit", "rest"]
-_TO_TELL_KINDS: Final = 2  # completions of an audit pair: one each do not show how pairs of equal margin differ
+TO_TELL_KINDS: Final = 2  # completions of an audit pair: one each do not show how pairs of equal margin differ
 _NEWS: Final = 1.1  # times as many comparisons as were learned from; refitting to fewer changes hardly a verdict
 _ENOUGH: Final = 4000  # pairs to learn five numbers from
 
@@ -88,7 +88,7 @@ class Decider:
         if rules.proxy is not None:
             audit = _audit_sample(everyone, self._order, rules.proxy)
             evidence.audit[audit] = True
-            self._round("audit", 1, audit, everyone, first=max(rules.first, _TO_TELL_KINDS))
+            self._round("audit", 1, audit, everyone, first=max(rules.first, TO_TELL_KINDS))
         number = 1
         while self._round("rest", number, everyone, everyone, first=rules.first):
             number += 1

@@ -13,11 +13,13 @@ Where hardly a pair was observed, var φ may say nothing of what the others hold
 consistent have no spread. So it is never taken for less than the proxy itself expects, m (1 − m) / π a pair.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 from scipy import stats
 
+from transforms.clustered import design_effect
 from transforms.consistency import LEVEL, Bools, Floats, Rate, wilson
 
 _NO_SPREAD: Final = 1e-6  # of p (1 − p): equal values differ by rounding alone
@@ -43,12 +45,17 @@ def contributions(observed: Observed) -> Floats:
     return np.where(observed.chance < 1, guess + correction, observed.value)
 
 
-def estimated_rate(observed: Observed) -> Rate:
-    """Mean consistency with a 95 % interval: Wilson's, of as many zeros and ones as would be known as well."""
+def estimated_rate(observed: Observed, prompts: Sequence[str]) -> Rate:
+    """Mean consistency with a 95 % interval: Wilson's, of as many zeros and ones as would be known as well.
+
+    Args:
+        observed: what the estimate rests on.
+        prompts: of each pair; those of one prompt keep or lose their order together and say less than their number.
+    """
     phi, count = contributions(observed), len(observed.value)
-    sampled = observed.chance < 1
+    sampled, together = observed.chance < 1, design_effect(phi, prompts)
     if count < 2 or not sampled.any():
-        return mean_rate(np.clip(phi, 0.0, 1.0))
+        return mean_rate(np.clip(phi, 0.0, 1.0), together)
     guess = np.where(sampled, observed.expected, observed.value)
     unseen = np.where(sampled, observed.expected * (1 - observed.expected) / observed.chance, 0.0)
     mean = float(np.clip(phi.mean(), 0.0, 1.0))
@@ -56,16 +63,20 @@ def estimated_rate(observed: Observed) -> Rate:
         _design_effect(mean, float(phi.var(ddof=1))),
         _design_effect(float(guess.mean()), float(guess.var(ddof=1) + unseen.mean())),
     )
-    worth = count / effect if effect else count
+    worth = (count / effect if effect else count) / together
     return wilson(mean * worth, worth)
 
 
-def mean_rate(values: Floats) -> Rate:
+def mean_rate(values: Floats, together: float = 1.0) -> Rate:
     """Mean of values in [0, 1] with a 95 % interval.
 
     Wilson's of a share where the values are zeros and ones, narrower where they lie in between: that of as many
     zeros and ones as have the same variance. What a variance of few values promises is taken with Student's t.
     Values without any spread say nothing about their variance; then each counts as one observation.
+
+    Args:
+        values: (values,).
+        together: how many times the mean's variance is that of independent values (transforms.clustered).
     """
     count = len(values)
     if count < 2:
@@ -73,9 +84,9 @@ def mean_rate(values: Floats) -> Rate:
     mean = float(np.clip(values.mean(), 0.0, 1.0))
     effect = _design_effect(mean, float(values.var(ddof=1)))
     if not effect:
-        return wilson(mean * count, count)
+        return wilson(mean * count / together, count / together)
     caution = float(stats.norm.ppf(0.5 + LEVEL / 2) / stats.t.ppf(0.5 + LEVEL / 2, count - 1)) ** 2
-    worth = max(count, count / effect * caution)
+    worth = max(count, count / effect * caution) / together
     return wilson(mean * worth, worth)
 
 

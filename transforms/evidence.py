@@ -110,6 +110,10 @@ class Evidence:
         label: Floats = self.full["chosen"].astype(np.float64) - self.full["rejected"].astype(np.float64)
         return np.abs(label) if self.reference == "reward" else label
 
+    def prompts(self, mine: Bools) -> list[str]:
+        """The prompt of each of some pairs, whose hash begins the id."""
+        return [self.pair_ids[row][:16] for row in np.flatnonzero(mine).tolist()]
+
     def shares(self, rows: Ints, reference: Reference, first: int | None = None) -> Floats:
         """Share of the comparisons that agree with a reference, (rows,); 1 where nothing was cut.
 

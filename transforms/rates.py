@@ -80,7 +80,7 @@ def group_rates(evidence: Evidence, first: int) -> list[GroupRecord]:
             last = end == float(bounds[-1])
             mine = cut & (values >= start) & ((values <= end) if last else (values < end))
             if mine.any():
-                rate = estimated_rate(observed.of(mine))
+                rate = estimated_rate(observed.of(mine), evidence.prompts(mine))
                 records.append(
                     GroupRecord.model_validate(
                         {
@@ -151,7 +151,7 @@ def _expected(evidence: Evidence, reference: Reference, seen: Floats) -> Floats:
 
 
 def _rate(name: str, evidence: Evidence, mine: Bools, reference: Reference, observed: Observed) -> RateRecord:
-    rate = estimated_rate(observed.of(mine))
+    rate = estimated_rate(observed.of(mine), evidence.prompts(mine))
     chosen, rejected = evidence.full["chosen"][mine], evidence.full["rejected"][mine]
     return RateRecord(
         source=name,

@@ -326,6 +326,24 @@ def test_a_reward_model_is_told_by_its_config_and_judged_by_its_rewards(finished
         judge_of(tmp_path)
 
 
+def test_reward_models_are_compared_by_their_rewards(tmp_path):
+    reward = {"kind": "reward", "objective": None}
+    found = run(comparison(tmp_path, training=reward, variants=["raw", "curated"], budgets=["steps"]))
+    assert found.failures == []
+    assert found.judge == "reward"
+    assert all(one.accuracy is not None and one.chosen is None for one in found.trainings)
+    page = (tmp_path / "compared" / "comparison.html").read_text()
+    assert "was trained as a reward model on" in page
+    assert "gets the higher reward" in page
+    assert "displacement" not in page
+
+
+def test_a_head_alone_takes_no_steps_that_could_be_equal(tmp_path):
+    head = {"kind": "reward", "objective": None, "optimisation": None, "head": {"folds": 2}}
+    with pytest.raises(ConfigError, match=r"fits a head alone, which takes no steps: there is no budget to hold equal"):
+        plan_comparison(comparison(tmp_path, training=head))
+
+
 def test_the_bill_counts_trainings_and_tokens_and_is_measured(finished):
     config, _ = finished
     plan = plan_comparison(config.model_copy(update={"output": config.output.model_copy(update={"dir": "/nowhere"})}))

@@ -82,7 +82,7 @@ def test_rao_trains_on_rewards_of_the_run_and_checks_the_first_token(tmp_path, w
     record = train_module.run_training(plan_training(training_recipe(tmp_path, tmp_path / "out", models[0], **changes)))
     assert record.data.examples <= 6  # prompts, each with all its responses
     assert record.after["loss"] < record.before["loss"]
-    monkeypatch.setattr("flows.training_stages.read_examples", _other_beginnings)
+    monkeypatch.setattr("flows.policy_learner.read_examples", _other_beginnings)
     elsewhere = {"output": {"dir": str(tmp_path / "elsewhere")}}
     with pytest.raises(SchemaError, match=r"objective rao needs prompts that all begin with one token"):
         train_module.run_training(

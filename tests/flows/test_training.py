@@ -123,7 +123,7 @@ def test_a_run_that_died_goes_on_from_its_checkpoint_to_the_same_model(tmp_path,
 def test_a_disk_that_fills_up_with_the_model_leaves_nothing_that_looks_finished(tmp_path, run, monkeypatch):
     recipe = training_recipe(tmp_path, *run, save_steps=2)
     with monkeypatch.context() as patch:
-        patch.setattr("flows.training_stages.save_policy", _full_disk)
+        patch.setattr("flows.policy_learner.save_policy", _full_disk)
         with pytest.raises(OutputError, match=r"cannot save the model to .*No space left on device.*MiB free"):
             train(recipe)
     assert sorted(path.name for path in (tmp_path / "trained").iterdir()) == [".lock", ".work", "checkpoints"]

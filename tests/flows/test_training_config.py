@@ -19,7 +19,9 @@ def test_every_shipped_recipe_loads_is_named_like_its_file_and_names_an_objectiv
 
     recipe = load("--config", str(path))
     assert recipe.name == path.stem
-    objective(recipe.objective.name, **recipe.objective.settings)
+    assert (recipe.kind == "reward") == ("reward" in path.stem)
+    if recipe.kind == "preference":
+        objective(recipe.objective.name, **recipe.objective.settings)
 
 
 def test_papers_settings_are_those_of_the_registry_of_published_ones():
@@ -48,13 +50,46 @@ def test_any_key_is_a_flag():
     [
         (("--optimisation.steps", "5"), r"epochs: 1\.0 and steps: 5 say two things"),
         (("--dataset.kept", "1.5"), r"dataset\.kept"),
+        (("--kind", "reward"), r"kind: reward has no use for objective; leave it out"),
+        (("--head.folds", "3"), r"kind: preference has no use for head; leave it out"),
+        (("--objective", "null"), r"kind: preference needs objective"),
         (("--optimisation.learning_rate", "0"), r"optimisation\.learning_rate: .*greater than 0"),
-        (("--config", "nowhere.yaml"), r"no recipe nowhere\.yaml; shipped ones: .*flows/configs/train/dpo\.yaml"),
+        (("--config", "nowhere.yaml"), r"no recipe nowhere\.yaml; shipped ones: .* dpo\.yaml, .*flows/configs/train"),
     ],
 )
 def test_what_does_not_fit_is_said(flags, message):
     with pytest.raises(ConfigError, match=message):
         load(*flags)
+
+
+REWARD = ("--config", str(CONFIGS / "train" / "reward.yaml"))
+HEAD = ("--config", str(CONFIGS / "train" / "starter-reward.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ((*REWARD, "--optimisation", "null"), r"kind: reward needs optimisation"),
+        ((*REWARD, "--lora.merge", "false"), r"no reward engine loads; a reward model is saved whole"),
+        ((*REWARD, "--reward.margin", "0"), r"reward\.margin"),
+        ((*HEAD, "--optimisation.learning_rate", "1"), r"reward with a head alone has no use for optimisation"),
+        ((*HEAD, "--save_steps", "3"), r"reward with a head alone has no use for save_steps"),
+    ],
+)
+def test_a_reward_model_needs_what_its_way_of_training_needs_and_nothing_else(flags, message):
+    with pytest.raises(ConfigError, match=message):
+        load(*flags)
+
+
+def test_a_margin_is_a_number_or_names_what_it_is_the_difference_of():
+    assert load(*REWARD, "--reward.margin", "0.5").reward.margin == 0.5
+    assert load(*REWARD, "--reward.margin", "score").reward.margin == "score"
+    assert load(*REWARD).reward is None
+
+
+def test_a_head_alone_takes_no_steps():
+    with pytest.raises(ConfigError, match=r"a head alone is fitted without steps"):
+        _ = load(*HEAD).stepwise
 
 
 def test_rounding_and_places_are_no_part_of_what_decides_the_weights():

@@ -38,3 +38,9 @@ def training_recipe(tmp_path: Path, run: Path, policy: Path, **changes: Any) -> 
         "ledger": str(tmp_path / "ledger"),
     }
     return TrainingRecipe.model_validate(content | changes)
+
+
+def reward_recipe(tmp_path: Path, run: Path, policy: Path, **changes: Any) -> TrainingRecipe:
+    """A reward model of all weights, in fp32."""
+    mine = {"kind": "reward", "objective": None, "output": {"dir": str(tmp_path / "reward-model")}}
+    return training_recipe(tmp_path, run, policy, **mine | changes)

@@ -23,7 +23,7 @@ def evidence(
     """
     kinds = np.full(count, cut) if isinstance(cut, str) else np.asarray(cut)
     sampled = {side: (kinds == side) | (kinds == "both") for side in ("chosen", "rejected")}
-    ids = [f"{row:032x}" for row in range(count)]
+    ids = [f"{row:016x}{0:016x}" for row in range(count)]
     found = Evidence(ids, sampled, np.full(count, share_cut), n_max, **options)
     for side in found.full:
         found.full[side][:] = 0.0

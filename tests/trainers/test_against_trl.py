@@ -5,6 +5,7 @@ are what is compared here.
 """
 
 from collections import defaultdict
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,12 +13,15 @@ import numpy as np
 import pytest
 import torch
 from objectives_support import losses, responses
+from rewards_support import small_classifier
 from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from trainers.batches import packed
+from trainers.batches import PACKED, packed
+from trainers.comparisons import Comparisons
 from trainers.examples import Example
 from trainers.logprobs import log_probs
 from trainers.objectives import Responses
+from trainers.settings import BradleyTerry
 
 pytestmark = [
     pytest.mark.slow,
@@ -173,3 +177,43 @@ def test_the_odds_ratio_of_orpo_is_that_of_trls_orpo() -> None:
     expected = -LOG_PROBS[0] - ORPOTrainer.odds_ratio_loss(trainer, *LOG_PROBS)[0]
     sides = [responses(torch.float32, log_prob=side) for side in LOG_PROBS]
     torch.testing.assert_close(losses("orpo", *sides, weight=0.3), expected, rtol=1e-4, atol=0)
+
+
+def test_losses_and_gradients_of_reward_models_are_those_of_trls_reward_trainer() -> None:
+    from trl.trainer.reward_trainer import DataCollatorForPreference, RewardTrainer
+
+    model = small_classifier(torch.float32)
+    margins = [0.3, -0.2, 1.0, 0.0]
+    rewarded = [replace(pair, rewards=(margin, 0.0)) for pair, margin in zip(pairs(), margins, strict=True)]
+    terms = BradleyTerry(margin="reward", centring=0.05)
+    task = Comparisons(rewarded, terms, layout=PACKED, batch_tokens=10_000)
+    read = task.read(lambda work: work(model), range(len(margins)), torch.device("cpu"))
+    mine = gradients(model, read.losses.mean())
+    rows = [
+        {
+            "chosen_ids": [*pair.prompt.tolist(), *pair.responses[0].tolist()],
+            "rejected_ids": [*pair.prompt.tolist(), *pair.responses[1].tolist()],
+            "margin": margin,
+        }
+        for pair, margin in zip(pairs(), margins, strict=True)
+    ]
+    same = lambda value: value  # noqa: E731
+    metrics = {mode: defaultdict(list) for mode in ("train", "eval")}
+    trainer = SimpleNamespace(
+        model=model,
+        args=SimpleNamespace(center_rewards_coefficient=0.05),
+        accelerator=SimpleNamespace(gather=same, gather_for_metrics=same),
+        _metrics=metrics,
+        _total_train_tokens=0,
+        _tp_size=1,
+    )
+    # Padding that no response ends in: transformers reads a reward at the last token that is none.
+    model.config.pad_token_id = VOCAB - 1
+    inputs = DataCollatorForPreference(pad_token_id=VOCAB - 1)(rows)
+    expected = RewardTrainer.compute_loss(trainer, model, inputs)
+    assert read.losses.mean().item() == pytest.approx(expected.item(), rel=1e-4)
+    for key, gradient in gradients(model, expected).items():
+        scale = gradient.abs().max().item()
+        torch.testing.assert_close(mine[key], gradient, atol=1e-4 * scale, rtol=0, msg=key)
+    for name, values in read.figures.items():
+        assert values.mean().item() == pytest.approx(metrics["train"][name][0], rel=1e-4)

@@ -12,16 +12,13 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
 from trainers.features import sequence_features
-from trainers.lora import LoraSettings
 from trainers.pair_tokens import read_pairs
 from trainers.reward_model import RewardTrainConfig, RewardTrainResult, train_reward_model
+from trainers.settings import HeadOnly
 from transforms.errors import ModelError, OutputError, SchemaError
 
 MakePairs = Callable[..., pa.Table]
-QUICK = RewardTrainConfig(weight_decays=(0.1,))
-LORA = RewardTrainConfig(
-    mode="lora", weight_decays=(0.1,), lora=LoraSettings(steps=2, pairs_per_step=3, learning_rate=5e-3)
-)
+QUICK = RewardTrainConfig(head=HeadOnly(weight_decays=(0.1,)))
 
 
 def train(pairs: pa.Table, policy: Path, out: Path, config: RewardTrainConfig | None = None) -> RewardTrainResult:
@@ -83,20 +80,14 @@ def test_validation_covers_every_pair_once_and_by_group(make_pairs: MakePairs, p
     assert {name: found.pairs for name, found in result.validation_by_group.items()} == {"a": 5, "b": 10}
 
 
-def test_lora_validates_on_the_one_fold_that_the_backbone_never_saw(
-    make_pairs: MakePairs, policy: Path, tmp_path: Path
-) -> None:
-    assert train(make_pairs(15), policy, tmp_path / "reward", LORA).validation.pairs == 3
-
-
 def test_training_json_tells_what_was_done(trained: RewardTrainResult) -> None:
     record = json.loads((trained.folder / "training.json").read_text())
     assert record["data"]["pairs"] == 24
     assert record["data"]["sha256"] == trained.data_sha256
-    assert record["config"]["mode"] == "head"
+    assert record["config"]["head"]["folds"] == 5
     assert record["evaluation"]["later"]["accuracy"] == 1.0
     assert record["versions"]["torch"] == version("torch")
-    assert set(record["validation_losses"]) == {str(decay) for decay in RewardTrainConfig().weight_decays}
+    assert set(record["validation_losses"]) == {str(decay) for decay in HeadOnly().weight_decays}
 
 
 def test_shuffled_rows_and_other_evaluation_sets_give_the_same_head_bit_for_bit(
@@ -108,22 +99,10 @@ def test_shuffled_rows_and_other_evaluation_sets_give_the_same_head_bit_for_bit(
     assert again.data_sha256 == trained.data_sha256
 
 
-def test_lora_moves_the_backbone_and_head_mode_does_not(
-    trained: RewardTrainResult, make_pairs: MakePairs, policy: Path, tmp_path: Path
-) -> None:
-    result = train(make_pairs(24), policy, tmp_path / "lora", LORA)
+def test_the_weights_below_the_head_are_the_policys(trained: RewardTrainResult, policy: Path) -> None:
     name = "model.layers.0.mlp.down_proj.weight"
-    before = load_file(policy / "model.safetensors")[name]
-    assert torch.equal(load_file(trained.folder / "model.safetensors")[name], before)
-    moved = load_file(result.folder / "model.safetensors")
-    assert not torch.equal(moved[name], before)
-    assert moved[name].dtype == torch.bfloat16
-    assert not [key for key in moved if "lora" in key]
-
-
-def test_lora_with_the_same_seed_gives_the_same_bits(make_pairs: MakePairs, policy: Path, tmp_path: Path) -> None:
-    first, second = (train(make_pairs(12), policy, tmp_path / name, LORA).folder for name in "ab")
-    assert (first / "model.safetensors").read_bytes() == (second / "model.safetensors").read_bytes()
+    saved, before = (load_file(folder / "model.safetensors")[name] for folder in (trained.folder, policy))
+    assert torch.equal(saved, before)
 
 
 def test_progress_names_its_stages(make_pairs: MakePairs, policy: Path, tmp_path: Path) -> None:
@@ -132,16 +111,11 @@ def test_progress_names_its_stages(make_pairs: MakePairs, policy: Path, tmp_path
         make_pairs(6),
         policy=policy,
         out=tmp_path / "reward",
-        config=LORA,
+        config=QUICK,
         evaluation={"other": make_pairs(2, first=50)},
         progress=lambda stage, done, total: stages.append(stage),
     )
-    assert list(dict.fromkeys(stages)) == [
-        "training features",
-        "lora",
-        "features after LoRA",
-        "evaluation features",
-    ]
+    assert list(dict.fromkeys(stages)) == ["training features", "evaluation features"]
 
 
 def test_an_existing_folder_is_not_overwritten(make_pairs: MakePairs, policy: Path, tmp_path: Path) -> None:

@@ -56,6 +56,28 @@ def test_rewards_of_a_real_backbone_equal_those_of_transformers(tmp_path):
     assert found == pytest.approx(expected, abs=1e-3)
 
 
+def test_a_reward_model_that_was_trained_here_scores_as_in_transformers(tiny_policy, tmp_path, cache):
+    import torch
+
+    from trainers.policies import trainable
+    from trainers.reward_checkpoint import new_head, open_policy, save_trained
+    from trainers.settings import Adapter
+
+    model = open_policy(tiny_policy, dtype=torch.float32, device=torch.device("cpu")).model
+    new_head(model, seed=0)
+    adapted = trainable(model, adapter=Adapter(rank=2), seed=0, task="SEQ_CLS")
+    for name, parameter in adapted.named_parameters():
+        if "lora_B" in name:  # zeros until a step is made
+            torch.nn.init.normal_(parameter, std=0.1)
+    save_trained(adapted, tiny_policy, dtype="float32", last_ids=[EOT], record={}, out=tmp_path / "reward")
+    engine = vllm_rewards(tmp_path / "reward")
+    found = engine.score(requests())
+    engine.close()
+    other = TransformersRewards(resolve_model(tmp_path / "reward", engine="transformers", dtype="float32"))
+    assert found == pytest.approx(other.score(requests()), abs=1e-3)
+    assert max(map(abs, found)) > 0.1
+
+
 def test_a_causal_model_is_no_reward_model(tiny_policy, cache):
     with pytest.raises(ModelError, match="has the architecture LlamaForCausalLM"):
         vllm_rewards(tiny_policy)

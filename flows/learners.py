@@ -1,0 +1,64 @@
+"""What a training makes of its model: which examples it reads, what it learns from them, and how it is saved."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from flows.policy_learner import PolicyLearner
+from flows.reward_learner import RewardLearner
+from flows.training_plan import TrainingPlan
+from trainers.batches import Layout
+from trainers.examples import Example
+from trainers.references import References
+from trainers.task import Task
+
+
+class Learner(Protocol):
+    """A policy or a reward model."""
+
+    @property
+    def objective(self) -> dict[str, Any]:
+        """Name and all settings of what it minimises."""
+        ...
+
+    def examples(self, table: pa.Table, *, where: str) -> list[Example]:
+        """Pairs with the keeps that training asks for, as it reads them."""
+        ...
+
+    def check(self, examples: Sequence[Example], *, where: str) -> None:
+        """Refuse examples of all splits that it cannot learn from."""
+        ...
+
+    def identity(self, examples: Sequence[Example]) -> dict[str, Any]:
+        """What decides the losses, as its task will say."""
+        ...
+
+    def load(self, examples: Sequence[Example]) -> Any:
+        """The model as it starts, on the CPU."""
+        ...
+
+    def layout(self, model: Any, examples: Sequence[Example]) -> Layout:
+        """Of its batches."""
+        ...
+
+    def task(self, examples: Sequence[Example], *, layout: Layout, references: References | None) -> Task:
+        """What it learns from these examples."""
+        ...
+
+    def save(self, model: Any, folder: Path, *, examples: Sequence[Example]) -> None:
+        """Write the trained model to `folder`, which is made."""
+        ...
+
+
+def learner(plan: TrainingPlan) -> Learner:
+    """The one that the recipe asks for."""
+    if plan.objective is None:
+        return RewardLearner(plan)
+    return PolicyLearner(plan, plan.objective)
+
+
+def find_learner(plan: TrainingPlan) -> Learner:
+    """The one that the recipe asks for."""
+    return RewardLearner(plan) if plan.objective is None else PolicyLearner(plan, plan.objective)

@@ -1,0 +1,84 @@
+"""A policy that is trained on preferences."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import torch
+
+from flows.training_plan import TrainingPlan
+from trainers import value_head
+from trainers.batches import Layout
+from trainers.examples import Example, check_first_token, group_by_prompt, read_examples
+from trainers.layouts import choose_layout
+from trainers.objectives import BoundObjective
+from trainers.policies import save_policy, trainable
+from trainers.preferences import Preferences, preferences_identity
+from trainers.references import References
+from trainers.task import Task
+from transforms.engines.causal_model import load_causal
+from transforms.engines.tokenizer import load_tokenizer
+
+REWARDS: Final = ("reward_chosen", "reward_rejected")
+
+
+class PolicyLearner:
+    """A `flows.learners.Learner`, by one of the objectives.
+
+    Args:
+        plan: the recipe with everything found.
+        objective: with its settings.
+    """
+
+    def __init__(self, plan: TrainingPlan, objective: BoundObjective) -> None:
+        self._plan, self._objective = plan, objective
+
+    @property
+    def objective(self) -> dict[str, Any]:
+        """Name and all settings."""
+        return {"name": self._objective.objective.name, **self._objective.settings.model_dump()}
+
+    def examples(self, table: pa.Table, *, where: str) -> list[Example]:
+        """Pairs, or prompts with all their responses for objectives of those."""
+        found = read_examples(table, where=where, rewards=REWARDS if "reward" in self._objective.needs else None)
+        return found if self._objective.objective.pairwise else group_by_prompt(found)
+
+    def check(self, examples: Sequence[Example], *, where: str) -> None:
+        """Where log Z_0 belongs to the first token, all prompts must begin with it."""
+        if "prompt_ratio" in self._objective.needs:
+            check_first_token(examples, where=where)
+
+    def identity(self, examples: Sequence[Example]) -> dict[str, Any]:
+        """Objective, settings and the data's hash."""
+        return preferences_identity(self._objective, examples)
+
+    def load(self, examples: Sequence[Example]) -> Any:
+        """The model, with LoRA and a value head where asked for."""
+        recipe = self._plan.recipe
+        loaded = load_causal(self._plan.model, trust_remote_code=False)
+        model = trainable(loaded, adapter=recipe.lora, seed=recipe.stepwise.seed)
+        if "value" in self._objective.needs:
+            rewards = [reward for example in examples for reward in example.rewards or ()]
+            value_head.attach(model, sum(rewards) / len(rewards))
+        return model
+
+    def layout(self, model: Any, examples: Sequence[Example]) -> Layout:
+        """Packed where that pays and the model can read it."""
+        return choose_layout(model, examples)
+
+    def task(self, examples: Sequence[Example], *, layout: Layout, references: References | None) -> Task:
+        """Preferences by the objective."""
+        batch_tokens = self._plan.recipe.memory.batch_tokens
+        return Preferences(examples, self._objective, layout=layout, batch_tokens=batch_tokens, references=references)
+
+    def save(self, model: Any, folder: Path, *, examples: Sequence[Example]) -> None:
+        """As AutoModelForCausalLM and vLLM load it."""
+        recipe, start = self._plan.recipe, self._plan.model
+        save_policy(
+            model,
+            load_tokenizer(start.location, start.revision),
+            folder,
+            dtype=getattr(torch, recipe.memory.dtype),
+            merge=recipe.lora is None or recipe.lora.merge,
+        )

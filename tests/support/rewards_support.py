@@ -1,0 +1,65 @@
+"""Tiny reward models and trainers of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from models_support import SMALL, seeded
+from transformers import LlamaConfig, LlamaForSequenceClassification
+
+from trainers.arguments import training_arguments, training_order
+from trainers.batches import PADDED, Layout
+from trainers.comparisons import Comparisons
+from trainers.examples import Example
+from trainers.reward_checkpoint import new_head
+from trainers.settings import BradleyTerry, Memory, Optimisation
+from trainers.step_log import StepLog
+from trainers.step_trainer import StepTrainer
+
+
+def small_classifier(dtype: torch.dtype = torch.float64, **options: Any) -> Any:
+    """One layer, and a new head."""
+    config = LlamaConfig(**SMALL | {"num_hidden_layers": 1, "num_labels": 1} | options)
+    model = seeded(lambda: LlamaForSequenceClassification(config)).to(dtype)
+    new_head(model, seed=0)
+    return model
+
+
+def reward_trainer(
+    folder: Path,
+    model: Any,
+    pairs: Sequence[Example],
+    *,
+    terms: BradleyTerry | None = None,
+    layout: Layout = PADDED,
+    batch_tokens: int = 10_000,
+    test: Sequence[Example] | None = None,
+    save_steps: int | None = None,
+    **optimisation: Any,
+) -> StepTrainer:
+    """A trainer on `pairs`; 8 a step, one pass and a learning rate of 0.01 if nothing else is said."""
+    chosen = Optimisation(**{"learning_rate": 1e-2, "pairs_per_step": 8, "warmup": 0.0} | optimisation)
+    order = training_order(chosen, len(pairs))
+    tasks = [
+        None if some is None else Comparisons(some, terms or BradleyTerry(), layout=layout, batch_tokens=batch_tokens)
+        for some in (pairs, test)
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    return StepTrainer(
+        model,
+        training_arguments(
+            folder,
+            chosen,
+            Memory(batch_tokens=batch_tokens, dtype="float32"),
+            order,
+            save_steps=save_steps,
+            eval_first=test is not None,
+            eval_steps=None if test is None else order.steps,
+        ),
+        task=tasks[0],
+        test=tasks[1],
+        order=order,
+        identity={"model": "tiny"},
+        steps_log=StepLog(folder / "metrics.jsonl"),
+    )

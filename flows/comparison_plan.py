@@ -59,7 +59,7 @@ def plan_comparison(config: ComparisonConfig) -> ComparisonPlan:
     """Find run and model; no pair is read and no weights are loaded.
 
     Raises:
-        ConfigError: a training recipe that is missing or does not fit, or no prompts that could be held out.
+        ConfigError: a training recipe that is missing, does not fit or takes no steps, or no prompts to hold out.
         SourceError: no curated run there.
         ModelError: no such model, or one with another tokenizer than the run's.
         OutputError: a comparison.json that this project did not write.
@@ -67,8 +67,8 @@ def plan_comparison(config: ComparisonConfig) -> ComparisonPlan:
     base = read_config(TrainingRecipe, Path(config.training), config.changes)
     if base.head is not None:
         message = (
-            f"{config.training} fits a head alone, which takes no steps: there is no budget to hold equal. Compare with "
-            "lora or all weights (leave head out and give optimisation)"
+            f"{config.training} fits a head alone, which takes no steps: there is no budget to hold equal. Compare "
+            "with lora or all weights (leave head out and give optimisation)"
         )
         raise ConfigError(message)
     shared = plan_training(_recipe(config, base, RAW, seed=0, steps=1, name="shared"))

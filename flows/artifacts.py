@@ -18,9 +18,11 @@ from flows.training_output import MODEL
 from flows.training_record import TrainingRecord
 from flows.training_summary import figures
 from transforms.audit import Audit
+from transforms.comparison import Comparison
 from transforms.decodings import Decodings
 from transforms.evaluation import AccuracyRecord, Evaluation, SectionRecord
 from transforms.manifest import Manifest
+from transforms.report.comparison_words import AT, headline, points, share
 from transforms.report.published import reason_in_words
 from transforms.report.text import one_line, visible_plain
 
@@ -101,6 +103,22 @@ def show_training(record: TrainingRecord, folder: Path) -> None:
     lines += ["", f"Model: `{(folder / MODEL).resolve()}`"]
     key = f"{_slug(record.name)}-training"
     create_markdown_artifact("\n".join(lines), key=key, description="What training changed.")
+
+
+def show_comparison(found: Comparison, folder: Path) -> None:
+    """The answer, and each variant's accuracy at each budget."""
+    if FlowRunContext.get() is None:
+        return
+    lines = [f"# {found.name}: {headline(found)}", ""]
+    lines += [f"| | variant | accuracy | minus {found.first}, points |", "| --- | --- | ---: | ---: |"]
+    lines += [
+        f"| {AT[one.budget]} | {one.variant} | {share(one.accuracy)} "
+        f"| {points(one.difference.accuracy) if one.difference else ''} |"
+        for one in found.standings
+    ]
+    lines += ["", f"{len(found.failures)} failed. Report: `{(folder / 'comparison.html').resolve()}`"]
+    key = f"{_slug(found.name)}-comparison"
+    create_markdown_artifact("\n".join(lines), key=key, description="Whether curation helps.")
 
 
 def _slug(name: str) -> str:

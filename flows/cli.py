@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
@@ -124,6 +124,23 @@ def load_config(
         raise ConfigError(_explain(error, path, kind)) from error
 
 
+def read_config(kind: type[Config], path: Path, changes: Mapping[str, Any]) -> Config:
+    """The configuration of a YAML file, some of its keys changed.
+
+    Args:
+        kind: the model that it must fit.
+        path: of the file.
+        changes: nested as in the file; a mapping changes keys of a mapping, anything else takes a key's place.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    try:
+        return kind.model_validate(_merged(_read_yaml(path, path.parent), changes))
+    except ValidationError as error:
+        raise ConfigError(_explain(error, path, kind)) from error
+
+
 def run_command(main: Callable[[], int]) -> None:
     """Run a command to its exit code: 0, 2 for a message to the user, 130 and 143 for Ctrl-C and SIGTERM."""
     console = Console(stderr=True, soft_wrap=True)
@@ -175,6 +192,14 @@ def _read_yaml(path: Path, shipped_in: Path) -> dict[str, Any]:
         message = f"{path} holds a {type(content).__name__}, expected a mapping of recipe keys"
         raise ConfigError(message)
     return content
+
+
+def _merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(content)
+    for key, value in changes.items():
+        inside = merged.get(key)
+        merged[key] = _merged(inside, value) if isinstance(inside, Mapping) and isinstance(value, Mapping) else value
+    return merged
 
 
 def _explain(error: ValidationError, path: Path, kind: type[BaseModel]) -> str:

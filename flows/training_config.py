@@ -9,6 +9,8 @@ from trainers.settings import Adapter, BradleyTerry, HeadOnly, Memory, Optimisat
 from transforms.errors import ConfigError
 
 Kept = Literal["truncated", "full", "poet"] | Annotated[float, Field(gt=0, le=1)]
+Pairs = Literal["kept", "all"]
+Split = Literal["train", "test"]
 
 
 class _Section(BaseModel):
@@ -30,6 +32,13 @@ class DatasetConfig(_Section):
     )
     max_length: Positive | None = Field(
         None, description="Prompt and response together; what the model can read by default."
+    )
+    pairs: Pairs = Field("kept", description="`all`: also those that the run dropped for what the cut did to them.")
+    test_size: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None, description="Share of prompts in `test`; the run's own by default."
+    )
+    splits: Annotated[tuple[Split, ...], Field(min_length=1)] = Field(
+        ("train", "test"), description="Which are read; without `test` nothing is measured there."
     )
 
     @model_validator(mode="after")

@@ -8,21 +8,24 @@ from typing import Any, Final, NamedTuple
 import fsspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from flows.output import MANIFEST, read_manifest
 from flows.training_config import DatasetConfig, Kept
 from trainers.pair_tokens import some
 from transforms.errors import SchemaError, SourceError
+from transforms.judge import OF_THE_CUT
 from transforms.manifest import FileRecord, Manifest
 from transforms.schema import CURATED, RESPONSES, check
-from transforms.shards import ContentHash, file_sha256, version_of
+from transforms.shards import ContentHash, file_sha256, in_test_split, version_of
 from transforms.sources.curated import CuratedOptions
 from transforms.sources.read import fingerprint, is_hub_id
 from transforms.tokens import Offsets, Ragged
 from transforms.truncation import Truncation, keeps
 
 SPLITS: Final[tuple[str, ...]] = ("train", "test")
+_NULLABLE: Final = pa.schema([field.with_nullable(True) for field in CURATED])  # as shards have it
 
 
 class FoundRun(NamedTuple):
@@ -31,6 +34,18 @@ class FoundRun(NamedTuple):
     dataset: DatasetConfig
     manifest: Manifest
     revision: str | None  # commit of a Hub id
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What decides the rows, beside the keys of `dataset`."""
+        # The version is of kept pairs alone.
+        beside = {"dropped/": self.dataset.pairs, "responses/": self.dataset.responses}
+        shards = [file.sha256 for below, wanted in beside.items() if wanted == "all" for file in self.files(below)]
+        return {"version": self.manifest.version, "revision": self.revision, "shards": shards}
+
+    def files(self, below: str) -> list[FileRecord]:
+        """Those of the manifest in a folder."""
+        return [file for file in self.manifest.files if file.path.startswith(below)]
 
 
 class KeptTable(NamedTuple):
@@ -65,7 +80,7 @@ def find_run(dataset: DatasetConfig) -> FoundRun:
 
 
 def read_splits(found: FoundRun) -> dict[str, pa.Table]:
-    """The run's pairs by split, schema.CURATED.
+    """The run's pairs by split, schema.CURATED; those that `dataset` asks for.
 
     Raises:
         SourceError: shards are missing, or are not those of the manifest.
@@ -78,12 +93,14 @@ def read_splits(found: FoundRun) -> dict[str, pa.Table]:
         if len(table) != expected:
             message = f"{found.dataset.path}: {split} has {len(table):,} rows, its manifest says {expected:,}"
             raise SourceError(message)
-    return tables
+    if found.dataset.pairs == "all" or found.dataset.test_size is not None:
+        tables = _split_anew(found, list(tables.values()))
+    return {split: table for split, table in tables.items() if split in found.dataset.splits}
 
 
 def has_responses(found: FoundRun) -> bool:
     """Whether the run's responses table can be read: it has one, and lies in a folder."""
-    return found.revision is None and any(file.path.startswith("responses/") for file in found.manifest.files)
+    return found.revision is None and bool(found.files("responses/"))
 
 
 def read_responses(found: FoundRun) -> pa.Table:
@@ -93,7 +110,7 @@ def read_responses(found: FoundRun) -> pa.Table:
         SourceError: shards are missing, or are not those of the manifest.
         SchemaError: a column is missing or of another type.
     """
-    table = _read_shards(found, "responses/")
+    table = pa.concat_tables(_shards(found, "responses/"))
     check(table, RESPONSES, where=f"{found.dataset.path}, responses")
     return table
 
@@ -144,16 +161,44 @@ def _truncation(kept: Kept) -> Truncation:
     return Truncation(method="poet" if kept == "poet" else "none")
 
 
+def _split_anew(found: FoundRun, tables: list[pa.Table]) -> dict[str, pa.Table]:
+    """All rows that are wanted, by the hash of their prompts; in the order of their ids."""
+    if found.dataset.pairs == "all":
+        tables = [*tables, _dropped_by_the_cut(found)]
+    together = pa.concat_tables(tables).sort_by("pair_id")
+    ids = together["pair_id"].to_numpy()
+    # A pair that the cut made useless was dropped before duplicates were looked for.
+    together = together.filter(pa.array(np.append(True, ids[1:] != ids[:-1])[: len(ids)], pa.bool_()))
+    size = found.dataset.test_size
+    if size is None:
+        size = found.manifest.config["output"]["test_size"]
+    test = pa.array([in_test_split(key, size) for key in together["pair_id"].to_pylist()], pa.bool_())
+    return {"train": together.filter(pc.invert(test)), "test": together.filter(test)}
+
+
+def _dropped_by_the_cut(found: FoundRun) -> pa.Table:
+    path = found.dataset.path
+    if found.revision is not None:
+        message = (
+            f"{path} is on the Hub, and a published run has no dropped pairs: dataset.pairs: all needs the folder "
+            "that the run wrote (./runs/NAME)"
+        )
+        raise SourceError(message)
+    table = pa.concat_tables([_NULLABLE.empty_table(), *_shards(found, "dropped/")])
+    check(table, CURATED, where=f"{path}, dropped")
+    return table.filter(pc.is_in(table["reason"], pa.array(OF_THE_CUT)))
+
+
 def _local_splits(found: FoundRun, splits: list[str]) -> dict[str, pa.Table]:
-    tables = {split: _read_shards(found, f"dataset/{split}/") for split in splits}
+    tables = {split: pa.concat_tables(_shards(found, f"dataset/{split}/")) for split in splits}
     for split, table in tables.items():
         check(table, CURATED, where=f"{found.dataset.path}, {split}")
     return tables
 
 
-def _read_shards(found: FoundRun, below: str) -> pa.Table:
+def _shards(found: FoundRun, below: str) -> list[pa.Table]:
     folder = Path(found.dataset.path).expanduser()
-    return pa.concat_tables([_shard(folder, file) for file in found.manifest.files if file.path.startswith(below)])
+    return [_shard(folder, file) for file in found.files(below)]
 
 
 def _shard(folder: Path, file: FileRecord) -> pa.Table:
@@ -193,8 +238,7 @@ def _hub_splits(found: FoundRun, splits: list[str]) -> dict[str, pa.Table]:
         message = f"{path} at {found.revision} cannot be read: {type(error).__name__}: {error}"
         raise SourceError(message) from error
     # What publishing made of the types (large lists, say) is undone: the version hashes values of these ones.
-    nullable = pa.schema([field.with_nullable(True) for field in CURATED])
-    tables = {split: table.cast(nullable) for split, table in tables.items()}
+    tables = {split: table.cast(_NULLABLE) for split, table in tables.items()}
     contents = {split: ContentHash(CURATED) for split in splits}
     for split, table in tables.items():
         contents[split].update(table)

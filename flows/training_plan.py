@@ -67,7 +67,7 @@ def plan_training(recipe: TrainingRecipe) -> TrainingPlan:
     if chosen is not None and "reference" in chosen.needs:
         reference = find_causal(recipe.model.model, recipe.model.revision, dtype=dtype)
     context = context_length(model.location, model.revision)
-    settings = recipe.settings() | {"version": run.manifest.version, "revision": run.revision}
+    settings = recipe.settings() | run.content
     models = [found.identity for found in (model, reward.model if reward else None) if found]
     fingerprint = evaluation_fingerprint(settings, [], models)
     return TrainingPlan(

@@ -11,10 +11,13 @@ from transforms import filters
 from transforms.beliefs import Beliefs
 from transforms.consistency import KEEP, Floats, Ints
 from transforms.evidence import Evidence
+from transforms.prepare import IDENTICAL_AFTER_CUT
 from transforms.schema import JUDGED_FIELDS
 
 INCONSISTENT: Final = "inconsistent"
 UNDECIDED: Final = "undecided"
+# Reasons that another truncation of the same pair might not have given: what "before curation" still has.
+OF_THE_CUT: Final = (INCONSISTENT, UNDECIDED, IDENTICAL_AFTER_CUT, "min_kept_tokens", "min_kept_share")
 
 
 def judge_pairs(

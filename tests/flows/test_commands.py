@@ -25,7 +25,7 @@ def command(name, *flags, importtime=False):
     )
 
 
-@pytest.mark.parametrize("name", ["curate", "audit", "explain", "evaluate", "decode"])
+@pytest.mark.parametrize("name", ["curate", "audit", "explain", "evaluate", "decode", "compare"])
 def test_help_imports_nothing_heavy(name):
     done = command(name, "--help", importtime=True)
     assert done.returncode == 0
@@ -42,6 +42,8 @@ def test_help_imports_nothing_heavy(name):
         ("audit", ["--policy.engine", "none"], "an audit samples and scores"),
         ("audit", ["no-such.yaml"], "there is no recipe no-such.yaml"),
         ("evaluate", ["no-such.yaml"], "there is no recipe no-such.yaml"),
+        ("compare", ["no-such.yaml"], "there is no recipe no-such.yaml"),
+        ("compare", ["--seeds", "1"], "seeds: Input should be greater than or equal to 2"),
         ("explain", ["/nowhere", "abcdef"], "/nowhere holds no finished run"),
         ("decode", ["/nowhere", "--policy", "./x"], "/nowhere holds no finished run"),
         (

@@ -1,0 +1,37 @@
+"""A tiny comparison: a run of which curation dropped some pairs, and a training recipe that shows after a few steps."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from curated_support import curated_run, training_recipe
+
+from flows.comparison_config import ComparisonConfig
+
+
+def comparison(
+    tmp_path: Path, *, pairs: int = 40, training: dict[str, Any] | None = None, **changes: Any
+) -> ComparisonConfig:
+    """A configuration over a run of `pairs` that dropped those with fewer than four kept tokens.
+
+    Args:
+        tmp_path: of run, models, recipe and output.
+        pairs: of the run.
+        training: keys of the training recipe that are others.
+        changes: keys of the configuration that are others.
+    """
+    run, policy = curated_run(tmp_path, pairs=pairs, filters={"min_kept_tokens": 4})
+    recipe = training_recipe(tmp_path, run, policy).model_dump(mode="json")
+    recipe["optimisation"] |= {"pairs_per_step": 4, "epochs": None, "steps": 3}
+    path = tmp_path / "training.yaml"
+    path.write_text(yaml.safe_dump(recipe | (training or {})))
+    content = {
+        "name": "unit",
+        "training": str(path),
+        "variants": ["raw", 0.5, "curated"],
+        "seeds": 2,
+        "budgets": ["steps", "tokens"],
+        "test_size": 0.4,
+        "output": {"dir": str(tmp_path / "compared")},
+    }
+    return ComparisonConfig.model_validate(content | changes)

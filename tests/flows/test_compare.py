@@ -364,6 +364,25 @@ def test_the_bill_counts_trainings_and_tokens_and_is_measured(finished):
     assert "GB of weights" in words[2]
 
 
+def test_a_dry_run_prints_the_bill_and_writes_nothing(finished, tmp_path, monkeypatch, capsys):
+    config, found = finished
+    output = config.output.model_copy(update={"dir": str(tmp_path / "compared")})
+    path = tmp_path / "compare.yaml"
+    path.write_text(yaml.safe_dump(config.model_copy(update={"output": output}).model_dump(mode="json")))
+    monkeypatch.setattr("sys.argv", ["compare", str(path), "--dry-run"])
+    assert main() == 0
+    printed = capsys.readouterr().out
+    for words in (
+        "what would be trained",
+        "ratio 0.5",
+        "at equal tokens",
+        "3 steps",
+        f"{len(found.trainings)} trainings, 0 of them",
+    ):
+        assert words in printed
+    assert not (tmp_path / "compared").exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
@@ -404,18 +423,15 @@ def command(folder, *flags, **environment):
     )
 
 
-def test_the_command_prints_the_bill_then_the_table_and_a_rerun_needs_no_prefect(tmp_path):
+def test_the_command_prints_the_table_and_a_rerun_needs_no_prefect(tmp_path):
     config = comparison(tmp_path, variants=["raw", "curated"], budgets=["steps"])
     recipe = tmp_path / "compare.yaml"
     recipe.write_text(yaml.safe_dump(config.model_dump(mode="json")))
-    dry = command(tmp_path, str(recipe), "--dry-run")
-    assert dry.returncode == 0, dry.stderr[-3000:]
-    assert "4 trainings, 0 of them finished" in dry.stdout
-    assert not (tmp_path / "compared").exists()
     first = command(tmp_path, str(recipe))
     assert first.returncode == 0, first.stderr[-3000:]
     for words in ("at equal steps", "minus raw", "curated", "comparison.html"):
         assert words in first.stdout
+    assert "4 trainings, 0 of them finished" in first.stderr
     assert "training 4 of 4" in first.stderr
     again = command(tmp_path, str(recipe), PYTHONPROFILEIMPORTTIME="1")
     assert again.returncode == 0

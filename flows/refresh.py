@@ -1,0 +1,46 @@
+"""`python -m flows.refresh`: a dataset brought up to date, as its schedule does it."""
+
+if __name__ == "__main__":  # before the imports below: --help waits for no Prefect
+    from flows.refresh_command import refresh_command
+
+    refresh_command()
+
+from functools import partial
+from pathlib import Path
+
+from prefect import State, flow
+from prefect.states import Completed
+from prefect.tasks import exponential_backoff
+
+from flows import artifacts
+from flows.config import Recipe
+from flows.curate import run_stages
+from flows.refresh_config import Attempts
+from flows.refreshing import Refreshed, refresh_once
+from flows.tasks import attempt
+from flows.temporary_server import end_server_with_us
+
+
+@flow(name="refresh", flow_run_name="refresh {recipe.name}", persist_result=False)
+def refresh(recipe: Recipe, repo: str | None = None, attempts: Attempts = Attempts()) -> "State[str]":
+    """Bring a curated dataset up to date, and publish it as its next version.
+
+    Looks up what the sources hold now. **Nothing new**: ends there, with the message *no change*; no model is loaded.
+    Else it curates beside the last run, where only new rows are paid for (the ledger has the rest), publishes the
+    result, and then lets it take the last run's place. A refresh that fails or is killed leaves the last run and the
+    last published version as they were; the next one goes on from what was paid.
+
+    Args:
+        recipe: The dataset's recipe: sources, truncation, policy, reward model, output folder.
+        repo: Hub repository of the dataset, as org/name. Without one the output folder is kept up to date only.
+        attempts: How often and how long a refresh is tried.
+    """
+    end_server_with_us()
+    once = attempt.with_options(
+        timeout_seconds=attempts.timeout_seconds,
+        retries=attempts.retries,
+        retry_delay_seconds=exponential_backoff(attempts.delay_seconds),
+    )
+    done: Refreshed = once(f"refresh {recipe.name}", partial(refresh_once, recipe, None, run_stages))
+    artifacts.show_refresh(done, repo, Path(recipe.output.dir))
+    return Completed(message=done.message, data=done.manifest.version)

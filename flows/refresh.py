@@ -7,6 +7,7 @@ if __name__ == "__main__":  # before the imports below: --help waits for no Pref
 
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from prefect import State, flow
 from prefect.states import Completed
@@ -20,9 +21,11 @@ from flows.refreshing import Refreshed, refresh_once
 from flows.tasks import attempt
 from flows.temporary_server import end_server_with_us
 
+ATTEMPTS: Final = Attempts()
+
 
 @flow(name="refresh", flow_run_name="refresh {recipe.name}", persist_result=False)
-def refresh(recipe: Recipe, repo: str | None = None, attempts: Attempts = Attempts()) -> "State[str]":
+def refresh(recipe: Recipe, repo: str | None = None, attempts: Attempts = ATTEMPTS) -> "State[str]":
     """Bring a curated dataset up to date, and publish it as its next version.
 
     Looks up what the sources hold now. **Nothing new**: ends there, with the message *no change*; no model is loaded.

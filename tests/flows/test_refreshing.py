@@ -176,7 +176,7 @@ def test_a_death_between_the_two_renames_is_undone_and_done_again(recipe, tmp_pa
 def test_a_run_of_another_name_is_not_replaced_unasked(recipe, tmp_path):
     refresh_once(recipe, None, Curator())
     other = recipe.model_copy(update={"name": "other"})
-    with pytest.raises(OutputError, match="holds the run 'unit'.*output.overwrite"):
+    with pytest.raises(OutputError, match=r"holds the run 'unit' .*output\.overwrite"):
         refresh_once(other, None, Curator())
     allowed = other.model_copy(update={"output": other.output.model_copy(update={"overwrite": True})})
     assert refresh_once(allowed, None, Curator()).ran

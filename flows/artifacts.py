@@ -15,6 +15,7 @@ from prefect.artifacts import (
 from prefect.context import FlowRunContext
 
 from flows.progress import Progress
+from flows.publishing import Publication
 from flows.refreshing import Refreshed
 from flows.training_output import MODEL
 from flows.training_record import TrainingRecord
@@ -44,13 +45,15 @@ def show_result(manifest: Manifest, folder: Path) -> None:
     create_markdown_artifact(_markdown(manifest, folder), key=f"{slug}-result", description="The run at a glance.")
 
 
-def show_refresh(done: Refreshed, repo: str | None, folder: Path) -> None:
+def show_refresh(done: Refreshed, folder: Path) -> None:
     """What a refresh changed and what it paid; a funnel where it brought another run."""
     if FlowRunContext.get() is None:
         return
     slug = _slug(done.manifest.name)
-    create_markdown_artifact(_changes(done, repo, folder), key=f"{slug}-refresh", description="Before and now.")
+    create_markdown_artifact(_changes(done, folder), key=f"{slug}-refresh", description="Before and now.")
     create_table_artifact(_bill(done), key=f"{slug}-paid", description="What this refresh paid for.")
+    if done.publication:
+        show_publication(done.publication)
     if done.changed:
         show_result(done.manifest, folder)
 
@@ -138,6 +141,16 @@ def show_comparison(found: Comparison, folder: Path) -> None:
     create_markdown_artifact("\n".join(lines), key=key, description="Whether curation helps.")
 
 
+def show_publication(made: Publication) -> None:
+    """What is on the Hub now."""
+    if FlowRunContext.get() is None:
+        return
+    lines = [f"# [{made.repo}]({made.url}) {made.tag}", ""]
+    lines += ["Nothing new: it was there."] if made.unchanged else [f"- {reason}" for reason in made.why]
+    lines += ["", f"Commit `{made.commit}`, version `{made.version}`, {made.files} files, {made.bytes:,} bytes."]
+    create_markdown_artifact("\n".join(lines), key=f"{_slug(made.repo)}-published", description="On the Hub.")
+
+
 def _bill(done: Refreshed) -> list[dict[str, str | int]]:
     nothing = SpendRecord.nothing()
     spends = {"completions": done.manifest.completions, "rewards": done.manifest.scores}
@@ -150,10 +163,10 @@ def _bill(done: Refreshed) -> list[dict[str, str | int]]:
     return rows
 
 
-def _changes(done: Refreshed, repo: str | None, folder: Path) -> str:
+def _changes(done: Refreshed, folder: Path) -> str:
     before, now = done.before, done.manifest
     lines = [f"# {now.name}", "", f"**{done.message}**", ""]
-    lines += [f"Dataset: https://huggingface.co/datasets/{repo}" if repo else f"Dataset: `{folder.resolve()}`", ""]
+    lines += [f"Run: `{folder.resolve()}`", ""]
     lines += ["| | before | now |", "| --- | --- | --- |"]
     facts: list[tuple[str, Callable[[Manifest], str]]] = [
         ("version", lambda one: f"`{one.version}`"),

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 
 from flows.cli import CONFIGS, load_recipe, prepare_process, run_command
-from flows.refresh_config import Attempts
+from flows.config import Recipe
+from flows.publish_config import PublishConfig
+from flows.refresh_config import Attempts, publish_target
 from transforms.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ def main() -> int:
     deployment = Deployment(
         name=arguments.name or recipe.name,
         recipe=recipe,
-        repo=arguments.repo,
+        target=_target(arguments, recipe),
         attempts=_attempts(arguments),
         cron=arguments.cron,
         every=_duration("--every", arguments.every),
@@ -57,6 +59,9 @@ def _parser() -> argparse.ArgumentParser:
         "One refresh of a deployment runs at a time; one that is due meanwhile is cancelled.",
     )
     parser.add_argument("--repo", metavar="ORG/NAME", help="Hub repository; without it only output.dir is refreshed")
+    parser.add_argument("--public", action="store_true", help="make a new repository public")
+    parser.add_argument("--token-env", metavar="NAME", help="variable of the refresh that holds the Hub's token")
+    parser.add_argument("--token-block", metavar="NAME", help="Prefect Secret block that holds it, instead")
     when = parser.add_mutually_exclusive_group()
     when.add_argument("--cron", help='when, as "0 3 * * *"; without a schedule it runs when somebody asks')
     when.add_argument("--every", metavar="TIME", help="or how often: 90m, 6h, 1d")
@@ -71,6 +76,12 @@ def _parser() -> argparse.ArgumentParser:
         help="notification block that is told of failed refreshes, as slack-webhook/NAME or custom-webhook/NAME",
     )
     return parser
+
+
+def _target(arguments: argparse.Namespace, recipe: Recipe) -> PublishConfig | None:
+    if arguments.repo is None:
+        return None
+    return publish_target(recipe, arguments.repo, arguments.public, arguments.token_env, arguments.token_block)
 
 
 def _attempts(arguments: argparse.Namespace) -> Attempts:

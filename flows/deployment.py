@@ -1,21 +1,27 @@
 """Deployments of the refresh flow: checked, registered, served."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from prefect import serve
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
+from prefect.flows import Flow
 from prefect.schedules import Cron, Interval, Schedule
 from prefect.utilities.urls import url_for
+from pydantic import ValidationError
 
 from flows.config import Recipe
 from flows.fingerprint import ROOT
 from flows.notifications import find_block, notify_of_failures
+from flows.publish_config import PublishConfig
 from flows.refresh import refresh
 from flows.refresh_config import Attempts
 from transforms.errors import ConfigError
@@ -32,7 +38,7 @@ class Deployment:
     Attributes:
         name: of the deployment, refresh/<name>.
         recipe: of the dataset.
-        repo: where it is published, None to refresh its output folder only.
+        target: where it is published, None to refresh its output folder only.
         attempts: how often and how long a refresh is tried.
         cron: when, or
         every: how often, or neither: when somebody asks.
@@ -42,8 +48,8 @@ class Deployment:
 
     name: str
     recipe: Recipe
-    repo: str | None = None
-    attempts: Attempts = Attempts()
+    target: PublishConfig | None
+    attempts: Attempts
     cron: str | None = None
     every: timedelta | None = None
     timezone: str | None = None
@@ -56,19 +62,31 @@ class Deployment:
             return f"at {self.cron} ({self.timezone or 'UTC'})"
         return f"every {self.every}" if self.every else "when asked"
 
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Of the flow `refresh`. Prefect keeps them readable for everybody: names of tokens, and no token."""
+        named = {"repo", "public", "token_env", "token_block"}
+        return {
+            "recipe": self.recipe.settings(),
+            **(self.target.model_dump(mode="json", include=named) if self.target else {}),
+            "attempts": self.attempts.model_dump(mode="json"),
+        }
+
 
 def deployed(deployment: Deployment, pool: str) -> str | None:
-    """Register it on a work pool whose workers have this checkout; where the UI shows it.
+    """Register it on a work pool whose workers have this checkout.
+
+    Returns:
+        Where the UI shows it.
 
     Raises:
         ConfigError: no such pool or notification block, or a schedule that cannot be one. Nothing is registered.
     """
-    registered = _registrable(deployment, pool)
-    return _register(deployment, registered, pool)
+    return asyncio.run(_deploy(deployment, pool))
 
 
 def served(deployment: Deployment, started: Callable[[str | None], None]) -> None:
-    """Register it and run it in processes of this machine, until Ctrl-C; then its schedule pauses.
+    """Register it and run its refreshes as processes of this machine, until Ctrl-C; then its schedule pauses.
 
     Args:
         deployment: what to serve.
@@ -77,56 +95,57 @@ def served(deployment: Deployment, started: Callable[[str | None], None]) -> Non
     Raises:
         ConfigError: as `deployed`.
     """
-    registrable = _registrable(deployment, None)
-    started(_register(deployment, registrable, None))
+    schedule = _schedule(deployment)
+    registrable = asyncio.run(_registrable(deployment, refresh, schedule))
+    started(asyncio.run(_register(deployment, registrable, None)))
     serve(registrable, limit=1, print_starting_message=False)
 
 
-def _registrable(deployment: Deployment, pool: str | None) -> RunnerDeployment:
+async def _deploy(deployment: Deployment, pool: str) -> str | None:
     schedule = _schedule(deployment)
-    if pool is not None:
-        _require_pool(pool)
+    async with get_client() as client:
+        try:
+            await client.read_work_pool(pool)
+        except ObjectNotFound as error:
+            message = f"there is no work pool {pool}: make one with prefect work-pool create {pool} --type process"
+            raise ConfigError(message) from error
+    # Workers load the flow from this folder.
+    flow = await Flow.afrom_source(str(ROOT), ENTRYPOINT)
+    return await _register(deployment, await _registrable(deployment, flow, schedule), pool)
+
+
+async def _registrable(deployment: Deployment, flow: "Flow[..., Any]", schedule: Schedule | None) -> RunnerDeployment:
     if deployment.notify:
-        find_block(deployment.notify)
-    flow = refresh.from_source(str(ROOT), ENTRYPOINT) if pool else refresh
-    sources = ", ".join(source.path for source in deployment.recipe.sources)
-    target = deployment.repo or deployment.recipe.output.dir
-    made = flow.to_deployment(
+        await find_block(deployment.notify)
+    sources = ", ".join(f"`{source.path}`" for source in deployment.recipe.sources)
+    target = deployment.target.repo if deployment.target else deployment.recipe.output.dir
+    return await flow.ato_deployment(
         deployment.name,
         schedules=[schedule] if schedule else [],
-        parameters={
-            "recipe": deployment.recipe.model_dump(mode="json"),
-            "repo": deployment.repo,
-            "attempts": deployment.attempts.model_dump(mode="json"),
-        },
+        parameters=deployment.parameters,
         description=f"Keeps `{target}` up to date with {sources}.\n\n{refresh.description}",
         concurrency_limit=ONE_AT_A_TIME,
-        # Serving it once paused it when it ended.
-        paused=False,
+        paused=False,  # serving paused it when it ended
     )
-    if not isinstance(made, RunnerDeployment):
-        message = "deployments are registered from a process without an event loop"
-        raise TypeError(message)
-    return made
 
 
-def _register(deployment: Deployment, registrable: RunnerDeployment, pool: str | None) -> str | None:
-    found = registrable.apply(work_pool_name=pool)
+async def _register(deployment: Deployment, registrable: RunnerDeployment, pool: str | None) -> str | None:
+    found = await registrable.aapply(work_pool_name=pool)
     if deployment.notify:
-        notify_of_failures(found, deployment.name, find_block(deployment.notify))
+        await notify_of_failures(found, deployment.name, await find_block(deployment.notify))
     return url_for("deployment", obj_id=found)
 
 
 def _schedule(deployment: Deployment) -> Schedule | None:
-    if deployment.cron:
-        return Cron(deployment.cron, timezone=deployment.timezone)
-    return Interval(deployment.every) if deployment.every else None
-
-
-def _require_pool(pool: str) -> None:
-    with get_client(sync_client=True) as client:
-        try:
-            client.read_work_pool(pool)
-        except ObjectNotFound as error:
-            message = f"there is no work pool {pool}: make one with prefect work-pool create {pool} --type process"
-            raise ConfigError(message) from error
+    if deployment.cron is None:
+        return Interval(deployment.every) if deployment.every else None
+    try:
+        CronSchedule(cron=deployment.cron)
+        ZoneInfo(deployment.timezone or "UTC")
+    except ValidationError as error:
+        message = f"--cron {deployment.cron!r} is no cron schedule; expected five fields, as '0 3 * * *'"
+        raise ConfigError(message) from error
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        message = f"--timezone {deployment.timezone}: expected a name like Europe/Berlin"
+        raise ConfigError(message) from error
+    return Cron(deployment.cron, timezone=deployment.timezone)

@@ -18,7 +18,7 @@ _BODY: Final = """\
 The last version stands. What the run paid for is kept. {{ flow_run | ui_url }}"""
 
 
-def find_block(name: str) -> UUID:
+async def find_block(name: str) -> UUID:
     """The id of a notification block.
 
     Args:
@@ -28,18 +28,19 @@ def find_block(name: str) -> UUID:
         ConfigError: there is no such block.
     """
     kind, _, block = name.partition("/")
-    with get_client(sync_client=True) as client:
+    async with get_client() as client:
         try:
-            return client.read_block_document_by_name(block, kind, include_secrets=False).id
+            found = await client.read_block_document_by_name(block, kind, include_secrets=False)
         except ObjectNotFound as error:
             message = (
                 f"there is no notification block {name}; expected TYPE/NAME of one that the Prefect server has "
                 "(prefect block ls), as slack-webhook/team. Make it in the UI, under Blocks"
             )
             raise ConfigError(message) from error
+    return found.id
 
 
-def notify_of_failures(deployment: UUID, name: str, block: UUID) -> None:
+async def notify_of_failures(deployment: UUID, name: str, block: UUID) -> None:
     """Let a notification block be told of every failed or crashed run of a deployment. Again changes nothing."""
     automation = AutomationCore(
         name=f"refresh/{name} failed",
@@ -56,9 +57,9 @@ def notify_of_failures(deployment: UUID, name: str, block: UUID) -> None:
         ),
         actions=[SendNotification(block_document_id=block, subject=_SUBJECT, body=_BODY)],
     )
-    with get_client(sync_client=True) as client:
-        found = client.read_automations_by_name(automation.name)
+    async with get_client() as client:
+        found = await client.read_automations_by_name(automation.name)
         if found:
-            client.update_automation(found[0].id, automation)
+            await client.update_automation(found[0].id, automation)
         else:
-            client.create_automation(automation)
+            await client.create_automation(automation)

@@ -16,8 +16,9 @@ from prefect.tasks import exponential_backoff
 from flows import artifacts
 from flows.config import Recipe
 from flows.curate import run_stages
-from flows.refresh_config import Attempts
-from flows.refreshing import Refreshed, refresh_once
+from flows.refresh_config import Attempts, publish_target
+from flows.refresh_publisher import HubPublisher
+from flows.refreshing import refresh_once
 from flows.tasks import attempt
 from flows.temporary_server import end_server_with_us
 
@@ -25,7 +26,14 @@ ATTEMPTS: Final = Attempts()
 
 
 @flow(name="refresh", flow_run_name="refresh {recipe.name}", persist_result=False)
-def refresh(recipe: Recipe, repo: str | None = None, attempts: Attempts = ATTEMPTS) -> "State[str]":
+def refresh(
+    recipe: Recipe,
+    repo: str | None = None,
+    public: bool = False,
+    token_env: str | None = None,
+    token_block: str | None = None,
+    attempts: Attempts = ATTEMPTS,
+) -> "State[str]":
     """Bring a curated dataset up to date, and publish it as its next version.
 
     Looks up what the sources hold now. **Nothing new**: ends there, with the message *no change*; no model is loaded.
@@ -34,16 +42,22 @@ def refresh(recipe: Recipe, repo: str | None = None, attempts: Attempts = ATTEMP
     last published version as they were; the next one goes on from what was paid.
 
     Args:
-        recipe: The dataset's recipe: sources, truncation, policy, reward model, output folder.
-        repo: Hub repository of the dataset, as org/name. Without one the output folder is kept up to date only.
+        recipe: The dataset: sources, truncation, policy, reward model, output folder.
+        repo: Dataset repository on the Hub, org/name. Without one only the output folder is kept up to date.
+        public: Make a new repository public; one that is there stays what it is.
+        token_env: NAME of the environment variable that holds the Hub's token, HF_TOKEN by default.
+        token_block: NAME of the Prefect Secret block that holds it, instead.
         attempts: How often and how long a refresh is tried.
     """
     end_server_with_us()
+    publisher = None
+    if repo is not None:
+        publisher = HubPublisher(publish_target(recipe, repo, public, token_env, token_block))
     once = attempt.with_options(
         timeout_seconds=attempts.timeout_seconds,
         retries=attempts.retries,
         retry_delay_seconds=exponential_backoff(attempts.delay_seconds),
     )
-    done: Refreshed = once(f"refresh {recipe.name}", partial(refresh_once, recipe, None, run_stages))
-    artifacts.show_refresh(done, repo, Path(recipe.output.dir))
+    done = once(f"refresh {recipe.name}", partial(refresh_once, recipe, publisher, run_stages))
+    artifacts.show_refresh(done, Path(recipe.output.dir))
     return Completed(message=done.message, data=done.manifest.version)

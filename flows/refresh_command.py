@@ -24,13 +24,23 @@ def _refresh(argv: list[str]) -> int:
         epilog="RECIPE is a YAML file as for flows.curate, the starter by default. Every key of it is a flag too.",
     )
     parser.add_argument("--repo", metavar="ORG/NAME", help="Hub repository; without it only output.dir is refreshed")
+    parser.add_argument("--public", action="store_true", help="make a new repository public")
+    parser.add_argument("--token-env", metavar="NAME", help="variable that holds the Hub's token (default HF_TOKEN)")
+    parser.add_argument("--token-block", metavar="NAME", help="Prefect Secret block that holds it, instead")
     # Not argparse's: it would take the value of an unknown flag for the recipe.
     config = ["--config", argv.pop(0)] if argv and not argv[0].startswith("-") else []
     arguments, rest = parser.parse_known_args(argv)
     recipe = load_recipe([*config, *rest], default=CONFIGS / "starter.yaml", program=PROGRAM)
     from flows.refresh import refresh
 
-    state = refresh(recipe, arguments.repo, return_state=True)
+    state = refresh(
+        recipe,
+        repo=arguments.repo,
+        public=arguments.public,
+        token_env=arguments.token_env,
+        token_block=arguments.token_block,
+        return_state=True,
+    )
     state.result()  # raises what it failed of
     Console(soft_wrap=True).print(state.message, highlight=False)
     return 0

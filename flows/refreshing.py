@@ -8,25 +8,20 @@ from typing import NamedTuple, Protocol
 from flows.config import Recipe
 from flows.output import finished_run, read_manifest
 from flows.plan import Plan, plan_run
+from flows.publishing import Publication
 from flows.refresh_places import Places, claimed, clear, promote
 from transforms.manifest import Manifest
-
-
-class PublishedAs(NamedTuple):
-    """A version that users can load."""
-
-    tag: str
-    commit: str
+from transforms.published import content_key
 
 
 class Publisher(Protocol):
     """Where versions go."""
 
     def last(self) -> Manifest | None:
-        """The manifest of the version that users get now, None before the first."""
+        """The manifest of the newest version, None before the first."""
         ...
 
-    def publish(self, run: Path) -> PublishedAs:
+    def publish(self, run: Path) -> Publication:
         """Make a finished run the next version, whole or not at all."""
         ...
 
@@ -39,18 +34,15 @@ class Refreshed:
         before: the version that stood when it began, None for the first.
         manifest: of the version that stands now.
         ran: whether it curated; else it paid nothing.
-        published: as what, None where nothing was.
+        publication: where it went, None where nothing had to be published or nothing is.
+        changed: whether users get another version than before.
     """
 
     before: Manifest | None
     manifest: Manifest
     ran: bool
-    published: PublishedAs | None
-
-    @property
-    def changed(self) -> bool:
-        """Whether another run stands now."""
-        return self.before is None or self.before.fingerprint != self.manifest.fingerprint
+    publication: Publication | None
+    changed: bool
 
     @property
     def message(self) -> str:
@@ -58,7 +50,7 @@ class Refreshed:
         version = f"version {self.manifest.version}"
         if not self.changed:
             return f"no change since {self.manifest.finished_at} ({version})"
-        done = f"published {self.published.tag}" if self.published else "refreshed"
+        done = f"published {self.publication.tag}" if self.publication else "refreshed"
         kept = f"{self.manifest.counts.kept:,} pairs kept"
         before = f", {self.before.counts.kept:,} before" if self.before else ""
         return f"{done} ({version}): {kept}{before}"
@@ -93,13 +85,15 @@ def refresh_once(recipe: Recipe, publisher: Publisher | None, curate: Callable[[
         before = publisher.last() if publisher else read_manifest(folder)
         made = _made(plan, places)
         if before and _stands(before, plan, made, published=publisher is not None):
-            done = Refreshed(before, before, ran=False, published=None)
+            done = Refreshed(before, before, ran=False, publication=None, changed=False)
         else:
             ran = made is None
             if made is None:
                 clear(places.next)
                 made = _Made(curate(plan), places.next)
-            done = Refreshed(before, made.manifest, ran, publisher.publish(made.place) if publisher else None)
+            publication = publisher.publish(made.place) if publisher else None
+            changed = publication is None or not publication.unchanged
+            done = Refreshed(before, made.manifest, ran, publication, changed)
         if made and made.place == places.next:
             promote(places)
     return done
@@ -113,7 +107,9 @@ def _made(plan: Plan, places: Places) -> _Made | None:
 
 
 def _stands(before: Manifest, plan: Plan, made: _Made | None, *, published: bool) -> bool:
-    """Whether what users have is what a run of this plan would give."""
+    """Whether what users have is what a run of this plan would give, as far as manifests tell."""
     if not published:
         return made is not None and made.manifest == before
-    return before.fingerprint == plan.fingerprint or (made is not None and made.manifest.version == before.version)
+    # Another release of the code has another fingerprint, and may make the same.
+    same = made is not None and content_key(made.manifest, {}) == content_key(before, {})
+    return before.fingerprint == plan.fingerprint or same

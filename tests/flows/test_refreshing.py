@@ -7,7 +7,8 @@ from flows_support import pair, truncate_recipe, write_rows
 
 from flows.output import publish, read_manifest
 from flows.plan import Plan, plan_run
-from flows.refreshing import PublishedAs, refresh_once
+from flows.publishing import Publication
+from flows.refreshing import refresh_once
 from transforms.errors import EngineError, OutputError
 from transforms.manifest import Manifest
 
@@ -50,13 +51,16 @@ class Shelf:
     def last(self) -> Manifest | None:
         return self.versions[-1] if self.versions else None
 
-    def publish(self, run: Path) -> PublishedAs:
+    def publish(self, run: Path) -> Publication:
         if self.fail:
             raise self.fail
         found = read_manifest(run)
         assert found is not None
-        self.versions.append(found)
-        return PublishedAs(f"v1.{len(self.versions) - 1}.0", "c0")
+        known = any(one.version == found.version for one in self.versions)
+        if not known:
+            self.versions.append(found)
+        tag = f"v1.{len(self.versions) - 1}.0"
+        return Publication("org/unit", "url", tag, "c0", found.version, 1, 1, [], unchanged=known, newest=tag)
 
 
 def add_rows(tmp_path, count):
@@ -95,10 +99,10 @@ def test_new_rows_make_another_run_and_the_one_before_is_kept_beside_it(recipe, 
 def test_it_is_published_once_and_by_its_tag(recipe, tmp_path):
     shelf = Shelf()
     assert refresh_once(recipe, shelf, Curator()).message == "published v1.0.0 (version 0000000000000002): 2 pairs kept"
-    assert refresh_once(recipe, shelf, Curator()).published is None
+    assert refresh_once(recipe, shelf, Curator()).publication is None
     add_rows(tmp_path, 3)
     done = refresh_once(recipe, shelf, Curator())
-    assert done.published == PublishedAs("v1.1.0", "c0")
+    assert done.publication.tag == "v1.1.0"
     assert [one.counts.kept for one in shelf.versions] == [2, 3]
 
 
@@ -109,12 +113,21 @@ def test_what_is_published_already_is_not_curated_on_a_machine_that_has_no_run(r
     assert curate.plans == []
 
 
-def test_equal_data_from_other_code_is_no_other_version(recipe, tmp_path):
+def test_what_other_code_published_is_not_published_again(recipe, tmp_path):
     shelf = Shelf()
     refresh_once(recipe, None, Curator())
     shelf.versions.append(read_manifest(tmp_path / "out").model_copy(update={"fingerprint": "of older code"}))
-    assert refresh_once(recipe, shelf, Curator()).published is None
-    assert len(shelf.versions) == 1
+    assert refresh_once(recipe, shelf, Curator()).publication is None
+
+
+def test_other_code_that_makes_the_same_is_curated_and_is_no_change(recipe, tmp_path):
+    shelf, curate = Shelf(), Curator()
+    shelf.versions.append(made(plan_run(recipe), version=f"{2:016d}", kept=2).model_copy(update={"fingerprint": "old"}))
+    done = refresh_once(recipe, shelf, curate)
+    assert (done.ran, done.changed, done.publication.unchanged) == (True, False, True)
+    assert done.message.startswith("no change")
+    assert not refresh_once(recipe, shelf, curate).ran
+    assert len(curate.plans) == 1
 
 
 def test_a_curation_that_fails_leaves_the_last_run_and_the_last_version(recipe, tmp_path):
@@ -138,7 +151,7 @@ def test_a_run_that_could_not_be_published_waits_and_is_not_made_again(recipe, t
     assert read_manifest(tmp_path / "out").counts.kept == 2
     shelf.fail = None
     done = refresh_once(recipe, shelf, Curator(EngineError("must not be asked")))
-    assert (done.ran, done.changed, done.published.tag) == (False, True, "v1.1.0")
+    assert (done.ran, done.changed, done.publication.tag) == (False, True, "v1.1.0")
     assert read_manifest(tmp_path / "out").counts.kept == 3
 
 
@@ -151,7 +164,7 @@ def test_a_run_that_was_published_when_its_refresh_died_takes_its_place_at_the_n
         refresh_once(recipe, shelf, Curator())
     shelf.versions.append(read_manifest(tmp_path / "out.refresh" / "next"))
     done = refresh_once(recipe, shelf, Curator())
-    assert (done.changed, done.published) == (False, None)
+    assert (done.changed, done.publication) == (False, None)
     assert read_manifest(tmp_path / "out").counts.kept == 3
 
 

@@ -18,6 +18,7 @@ from prefect.schedules import Cron, Interval, Schedule
 from prefect.utilities.urls import url_for
 from pydantic import ValidationError
 
+from flows.cli import ENVIRONMENT
 from flows.config import Recipe
 from flows.fingerprint import ROOT
 from flows.notifications import find_block, notify_of_failures
@@ -29,6 +30,8 @@ from transforms.errors import ConfigError
 ENTRYPOINT: Final = "flows/refresh.py:refresh"
 # A refresh that is due while another one runs would find what that one is bringing.
 ONE_AT_A_TIME: Final = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+# Of a worker's processes; a served refresh has that of the command.
+WORKER_ENVIRONMENT: Final = {name: value for name, value in ENVIRONMENT.items() if not name.startswith("PREFECT_")}
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def served(deployment: Deployment, started: Callable[[str | None], None]) -> Non
         ConfigError: as `deployed`.
     """
     schedule = _schedule(deployment)
-    registrable = asyncio.run(_registrable(deployment, refresh, schedule))
+    registrable = asyncio.run(_registrable(deployment, refresh, schedule, None))
     started(asyncio.run(_register(deployment, registrable, None)))
     serve(registrable, limit=1, print_starting_message=False)
 
@@ -111,10 +114,12 @@ async def _deploy(deployment: Deployment, pool: str) -> str | None:
             raise ConfigError(message) from error
     # Workers load the flow from this folder.
     flow = await Flow.afrom_source(str(ROOT), ENTRYPOINT)
-    return await _register(deployment, await _registrable(deployment, flow, schedule), pool)
+    return await _register(deployment, await _registrable(deployment, flow, schedule, pool), pool)
 
 
-async def _registrable(deployment: Deployment, flow: "Flow[..., Any]", schedule: Schedule | None) -> RunnerDeployment:
+async def _registrable(
+    deployment: Deployment, flow: "Flow[..., Any]", schedule: Schedule | None, pool: str | None
+) -> RunnerDeployment:
     if deployment.notify:
         await find_block(deployment.notify)
     sources = ", ".join(f"`{source.path}`" for source in deployment.recipe.sources)
@@ -125,6 +130,7 @@ async def _registrable(deployment: Deployment, flow: "Flow[..., Any]", schedule:
         parameters=deployment.parameters,
         description=f"Keeps `{target}` up to date with {sources}.\n\n{refresh.description}",
         concurrency_limit=ONE_AT_A_TIME,
+        job_variables={"env": WORKER_ENVIRONMENT} if pool else {},
         paused=False,  # serving paused it when it ended
     )
 

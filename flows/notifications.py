@@ -15,7 +15,7 @@ _SUBJECT: Final = "{{ flow_run.name }}: {{ flow_run.state.name }}"
 _BODY: Final = """\
 {{ flow_run.name }} of deployment {{ deployment.name }} ended as {{ flow_run.state.name }}:
 {{ flow_run.state.message }}
-The last version stands. What the run paid for is kept. {{ flow_run | ui_url }}"""
+The last version stands. What the run paid for is kept. {{ (flow_run | ui_url) or "" }}"""
 
 
 async def find_block(name: str) -> UUID:

@@ -11,15 +11,15 @@ from typing import Final
 
 from prefect import State, flow
 from prefect.states import Completed
-from prefect.tasks import exponential_backoff
 
 from flows import artifacts
+from flows.attempts import attempted
 from flows.config import Recipe
 from flows.curate import run_stages
+from flows.own_lines import show_own_lines
 from flows.refresh_config import Attempts, publish_target
 from flows.refresh_publisher import HubPublisher
 from flows.refreshing import refresh_once
-from flows.tasks import attempt
 from flows.temporary_server import end_server_with_us
 
 ATTEMPTS: Final = Attempts()
@@ -50,14 +50,10 @@ def refresh(
         attempts: How often and how long a refresh is tried.
     """
     end_server_with_us()
+    show_own_lines()
     publisher = None
     if repo is not None:
         publisher = HubPublisher(publish_target(recipe, repo, public, token_env, token_block))
-    once = attempt.with_options(
-        timeout_seconds=attempts.timeout_seconds,
-        retries=attempts.retries,
-        retry_delay_seconds=exponential_backoff(attempts.delay_seconds),
-    )
-    done = once(f"refresh {recipe.name}", partial(refresh_once, recipe, publisher, run_stages))
+    done = attempted(partial(refresh_once, recipe, publisher, run_stages), attempts)
     artifacts.show_refresh(done, Path(recipe.output.dir))
     return Completed(message=done.message, data=done.manifest.version)

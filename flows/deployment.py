@@ -1,19 +1,21 @@
 """Deployments of the refresh flow: checked, registered, served."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from prefect import serve
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.flows import Flow
+from prefect.runner import Runner
 from prefect.schedules import Cron, Interval, Schedule
 from prefect.utilities.urls import url_for
 from pydantic import ValidationError
@@ -101,7 +103,26 @@ def served(deployment: Deployment, started: Callable[[str | None], None]) -> Non
     schedule = _schedule(deployment)
     registrable = asyncio.run(_registrable(deployment, refresh, schedule, None))
     started(asyncio.run(_register(deployment, registrable, None)))
-    serve(registrable, limit=1, print_starting_message=False)
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(_Runner(limit=1).serve(registrable))
+
+
+class _Runner(Runner):
+    """Ends on SIGTERM as on Ctrl-C, by a task that is cancelled.
+
+    Prefect 3.7's own way exits from within the loop and prints two tracebacks.
+    """
+
+    async def serve(self, registrable: RunnerDeployment) -> None:
+        """Register it and run what it is due for, until cancelled."""
+        await self.aadd_deployment(registrable)
+        loop = asyncio.get_running_loop()
+        serving = asyncio.ensure_future(self.start())
+        self._end = partial(loop.call_soon_threadsafe, serving.cancel)
+        await serving
+
+    def handle_sigterm(self, *_: object, **__: object) -> None:
+        self._end()
 
 
 async def _deploy(deployment: Deployment, pool: str) -> str | None:

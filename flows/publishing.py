@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from flows.hub import Hub, RepoState
 from flows.output import MANIFEST
+from flows.publication import Publication
 from flows.publish_config import CONTENT, PublishConfig
 from flows.publish_export import Export, contents_of, export_run, staging
 from flows.versions import open_version
@@ -44,34 +45,6 @@ class Decision(NamedTuple):
     commit: str | None
     last: str | None
     change: Change | None
-
-
-class Publication(NamedTuple):
-    """A version that is on the Hub, whole and compared.
-
-    Attributes:
-        repo: its repository.
-        url: where people look at it.
-        tag: what users load.
-        commit: what the tag points to.
-        version: of the content, as in the manifest.
-        files: number of them.
-        bytes: of all files.
-        why: what changed since the version before, in words.
-        unchanged: it was published before, and nothing was sent.
-        newest: the newest tag there.
-    """
-
-    repo: str
-    url: str
-    tag: str
-    commit: str
-    version: str
-    files: int
-    bytes: int
-    why: list[str]
-    unchanged: bool
-    newest: str
 
 
 def publish_run(config: PublishConfig, hub: Hub, token: str | None, stage: Stage) -> Publication:

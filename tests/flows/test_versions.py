@@ -59,7 +59,7 @@ def test_a_table_that_is_not_there_is_named(run):
 
 def test_a_column_that_is_not_there_is_one_error(run, published):
     for folder in (run, published):
-        with pytest.raises(SourceError, match="cannot be read: KeyError.*verdicts"):
+        with pytest.raises(SourceError, match=r"cannot be read: KeyError.*verdicts"):
             open_version(str(folder)).read("train", ["verdicts"])
 
 
@@ -72,7 +72,7 @@ def test_paths_in_a_manifest_that_are_no_shards_are_no_tables(run):
 def test_a_folder_without_a_run_and_a_revision_of_a_folder_are_refused(run, tmp_path):
     with pytest.raises(SourceError, match=r"holds no finished run of flows\.curate \(no manifest\.json\)"):
         open_version(str(tmp_path / "nothing"))
-    with pytest.raises(SourceError, match="is a folder, so leave out revision 'v1.0.0'"):
+    with pytest.raises(SourceError, match=r"is a folder, so leave out revision 'v1\.0\.0'"):
         open_version(str(run), "v1.0.0")
     (run / "manifest.json").write_text("{}")
     with pytest.raises(OutputError, match="is not a manifest of this version"):

@@ -12,7 +12,9 @@ VERSIONS = st.builds(SemanticVersion, NUMBERS, NUMBERS, NUMBERS)
 COLUMNS = {"pair_id": "string", "chosen": "string"}
 
 
-def contents(kept=("a", "b", "c", "d"), *, columns=COLUMNS, rows="1", tables=("train",), truncate="poet", tokenizer="t"):
+def contents(
+    kept=("a", "b", "c", "d"), *, columns=COLUMNS, rows="1", tables=("train",), truncate="poet", tokenizer="t"
+):
     made = manifest()
     made = made.model_copy(
         update={

@@ -1,6 +1,7 @@
 """Small finished runs to publish, and a process that takes the loopback hub for the Hub."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -135,6 +136,19 @@ def publish(run: Path, *, patience: Patience = ONCE, token: str | None = TOKEN, 
     """Publish to REPO without Prefect."""
     config = PublishConfig(**{"run": run, "repo": REPO} | options)
     return publish_run(config, Hub(config.repo, token=token, patience=patience), token, direct)
+
+
+def environment(tmp_path: Path, hub: LoopbackHub) -> dict[str, str]:
+    """Of another process that takes the loopback hub for the Hub; no token, and Prefect's data of its own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PREFECT_"))}
+    return kept | {
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_HOME": str(tmp_path / "hf"),
+        "HF_HUB_DISABLE_XET": "1",
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "PREFERENCE_CURATION_CACHE": str(tmp_path / "cache"),
+        "OMP_NUM_THREADS": "1",
+    }
 
 
 class Published(NamedTuple):

@@ -15,7 +15,7 @@ from prefect.artifacts import (
 from prefect.context import FlowRunContext
 
 from flows.progress import Progress
-from flows.publishing import Publication
+from flows.publication import Publication
 from flows.refreshing import Refreshed
 from flows.training_output import MODEL
 from flows.training_record import TrainingRecord

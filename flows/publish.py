@@ -14,8 +14,9 @@ from transforms.errors import ConfigError, CurationError
 from transforms.semver import BUMPS
 
 if TYPE_CHECKING:  # the imports behind it take seconds, and --help needs none of them
+    from flows.publication import Publication
     from flows.publish_export import Export
-    from flows.publishing import Decision, Publication
+    from flows.publishing import Decision
 
 
 def main() -> int:
@@ -40,7 +41,8 @@ def parse(argv: list[str]) -> tuple[PublishConfig, bool]:
     parser = argparse.ArgumentParser(prog="python -m flows.publish", description=__doc__)
     parser.add_argument("run", help=PublishConfig.model_fields["run"].description)
     for name, field in PublishConfig.model_fields.items():
-        flag, options = f"--{name.replace('_', '-')}", {"help": field.description, "default": argparse.SUPPRESS}
+        flag = f"--{name.replace('_', '-')}"
+        options: dict[str, Any] = {"help": field.description, "default": argparse.SUPPRESS}
         if name == "public":
             parser.add_argument(flag, action="store_true", **options)
         elif name != "run":
@@ -74,15 +76,13 @@ def dry_run(console: Console, config: PublishConfig) -> None:
         token = hub_token(env=config.token_env, block=config.token_block)
         hub = Hub(config.repo, token=token, patience=Patience(attempts=1, timeout=20))
         try:
-            decision, state = None, hub.state()
+            state = hub.state()
         except CurationError as error:
-            console.print(f"tag          not known: {error}", markup=False)
+            console.print(f"tag          not known: {error}", markup=False, highlight=False)
         else:
-            decision = decide(config, export, state, hub, token)
             there = "is there" if state else f"would be made, {'public' if config.public else 'private'}"
             console.print(f"repository   {config.repo} {there}", highlight=False)
-        if decision is not None:
-            _print_decision(console, decision)
+            _print_decision(console, decide(config, export, state, hub, token))
     console.print("Dry run: nothing was sent.", style="bold")
 
 

@@ -5,8 +5,9 @@ from prefect import flow
 from flows import artifacts
 from flows.hub import Hub
 from flows.hub_token import hub_token
+from flows.publication import Publication
 from flows.publish_config import PublishConfig
-from flows.publishing import Publication, publish_run
+from flows.publishing import publish_run
 from flows.tasks import stage
 from flows.temporary_server import end_server_with_us
 from transforms.errors import ConfigError

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from flows.hub import Hub
 from flows.hub_token import hub_token
+from flows.publication import Publication
 from flows.publish_config import PublishConfig
-from flows.publishing import Publication, publish_run
+from flows.publishing import publish_run
 from flows.tasks import stage
 from flows.versions import open_version
 from transforms.errors import ConfigError, SourceError

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from flows.config import Recipe
 from flows.output import finished_run, read_manifest
 from flows.plan import Plan, plan_run
-from flows.publishing import Publication
+from flows.publication import Publication
 from flows.refresh_places import Places, claimed, clear, promote
 from transforms.manifest import Manifest
 from transforms.published import content_key

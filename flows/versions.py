@@ -161,10 +161,12 @@ def _read(path: Path, columns: Sequence[str] | None) -> Iterator[pa.Table]:
     try:
         if path.suffix == ".parquet":
             file = pq.ParquetFile(path)
-            wanted = file.schema_arrow.names if columns is None else list(columns)
-            yield file.schema_arrow.empty_table().select(wanted)
+            schema = pa.schema([(field.name, _plain(field.type)) for field in file.schema_arrow])
+            wanted = schema.names if columns is None else list(columns)
+            chosen = pa.schema([schema.field(name) for name in wanted])
+            yield chosen.empty_table()
             for batch in file.iter_batches(BATCH_ROWS, columns=wanted):
-                yield pa.Table.from_batches([batch])
+                yield pa.Table.from_batches([batch]).select(wanted).cast(chosen)
         else:
             with pa.OSFile(str(path)) as raw, pa.ipc.open_stream(raw) as stream:
                 wanted = stream.schema.names if columns is None else list(columns)
@@ -174,3 +176,12 @@ def _read(path: Path, columns: Sequence[str] | None) -> Iterator[pa.Table]:
     except (pa.ArrowException, KeyError) as error:
         message = f"{path} cannot be read: {_first_line(error)}"
         raise SourceError(message) from error
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """The type as a run writes it: Parquet calls what is in a list `element`, Arrow calls it `item`."""
+    if pa.types.is_list(kind):
+        return pa.list_(_plain(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(field.name, _plain(field.type)) for field in kind])
+    return kind

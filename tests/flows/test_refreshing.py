@@ -7,7 +7,7 @@ from flows_support import pair, truncate_recipe, write_rows
 
 from flows.output import publish, read_manifest
 from flows.plan import Plan, plan_run
-from flows.publishing import Publication
+from flows.publication import Publication
 from flows.refreshing import refresh_once
 from transforms.errors import EngineError, OutputError
 from transforms.manifest import Manifest

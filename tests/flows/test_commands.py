@@ -25,7 +25,7 @@ def command(name, *flags, importtime=False):
     )
 
 
-@pytest.mark.parametrize("name", ["curate", "audit", "explain", "evaluate", "decode", "compare"])
+@pytest.mark.parametrize("name", ["curate", "audit", "explain", "evaluate", "decode", "compare", "refresh", "deploy"])
 def test_help_imports_nothing_heavy(name):
     done = command(name, "--help", importtime=True)
     assert done.returncode == 0
@@ -51,6 +51,14 @@ def test_help_imports_nothing_heavy(name):
             ["runs/x", "--policy", "./x", "--temperature", "0"],
             "--temperature: Input should be greater than 0",
         ),
+        ("refresh", ["no-such.yaml"], "there is no recipe no-such.yaml"),
+        ("refresh", ["--repo", "starter"], "repo: String should match pattern"),
+        ("deploy", ["no-such.yaml"], "there is no recipe no-such.yaml"),
+        ("deploy", ["--repo", "starter"], "repo: String should match pattern"),
+        ("deploy", ["--every", "6"], "--every 6: expected a number and s, m, h or d"),
+        ("deploy", ["--timeout", "0h"], "--timeout 0h: expected a number and s, m, h or d"),
+        ("deploy", ["--retries", "-1"], "--retries -1: expected 0 to 50"),
+        ("deploy", [], "a schedule needs a Prefect server that stays"),
         ("curate", ["--sampling.first", "9"], "first: 9 is more than n: 6"),
         ("curate", ["--proxy", '{"error": 0.7}'], "proxy.error: Input should be less than 0.5"),
     ],

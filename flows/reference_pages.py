@@ -12,6 +12,7 @@ from flows.comparison_config import ComparisonConfig
 from flows.config import Recipe
 from flows.decode_config import DecodeConfig
 from flows.evaluation_config import EvaluationConfig
+from flows.publish_config import PublishConfig
 from flows.reference_keys import described, first_paragraph, keys, type_in_words
 from flows.training_config import TrainingRecipe
 from transforms import columns, errors, manifest, schema
@@ -45,6 +46,12 @@ CONFIGS: Final[dict[str, tuple[str, type[BaseModel], str]]] = {
         ComparisonConfig,
         "What `python -m flows.compare FILE` reads. Every key is a flag too: `--seeds 5`. `--training FILE` names the "
         "[training](training.md) that is compared.",
+    ),
+    "publishing.md": (
+        "Publishing",
+        PublishConfig,
+        "What `python -m flows.publish RUN --repo ORG/NAME` takes. A key is a flag with dashes: `--token-env NAME`. "
+        "`--dry-run` lists files, sizes and the version, and changes nothing.",
     ),
     "decoding.md": (
         "Decoding",
@@ -223,4 +230,6 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;") if "`" not in text else text.replace("|", "\\|")
+    """Text as GitHub shows it in a table: a bar ends a cell everywhere, and `<` outside code begins a tag."""
+    parts = text.replace("|", "\\|").split("`")
+    return "`".join(part if number % 2 else part.replace("<", "&lt;") for number, part in enumerate(parts))

@@ -33,10 +33,17 @@ WORK = {
     "flows.compare": "flows.comparison_plan.plan_comparison",
     "flows.decode": "flows.decode_plan.plan_decoding",
     "flows.explain": "flows.explaining.explain",
+    "flows.publish": "flows.publish.Console",
+    "flows.diff": "flows.versions.open_version",
+    "flows.refresh": "flows.refresh.refresh",
+    "flows.deploy": "flows.deploy._require_server",
     "flows.reference": "flows.reference_pages.pages",
 }
 # Where their arguments are read, if not in their main().
-MAINS = {"flows.curate": lambda: _curate(sys.argv[1:])}
+MAINS = {
+    "flows.curate": lambda: _curate(sys.argv[1:]),
+    "flows.refresh": lambda: importlib.import_module("flows.refresh_command")._refresh(sys.argv[1:]),
+}
 
 
 def there(name):

@@ -52,7 +52,6 @@ def test_the_commands_of_a_page_run(page, world):
     for language, text in steps(page):
         if text in NOT_RUN or text in printed:
             continue
-        import time; began=time.monotonic()
         if language == "python":
             code, output = reader.run(text, page.name)
         elif text.startswith("make "):
@@ -61,7 +60,6 @@ def test_the_commands_of_a_page_run(page, world):
             code, output = reader.type(shlex.split(text)[2:])
         assert code == 0, f"{text}\n{output[-3000:]}"
         printed[text] = output
-        open("/tmp/p5_times","a").write(f"{time.monotonic()-began:.1f} {text[:100]!r}\n")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """One dataset repository on the Hub: few operations, each safe to repeat, with one way to fail.
 
-What the Hub's client repeats by itself (preupload, LFS batch and PUT: six times within 23 s) is repeated here as a
-step, after longer waits; blobs that arrived are not sent again. All else it asks once: those are our tries alone.
+What the Hub's client repeats by itself (list of commits, preupload, LFS batch and PUT: six times within 23 s) is
+repeated here as a step, after longer waits; blobs that arrived are not sent again. All else it asks once, the commit
+above all: those are our tries alone.
 """
 
 import json
@@ -30,7 +31,7 @@ from huggingface_hub import (
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 from huggingface_hub.utils._headers import build_hf_headers
 from huggingface_hub.utils._http import default_client_factory
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
 from transforms.errors import CurationError, OutputError
 
@@ -142,10 +143,8 @@ class Hub:
 
     def resolve(self, revision: str | None) -> str:
         """The commit of a branch, tag or commit; of `main` by default."""
-        info = self._call(
-            f"find {revision or 'main'}", lambda: self._api.dataset_info(self.repo, revision=revision or "main")
-        )
-        return str(info.sha)
+        wanted = revision or "main"
+        return str(self._call(f"find {wanted}", lambda: self._api.dataset_info(self.repo, revision=wanted)).sha)
 
     def download(self, commit: str, path: str) -> Path:
         """A file, from the Hub's cache on this machine where it is there; a full commit then needs no request."""
@@ -271,8 +270,13 @@ class Hub:
         raise self._error(message)
 
     def _client(self) -> httpx2.Client:
+        def limit(request: httpx2.Request) -> None:
+            # Not as the client's own: many calls of the Hub's client ask for none, and that goes first.
+            request.extensions["timeout"] = httpx2.Timeout(self._patience.timeout).as_dict()
+
         client = default_client_factory()
-        client.timeout = httpx2.Timeout(self._patience.timeout)
+        hooks = client.event_hooks
+        client.event_hooks = hooks | {"request": [*hooks["request"], limit]}
         return client
 
     def _call(self, what: str, attempt: Callable[[], Result], *, also: tuple[int, ...] = ()) -> Result:
@@ -293,7 +297,8 @@ class Hub:
             raise self._error(message) from None
 
     def _wait(self, state: RetryCallState) -> float:
-        backoff = wait_exponential_jitter(self._patience.first_wait, max=60, jitter=self._patience.first_wait)(state)
+        first = self._patience.first_wait
+        backoff = (wait_exponential(multiplier=first, max=60) + wait_random(0, first))(state)
         error = state.outcome.exception() if state.outcome else None
         asked = next((s for e in _chain(error) if (s := _retry_after(e)) is not None), 0.0)
         return min(max(backoff, asked), _LONGEST_WAIT)

@@ -76,15 +76,13 @@ def dry_run(console: Console, config: PublishConfig) -> None:
         token = hub_token(env=config.token_env, block=config.token_block)
         hub = Hub(config.repo, token=token, patience=Patience(attempts=1, timeout=20))
         try:
-            decision, state = None, hub.state()
+            state = hub.state()
         except CurationError as error:
-            console.print(f"tag          not known: {error}", markup=False)
+            console.print(f"tag          not known: {error}", markup=False, highlight=False)
         else:
-            decision = decide(config, export, state, hub, token)
             there = "is there" if state else f"would be made, {'public' if config.public else 'private'}"
             console.print(f"repository   {config.repo} {there}", highlight=False)
-        if decision is not None:
-            _print_decision(console, decision)
+            _print_decision(console, decide(config, export, state, hub, token))
     console.print("Dry run: nothing was sent.", style="bold")
 
 

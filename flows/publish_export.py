@@ -34,6 +34,11 @@ class Export(NamedTuple):
     key: str
 
     @property
+    def mark(self) -> str:
+        """The line of a commit's message by which the content is found again."""
+        return f"Content key: {self.key}"
+
+    @property
     def bytes(self) -> int:
         """Size of all files."""
         return sum((self.folder / file.path).stat().st_size for file in self.files)

@@ -82,12 +82,12 @@ def decide(config: PublishConfig, export: Export, state: RepoState | None, hub: 
     if state is None:
         return Decision(_named(config, export) or str(FIRST), [], None, None, None)
     if config.revision is not None and not state.tip.startswith(config.revision):
-        message = (
-            f"{hub.repo} is at {state.tip[:12]} and not at {config.revision[:12]}: somebody pushed. Nothing was sent"
-        )
+        message = f"{hub.repo} is at {state.tip[:12]} and not at {config.revision[:12]}: somebody pushed. "
+        raise OutputError(message + "Nothing was sent; look at it, and name that commit or none")
+    if MANIFEST not in state.files and any(path.startswith(OWN_FOLDERS) for path in state.files):
+        message = f"{hub.repo} holds another dataset, of which this would remove files; name a repository of its own"
         raise OutputError(message)
-    key = _key_line(export)
-    same = [commit.sha for commit in state.commits if key in commit.message]
+    same = [commit.sha for commit in state.commits if export.mark in commit.message]
     last = newest(state.tags)
     if config.automatic and (tags := _tags_of(config, export, state, same)):
         return Decision(tags[-1], tags, None, str(last) if last else None, None)
@@ -136,10 +136,6 @@ def _named(config: PublishConfig, export: Export) -> str | None:
     return f"v-{export.contents.manifest.version}" if config.tag == CONTENT else config.tag
 
 
-def _key_line(export: Export) -> str:
-    return f"Content key: {export.key}"
-
-
 def _tags_of(config: PublishConfig, export: Export, state: RepoState, same: list[str]) -> list[str]:
     """Tags, in order, under which the content is there already."""
     if config.tag == CONTENT:
@@ -167,10 +163,8 @@ def _commit(hub: Hub, export: Export, state: RepoState, decision: Decision) -> s
         additions,
         gone,
         title=f"{decision.tag}: {manifest.name}, {manifest.counts.kept:,} pairs",
-        description="\n".join(
-            [*(decision.change.why if decision.change else ["first version"]), "", _key_line(export)]
-        ),
-        mark=_key_line(export),
+        description="\n".join([*(decision.change.why if decision.change else ["first version"]), "", export.mark]),
+        mark=export.mark,
     )
 
 

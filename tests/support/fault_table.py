@@ -1,14 +1,12 @@
 """Every request of a publication, failing in every way: what is there afterwards, and what the next try makes of it."""
 
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from loopback_hub import Fault, LoopbackHub
-from published_support import REPO, SOON, publish
+from published_support import REPO, SOON, publish, published_files
 
 from flows.publication import Publication
-from flows.publish_export import export_run, staging
 from transforms.errors import OutputError
 
 
@@ -78,20 +76,13 @@ def check_tags(hub: LoopbackHub, run: Path) -> list[str]:
         AssertionError: one that is not.
     """
 
-    wanted = _published_files(run)
+    wanted = published_files(run).files
     tags = hub.repos[REPO].tags if REPO in hub.repos else {}
     for tag, sha in tags.items():
         commit = hub.repos[REPO].at(sha)
         found = {path: content for path, content in (commit.files if commit else {}).items() if path in wanted}
         assert found == wanted, f"{tag} is not complete"
     return list(tags)
-
-
-@cache
-def _published_files(run: Path) -> dict[str, bytes]:
-    with staging(run) as folder:
-        export = export_run(run, folder)
-        return {file.path: (folder / file.path).read_bytes() for file in export.files}
 
 
 def _outcome(run: Path) -> str:

@@ -57,17 +57,18 @@ class LoopbackHub(HubApi):
             self.requests.append(f"{request.method} {re.sub(r'[0-9a-f]{40,}', '…', request.path)}")
             self.seen.append(request)
             kind = self.fault.kind if self.fault and self.fault.at == len(self.requests) else None
-            if kind == "500":
-                return answer(500, {"error": "Internal Error"})
-            if kind == "429":
-                return answer(429, {"error": "Too many requests"}, Retry_After=self.retry_after)
-            if kind == "drop":
-                return None
+        if kind == "500":
+            return answer(500, {"error": "Internal Error"})
+        if kind == "429":
+            return answer(429, {"error": "Too many requests"}, Retry_After=self.retry_after)
+        if kind == "drop":
+            return None
+        if kind == "slow":
+            time.sleep(self.pause)
+        with self._lock:
             if kind == "push":
                 for name in self.repos:
                     self.push(name, {"NOTES.md": b"pushed meanwhile"})
-            if kind == "slow":
-                time.sleep(self.pause)
             handled = self.respond(request)
             return None if kind == "lost" else handled
 

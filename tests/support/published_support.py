@@ -1,10 +1,12 @@
 """Small finished runs to publish, and a process that takes the loopback hub for the Hub."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from flows_support import manifest
@@ -13,6 +15,7 @@ from loopback_hub import LoopbackHub, loopback_hub
 from flows.hub import Hub, Patience
 from flows.publication import Publication
 from flows.publish_config import PublishConfig
+from flows.publish_export import export_run, staging
 from flows.publishing import publish_run
 from transforms.manifest import FileRecord
 from transforms.schema import CURATED, RESPONSES
@@ -133,6 +136,35 @@ def publish(run: Path, *, patience: Patience = ONCE, token: str | None = TOKEN, 
     """Publish to REPO without Prefect."""
     config = PublishConfig(**{"run": run, "repo": REPO} | options)
     return publish_run(config, Hub(config.repo, token=token, patience=patience), token, direct)
+
+
+def environment(tmp_path: Path, hub: LoopbackHub) -> dict[str, str]:
+    """Of another process that takes the loopback hub for the Hub; no token, and Prefect's data of its own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PREFECT_"))}
+    return kept | {
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_HOME": str(tmp_path / "hf"),
+        "HF_HUB_DISABLE_XET": "1",
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "PREFERENCE_CURATION_CACHE": str(tmp_path / "cache"),
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+class Published(NamedTuple):
+    """What a publication brings: files by path, and the line of its commit that names its content."""
+
+    files: dict[str, bytes]
+    mark: str
+
+
+@cache
+def published_files(run: Path) -> Published:
+    """What publishing a run will bring; not while it is being published."""
+    with staging(run) as folder:
+        export = export_run(run, folder)
+        files = {file.path: (folder / file.path).read_bytes() for file in export.files}
+    return Published(files, export.mark)
 
 
 def _below(record: FileRecord, path: str) -> FileRecord:

@@ -35,6 +35,7 @@ class UltraFeedbackOptions(SourceOptions):
 
     Attributes:
         pairing: best_vs_random is Zephyr's (arXiv 2310.16944); random by content, so a rerun picks the same.
+        score: what orders the completions.
         exclude: values of the raw `source` whose pairs are dropped, such as `truthful_qa` (a benchmark).
     """
 

@@ -1,0 +1,187 @@
+"""One version of a curated dataset, wherever it lies: the folder of a run, a published folder, or the Hub.
+
+Its manifest says which files belong to it, and no table is handed out before its files have the manifest's hashes.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from flows.output import MANIFEST, read_manifest
+from transforms.errors import SourceError
+from transforms.manifest import FileRecord, Manifest
+from transforms.shards import BATCH_ROWS, file_sha256
+from transforms.sources.read import is_hub_id
+
+# Arrow shards of a run, and Parquet shards of what was published. The name is also what keeps a path of a
+# stranger's manifest inside its folder.
+_SHARD: Final = re.compile(
+    r"(?:dataset/(?P<split>\w+)|(?P<table>dropped|responses))/data-\d{5}-of-\d{5}\.arrow"
+    r"|(?:data|dropped|responses)/(?P<published>\w+)-\d{5}-of-\d{5}\.parquet"
+)
+_ATTEMPTS: Final = 4  # at what is read: seven seconds, where publishing is worth minutes
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version that has been found; tables are fetched and checked when they are asked for.
+
+    Attributes:
+        where: as the user named it.
+        commit: of a Hub id, None for a folder.
+        manifest: of the run.
+        tables: files of each table by its name: train, test, dropped, responses.
+    """
+
+    where: str
+    commit: str | None
+    manifest: Manifest
+    tables: dict[str, list[FileRecord]]
+    _fetch: Callable[[str], Path] = field(repr=False, compare=False)
+
+    @property
+    def splits(self) -> list[str]:
+        """Its tables of kept pairs, in the order of the manifest."""
+        return [name for name in self.manifest.counts.splits if name in self.tables]
+
+    def paths(self, table: str) -> list[Path]:
+        """The table's local files, downloaded if they are on the Hub; Arrow streams of a run, else Parquet.
+
+        Raises:
+            SourceError: there is no such table, or a file is missing, unreachable or not the manifest's.
+        """
+        if table not in self.tables:
+            message = f"{self.where} has no table {table!r}; it has {', '.join(self.tables) or 'none'}"
+            raise SourceError(message)
+        return [self._checked(file) for file in self.tables[table]]
+
+    def read(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """The whole table, or some of its columns.
+
+        Raises:
+            SourceError: as `paths`, or a number of rows that is not the manifest's.
+        """
+        found = pa.concat_tables(self.batches(table, columns))
+        rows = sum(file.rows for file in self.tables[table])
+        if len(found) != rows:
+            message = f"{self.where}: {table} has {len(found):,} rows, its manifest says {rows:,}"
+            raise SourceError(message)
+        return found
+
+    def batches(self, table: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The table's rows in order, about a thousand at a time; at least one table, which may be empty.
+
+        Raises:
+            SourceError: as `paths`, or a file that is no shard.
+        """
+        for path in self.paths(table):
+            yield from _read(path, columns)
+
+    def _checked(self, file: FileRecord) -> Path:
+        path = self._fetch(file.path)
+        problem = None
+        if not path.is_file():
+            problem = "is missing"
+        elif (found := file_sha256(path)) != file.sha256:
+            problem = f"has sha256 {found[:12]}…, the manifest says {file.sha256[:12]}…"
+        if problem:
+            message = (
+                f"{self.where}: {file.path} {problem}: the shards are not those that the run wrote. "
+                "Curate or publish again, or restore them"
+            )
+            raise SourceError(message)
+        return path
+
+
+def open_version(where: str, revision: str | None = None, *, token: str | None = None) -> Version:
+    """Find a version; only its manifest is read.
+
+    Args:
+        where: folder of a run or of a published dataset (`./runs/NAME`), or a Hub id (`org/name`).
+        revision: branch, tag or commit of a Hub id; `main` by default. Resolved to a commit here, once.
+        token: of the Hub; HF_TOKEN or the Hub's login by default. Public datasets need none.
+
+    Raises:
+        SourceError: nothing there, a Hub id that cannot be reached, or files that no run of this project wrote.
+        OutputError: a manifest that this project did not write.
+    """
+    if is_hub_id(where):
+        return _on_the_hub(where, revision, token)
+    if revision is not None:
+        message = f"{where} is a folder, so leave out revision {revision!r}"
+        raise SourceError(message)
+    folder = Path(where).expanduser()
+    manifest = read_manifest(folder)
+    if manifest is None:
+        message = (
+            f"{where} holds no finished run of flows.curate (no {MANIFEST}). Curate first, or name another; a folder "
+            "is written ./runs/NAME, a dataset on the Hub org/name"
+        )
+        raise SourceError(message)
+    return Version(where, None, manifest, tables_of(manifest), lambda path: folder / path)
+
+
+def tables_of(manifest: Manifest) -> dict[str, list[FileRecord]]:
+    """The manifest's data files by table."""
+    tables = defaultdict(list)
+    for file in manifest.files:
+        if match := _SHARD.fullmatch(file.path):
+            tables[match["split"] or match["table"] or match["published"]].append(file)
+    return dict(tables)
+
+
+def _on_the_hub(repo: str, revision: str | None, token: str | None) -> Version:
+    from flows.hub import Hub, Patience  # 0.5 s, and only the Hub needs it
+    from flows.hub_token import hub_token
+
+    hub = Hub(repo, token=token or hub_token(), patience=Patience(attempts=_ATTEMPTS), error=SourceError)
+    commit = hub.resolve(revision)
+    try:
+        manifest = Manifest.model_validate_json(hub.download(commit, MANIFEST).read_bytes())
+    except ValidationError as error:
+        message = f"{repo} at {commit[:12]}: its {MANIFEST} is none of this version ({error.error_count()} problems)"
+        raise SourceError(message) from error
+    return Version(repo, commit, manifest, tables_of(manifest), partial(hub.download, commit))
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).splitlines() or ["no reason given"]
+    return f"{type(error).__name__}: {lines[0].rstrip('.')}"
+
+
+def _read(path: Path, columns: Sequence[str] | None) -> Iterator[pa.Table]:
+    try:
+        if path.suffix == ".parquet":
+            file = pq.ParquetFile(path)
+            schema = pa.schema([(field.name, _plain(field.type)) for field in file.schema_arrow])
+            wanted = schema.names if columns is None else list(columns)
+            chosen = pa.schema([schema.field(name) for name in wanted])
+            yield chosen.empty_table()
+            for batch in file.iter_batches(BATCH_ROWS, columns=wanted):
+                yield pa.Table.from_batches([batch]).select(wanted).cast(chosen)
+        else:
+            with pa.OSFile(str(path)) as raw, pa.ipc.open_stream(raw) as stream:
+                wanted = stream.schema.names if columns is None else list(columns)
+                yield stream.schema.empty_table().select(wanted)
+                for batch in stream:
+                    yield pa.Table.from_batches([batch]).select(wanted)
+    except (pa.ArrowException, KeyError) as error:
+        message = f"{path} cannot be read: {_first_line(error)}"
+        raise SourceError(message) from error
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """The type as a run writes it: Parquet calls what is in a list `element`, Arrow calls it `item`."""
+    if pa.types.is_list(kind):
+        return pa.list_(_plain(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(field.name, _plain(field.type)) for field in kind])
+    return kind

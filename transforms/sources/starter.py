@@ -26,8 +26,8 @@ class StarterOptions(SourceOptions):
     """Which two temperatures make the pairs, and of which prompts.
 
     Attributes:
-        better: sampling temperature of the chosen responses; lower than `worse`.
-        worse: that of the rejected ones.
+        better: sampling temperature of the chosen response; one of 0.2, 0.7, 1.1 and 1.5.
+        worse: of the rejected one, higher.
         prompts: the reward model is trained on `train` and so must not score them.
     """
 

@@ -53,7 +53,7 @@ def draw_pictures(manifest: Manifest, rows: pl.DataFrame) -> dict[str, bytes]:
 def draw_funnel(counts: Counts) -> bytes:
     """PNG of the waterfall from pairs read to pairs kept."""
     rows = funnel(counts)
-    figure = _figure(0.34 * len(rows) + 0.35)
+    figure = _figure(0.34 * len(rows) + 0.45)
     axes = figure.subplots()
     at = range(len(rows))
     axes.barh(
@@ -86,7 +86,7 @@ def palette() -> dict[str, str]:
 
 
 def _panels(plots: Sequence[Plot]) -> "Figure":
-    figure = _figure(2.75)
+    figure = _figure(2.9)
     for plot, axes in zip(plots, figure.subplots(1, len(plots), squeeze=False).flat, strict=True):
         _draw(plot, axes)
     return figure
@@ -191,8 +191,10 @@ def _bare(axes: "Axes") -> None:
 
 def _figure(height: float) -> "Figure":
     from matplotlib.figure import Figure  # 0.4 s, and only a finished run draws
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    return Figure(figsize=(WIDTH, height), layout="constrained", facecolor=palette()["paper"])
+    room = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
+    return Figure(figsize=(WIDTH, height), layout=room, facecolor=palette()["paper"])
 
 
 def _png(figure: "Figure") -> bytes:

@@ -21,6 +21,7 @@ from transforms.report.funnel import funnel
 from transforms.report.text import count
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -117,7 +118,7 @@ def _title(plot: Plot, axes: "Axes") -> None:
     """The title's words in the colours of what they name."""
     from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, TextArea
 
-    words = [
+    words: list[Artist] = [
         TextArea(
             word.text,
             textprops={
@@ -164,7 +165,7 @@ def _path(drawn: str) -> Any:
     from matplotlib.path import Path
 
     points: list[tuple[float, float]] = []
-    codes: list[int] = []
+    codes: list[np.uint8] = []
     tokens = iter(_TOKEN.findall(drawn))
     x = y = 0.0
     for command in tokens:

@@ -83,7 +83,7 @@ KIND: Final = SourceKind(
             "princeton-nlp/mistral-instruct-ultrafeedback": None,
             "princeton-nlp/gemma2-ultrafeedback-armorm": "mit",
         },
-        terms="that of the prompts, and the policy's model licence for its outputs",
+        terms="that of the prompts, and the policy's own for what it said",
         languages=("en",),
         papers=(SIMPO, ULTRAFEEDBACK),
         any_set=True,

@@ -50,7 +50,7 @@ KIND: Final = SourceKind(
     adapt=adapt,
     about=About(
         sets={"RLHFlow/pair_data_v2_80K_wsafety": None},
-        terms="each part has its own; PKU-SafeRLHF, one of them, is CC BY-NC 4.0",
+        terms="its parts have their own (HH-RLHF, HelpSteer, SHP …); PKU-SafeRLHF is CC BY-NC 4.0",
         languages=("en",),
         papers=(RLHFLOW,),
     ),

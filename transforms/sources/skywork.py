@@ -46,7 +46,7 @@ KIND: Final = SourceKind(
     adapt=adapt,
     about=About(
         sets={"Skywork/Skywork-Reward-Preference-80K-v0.2": None},
-        terms="each part has its own; the column `source` names the part",
+        terms="its parts have their own, and a row's `source` names its part",
         languages=("en",),
         papers=(SKYWORK,),
     ),

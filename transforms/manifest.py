@@ -19,6 +19,7 @@ class SourceRecord(_Part):
     fingerprint: str
     raw_rows: int
     pairs: int
+    license: str | None = Field(None, description="As the recipe states it.")
 
 
 class ModelRecord(_Part):

@@ -25,7 +25,7 @@ def command(name, *flags, importtime=False):
     )
 
 
-@pytest.mark.parametrize("name", ["curate", "audit", "explain", "evaluate", "decode", "compare"])
+@pytest.mark.parametrize("name", ["curate", "audit", "explain", "evaluate", "decode", "compare", "data_cards"])
 def test_help_imports_nothing_heavy(name):
     done = command(name, "--help", importtime=True)
     assert done.returncode == 0

@@ -23,6 +23,7 @@ def models(tmp_path_factory):
 def without_prefect(monkeypatch):
     monkeypatch.setattr(curate_module, "stage", curate_module.stage.fn)
     monkeypatch.setattr(curate_module, "engine_call", curate_module.engine_call.fn)
+    monkeypatch.setattr("flows.finish.draw_pictures", lambda *_: {})  # 0.3 s a run; test_card_code.py has them
 
 
 def run(recipe):

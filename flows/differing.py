@@ -126,6 +126,10 @@ def _reasons(pairs: pl.DataFrame) -> list[ReasonCount]:
 def _unchanged(pairs: pl.DataFrame) -> Unchanged:
     same = pairs.filter(pl.col("change") == "same")
     kept, dropped = (same.filter(pl.col(f"outcome{NEW}") == outcome) for outcome in ("keep", "drop"))
+    measures = [
+        pl.col(f"{name}{OLD}").ne_missing(pl.col(f"{name}{NEW}"))
+        for name in ("reward_chosen", "reward_rejected", "n", "consistency", "p_keep")
+    ]
     keeps = [pl.col(f"{side}_keep{OLD}") != pl.col(f"{side}_keep{NEW}") for side in ("chosen", "rejected")]
     return Unchanged(
         kept=kept.height,
@@ -134,6 +138,7 @@ def _unchanged(pairs: pl.DataFrame) -> Unchanged:
         kept_other_tokens=kept.filter(pl.any_horizontal(*keeps)).height,
         moved_split=kept.filter(pl.col(f"place{OLD}") != pl.col(f"place{NEW}")).height,
         dropped_other_reason=dropped.filter(pl.col(f"reason{OLD}") != pl.col(f"reason{NEW}")).height,
+        measured_otherwise=same.filter(pl.any_horizontal(*measures)).height,
     )
 
 

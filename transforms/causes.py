@@ -160,10 +160,17 @@ def _verdict_reasons(differences: Differences) -> dict[str, pl.Expr]:
     other_tokens = _any_differ(_TOKENS) | _any_differ(_KEEPS)
     answered = _any_differ(_REWARDS) | _any_differ(_COMPLETIONS)
     same_tokens = pl.lit("tokenizer" not in differences.models)
-    model = (~same_tokens & other_tokens) | (pl.lit(bool(differences.models - {"tokenizer"})) & answered & _judged_twice())
+    model = (~same_tokens & other_tokens) | (
+        pl.lit(bool(differences.models - {"tokenizer"})) & answered & _judged_twice()
+    )
     truncation = same_tokens & (_any_differ(_KEEPS) | _differ("_identical"))
     sampled = pl.lit(differences.sampling) & _any_differ(_COMPLETIONS) & _judged_twice()
-    suspected = unknown & pl.lit(differences.rules) & (_side("place", OLD) != "quarantine") & (_side("place", NEW) != "quarantine")
+    suspected = (
+        unknown
+        & pl.lit(differences.rules)
+        & (_side("place", OLD) != "quarantine")
+        & (_side("place", NEW) != "quarantine")
+    )
     completions = _any_differ(_COMPLETIONS) & _judged_twice() & ~model & ~truncation & ~sampled
     return {
         "data": facts & other_data,

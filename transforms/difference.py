@@ -72,6 +72,7 @@ class Unchanged(_Part):
     kept_other_tokens: int  # kept in both, another number of tokens of them
     moved_split: int  # kept in both, in another split
     dropped_other_reason: int
+    measured_otherwise: int  # of all of these: other rewards or completions, the same outcome
 
 
 class RateDifference(_Part):

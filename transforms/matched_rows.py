@@ -50,9 +50,13 @@ def _alone_in_both(left: pl.DataFrame, right: pl.DataFrame, keys: tuple[str, ...
     for frame, side in ((left, OLD), (right, NEW)):
         prompt = pl.col(f"pair_id{side}").str.slice(0, PROMPT_DIGITS)
         rows = frame.filter(pl.col(f"pair_id{side}").is_not_null()) if paired else frame
-        named = rows.with_columns(*(pl.col(f"{key}{side}").alias(key) for key in keys if key != "_prompt"), _prompt=prompt)
+        named = rows.with_columns(
+            *(pl.col(f"{key}{side}").alias(key) for key in keys if key != "_prompt"), _prompt=prompt
+        )
         sides.append(named.filter(pl.len().over(keys) == 1))
-    found = sides[0].join(sides[1].drop("_prompt") if "_prompt" not in keys else sides[1], on=list(keys), validate="1:1")
+    found = sides[0].join(
+        sides[1].drop("_prompt") if "_prompt" not in keys else sides[1], on=list(keys), validate="1:1"
+    )
     if not paired:
         # With an id on both sides they are two pairs: of other prompts, or one of several.
         found = found.filter(pl.col(f"pair_id{OLD}").is_null() | pl.col(f"pair_id{NEW}").is_null())

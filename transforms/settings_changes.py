@@ -18,7 +18,9 @@ _PLACE: Final = ("path", "revision", "label", "name", "split")
 def setting_changes(old: Manifest, new: Manifest) -> list[SettingChange]:
     """Every key that differs and can have changed a row, sources first, in the order of a run's stages."""
     recipes = [_recipe(one.config) for one in (old, new)]
-    code = [{"git_commit": one.git_commit, **{f"packages.{k}": v for k, v in one.packages.items()}} for one in (old, new)]
+    code = [
+        {"git_commit": one.git_commit, **{f"packages.{k}": v for k, v in one.packages.items()}} for one in (old, new)
+    ]
     found = [
         *_differences("data", *(_data(one.sources) for one in (old, new))),
         *_differences("recipe", *(_source_options(one) for one in (old, new))),

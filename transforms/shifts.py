@@ -86,7 +86,9 @@ def margin_shift(matched: pl.DataFrame) -> list[MarginShift]:
         if any(len(values) for values in margins.values()):
             agrees = [_share(margins[side] > 0) for side in (OLD, NEW)]
             spreads = [spread(margins[side]) for side in (OLD, NEW)]
-            found.append(MarginShift(source=name, old=spreads[0], new=spreads[1], old_agrees=agrees[0], new_agrees=agrees[1]))
+            found.append(
+                MarginShift(source=name, old=spreads[0], new=spreads[1], old_agrees=agrees[0], new_agrees=agrees[1])
+            )
     return found
 
 

@@ -86,29 +86,33 @@ def version_rows(tables: Mapping[str, Sequence[Path]], quarantine: Path) -> Vers
 
 
 def _table_rows(path: Path, name: str) -> pl.DataFrame:
-    frames = [_scalars(batch) for batch in _batches(path)]
+    _require(path)
+    frames = [_scalars(batch) for batch in table_batches(path, [*_READ, *_COUNTED])]
     found = pl.concat([ROWS.to_frame().drop("place", "outcome"), *frames])
     outcome = "drop" if name == DROPPED else "keep"
     return found.with_columns(place=pl.lit(name), outcome=pl.lit(outcome)).select(ROWS.names())
 
 
-def _batches(path: Path) -> Iterator[pa.RecordBatch]:
-    wanted = [*_READ, *_COUNTED]
+def table_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """A table a few thousand rows at a time, all columns or some: of a run's Arrow stream, or of published Parquet."""
     if path.suffix == ".parquet":
         with pq.ParquetFile(path) as file:
-            _require(file.schema_arrow, path)
-            yield from file.iter_batches(batch_size=_BATCH, columns=wanted)
+            yield from file.iter_batches(batch_size=_BATCH, columns=None if columns is None else list(columns))
         return
     with pa.memory_map(str(path)) as source:
         schema = pa.ipc.open_stream(source).schema
-        _require(schema, path)
+        fields = None if columns is None else sorted(schema.get_field_index(name) for name in columns)
         source.seek(0)
-        fields = sorted(schema.get_field_index(column) for column in wanted)
         yield from pa.ipc.open_stream(source, options=pa.ipc.IpcReadOptions(included_fields=fields))
 
 
-def _require(schema: pa.Schema, path: Path) -> None:
-    missing = [name for name in (*_READ, *_COUNTED) if name not in schema.names]
+def _require(path: Path) -> None:
+    if path.suffix == ".parquet":
+        names = pq.read_schema(path).names
+    else:
+        with pa.memory_map(str(path)) as source:
+            names = pa.ipc.open_stream(source).schema.names
+    missing = [name for name in (*_READ, *_COUNTED) if name not in names]
     if missing:
         message = (
             f"{path} lacks the columns {', '.join(missing)}: it is no table of curated pairs of this version of the "

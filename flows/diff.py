@@ -15,8 +15,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m flows.diff",
         description=__doc__,
-        epilog="A is the old version, B the new one; each the folder of a run, a published folder (./NAME), or a Hub "
-        "dataset as org/name@revision.",
+        epilog="A is the old version, B the new one; each the folder of a run, a published folder, or a Hub dataset as "
+        "org/name@revision. Where a folder of that name holds a manifest.json, the folder is meant.",
     )
     parser.add_argument("old", metavar="A", help="the version before")
     parser.add_argument("new", metavar="B", help="the version now")
@@ -46,14 +46,15 @@ def main() -> int:
 
 
 def _place(where: str, revision: str | None) -> tuple[str, str | None]:
-    """`org/name@revision` in two; the flag says the same.
+    """What `open_version` is asked for: `org/name@revision` in two, and runs/NAME as the folder that it is.
 
     Raises:
-        ConfigError: both are given.
+        ConfigError: a revision by name and by flag.
     """
     name, at, inside = where.partition("@")
-    # A folder may have an @ in its name; it starts with a dot, a slash or a tilde.
-    if not at or name.startswith((".", "/", "~")):
+    if revision is None and (Path(where) / "manifest.json").is_file():
+        return (where if where.startswith((".", "/")) else f"./{where}"), None
+    if not at:
         return where, revision
     if revision is not None:
         message = f"{where} names a revision and so does the flag ({revision}); leave one out"

@@ -128,7 +128,7 @@ def _unchanged(pairs: pl.DataFrame) -> Unchanged:
     kept, dropped = (same.filter(pl.col(f"outcome{NEW}") == outcome) for outcome in ("keep", "drop"))
     measures = [
         pl.col(f"{name}{OLD}").ne_missing(pl.col(f"{name}{NEW}"))
-        for name in ("reward_chosen", "reward_rejected", "n", "consistency", "p_keep")
+        for name in ("reward_chosen", "reward_rejected", "n", "consistency")
     ]
     keeps = [pl.col(f"{side}_keep{OLD}") != pl.col(f"{side}_keep{NEW}") for side in ("chosen", "rejected")]
     return Unchanged(

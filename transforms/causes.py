@@ -7,7 +7,7 @@ the later ones worked on:
 2. model: policy, reward model or tokenizer answer otherwise.
 3. truncation: other tokens of the same responses are kept.
 4. recipe: another rule (τ, δ, filters …), other options of a source, or completions sampled in another way.
-5. completions: the same settings, and more or other completions.
+5. completions: the same question to the same prefixes, and more or other completions, or a proxy that learned otherwise.
 6. code: only the commit or the packages differ.
 7. unknown: nothing that the manifests record differs.
 
@@ -33,7 +33,8 @@ _SAMPLED_OTHERWISE: Final = ("sampling.temperature", "sampling.top_p", "sampling
 _TOKENS: Final = ("chosen_tokens", "rejected_tokens", "prompt_tokens")
 _KEEPS: Final = ("chosen_keep", "rejected_keep", "chosen_cut", "rejected_cut")
 _REWARDS: Final = ("reward_chosen", "reward_rejected")
-_COMPLETIONS: Final = ("n", "consistency", "consistency_by_reward", "p_keep", "decided_by")
+# Not p_keep: it is the probability that the rules ask for. What a proxy taught is in `expected`.
+_COMPLETIONS: Final = ("n", "consistency", "consistency_by_reward", "expected")
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ _READ: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
     "consistency_by_reward": pl.Float64,
     "n": pl.Int32,
     "p_keep": pl.Float64,
+    "expected": pl.Float64,
     "decided_by": pl.String,
     "verdict": pl.String,
     "reason": pl.String,

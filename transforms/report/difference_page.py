@@ -242,34 +242,22 @@ def _tokens(label: str, side: str, at: str) -> Column:
     )
 
 
-def _both(name: str, make: "Sequence[Column]") -> dict[str, Column]:
-    return {f"{name}{at}": column for at, column in zip((OLD, NEW), make, strict=True)}
-
-
+_SIDES: Final = (("before", OLD), ("now", NEW))
 # By the column of the pairs that must hold something for the column to be drawn; before and now side by side.
 _COLUMNS: Final[dict[str, Column]] = {
     "pair_id": _text("pair", "pair_id"),
     "change": Column("change", lambda row: words.CHANGE_WORDS[row["change"]]),
     "first": Column("first reason", lambda row: words.REASON_WORDS[row["first"]]),
-    "reasons": Column("all reasons", lambda row: ", ".join(row["reasons"])),
-    **_both("outcome", [_text(f"verdict {at}", f"outcome{side}") for at, side in (("before", OLD), ("now", NEW))]),
-    **_both("reason", [_reason(f"why {at}", f"reason{side}") for at, side in (("before", OLD), ("now", NEW))]),
     "proven": Column("proven", lambda row: "yes" if row["proven"] else "no"),
+    **{f"outcome{side}": _text(f"verdict {at}", f"outcome{side}") for at, side in _SIDES},
+    **{f"consistency{side}": _share(f"consistency {at}", f"consistency{side}") for at, side in _SIDES},
+    **{f"n{side}": _float(f"n {at}", f"n{side}", 0) for at, side in _SIDES},
+    **{f"p_keep{side}": _float(f"P(keeps order) {at}", f"p_keep{side}", 3) for at, side in _SIDES},
     "old_by_new_rules": _text("before, by the new rules", "old_by_new_rules"),
     "new_by_old_rules": _text("now, by the old rules", "new_by_old_rules"),
-    **_both(
-        "consistency", [_share(f"consistency {at}", f"consistency{x}") for at, x in (("before", OLD), ("now", NEW))]
-    ),
-    **_both("n", [_float(f"n {at}", f"n{side}", 0) for at, side in (("before", OLD), ("now", NEW))]),
-    **_both(
-        "p_keep", [_float(f"P(keeps order) {at}", f"p_keep{side}", 3) for at, side in (("before", OLD), ("now", NEW))]
-    ),
-    **_both(
-        "chosen_keep", [_tokens(f"chosen kept / full {at}", "chosen", x) for at, x in (("before", OLD), ("now", NEW))]
-    ),
-    **_both(
-        "rejected_keep",
-        [_tokens(f"rejected kept / full {at}", "rejected", x) for at, x in (("before", OLD), ("now", NEW))],
-    ),
-    **_both("source", [_text(f"source {at}", f"source{side}") for at, side in (("before", OLD), ("now", NEW))]),
+    **{f"chosen_keep{side}": _tokens(f"chosen kept / full {at}", "chosen", side) for at, side in _SIDES},
+    **{f"rejected_keep{side}": _tokens(f"rejected kept / full {at}", "rejected", side) for at, side in _SIDES},
+    **{f"reason{side}": _reason(f"why not kept {at}", f"reason{side}") for at, side in _SIDES},
+    "reasons": Column("all reasons", lambda row: ", ".join(row["reasons"])),
+    **{f"source{side}": _text(f"source {at}", f"source{side}") for at, side in _SIDES},
 }

@@ -11,7 +11,7 @@ REASON_WORDS: Final[dict[Reason, str]] = {
     "model": "a model changed",
     "truncation": "other tokens are kept",
     "recipe": "the recipe changed",
-    "completions": "same settings, other completions",
+    "completions": "more or other completions",
     "code": "only code or packages changed",
     "unknown": "nothing recorded differs",
 }
@@ -20,8 +20,8 @@ REASON_ABOUT: Final[dict[Reason, str]] = {
     "model": "Policy, reward model or tokenizer answers otherwise.",
     "truncation": "The same responses with the same tokenizer keep other tokens.",
     "recipe": "Another rule (threshold, δ, a filter), other options of a source, or completions sampled in another way.",
-    "completions": "No setting that makes them differs: there are more completions, or, with a proxy, other pairs taught "
-    "it something else.",
+    "completions": "The same prefixes and models, with more or other completions: a larger n or budget, or, with a "
+    "proxy, what other pairs taught it.",
     "code": "Data, models and recipe are recorded as equal; the commit or the packages are not.",
     "unknown": "Data, models, recipe, commit and packages are recorded as equal: the cause cannot be told.",
 }
@@ -68,7 +68,7 @@ def _happened(found: VersionDifference) -> Iterator[str]:
         if pairs:
             parts.append(f"{_are(pairs)} {CHANGE_WORDS[change]}, of which {count(kept)} {side}")
     if rewritten := found.pairs_of("rewritten"):
-        parts.append(f"{_are(rewritten)} of the same row of a source with another text")
+        parts.append(f"{_are(rewritten)} rewritten: the same row of a source with another text")
     if parts:
         yield "; ".join(parts).capitalize() + "."
     if pairs := found.pairs_of("verdict"):
@@ -125,7 +125,7 @@ def _measured(found: VersionDifference) -> Iterator[str]:
             words = "more than chance" if paired.p_value < 0.05 else "no more than chance may"
             yield (
                 f"Of {_pairs(paired.judged)} judged in both, {count(paired.gained)} were gained and {count(paired.lost)} "
-                f"lost: {words} makes them differ (McNemar, p = {p_in_words(paired.p_value)})."
+                f"lost: {words} makes them differ (p of McNemar's test: {p_in_words(paired.p_value)})."
             )
     for length in found.lengths:
         if (
@@ -150,7 +150,7 @@ def rate_in_words(rate: RateDifference) -> str:
 
 def p_in_words(p: float) -> str:
     """0.031; below a thousandth only that."""
-    return f"{p:.3f}" if p >= 0.001 else "below 0.001"
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
 def spread_in_words(one: Spread) -> str:

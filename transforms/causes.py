@@ -7,14 +7,14 @@ the later ones worked on:
 2. model: policy, reward model or tokenizer answer otherwise.
 3. truncation: other tokens of the same responses are kept.
 4. recipe: another rule (τ, δ, filters …), other options of a source, or completions sampled in another way.
-5. completions: the same question to the same prefixes, and more or other completions, or a proxy that learned otherwise.
+5. completions: more or other completions of the same prefixes, or a proxy that learned otherwise.
 6. code: only the commit or the packages differ.
 7. unknown: nothing that the manifests record differs.
 
 For a pair with equal texts a verdict comes of evidence (what is known of the pair) and rules. Both verdicts are
 computed anew with the other side's rules (transforms.verdict_rules). If the new rules on the old evidence give the new
 verdict, rules are a reason; if the old rules on the new evidence do, evidence is; if neither does, it took both; if
-each does alone, both are named. That is a proof. Where a verdict cannot be computed, whatever differs is named, unproven.
+each does alone, both are named. That is a proof. Where no verdict can be computed, all that differs is named, unproven.
 """
 
 from dataclasses import dataclass
@@ -27,6 +27,7 @@ from transforms.manifest import Manifest
 from transforms.matched_rows import NEW, OLD
 from transforms.settings_changes import changed_models, setting_changes, source_options
 from transforms.verdict_rules import OF_RULES, VerdictRules, verdicts_by
+from transforms.version_rows import ROWS
 
 REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 _SAMPLED_OTHERWISE: Final = ("sampling.temperature", "sampling.top_p", "sampling.max_new_tokens", "sampling.seed")
@@ -45,6 +46,7 @@ class Differences:
         content: labels of sources whose content differs.
         options: labels of sources whose options differ or that only one version has.
         models: of policy, reward and tokenizer.
+        truncation: whether truncation is set otherwise.
         rules: whether the same evidence may get another verdict.
         sampling: whether completions were sampled in another way.
         code: whether commit or packages differ.
@@ -53,6 +55,7 @@ class Differences:
     content: frozenset[str]
     options: frozenset[str]
     models: frozenset[str]
+    truncation: bool
     rules: bool
     sampling: bool
     code: bool
@@ -69,6 +72,7 @@ class Differences:
             content=frozenset(x for x in labels if x in prints[0] and x in prints[1] and prints[0][x] != prints[1][x]),
             options=frozenset(x for x in labels if options[0].get(x) != options[1].get(x)),
             models=frozenset(changed_models(old, new)),
+            truncation=any(one.kind == "truncation" for one in changes),
             rules=rules[0] != rules[1] or (rules[0] is None and any(one.kind == "recipe" for one in changes)),
             sampling=any(one.key in _SAMPLED_OTHERWISE for one in changes),
             code=any(one.kind == "code" for one in changes),
@@ -89,29 +93,35 @@ def with_causes(matched: pl.DataFrame, old: Manifest, new: Manifest) -> pl.DataF
     """
     differences = Differences.of(old, new)
     frame = matched.with_columns(**_anew(matched, VerdictRules.of(old.config), VerdictRules.of(new.config)))
-    applies = {
-        "verdict": _verdict_reasons(differences),
-        "rewritten": _row_reasons(differences),
-        "removed": _row_reasons(differences),
-        "added": _row_reasons(differences),
+    quarantined = pl.any_horizontal(*(pl.col(f"outcome{side}") == "quarantine" for side in (OLD, NEW)))
+    other_verdict = pl.col("change") == "verdict"
+    of_verdicts, of_rows, of_stages = (
+        _verdict_reasons(differences),
+        _row_reasons(differences),
+        _quarantine_reasons(differences),
+    )
+    nothing = pl.lit(False)
+    flags = {
+        f"_{reason}": pl.when(pl.col("change") == "same")
+        .then(nothing)
+        .when(other_verdict & quarantined.fill_null(False))
+        .then(of_stages.get(reason, nothing))
+        .when(other_verdict)
+        .then(of_verdicts.get(reason, nothing))
+        .otherwise(of_rows.get(reason, nothing))
+        .fill_null(False)
+        for reason in REASONS[:-2]
     }
-    kinds = pl.col("change")
-    flags = {}
-    for reason in REASONS[:-2]:
-        flag = pl.lit(False)
-        for change, reasons in applies.items():
-            flag = pl.when(kinds == change).then(reasons.get(reason, pl.lit(False))).otherwise(flag)
-        flags[f"_{reason}"] = flag.fill_null(False)
     frame = frame.with_columns(**flags)
     explained = pl.any_horizontal(*flags)
-    changed = kinds != "same"
+    changed = pl.col("change") != "same"
     last = "code" if differences.code else "unknown"
     named = [pl.when(pl.col(f"_{reason}")).then(pl.lit(reason)) for reason in REASONS[:-2]]
     fallback = pl.when(changed & ~explained).then(pl.lit(last))
     return frame.with_columns(
         first=pl.coalesce(*named, fallback),
         reasons=pl.concat_list(*named, fallback).list.drop_nulls(),
-        proven=(kinds == "verdict") & _proof() & explained,
+        proven=other_verdict & _proof() & explained,
     ).drop(*flags)
 
 
@@ -122,12 +132,14 @@ def _anew(matched: pl.DataFrame, old: VerdictRules | None, new: VerdictRules | N
         return {"old_by_new_rules": nothing, "new_by_old_rules": nothing}
     found = {}
     for name, side, mine, other in (("old_by_new_rules", OLD, old, new), ("new_by_old_rules", NEW, new, old)):
-        columns = [column for column in matched.columns if column.endswith(side)]
-        rows = matched.select(pl.col(columns).name.map(lambda column, end=side: column.removesuffix(end)))
+        rows = matched.select(pl.col(f"{column}{side}").alias(column) for column in ROWS)
         answers = pl.DataFrame({"own": verdicts_by(rows, mine, mine), "other": verdicts_by(rows, mine, other)})
         right = answers["own"] == rows["outcome"]
-        both = (matched["change"] == "verdict") | (matched["change"] == "same")
-        found[name] = answers.select(pl.when(right & both).then("other"))["other"]
+        judged = matched.select(
+            pl.col("change").is_in(["verdict", "same"])
+            & pl.all_horizontal(*(pl.col(f"outcome{at}") != "quarantine" for at in (OLD, NEW)))
+        ).to_series()
+        found[name] = answers.select(pl.when(right & judged).then("other"))["other"]
     return found
 
 
@@ -166,12 +178,7 @@ def _verdict_reasons(differences: Differences) -> dict[str, pl.Expr]:
     )
     truncation = same_tokens & (_any_differ(_KEEPS) | _differ("_identical"))
     sampled = pl.lit(differences.sampling) & _any_differ(_COMPLETIONS) & _judged_twice()
-    suspected = (
-        unknown
-        & pl.lit(differences.rules)
-        & (_side("place", OLD) != "quarantine")
-        & (_side("place", NEW) != "quarantine")
-    )
+    suspected = unknown & pl.lit(differences.rules)
     completions = _any_differ(_COMPLETIONS) & _judged_twice() & ~model & ~truncation & ~sampled
     return {
         "data": facts & other_data,
@@ -191,6 +198,18 @@ def _row_reasons(differences: Differences) -> dict[str, pl.Expr]:
     }
 
 
+def _quarantine_reasons(differences: Differences) -> dict[str, pl.Expr]:
+    """Of rows that one version could not use; what became of them is no verdict, so nothing can be computed anew."""
+    stage = pl.coalesce(
+        *(pl.when(pl.col(f"outcome{x}") == "quarantine").then(pl.col(f"reason{x}")) for x in (OLD, NEW))
+    )
+    return {
+        **_row_reasons(differences),
+        "model": pl.lit(bool(differences.models)) & (stage != "load"),
+        "truncation": pl.lit(differences.truncation) & (stage == "tokenise"),
+    }
+
+
 def _judged_twice() -> pl.Expr:
     """Whether both versions have evidence of models, so that it can differ."""
     return pl.col(f"decided_by{OLD}").is_not_null() & pl.col(f"decided_by{NEW}").is_not_null()
@@ -205,7 +224,7 @@ def _differ(name: str) -> pl.Expr:
 
 
 def _side(name: str, side: str) -> pl.Expr:
-    """A column of one side; `_fixed` is a reason or stage that no rule gives, `_identical` that the cut left no pair."""
+    """A column of one side; `_fixed` is a reason that no rule gives, `_identical` that the cut left no pair."""
     reason = pl.col(f"reason{side}")
     if name == "_fixed":
         of_the_data = reason.is_not_null() & ~reason.is_in([*OF_RULES, "identical_after_cut"])

@@ -92,7 +92,7 @@ class PairedDifference(_Part):
 
     Attributes:
         measured: pairs whose consistency both know.
-        by_label: mean of new − old of their consistency with the label, interval over prompts; None where there is none.
+        by_label: mean of new − old of their consistency with the label, interval over prompts; None without any.
         by_reward: the same with the reward model's own order.
         judged: pairs kept or dropped in both.
         gained: dropped before, kept now.

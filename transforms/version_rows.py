@@ -15,34 +15,41 @@ from transforms.dedupe import DUPLICATE
 from transforms.errors import SchemaError
 
 DROPPED: Final = "dropped"
-_READ: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
-    "pair_id": pl.String,
-    "source": pl.String,
-    "source_id": pl.String,
-    "chosen_score": pl.Float64,
-    "rejected_score": pl.Float64,
-    "chosen_keep": pl.Int32,
-    "rejected_keep": pl.Int32,
-    "chosen_cut": pl.Boolean,
-    "rejected_cut": pl.Boolean,
-    "reward_chosen": pl.Float64,
-    "reward_rejected": pl.Float64,
-    "consistency": pl.Float64,
-    "consistency_by_reward": pl.Float64,
-    "n": pl.Int32,
-    "p_keep": pl.Float64,
-    "expected": pl.Float64,
-    "decided_by": pl.String,
-    "verdict": pl.String,
-    "reason": pl.String,
-}
+_READ: Final = pl.Schema(
+    {
+        "pair_id": pl.String,
+        "source": pl.String,
+        "source_id": pl.String,
+        "chosen_score": pl.Float64,
+        "rejected_score": pl.Float64,
+        "chosen_keep": pl.Int32,
+        "rejected_keep": pl.Int32,
+        "chosen_cut": pl.Boolean,
+        "rejected_cut": pl.Boolean,
+        "reward_chosen": pl.Float64,
+        "reward_rejected": pl.Float64,
+        "consistency": pl.Float64,
+        "consistency_by_reward": pl.Float64,
+        "n": pl.Int32,
+        "p_keep": pl.Float64,
+        "expected": pl.Float64,
+        "decided_by": pl.String,
+        "verdict": pl.String,
+        "reason": pl.String,
+    }
+)
 _COUNTED: Final = {"prompt_ids": "prompt_tokens", "chosen_ids": "chosen_tokens", "rejected_ids": "rejected_tokens"}
 _BATCH: Final = 2048  # rows of a Parquet file whose ids are in memory at once
 # schema.CURATED without texts and ids. `place` is the table's name (train, test, dropped) or quarantine; `outcome`
 # keep, drop or quarantine; `reason` of a quarantined row is the stage that could not use it. A row that no pair could
 # be made of has no pair_id.
 ROWS: Final = pl.Schema(
-    {**_READ, **dict.fromkeys(_COUNTED.values(), pl.Int32), "place": pl.String, "outcome": pl.String}
+    [
+        *_READ.items(),
+        *((name, pl.Int32()) for name in _COUNTED.values()),
+        ("place", pl.String()),
+        ("outcome", pl.String()),
+    ]
 )
 
 
@@ -129,7 +136,7 @@ def _scalars(batch: pa.RecordBatch) -> pl.DataFrame:
         tokens: pl.Series(pc.list_value_length(batch[ids]).to_numpy(zero_copy_only=False), dtype=pl.Int32)
         for ids, tokens in _COUNTED.items()
     }
-    return pl.DataFrame(pl.from_arrow(scalars)).cast(dict(_READ)).with_columns(**counted)
+    return pl.DataFrame(pl.from_arrow(scalars)).cast(_READ).with_columns(**counted)
 
 
 def _quarantined_rows(path: Path) -> pl.DataFrame:

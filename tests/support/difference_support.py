@@ -37,7 +37,9 @@ SECTIONS: dict[str, Any] = {
 def config(**changes: Any) -> dict[str, Any]:
     """A manifest's recipe; sections are changed key by key: `consistency={"threshold": 0.7}`."""
     return {
-        name: {**section, **changes[name]} if isinstance(section, dict) and name in changes else changes.get(name, section)
+        name: {**section, **changes[name]}
+        if isinstance(section, dict) and name in changes
+        else changes.get(name, section)
         for name, section in SECTIONS.items()
     }
 
@@ -112,7 +114,14 @@ def unjudged(number: int, reason: str, **changes: Any) -> dict[str, Any]:
 
 def quarantined(number: int, *, stage: str = "load", **changes: Any) -> dict[str, Any]:
     """A line of quarantine.jsonl; with a pair_id where a pair could be made."""
-    return {"stage": stage, "source": "one", "source_id": f"row-{number}", "error": "null text", "row": {"x": 1}, **changes}
+    return {
+        "stage": stage,
+        "source": "one",
+        "source_id": f"row-{number}",
+        "error": "null text",
+        "row": {"x": 1},
+        **changes,
+    }
 
 
 def frame(*rows: dict[str, Any]) -> pl.DataFrame:

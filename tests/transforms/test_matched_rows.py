@@ -2,7 +2,7 @@
 
 import polars as pl
 from difference_support import dropped, frame, row
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -17,7 +17,7 @@ def changes(old, new):
 
 def lost(number, **columns):
     """A quarantined row without a pair."""
-    nothing = {name: None for name in ROWS.names()}
+    nothing = dict.fromkeys(ROWS.names())
     known = {"source": "one", "source_id": f"row-{number}", "place": "quarantine", "outcome": "quarantine"}
     return pl.DataFrame([{**nothing, **known, "reason": "load", **columns}], schema=ROWS)
 
@@ -65,9 +65,12 @@ def test_empty_versions_match_nothing():
     assert changes(ROWS.to_frame(), frame(row(1))) == ["added"]
 
 
-SOME = st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["a", "b"]), st.sampled_from(["x", "y"])), max_size=6, unique=True)
+SOME = st.lists(
+    st.tuples(st.integers(0, 4), st.sampled_from(["a", "b"]), st.sampled_from(["x", "y"])), max_size=6, unique=True
+)
 
 
+@settings(max_examples=25)
 @given(SOME, SOME, st.randoms())
 def test_every_row_is_in_one_place_and_no_order_matters(old, new, random):
     def rows(some):

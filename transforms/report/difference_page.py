@@ -175,18 +175,18 @@ def _plots(found: VersionDifference, pairs: pl.DataFrame) -> list[Plot]:
             name: [_numbers(kept[at][f"{name}_keep{at}"]) for at in (OLD, NEW)] for name in ("chosen", "rejected")
         }
         bins = token_bins(*(values for both in tokens.values() for values in both))
-        plots += [_shift(f"Kept tokens, {name}:", *tokens[name], bins, name, "tokens") for name in tokens]
+        plots += [_shift(f"Kept tokens, {name}:", tokens[name], bins, name, "tokens") for name in tokens]
     margins = [_numbers(kept[at][f"reward_chosen{at}"] - kept[at][f"reward_rejected{at}"]) for at in (OLD, NEW)]
     if found.same_reward_model and all(len(values) for values in margins):
         low, high = np.quantile(np.concatenate(margins), [0.005, 0.995])
         bins = edges(float(low), float(high) if high > low else float(low) + 1, bin_count(min(map(len, margins)), 32))
-        plots.append(_shift("Reward margin:", *margins, bins, "kept", "reward of chosen − reward of rejected"))
+        plots.append(_shift("Reward margin:", margins, bins, "kept", "reward of chosen − reward of rejected"))
     return plots
 
 
-def _shift(title: str, old: Numbers, new: Numbers, bins: Numbers, style: str, x_name: str) -> Plot:
-    """Two histograms as shares of their own pairs, so that versions of unequal size compare."""
-    heights = [counts(values, bins) / len(values) for values in (old, new)]
+def _shift(title: str, versions: Sequence[Numbers], bins: Numbers, style: str, x_name: str) -> Plot:
+    """Histograms of the old version and the new one, as shares of their own pairs: they may be of unequal size."""
+    heights = [counts(values, bins) / len(values) for values in versions]
     scale, up = Scale(float(bins[0]), float(bins[-1])), max(float(height.max()) for height in heights) * 1.06
     ticks = [Tick(100 - at, text) for at, text in Scale(0, up).ticks(3, percent=True)]
     return Plot(
@@ -201,7 +201,8 @@ def _shift(title: str, old: Numbers, new: Numbers, bins: Numbers, style: str, x_
 
 def _numbers(values: pl.Series) -> Numbers:
     numbers: Numbers = values.drop_nulls().cast(pl.Float64).to_numpy()
-    return numbers[np.isfinite(numbers)]
+    finite: Numbers = numbers[np.isfinite(numbers)]
+    return finite
 
 
 def _table(changed: pl.DataFrame) -> PairTable | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from transforms.difference import Change, Reason, RateDifference, Spread, VersionDifference
+from transforms.difference import Change, RateDifference, Reason, Spread, VersionDifference
 from transforms.report.text import compact, count, duration, percent, signed
 
 REASON_WORDS: Final[dict[Reason, str]] = {
@@ -19,7 +19,7 @@ REASON_ABOUT: Final[dict[Reason, str]] = {
     "data": "A source holds other rows, texts or scores.",
     "model": "Policy, reward model or tokenizer answers otherwise.",
     "truncation": "The same responses with the same tokenizer keep other tokens.",
-    "recipe": "Another rule (threshold, δ, a filter), other options of a source, or completions sampled in another way.",
+    "recipe": "Another rule (τ, δ, a filter), other options of a source, or completions sampled in another way.",
     "completions": "The same prefixes and models, with more or other completions: a larger n or budget, or, with a "
     "proxy, what other pairs taught it.",
     "code": "Data, models and recipe are recorded as equal; the commit or the packages are not.",
@@ -62,22 +62,20 @@ def sentences(found: VersionDifference) -> list[str]:
 
 def _happened(found: VersionDifference) -> Iterator[str]:
     parts = []
-    for change, side in (("added", "kept"), ("removed", "had been kept")):
-        pairs = found.pairs_of(change)
-        kept = found.pairs_of(change, new="keep") if change == "added" else found.pairs_of(change, old="keep")
-        if pairs:
-            parts.append(f"{_are(pairs)} {CHANGE_WORDS[change]}, of which {count(kept)} {side}")
-    if rewritten := found.pairs_of("rewritten"):
-        parts.append(f"{_are(rewritten)} rewritten: the same row of a source with another text")
+    if pairs := found.pairs_of("added"):
+        parts.append(f"{_are(pairs)} new, of which {count(found.pairs_of('added', new='keep'))} kept")
+    if pairs := found.pairs_of("removed"):
+        parts.append(f"{_are(pairs)} gone, of which {count(found.pairs_of('removed', old='keep'))} had been kept")
+    if pairs := found.pairs_of("rewritten"):
+        parts.append(f"{_are(pairs)} rewritten: the same row of a source with another text")
     if parts:
-        yield "; ".join(parts).capitalize() + "."
+        yield "; ".join(parts) + "."
     if pairs := found.pairs_of("verdict"):
-        gained, lost = (
-            found.pairs_of("verdict", old=one, new=two) for one, two in (("drop", "keep"), ("keep", "drop"))
-        )
+        gained = found.pairs_of("verdict", old="drop", new="keep")
+        lost = found.pairs_of("verdict", old="keep", new="drop")
         other = pairs - gained - lost
         rest = f"; {count(other)} came into or out of quarantine" if other else ""
-        yield f"Of equal pairs, {count(gained)} are kept now that had been dropped, and {count(lost)} the other way{rest}."
+        yield f"Of equal pairs, {count(gained)} are kept now that had been dropped, {count(lost)} the other way{rest}."
 
 
 def _why(found: VersionDifference) -> Iterator[str]:
@@ -107,9 +105,9 @@ def _unchanged(found: VersionDifference) -> Iterator[str]:
     if parts:
         yield f"Of the {_pairs(same.kept)} kept in both, {' and '.join(parts)}."
     if same.dropped_other_reason:
-        yield f"{_are(same.dropped_other_reason)} dropped in both, for another reason.".capitalize()
+        yield f"{_are(same.dropped_other_reason)} dropped in both, for another reason."
     if same.measured_otherwise:
-        yield f"{_are(same.measured_otherwise)} of the same verdict and were measured otherwise.".capitalize()
+        yield f"{_pairs(same.measured_otherwise)} of the same outcome got other rewards or completions."
 
 
 def _measured(found: VersionDifference) -> Iterator[str]:
@@ -120,12 +118,13 @@ def _measured(found: VersionDifference) -> Iterator[str]:
         if paired.source == "all" and paired.by_label and paired.by_label.low is not None:
             mean = paired.by_label
             ends = " to ".join(signed(100 * end) for end in (mean.low, mean.high) if end is not None)
-            yield f"On the {_pairs(paired.measured)} measured in both it changed by {signed(100 * mean.value)} points ({ends})."
+            points = signed(100 * mean.value)
+            yield f"On the {_pairs(paired.measured)} measured in both it changed by {points} points ({ends})."
         if paired.source == "all" and paired.p_value is not None:
             words = "more than chance" if paired.p_value < 0.05 else "no more than chance may"
             yield (
-                f"Of {_pairs(paired.judged)} judged in both, {count(paired.gained)} were gained and {count(paired.lost)} "
-                f"lost: {words} makes them differ (p of McNemar's test: {p_in_words(paired.p_value)})."
+                f"Of {_pairs(paired.judged)} judged in both, {count(paired.gained)} were gained and "
+                f"{count(paired.lost)} lost: {words} makes them differ (McNemar's p: {p_in_words(paired.p_value)})."
             )
     for length in found.lengths:
         if (
@@ -134,7 +133,8 @@ def _measured(found: VersionDifference) -> Iterator[str]:
             and length.old.mean is not None
             and length.new.mean is not None
         ):
-            yield f"Kept tokens of a {length.side} response: {length.new.mean:,.1f} on average, before {length.old.mean:,.1f}."
+            now, before = (f"{one.mean:,.1f}" for one in (length.new, length.old))
+            yield f"Kept tokens of a {length.side} response: {now} on average, before {before}."
 
 
 def rate_in_words(rate: RateDifference) -> str:

@@ -7,7 +7,7 @@ import polars as pl
 
 from flows.versions import Version
 from transforms.causes import REASONS, with_causes
-from transforms.difference import ReasonCount, Transition, Unchanged, VersionDifference, VersionRecord
+from transforms.difference import JudgedAnew, ReasonCount, Transition, Unchanged, VersionDifference, VersionRecord
 from transforms.matched_rows import NEW, OLD, match_rows
 from transforms.settings_changes import changed_models, setting_changes
 from transforms.shifts import consistency_shift, cost_shift, length_shift, margin_shift, source_shift
@@ -58,6 +58,8 @@ def difference(old: Version, new: Version) -> Difference:
         transitions=_transitions(pairs),
         reasons=_reasons(pairs),
         unchanged=_unchanged(pairs),
+        old_by_new_rules=_judged_anew(pairs, "old_by_new_rules", OLD),
+        new_by_old_rules=_judged_anew(pairs, "new_by_old_rules", NEW),
         settings=setting_changes(*both),
         same_tokenizer=same_tokenizer,
         same_reward_model="reward" not in models,
@@ -140,6 +142,12 @@ def _unchanged(pairs: pl.DataFrame) -> Unchanged:
         dropped_other_reason=dropped.filter(pl.col(f"reason{OLD}") != pl.col(f"reason{NEW}")).height,
         measured_otherwise=same.filter(pl.any_horizontal(*measures)).height,
     )
+
+
+def _judged_anew(pairs: pl.DataFrame, name: str, side: str) -> JudgedAnew:
+    known = pairs.filter(pl.col(name).is_not_null())
+    kept, by_other = ((known[column] == "keep").sum() for column in (f"outcome{side}", name))
+    return JudgedAnew(known=known.height, kept=int(kept), kept_by_other_rules=int(by_other))
 
 
 def _caveats(old: Version, new: Version, models: list[str]) -> list[str]:

@@ -75,6 +75,14 @@ class Unchanged(_Part):
     measured_otherwise: int  # of all of these: other rewards or completions, the same outcome
 
 
+class JudgedAnew(_Part):
+    """One version's evidence by the other version's rules, over the common pairs where that is known."""
+
+    known: int
+    kept: int  # by the rules of their own version
+    kept_by_other_rules: int
+
+
 class RateDifference(_Part):
     """Consistency of all pairs of each version, and how far apart. Intervals of 95 %, as if pairs were not shared."""
 
@@ -172,6 +180,8 @@ class VersionDifference(_Part):
     transitions: list[Transition]
     reasons: list[ReasonCount]
     unchanged: Unchanged
+    old_by_new_rules: JudgedAnew
+    new_by_old_rules: JudgedAnew
     settings: list[SettingChange]
     same_tokenizer: bool  # else token counts are of different tokens
     same_reward_model: bool  # else rewards are of different scales

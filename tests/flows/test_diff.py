@@ -35,6 +35,8 @@ def test_it_says_what_changed_and_why(folders, monkeypatch, capsys):
     assert "0 pairs kept, 4 fewer than before; 4 pairs changed" in said
     assert "Why: the recipe changed (4)." in said
     assert "4 of 4 other verdicts are proven" in said
+    assert "By the new rules the old evidence keeps 0 of 4 pairs, by its own 4." in said
+    assert "By the old rules the new evidence keeps 4 of 4 pairs, by its own 0." in said
     assert "consistency.threshold" in said
 
 

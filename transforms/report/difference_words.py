@@ -56,7 +56,7 @@ def sentences(found: VersionDifference) -> list[str]:
     """What happened, why, and how far the numbers moved; for people who have not seen the versions."""
     if found.equal:
         return []
-    said = [*_happened(found), *_why(found), *_unchanged(found), *_measured(found)]
+    said = [*_happened(found), *_why(found), *_anew(found), *_unchanged(found), *_measured(found)]
     return [sentence for sentence in said if sentence]
 
 
@@ -90,6 +90,16 @@ def _why(found: VersionDifference) -> Iterator[str]:
             f"{count(proven)} of {count(verdicts)} other verdicts are proven: computed anew with the other version's "
             "rules, they show what made the difference."
         )
+
+
+def _anew(found: VersionDifference) -> Iterator[str]:
+    """What a look at the verdicts alone hides: rules and evidence may pull in opposite directions."""
+    for one, whose, rules in ((found.old_by_new_rules, "old", "new"), (found.new_by_old_rules, "new", "old")):
+        if one.kept != one.kept_by_other_rules:
+            yield (
+                f"By the {rules} rules the {whose} evidence keeps {count(one.kept_by_other_rules)} of "
+                f"{_pairs(one.known)}, by its own {count(one.kept)}."
+            )
 
 
 def _unchanged(found: VersionDifference) -> Iterator[str]:

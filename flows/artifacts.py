@@ -14,6 +14,7 @@ from prefect.artifacts import (
 from prefect.context import FlowRunContext
 
 from flows.progress import Progress
+from flows.publication import Publication
 from flows.training_output import MODEL
 from flows.training_record import TrainingRecord
 from flows.training_summary import figures
@@ -119,6 +120,16 @@ def show_comparison(found: Comparison, folder: Path) -> None:
     lines += ["", f"{len(found.failures)} failed. Report: `{(folder / 'comparison.html').resolve()}`"]
     key = f"{_slug(found.name)}-comparison"
     create_markdown_artifact("\n".join(lines), key=key, description="Whether curation helps.")
+
+
+def show_publication(made: Publication) -> None:
+    """What is on the Hub now."""
+    if FlowRunContext.get() is None:
+        return
+    lines = [f"# [{made.repo}]({made.url}) {made.tag}", ""]
+    lines += ["Nothing new: it was there."] if made.unchanged else [f"- {reason}" for reason in made.why]
+    lines += ["", f"Commit `{made.commit}`, version `{made.version}`, {made.files} files, {made.bytes:,} bytes."]
+    create_markdown_artifact("\n".join(lines), key=f"{_slug(made.repo)}-published", description="On the Hub.")
 
 
 def _slug(name: str) -> str:

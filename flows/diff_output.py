@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.differing import Difference
+from flows.differing import RESPONSES, Difference
 from flows.output import disk_errors, write_bytes, write_text
 from flows.versions import Version
 from transforms.causes import REASONS
@@ -29,7 +29,6 @@ from transforms.report.difference_words import (
 )
 from transforms.report.examples import Example
 from transforms.report.text import one_line, visible_plain
-from transforms.version_rows import table_batches
 
 PAGE: Final = "diff.html"
 NUMBERS: Final = "diff.json"
@@ -93,11 +92,10 @@ def _texts(version: Version, ids: Sequence[str]) -> dict[str, Example]:
 def _rows_of(version: Version, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
     wanted = pa.array(ids, pa.string())
     for name in version.tables:
-        for path in version.paths(name) if name != "responses" else []:
-            for batch in table_batches(path):
-                for row in batch.filter(pc.is_in(batch["pair_id"], wanted)).to_pylist():
-                    if row["reason"] != DUPLICATE:
-                        yield row
+        for batch in version.batches(name) if name != RESPONSES else []:
+            for row in batch.filter(pc.is_in(batch["pair_id"], wanted)).to_pylist():
+                if row["reason"] != DUPLICATE:
+                    yield row
 
 
 def _reason_table(found: VersionDifference) -> Table:

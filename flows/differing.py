@@ -12,10 +12,10 @@ from transforms.matched_rows import NEW, OLD, match_rows
 from transforms.settings_changes import changed_models, setting_changes
 from transforms.shifts import consistency_shift, cost_shift, length_shift, margin_shift, source_shift
 from transforms.verdict_rules import VerdictRules
-from transforms.version_rows import VersionRows, version_rows
+from transforms.version_rows import COLUMNS, VersionRows, version_rows
 
 QUARANTINE: Final = "quarantine.jsonl"
-_NO_ROWS: Final = "responses"  # the one table that holds no pairs
+RESPONSES: Final = "responses"  # the one table that holds no pairs
 
 
 class Difference(NamedTuple):
@@ -30,7 +30,7 @@ def summarize_difference(old: Version, new: Version) -> VersionDifference:
 
     Raises:
         SourceError: files that are missing, unreachable or not the manifest's.
-        SchemaError: tables of another release.
+        SchemaError: a quarantine.jsonl that no run wrote.
     """
     return difference(old, new).record
 
@@ -40,7 +40,7 @@ def difference(old: Version, new: Version) -> Difference:
 
     Raises:
         SourceError: files that are missing, unreachable or not the manifest's.
-        SchemaError: tables of another release.
+        SchemaError: a quarantine.jsonl that no run wrote.
     """
     rows = _rows(old), _rows(new)
     pairs = with_causes(match_rows(rows[0].rows, rows[1].rows), old.manifest, new.manifest)
@@ -76,7 +76,7 @@ def difference(old: Version, new: Version) -> Difference:
 
 
 def _rows(version: Version) -> VersionRows:
-    tables = {name: version.paths(name) for name in version.tables if name != _NO_ROWS}
+    tables = {name: version.batches(name, COLUMNS) for name in version.tables if name != RESPONSES}
     return version_rows(tables, version.file(QUARANTINE))
 
 

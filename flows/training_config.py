@@ -20,7 +20,7 @@ class _Section(BaseModel):
 class DatasetConfig(_Section):
     """A run of `flows.curate`: its splits `train` and, where there is one, `test`."""
 
-    path: str = Field(description="Folder of a finished run (`./runs/NAME`), or the Hub id it was published as.")
+    path: str = Field(description="Folder of a finished run (`./runs/NAME`), or the Hub id that it was published as.")
     revision: str | None = Field(None, description="Branch, tag or commit of a Hub id.")
     kept: Kept = Field(
         "truncated", description="Response tokens to train on: those the run kept, all, POET's, or a share of each."

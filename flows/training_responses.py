@@ -79,8 +79,8 @@ def find_reward(run: FoundRun, chat: ChatTokens) -> RunReward:
     if not has_responses(run):
         message = (
             f"{path} has no responses table: none of its sources has several responses a prompt (ultrafeedback, "
-            "onpolicy and starter have), or it is on the Hub. Train on a local run of such a source, or on the pairs' "
-            "responses (dataset.responses: pairs)"
+            "onpolicy and starter have). Train on a run of such a source, or on the pairs' responses "
+            "(dataset.responses: pairs)"
         )
         raise ConfigError(message)
     config = Recipe.model_validate(run.manifest.config).reward

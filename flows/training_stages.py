@@ -196,7 +196,7 @@ class Training:
             objective=self.learner.objective,
             data=DataRecord(
                 path=self.recipe.dataset.path,
-                revision=self.plan.run.revision,
+                revision=self.plan.run.version.commit,
                 version=self.plan.run.manifest.version,
                 kept=self.recipe.dataset.kept,
                 examples=len(train),

@@ -5,8 +5,9 @@ Its manifest says which files belong to it, and no table is handed out before it
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,7 @@ from pydantic import ValidationError
 from flows.output import MANIFEST, read_manifest
 from transforms.errors import SourceError
 from transforms.manifest import FileRecord, Manifest
-from transforms.shards import file_sha256
+from transforms.shards import BATCH_ROWS, file_sha256
 from transforms.sources.read import is_hub_id
 
 # Arrow shards of a run, and Parquet shards of what was published. The name is also what keeps a path of a
@@ -26,6 +27,7 @@ _SHARD: Final = re.compile(
     r"(?:dataset/(?P<split>\w+)|(?P<table>dropped|responses))/data-\d{5}-of-\d{5}\.arrow"
     r"|(?:data|dropped|responses)/(?P<published>\w+)-\d{5}-of-\d{5}\.parquet"
 )
+_ATTEMPTS: Final = 4  # at what is read: seven seconds, where publishing is worth minutes
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Version:
         Raises:
             SourceError: as `paths`, or a number of rows that is not the manifest's.
         """
-        found = pa.concat_tables([_read(path, columns) for path in self.paths(table)])
+        found = pa.concat_tables(self.batches(table, columns))
         rows = sum(file.rows for file in self.tables[table])
         if len(found) != rows:
             message = f"{self.where}: {table} has {len(found):,} rows, its manifest says {rows:,}"
@@ -86,6 +88,15 @@ class Version:
         message = f"{self.where} has no {path}; its manifest names {len(self.manifest.files)} other files"
         raise SourceError(message)
 
+    def batches(self, table: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The table's rows in order, about a thousand at a time; at least one table, which may be empty.
+
+        Raises:
+            SourceError: as `paths`, or a file that is no shard.
+        """
+        for path in self.paths(table):
+            yield from _read(path, columns)
+
     def _checked(self, file: FileRecord) -> Path:
         path = self._fetch(file.path)
         problem = None
@@ -102,19 +113,20 @@ class Version:
         return path
 
 
-def open_version(where: str, revision: str | None = None) -> Version:
+def open_version(where: str, revision: str | None = None, *, token: str | None = None) -> Version:
     """Find a version; only its manifest is read.
 
     Args:
         where: folder of a run or of a published dataset (`./runs/NAME`), or a Hub id (`org/name`).
         revision: branch, tag or commit of a Hub id; `main` by default. Resolved to a commit here, once.
+        token: of the Hub; HF_TOKEN or the Hub's login by default. Public datasets need none.
 
     Raises:
         SourceError: nothing there, a Hub id that cannot be reached, or files that no run of this project wrote.
         OutputError: a manifest that this project did not write.
     """
     if is_hub_id(where):
-        return _on_the_hub(where, revision)
+        return _on_the_hub(where, revision, token)
     if revision is not None:
         message = f"{where} is a folder, so leave out revision {revision!r}"
         raise SourceError(message)
@@ -138,38 +150,18 @@ def tables_of(manifest: Manifest) -> dict[str, list[FileRecord]]:
     return dict(tables)
 
 
-def _on_the_hub(repo: str, revision: str | None) -> Version:
-    from httpx2 import HTTPError
-    from huggingface_hub import HfApi, hf_hub_download  # 0.5 s, and only the Hub needs it
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+def _on_the_hub(repo: str, revision: str | None, token: str | None) -> Version:
+    from flows.hub import Hub, Patience  # 0.5 s, and only the Hub needs it
+    from flows.hub_token import hub_token
 
-    at = f"{repo} at {revision or 'main'}"
-
-    def fetch(path: str) -> Path:
-        try:
-            # A full commit that is in the cache needs no request.
-            return Path(hf_hub_download(repo, path, repo_type="dataset", revision=commit))
-        except LocalEntryNotFoundError as error:
-            message = f"{at}: {path} cannot be downloaded and is not in the cache: {_first_line(error)}"
-            raise SourceError(message) from error
-        except EntryNotFoundError as error:
-            message = f"{at} has no {path}, so it is no published version of this project"
-            raise SourceError(message) from error
-        except (HTTPError, OSError, ValueError) as error:
-            message = f"{at}: {path} cannot be downloaded: {_first_line(error)}"
-            raise SourceError(message) from error
-
+    hub = Hub(repo, token=token or hub_token(), patience=Patience(attempts=_ATTEMPTS), error=SourceError)
+    commit = hub.resolve(revision)
     try:
-        commit = HfApi().dataset_info(repo, revision=revision).sha
-    except (HTTPError, OSError) as error:
-        message = f"{at} cannot be found on the Hub: {_first_line(error)}. A local folder is written ./{repo}"
-        raise SourceError(message) from error
-    try:
-        manifest = Manifest.model_validate_json(fetch(MANIFEST).read_bytes())
+        manifest = Manifest.model_validate_json(hub.download(commit, MANIFEST).read_bytes())
     except ValidationError as error:
-        message = f"{at}: its {MANIFEST} is none of this project ({error.error_count()} problems)"
+        message = f"{repo} at {commit[:12]}: its {MANIFEST} is none of this version ({error.error_count()} problems)"
         raise SourceError(message) from error
-    return Version(repo, commit, manifest, tables_of(manifest), fetch)
+    return Version(repo, commit, manifest, tables_of(manifest), partial(hub.download, commit))
 
 
 def _first_line(error: BaseException) -> str:
@@ -177,15 +169,31 @@ def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0].rstrip('.')}"
 
 
-def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
-    wanted = None if columns is None else list(columns)
+def _read(path: Path, columns: Sequence[str] | None) -> Iterator[pa.Table]:
     try:
         if path.suffix == ".parquet":
-            # A schema of its own: with the folder's name in it (partitioning) columns would appear that no file has.
-            return pq.ParquetFile(path).read(columns=wanted)
-        with pa.OSFile(str(path)) as source:
-            table = pa.ipc.open_stream(source).read_all()
-            return table if wanted is None else table.select(wanted)
+            file = pq.ParquetFile(path)
+            schema = pa.schema([(field.name, _plain(field.type)) for field in file.schema_arrow])
+            wanted = schema.names if columns is None else list(columns)
+            chosen = pa.schema([schema.field(name) for name in wanted])
+            yield chosen.empty_table()
+            for batch in file.iter_batches(BATCH_ROWS, columns=wanted):
+                yield pa.Table.from_batches([batch]).select(wanted).cast(chosen)
+        else:
+            with pa.OSFile(str(path)) as raw, pa.ipc.open_stream(raw) as stream:
+                wanted = stream.schema.names if columns is None else list(columns)
+                yield stream.schema.empty_table().select(wanted)
+                for batch in stream:
+                    yield pa.Table.from_batches([batch]).select(wanted)
     except (pa.ArrowException, KeyError) as error:
         message = f"{path} cannot be read: {_first_line(error)}"
         raise SourceError(message) from error
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """The type as a run writes it: Parquet calls what is in a list `element`, Arrow calls it `item`."""
+    if pa.types.is_list(kind):
+        return pa.list_(_plain(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(field.name, _plain(field.type)) for field in kind])
+    return kind

@@ -1,7 +1,7 @@
 """The rows of a version, kept, dropped and quarantined, one scalar row a pair: what two versions are compared by."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from transforms.dedupe import DUPLICATE
 from transforms.errors import SchemaError
@@ -39,7 +38,7 @@ _READ: Final = pl.Schema(
     }
 )
 _COUNTED: Final = {"prompt_ids": "prompt_tokens", "chosen_ids": "chosen_tokens", "rejected_ids": "rejected_tokens"}
-_BATCH: Final = 2048  # rows of a Parquet file whose ids are in memory at once
+COLUMNS: Final = (*_READ, *_COUNTED)  # what is read of a table
 # schema.CURATED without texts and ids. `place` is the table's name (train, test, dropped) or quarantine; `outcome`
 # keep, drop or quarantine; `reason` of a quarantined row is the stage that could not use it. A row that no pair could
 # be made of has no pair_id.
@@ -60,19 +59,18 @@ class VersionRows(NamedTuple):
     copies: pl.DataFrame  # ROWS
 
 
-def version_rows(tables: Mapping[str, Sequence[Path]], quarantine: Path) -> VersionRows:
-    """Read what two versions are compared by.
-
-    Token ids are counted a batch at a time and texts are not read: a pair takes 150 bytes.
+def version_rows(tables: Mapping[str, Iterable[pa.Table]], quarantine: Path) -> VersionRows:
+    """Gather what two versions are compared by.
 
     Args:
-        tables: name (train, test, dropped) → Arrow streams or Parquet files, checked by whoever found them.
+        tables: name (train, test, dropped) → its rows with COLUMNS, some at a time: token ids are counted and let go,
+            and 150 bytes a pair stay.
         quarantine: quarantine.jsonl.
 
     Raises:
-        SchemaError: a table without the columns of schema.CURATED, or a line that is no quarantined row.
+        SchemaError: a line that is no quarantined row.
     """
-    frames = [_table_rows(path, name) for name, paths in tables.items() for path in paths]
+    frames = [_table_rows(batches, name) for name, batches in tables.items()]
     rows = pl.concat([ROWS.to_frame(), *frames, _quarantined_rows(quarantine)])
     # A pair that was judged stands for its duplicates, and for ties or leftovers of other sources with the same texts.
     rank = (
@@ -93,47 +91,17 @@ def version_rows(tables: Mapping[str, Sequence[Path]], quarantine: Path) -> Vers
     return VersionRows(plain.filter(first), plain.filter(~first))
 
 
-def _table_rows(path: Path, name: str) -> pl.DataFrame:
-    _require(path)
-    frames = [_scalars(batch) for batch in table_batches(path, [*_READ, *_COUNTED])]
-    found = pl.concat([ROWS.to_frame().drop("place", "outcome"), *frames])
+def _table_rows(batches: Iterable[pa.Table], name: str) -> pl.DataFrame:
+    found = pl.concat([ROWS.to_frame().drop("place", "outcome"), *map(_scalars, batches)])
     outcome = "drop" if name == DROPPED else "keep"
     return found.with_columns(place=pl.lit(name), outcome=pl.lit(outcome)).select(ROWS.names())
 
 
-def table_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """A table a few thousand rows at a time, all columns or some: of a run's Arrow stream, or of published Parquet."""
-    if path.suffix == ".parquet":
-        with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(batch_size=_BATCH, columns=None if columns is None else list(columns))
-        return
-    with pa.memory_map(str(path)) as source:
-        schema = pa.ipc.open_stream(source).schema
-        fields = None if columns is None else sorted(schema.get_field_index(name) for name in columns)
-        source.seek(0)
-        yield from pa.ipc.open_stream(source, options=pa.ipc.IpcReadOptions(included_fields=fields))
-
-
-def _require(path: Path) -> None:
-    if path.suffix == ".parquet":
-        names = pq.read_schema(path).names
-    else:
-        with pa.memory_map(str(path)) as source:
-            names = pa.ipc.open_stream(source).schema.names
-    missing = [name for name in (*_READ, *_COUNTED) if name not in names]
-    if missing:
-        message = (
-            f"{path} lacks the columns {', '.join(missing)}: it is no table of curated pairs of this version of the "
-            "project; curate again, or compare with the release that wrote it"
-        )
-        raise SchemaError(message)
-
-
-def _scalars(batch: pa.RecordBatch) -> pl.DataFrame:
+def _scalars(batch: pa.Table) -> pl.DataFrame:
     # A copy: columns of a batch share its memory, and these few would keep the ids alive (see curated.summary_rows).
     scalars = batch.select(list(_READ)).take(pa.array(np.arange(len(batch))))
     counted = {
-        tokens: pl.Series(pc.list_value_length(batch[ids]).to_numpy(zero_copy_only=False), dtype=pl.Int32)
+        tokens: pl.Series(pc.list_value_length(batch[ids]).to_numpy(), dtype=pl.Int32)
         for ids, tokens in _COUNTED.items()
     }
     return pl.DataFrame(pl.from_arrow(scalars)).cast(_READ).with_columns(**counted)

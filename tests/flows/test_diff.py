@@ -2,7 +2,9 @@
 
 import json
 import sys
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from difference_support import config, dropped, manifest, row, version_folder
 
@@ -11,6 +13,7 @@ from flows.differing import summarize_difference
 from flows.versions import open_version
 from transforms.errors import ConfigError, SourceError
 from transforms.manifest import TokenizerRecord
+from transforms.shards import file_sha256
 
 ROWS = [row(number) for number in range(4)]
 UNSURE = {"n": 4, "consistency": 0.75, "consistency_by_reward": 0.75, "decided_by": "n_max"}
@@ -106,9 +109,22 @@ def test_what_cannot_be_compared_is_one_error(words, kind, message, monkeypatch)
         main()
 
 
-def test_a_shard_that_is_not_the_manifests_is_refused(folders, monkeypatch):
-    from pathlib import Path
+def test_a_table_of_another_release_is_refused_by_the_column_that_it_lacks(folders):
+    [shard] = Path(folders[1]).glob("dropped/*-00000-of-*.arrow")
+    old = pa.table({"pair_id": ["a"], "verdict": ["drop"]})
+    with pa.ipc.new_stream(str(shard), old.schema) as stream:
+        stream.write_table(old)
+    version = open_version(folders[1])
+    files = [
+        file.model_copy(update={"sha256": file_sha256(Path(folders[1]) / file.path)}) for file in version.manifest.files
+    ]
+    rewritten = version.manifest.model_copy(update={"files": files})
+    (Path(folders[1]) / "manifest.json").write_text(rewritten.model_dump_json())
+    with pytest.raises(SourceError, match=r"data-00000-of-00002\.arrow cannot be read: .*source"):
+        summarize_difference(open_version(folders[0]), open_version(folders[1]))
 
+
+def test_a_shard_that_is_not_the_manifests_is_refused(folders, monkeypatch):
     quarantine = Path(folders[1]) / "quarantine.jsonl"
     quarantine.write_text("{}\n")
     monkeypatch.setattr(sys, "argv", ["diff", *folders])

@@ -2,14 +2,12 @@
 
 import pyarrow as pa
 import pytest
-from flows_support import manifest
 
 from flows import training_data
 from flows.training_config import DatasetConfig
-from flows.training_data import FoundRun, read_splits, with_kept
+from flows.training_data import with_kept
 from transforms.errors import SchemaError, SourceError
 from transforms.schema import CURATED
-from transforms.shards import ContentHash, version_of
 
 
 def rows(*shapes, **columns):
@@ -62,38 +60,6 @@ def test_a_prompt_that_leaves_no_room_is_named():
         keeps(TABLE, "truncated", max_length=4)
 
 
-def on_the_hub(monkeypatch, table, version):
-    import datasets
-
-    found = manifest()
-    counts = found.counts.model_copy(update={"splits": {"train": len(table)}})
-    found = found.model_copy(update={"version": version, "counts": counts})
-    large = table.cast(pa.schema([(f.name, pa.large_string() if f.type == pa.string() else f.type) for f in CURATED]))
-    loaded = datasets.DatasetDict({"train": datasets.Dataset(large)})
-    asked = []
-    monkeypatch.setattr(datasets, "load_dataset", lambda path, revision: asked.append((path, revision)) or loaded)
-    return FoundRun(DatasetConfig(path="org/run"), found, "abc"), asked
-
-
-def version(table):
-    content = ContentHash(CURATED)
-    content.update(table)
-    return version_of({"train": content})
-
-
-def test_rows_on_the_hub_are_read_at_their_commit_and_give_the_manifests_version(monkeypatch):
-    found, asked = on_the_hub(monkeypatch, TABLE, version(TABLE))
-    tables = read_splits(found)
-    assert asked == [("hf://datasets/org/run", "abc")]
-    assert tables["train"]["chosen_ids"].to_pylist() == TABLE["chosen_ids"].to_pylist()
-
-
-def test_rows_on_the_hub_that_were_changed_after_the_run_are_refused(monkeypatch):
-    found, _ = on_the_hub(monkeypatch, rows((4, 10, 7, 6), (2, 6, 9, 6)), version(TABLE))
-    with pytest.raises(SourceError, match=r"org/run at abc: its rows are version .*its manifest says"):
-        read_splits(found)
-
-
 def test_a_revision_of_a_folder_means_nothing():
-    with pytest.raises(SourceError, match=r"dataset\.path \./run is a folder, so leave out revision 'main'"):
+    with pytest.raises(SourceError, match=r"\./run is a folder, so leave out revision 'main'"):
         training_data.find_run(DatasetConfig(path="./run", revision="main"))

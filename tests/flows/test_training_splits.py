@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.training_config import DatasetConfig
-from flows.training_data import FoundRun, read_splits
-from transforms.errors import SourceError
+from flows.training_data import FoundRun, find_run, read_splits
 from transforms.schema import CURATED
 from transforms.shards import SplitWriter, in_test_split
 
@@ -63,7 +62,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FoundRun]:
             "config": {"output": {"test_size": OWN_SIZE}},
         }
     )
-    return folder, FoundRun(DatasetConfig(path=str(folder)), found, None)
+    (folder / "manifest.json").write_text(found.model_dump_json())
+    return folder, find_run(DatasetConfig(path=str(folder)))
 
 
 def read(run: tuple[Path, FoundRun], **changes: object) -> dict[str, list[str]]:
@@ -109,11 +109,3 @@ def test_what_decides_the_rows_includes_dropped_shards_where_they_are_read(run):
     assert found.content["shards"] == []
     dropped = [file.sha256 for file in found.manifest.files if file.path.startswith("dropped/")]
     assert every.content["shards"] == dropped != []
-
-
-def test_a_published_run_has_no_dropped_pairs(run, monkeypatch):
-    _, found = run
-    hub = found._replace(revision="abc", dataset=DatasetConfig(path="org/run", pairs="all"))
-    monkeypatch.setattr("flows.training_data._hub_splits", lambda *_: read_splits(found))
-    with pytest.raises(SourceError, match=r"org/run is on the Hub.*needs the folder that the run wrote"):
-        read_splits(hub)

@@ -119,8 +119,11 @@ def _data_file(path: str, shown: str) -> str:
 
 
 def _folder(filesystem: Any, root: str, options: SourceOptions) -> list[str]:
-    if filesystem.isfile(f"{root}/manifest.json") and filesystem.isdir(f"{root}/dataset"):
-        root = f"{root}/dataset"  # a curated run stands for the pairs that it kept
+    if filesystem.isfile(f"{root}/manifest.json"):  # a curated run stands for the pairs that it kept
+        if filesystem.isdir(f"{root}/dataset"):
+            root = f"{root}/dataset"
+        elif filesystem.isdir(f"{root}/data"):
+            return _published_split(filesystem, f"{root}/data", options)
     if filesystem.isfile(f"{root}/dataset_dict.json"):
         splits = json.loads(filesystem.cat_file(f"{root}/dataset_dict.json"))["splits"]
         if options.split not in splits:
@@ -141,6 +144,14 @@ def _folder(filesystem: Any, root: str, options: SourceOptions) -> list[str]:
     found = data or [name for name in names if ending_of(name)[0]]
     if not found:
         message = f"{options.path}: a folder without data files; expected one of {', '.join(ENDINGS)}"
+        raise SourceError(message)
+    return found
+
+
+def _published_split(filesystem: Any, root: str, options: SourceOptions) -> list[str]:
+    found = sorted(filesystem.glob(f"{root}/{options.split}-*.parquet"))
+    if not found:
+        message = f"{options.path}: a published version without split {options.split!r}"
         raise SourceError(message)
     return found
 

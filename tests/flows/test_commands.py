@@ -25,7 +25,7 @@ def command(name, *flags, importtime=False):
     )
 
 
-@pytest.mark.parametrize("name", ["curate", "audit", "explain", "evaluate", "decode", "compare"])
+@pytest.mark.parametrize("name", ["curate", "audit", "explain", "evaluate", "decode", "compare", "publish"])
 def test_help_imports_nothing_heavy(name):
     done = command(name, "--help", importtime=True)
     assert done.returncode == 0
@@ -51,6 +51,8 @@ def test_help_imports_nothing_heavy(name):
             ["runs/x", "--policy", "./x", "--temperature", "0"],
             "--temperature: Input should be greater than 0",
         ),
+        ("publish", ["/nowhere", "--repo", "o/n", "--token-env", "NO_SUCH"], "NO_SUCH is empty or not set"),
+        ("publish", ["/nowhere", "--repo", "o/n", "--dry-run"], "/nowhere is no folder"),
         ("curate", ["--sampling.first", "9"], "first: 9 is more than n: 6"),
         ("curate", ["--proxy", '{"error": 0.7}'], "proxy.error: Input should be less than 0.5"),
     ],

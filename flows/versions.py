@@ -151,7 +151,8 @@ def tables_of(manifest: Manifest) -> dict[str, list[FileRecord]]:
 
 
 def _on_the_hub(repo: str, revision: str | None, token: str | None) -> Version:
-    from flows.hub import Hub, Patience  # 0.5 s, and only the Hub needs it
+    from flows.hub import Hub
+    from flows.hub_patience import Patience  # 0.5 s, and only the Hub needs it
     from flows.hub_token import hub_token
 
     hub = Hub(repo, token=token or hub_token(), patience=Patience(attempts=_ATTEMPTS), error=SourceError)

@@ -9,7 +9,8 @@ from hub_api import answer
 from loopback_hub import FAULTS, Fault
 from published_support import ONCE, REPO, SOON, finished_run, hub_for_this_process, publish
 
-from flows.hub import Hub, Patience
+from flows.hub import Hub
+from flows.hub_patience import Patience
 from transforms.errors import OutputError
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Use 'content")]  # of the Hub's client

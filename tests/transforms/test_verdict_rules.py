@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 from difference_support import config, dropped, frame, row, unjudged
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.consistency import KEEP
@@ -109,6 +109,7 @@ def test_a_recipe_of_another_release_is_none():
     assert VerdictRules.of({"consistency": {"threshold": 0.5}}) is None
 
 
+@settings(max_examples=30)
 @given(
     st.integers(0, 10**6),
     st.sampled_from(["label", "reward"]),

@@ -38,7 +38,7 @@ class Refreshes:
 
     def __init__(self, prefect: PrefectServer, process: subprocess.Popen[bytes], name: str) -> None:
         self.prefect, self.process = prefect, process
-        self.deployment = eventually(lambda: prefect.get(f"deployments/name/refresh/{name}"))
+        self.deployment = eventually(lambda: prefect.get(f"deployments/name/refresh/{name}"), seconds=240)
 
     def start(self) -> str:
         return self.prefect.ask(f"deployments/{self.deployment['id']}/create_flow_run")["id"]

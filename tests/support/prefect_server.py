@@ -9,8 +9,10 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+from urllib.error import HTTPError
 
 Found = TypeVar("Found")
 
@@ -23,16 +25,25 @@ class PrefectServer(NamedTuple):
 
     def ask(self, path: str, **body: Any) -> Any:
         """What a POST to the API answers."""
-        request = urllib.request.Request(
-            f"{self.url}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
-        )
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return json.load(answer)
+        return self._answer(path, json.dumps(body).encode())
 
     def get(self, path: str) -> Any:
         """What a GET answers."""
-        with urllib.request.urlopen(f"{self.url}/{path}", timeout=20) as answer:
-            return json.load(answer)
+        return self._answer(path)
+
+    def _answer(self, path: str, body: bytes | None = None) -> Any:
+        request = urllib.request.Request(f"{self.url}/{path}", body, {"Content-Type": "application/json"})
+
+        def answered() -> list[Any] | None:
+            try:
+                with urllib.request.urlopen(request, timeout=60) as answer:
+                    return [json.load(answer)]
+            except HTTPError as error:
+                if error.code == HTTPStatus.SERVICE_UNAVAILABLE:  # its database was busy for a moment
+                    return None
+                raise
+
+        return eventually(answered)[0]
 
 
 @contextmanager
@@ -47,7 +58,7 @@ def running_prefect_server(home: Path) -> Iterator[PrefectServer]:
     url = f"http://127.0.0.1:{port}/api"
     server = PrefectServer(url, environment | {"PREFECT_API_URL": url})
     try:
-        eventually(lambda: server.get("health"))
+        eventually(lambda: server.get("health"), seconds=240)
         yield server
     finally:
         process.terminate()

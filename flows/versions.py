@@ -76,6 +76,18 @@ class Version:
             raise SourceError(message)
         return found
 
+    def file(self, path: str) -> Path:
+        """A file of the manifest that is no table, such as quarantine.jsonl; local, downloaded if it is on the Hub.
+
+        Raises:
+            SourceError: the version has no such file, or it is missing, unreachable or not the manifest's.
+        """
+        for file in self.manifest.files:
+            if file.path == path:
+                return self._checked(file)
+        message = f"{self.where} has no {path}; its manifest names {len(self.manifest.files)} other files"
+        raise SourceError(message)
+
     def batches(self, table: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The table's rows in order, about a thousand at a time; at least one table, which may be empty.
 

@@ -25,7 +25,7 @@ def command(name, *flags, importtime=False):
     )
 
 
-@pytest.mark.parametrize("name", ["curate", "audit", "explain", "evaluate", "decode", "compare"])
+@pytest.mark.parametrize("name", ["curate", "audit", "explain", "evaluate", "decode", "compare", "diff"])
 def test_help_imports_nothing_heavy(name):
     done = command(name, "--help", importtime=True)
     assert done.returncode == 0
@@ -45,6 +45,8 @@ def test_help_imports_nothing_heavy(name):
         ("compare", ["no-such.yaml"], "there is no recipe no-such.yaml"),
         ("compare", ["--seeds", "1"], "seeds: Input should be greater than or equal to 2"),
         ("explain", ["/nowhere", "abcdef"], "/nowhere holds no finished run"),
+        ("diff", ["/nowhere", "/nowhere"], "/nowhere holds no finished run"),
+        ("diff", ["org/name@v1", "org/name", "--revision-a", "v2"], "names a revision and so does the flag"),
         ("decode", ["/nowhere", "--policy", "./x"], "/nowhere holds no finished run"),
         (
             "decode",

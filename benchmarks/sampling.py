@@ -44,7 +44,7 @@ def prepared_run(folder: Path, pairs: int, batch: int) -> Any:
     nothing = recipe.model_copy(update={"policy": recipe.policy.model_copy(update={"engine": "none"})})
     models = resolve_models(nothing)
     policy = resolve_model("smollm2", engine="vllm")
-    run = Run(Plan(recipe, [], Models(models.chat, models.context, policy, policy), "benchmark", None), folder)
+    run = Run(Plan(recipe, folder, [], Models(models.chat, models.context, policy, policy), "benchmark", None), folder)
     run.sources = [_record()]
     prepare_parts(run, load(run))
     part = run.prepared.read(0).slice(0, pairs)

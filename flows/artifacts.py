@@ -1,6 +1,7 @@
 """What Prefect's UI shows of a run: progress, funnel, consistency, cost and where the report lies."""
 
 from base64 import b64encode
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from uuid import UUID
@@ -15,6 +16,7 @@ from prefect.context import FlowRunContext
 
 from flows.progress import Progress
 from flows.publication import Publication
+from flows.refreshing import Refreshed
 from flows.training_output import MODEL
 from flows.training_record import TrainingRecord
 from flows.training_summary import figures
@@ -22,7 +24,7 @@ from transforms.audit import Audit
 from transforms.comparison import Comparison
 from transforms.decodings import Decodings
 from transforms.evaluation import AccuracyRecord, Evaluation, SectionRecord
-from transforms.manifest import Manifest
+from transforms.manifest import Manifest, SourceRecord, SpendRecord
 from transforms.report.comparison_words import AT, headline, points, share
 from transforms.report.published import reason_in_words
 from transforms.report.text import one_line, visible_plain
@@ -41,6 +43,19 @@ def show_result(manifest: Manifest, folder: Path) -> None:
     slug = _slug(manifest.name)
     create_table_artifact(_funnel(manifest), key=f"{slug}-funnel", description="What became of every pair.")
     create_markdown_artifact(_markdown(manifest, folder), key=f"{slug}-result", description="The run at a glance.")
+
+
+def show_refresh(done: Refreshed, folder: Path) -> None:
+    """What a refresh changed and what it paid; a funnel where it brought another run."""
+    if FlowRunContext.get() is None:
+        return
+    slug = _slug(done.manifest.name)
+    create_markdown_artifact(_changes(done, folder), key=f"{slug}-refresh", description="Before and now.")
+    create_table_artifact(_bill(done), key=f"{slug}-paid", description="What this refresh paid for.")
+    if done.publication:
+        show_publication(done.publication)
+    if done.changed:
+        show_result(done.manifest, folder)
 
 
 def show_audit(audit: Audit, folder: Path) -> None:
@@ -90,9 +105,13 @@ def show_evaluation(evaluation: Evaluation, folder: Path) -> None:
 
 
 def _accuracy(what: str, name: str, row: AccuracyRecord | SectionRecord) -> str:
+    return f"| {what} | {_as_code(name)} | {row.pairs} | {row.value:.1%} | {row.low:.1%} – {row.high:.1%} |"
+
+
+def _as_code(name: str) -> str:
     # Sources and subsets are named by strangers: as code, without what would end it or the cell.
     safe = one_line(visible_plain(name), 80).replace("`", "'").replace("|", "/")
-    return f"| {what} | `{safe}` | {row.pairs} | {row.value:.1%} | {row.low:.1%} – {row.high:.1%} |"
+    return f"`{safe}`"
 
 
 def show_training(record: TrainingRecord, folder: Path) -> None:
@@ -130,6 +149,49 @@ def show_publication(made: Publication) -> None:
     lines += ["Nothing new: it was there."] if made.unchanged else [f"- {reason}" for reason in made.why]
     lines += ["", f"Commit `{made.commit}`, version `{made.version}`, {made.files} files, {made.bytes:,} bytes."]
     create_markdown_artifact("\n".join(lines), key=f"{_slug(made.repo)}-published", description="On the Hub.")
+
+
+def _bill(done: Refreshed) -> list[dict[str, str | int]]:
+    nothing = SpendRecord.nothing()
+    spends = {"completions": done.manifest.completions, "rewards": done.manifest.scores}
+    rows: list[dict[str, str | int]] = []
+    for what, spend in spends.items():
+        paid = (spend if done.ran else None) or nothing
+        rows.append(
+            {"what": what, "made now": paid.generated, "tokens": paid.tokens_generated, "from the ledger": paid.reused}
+        )
+    return rows
+
+
+def _changes(done: Refreshed, folder: Path) -> str:
+    before, now = done.before, done.manifest
+    lines = [f"# {now.name}", "", f"**{done.message}**", ""]
+    lines += [f"Run: `{folder.resolve()}`", ""]
+    lines += ["| | before | now |", "| --- | --- | --- |"]
+    facts: list[tuple[str, Callable[[Manifest], str]]] = [
+        ("version", lambda one: f"`{one.version}`"),
+        ("made at", lambda one: one.finished_at),
+        ("pairs in", lambda one: f"{one.counts.pairs:,}"),
+        ("kept", lambda one: f"{one.counts.kept:,}"),
+        ("dropped", lambda one: f"{sum(one.counts.dropped.values()):,}"),
+        ("quarantined", lambda one: f"{one.counts.quarantined:,}"),
+        ("consistency", _overall),
+    ]
+    lines += [f"| {name} | {fact(before) if before else ''} | {fact(now)} |" for name, fact in facts]
+    known = {source.label: _holds(source) for source in before.sources} if before else {}
+    for source in now.sources:
+        label = _as_code(source.label)
+        lines.append(f"| source {label} | {known.get(source.label, '')} | {_holds(source)} |")
+    return "\n".join(lines)
+
+
+def _overall(manifest: Manifest) -> str:
+    rate = next((one for one in manifest.consistency if one.source == "all"), None)
+    return f"{rate.rate:.1%} ({rate.low:.1%} – {rate.high:.1%})" if rate else "not sampled"
+
+
+def _holds(source: SourceRecord) -> str:
+    return f"{source.pairs:,} pairs at `{(source.revision or source.fingerprint)[:12]}`"
 
 
 def _slug(name: str) -> str:

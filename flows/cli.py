@@ -22,7 +22,7 @@ CONFIGS: Final = Path(__file__).parent / "configs"
 INTERRUPTED: Final = "stopped. Finished batches are in the ledger: run the same command again to go on"
 
 # Set before Prefect, vLLM or the Hub are imported: no telemetry, and time for a slow disk.
-_ENVIRONMENT: Final = {
+ENVIRONMENT: Final = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
@@ -62,7 +62,7 @@ class _ForTheTerminal(logging.Filter):
 
 def prepare_process() -> None:
     """Environment and logging of a command; called once, before anything heavy is imported."""
-    for key, value in _ENVIRONMENT.items():
+    for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     handler = logging.StreamHandler()
     handler.addFilter(_ForTheTerminal())

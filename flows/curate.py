@@ -10,7 +10,6 @@ if __name__ == "__main__":  # before the imports below: --help and an unchanged 
     curate_command()
 
 from functools import partial
-from pathlib import Path
 
 from prefect import flow
 
@@ -34,13 +33,16 @@ def curate(recipe: Recipe) -> str:
     """Curate a preference dataset; the version of what now lies in the recipe's output folder."""
     end_server_with_us()
     plan = plan_run(recipe)
-    return plan.finished.version if plan.finished else run_stages(plan).version
+    if plan.finished:
+        return plan.finished.version
+    manifest = run_stages(plan)
+    artifacts.show_result(manifest, plan.folder)
+    return manifest.version
 
 
 def run_stages(plan: Plan) -> Manifest:
     """Every stage in order. Rows travel through files in the work folder, a part at a time."""
-    folder = Path(plan.recipe.output.dir)
-    with output_folder(folder, fingerprint=plan.fingerprint, overwrite=plan.recipe.output.overwrite) as work:
+    with output_folder(plan.folder, fingerprint=plan.fingerprint, overwrite=plan.recipe.output.overwrite) as work:
         run = Run(plan, work)
         artifacts.show_progress(run.progress)
         with run.timed("load"):
@@ -51,6 +53,5 @@ def run_stages(plan: Plan) -> Manifest:
         with run.timed("write"):
             written = stage("write shards", partial(write_data, run))
         manifest = stage("report", partial(write_pages, run, build_manifest(run, written, evidence), written))
-        publish(folder, manifest)
-    artifacts.show_result(manifest, folder)
+        publish(plan.folder, manifest)
     return manifest

@@ -111,6 +111,15 @@ def _refuse_foreign(folder: Path, fingerprint: str, *, overwrite: bool) -> None:
             "--output.dir, or replace it with --output.overwrite true"
         )
         raise OutputError(message)
+    refuse_other_files(folder)
+
+
+def refuse_other_files(folder: Path) -> None:
+    """Let nobody's files be replaced by a run.
+
+    Raises:
+        OutputError: `folder` has no manifest, and something in it that no run left there.
+    """
     names = sorted(path.name for path in folder.iterdir() if path.name != LOCK)
     if names and WORK not in names:
         message = f"{folder} is not empty and holds no run of this project (found {', '.join(names[:5])}); "

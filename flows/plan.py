@@ -15,10 +15,11 @@ class Plan:
     """A recipe with everything that it names found and identified."""
 
     recipe: Recipe
+    folder: Path  # where the run goes
     sources: list[SourceRecord]
     models: Models
     fingerprint: str  # of recipe, sources, models and code
-    finished: Manifest | None  # the run that lies in the output folder, if it is exactly this one
+    finished: Manifest | None  # the run that lies there already, if it is exactly this one
 
 
 def plan_run(recipe: Recipe) -> Plan:
@@ -26,4 +27,5 @@ def plan_run(recipe: Recipe) -> Plan:
     sources = source_records(recipe.sources)
     models = resolve_models(recipe)
     fingerprint = run_fingerprint(recipe, models, sources)
-    return Plan(recipe, sources, models, fingerprint, finished_run(Path(recipe.output.dir), fingerprint))
+    folder = Path(recipe.output.dir)
+    return Plan(recipe, folder, sources, models, fingerprint, finished_run(folder, fingerprint))

@@ -1,9 +1,5 @@
-import json
-import threading
-import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
+from policy_server import running_policy_server
 
 from transforms.engines.models import ResolvedModel
 from transforms.engines.protocol import CompletionRequest, ModelIdentity, Sampling
@@ -15,73 +11,10 @@ IDENTITY = ModelIdentity("org/policy", "unknown", "f", "bfloat16", "server")
 POLICY = ResolvedModel(IDENTITY, "org/policy", None)
 
 
-class FakeServer(ThreadingHTTPServer):
-    """Answers like `vllm serve`: echoes prompt ids, gives [seed, 2] as the completion."""
-
-    daemon_threads = True
-    fail_first = 0  # so many requests get `status`
-    status = 503
-    patch = None  # a function that changes a choice
-    delay = 0.0
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.bodies, self.headers, self.running, self.most, self.lock = [], [], 0, 0, threading.Lock()
-        self.url = f"http://127.0.0.1:{self.server_port}/v1"
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args):
-        pass
-
-    def do_GET(self):
-        self._answer(200, {"object": "list", "data": [{"id": "org/policy", "object": "model", "created": 0,
-                     "owned_by": "vllm", "root": "/models/policy", "max_model_len": 64}]})  # fmt: skip
-
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        server = self.server
-        with server.lock:
-            server.bodies.append(body)
-            server.headers.append({k.lower(): v for k, v in self.headers.items()})
-            server.running += 1
-            server.most = max(server.most, server.running)
-            failing = len(server.bodies) <= server.fail_first
-        time.sleep(server.delay)
-        with server.lock:
-            server.running -= 1
-        if failing:
-            self._answer(server.status, {"error": {"message": "overloaded"}})
-            return
-        choice = {"index": 0, "text": "", "finish_reason": "stop", "logprobs": None,
-                  "token_ids": [body["seed"], 2], "prompt_token_ids": body["prompt"]}  # fmt: skip
-        if server.patch:
-            server.patch(choice)
-        usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5,
-                 "prompt_tokens_details": {"cached_tokens": 1}}  # fmt: skip
-        self._answer(200, {"id": "c", "object": "text_completion", "created": 0, "model": body["model"],
-                     "choices": [choice], "usage": usage})  # fmt: skip
-
-    def _answer(self, status, content):
-        data = json.dumps(content).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("retry-after-ms", "1")
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-
 @pytest.fixture
 def server():
-    with FakeServer() as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with running_policy_server() as running:
         yield running
-        running.shutdown()
-        thread.join()
 
 
 def requests(count=3):

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 import yaml
-from docs_support import AWAITED, FRAGMENTS, NOT_RUN, ROOT, Page, module_of, pages, written_files
+from docs_support import FRAGMENTS, NOT_RUN, ROOT, Page, module_of, pages, written_files
 
 from flows import reference, reference_pages
 from flows.command import _curate
@@ -21,7 +21,7 @@ from transforms.sources import SOURCES
 
 PAGES = pages()
 COMMANDS = list(dict.fromkeys(command for page in PAGES for command in page.commands()))
-OURS = [command for command in COMMANDS if module_of(command) not in (None, *AWAITED)]
+OURS = [command for command in COMMANDS if module_of(command)]
 ALL_TEXT = "\n".join(page.text for page in PAGES)
 
 # Where each command stops reading its arguments and begins to work.
@@ -88,10 +88,6 @@ def test_what_is_not_run_is_documented_still():
     assert [command for command in NOT_RUN if command not in COMMANDS] == []
 
 
-def test_what_is_awaited_is_not_here_yet():
-    assert [module for module in AWAITED if importlib.util.find_spec(module)] == []
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_and_anchors_resolve(page):
     for link in page.links():
@@ -107,7 +103,7 @@ def test_links_and_anchors_resolve(page):
 def test_every_module_file_and_recipe_that_is_named_exists():
     modules = set(re.findall(r"`((?:flows|transforms|trainers)(?:\.[a-z_]+)+)`", ALL_TEXT))
     assert len(modules) > 30
-    assert [name for name in modules if not there(name) and name not in AWAITED] == []
+    assert [name for name in modules if not there(name)] == []
     files = set(re.findall(r"\b(?:flows|transforms|trainers|tests|data_cards|benchmarks)/[\w/-]+\.\w+", ALL_TEXT))
     assert [name for name in files if not (ROOT / name).exists()] == []
 

@@ -5,7 +5,7 @@ import re
 import shlex
 
 import pytest
-from docs_support import AWAITED, FRAGMENTS, NOT_RUN, Page, commands_of, module_of, pages
+from docs_support import FRAGMENTS, NOT_RUN, Page, commands_of, pages
 from documented_world import Reader, fill_hub, make_checkout, serve_models, smollm2_is_tiny
 from loopback_hub import loopback_hub
 
@@ -50,7 +50,7 @@ def steps(page):
 def test_the_commands_of_a_page_run(page, world):
     reader, printed = world
     for language, text in steps(page):
-        if text in NOT_RUN or text in printed or (language == "sh" and module_of(text) in AWAITED):
+        if text in NOT_RUN or text in printed:
             continue
         if language == "python":
             code, output = reader.run(text, page.name)

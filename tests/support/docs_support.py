@@ -22,8 +22,6 @@ NOT_RUN: Final = {
     ".venv/bin/uv pip install --python .venv/bin/python vllm==0.32.0 --torch-backend=auto": "for a GPU box",
     "jq -r .error runs/mine/quarantine.jsonl | sort | uniq -c | sort -rn | head": "a tool of others",
 }
-# Their pages were written before they were here. Of a module that is here the entry must go.
-AWAITED: Final = {"flows.refresh", "flows.deploy", "flows.diff"}
 # Python blocks that are parts of a module.
 FRAGMENTS: Final = {"docs/how-to/add-a-source.md", "docs/how-to/add-an-objective.md"}
 

@@ -76,7 +76,7 @@ def dry_run(console: Console, config: PublishConfig) -> None:
     from flows.publishing import decide
 
     with staging(config.run) as folder:
-        export = export_run(config.run, folder)
+        export = export_run(config.run, folder, config.repo)
         _print_files(console, export)
         token = hub_token(env=config.token_env, block=config.token_block)
         hub = Hub(config.repo, token=token, patience=Patience(attempts=1, timeout=20))

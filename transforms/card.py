@@ -1,9 +1,10 @@
 """README.md of a run: the dataset card that the Hub shows, front matter included.
 
-It is made of the manifest alone, so that publishing can make it again for the repository and tag it goes to.
+It is made of the manifest alone, so that publishing can make it again for the repository it goes to.
 """
 
 import json
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -14,6 +15,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from transforms import columns
+from transforms.errors import OutputError
 from transforms.licences import LICENCES, Stated, Terms, combine
 from transforms.manifest import Manifest, RateRecord, SourceRecord
 from transforms.markdown import Trusted, cell, code, fenced, markdown, public, public_path
@@ -28,6 +30,7 @@ from transforms.report.text import percent as report_percent
 from transforms.sources import SOURCES
 from transforms.sources.about import About, hub_id
 
+_FRONT_MATTER: Final = re.compile(r"---\n(?P<yaml>.*?\n)---\n", re.DOTALL)
 # The Hub's own size buckets.
 _SIZES: Final = (
     (1_000, "n<1K"),
@@ -48,13 +51,13 @@ class SourceRow(NamedTuple):
     licence: Trusted
 
 
-def render_card(manifest: Manifest, *, repo: str | None = None, tag: str | None = None) -> str:
+def render_card(manifest: Manifest, *, repo: str | None = None) -> str:
     """README.md with front matter that the Hub accepts and nothing in it that data could turn into markup.
 
     Args:
         manifest: of a finished run or of what is published; its `files` say where data and figures lie.
-        repo: Hub id that it goes to, None for the card in the run's folder.
-        tag: of this version there.
+        repo: Hub id that it goes to, None for the card in the run's folder. Its tag is no part of the card: tags come
+            after the commit, and one commit may have several.
     """
     return (
         _environment()
@@ -63,7 +66,6 @@ def render_card(manifest: Manifest, *, repo: str | None = None, tag: str | None 
             front_matter=Trusted(yaml.safe_dump(front_matter(manifest), sort_keys=False, allow_unicode=True)),
             manifest=manifest,
             repo=repo,
-            tag=tag,
             counts=manifest.counts,
             figures={file.path for file in manifest.files if file.path.startswith("figures/")},
             tables=_tables(manifest),
@@ -109,6 +111,25 @@ def front_matter(manifest: Manifest) -> dict[str, Any]:
         ],
         **({"configs": configs} if configs else {}),
     }
+
+
+def with_configs(card: str, manifest: Manifest) -> str:
+    """A card that somebody wrote, its front matter naming the files that `manifest` names.
+
+    Raises:
+        OutputError: its front matter is none.
+    """
+    found = _FRONT_MATTER.match(card)
+    try:
+        metadata = yaml.safe_load(found["yaml"]) if found else {}
+    except yaml.YAMLError as error:
+        message = f"README.md: its front matter is no YAML: {' '.join(str(error).split())}. Mend it, or curate again"
+        raise OutputError(message) from error
+    if not isinstance(metadata, dict):
+        message = f"README.md: its front matter is {type(metadata).__name__}, expected keys and values. Mend it"
+        raise OutputError(message)
+    text = yaml.safe_dump(metadata | {"configs": _configs(manifest)}, sort_keys=False, allow_unicode=True)
+    return f"---\n{text}---\n{card[found.end() :] if found else card}"
 
 
 def licence_terms(manifest: Manifest) -> Terms:

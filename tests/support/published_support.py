@@ -164,7 +164,7 @@ class Published(NamedTuple):
 def published_files(run: Path) -> Published:
     """What publishing a run will bring; not while it is being published."""
     with staging(run) as folder:
-        export = export_run(run, folder)
+        export = export_run(run, folder, REPO)
         files = {file.path: (folder / file.path).read_bytes() for file in export.files}
     return Published(files, export.mark)
 

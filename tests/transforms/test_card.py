@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from transforms.card import front_matter, licence_terms, render_card
+from transforms.card import front_matter, licence_terms, render_card, with_configs
+from transforms.errors import OutputError
 from transforms.manifest import (
     Counts,
     DecisionRecord,
@@ -257,12 +258,27 @@ def test_figures_are_linked_where_the_manifest_has_them() -> None:
     assert "![" not in render_card(manifest())
 
 
-def test_the_folder_s_card_loads_from_disk_and_the_published_one_from_the_hub_at_its_tag() -> None:
+def test_the_folder_s_card_loads_from_disk_and_the_published_one_from_the_hub() -> None:
     assert 'datasets.load_from_disk("dataset")' in blocks(render_card(manifest()), "python")[0]
-    card = render_card(manifest(files=PUBLISHED), repo="org/name", tag="v1.2.0")
-    assert 'datasets.load_dataset("org/name", revision="v1.2.0")' in blocks(card, "python")[0]
-    assert "python -m flows.train --dataset.path org/name --dataset.revision v1.2.0 --model.model" in card
-    assert "Version `v1`, tag `v1.2.0`." in card
+    card = render_card(manifest(files=PUBLISHED), repo="org/name")
+    assert 'datasets.load_dataset("org/name")' in blocks(card, "python")[0]
+    assert "python -m flows.train --dataset.path org/name --model.model" in card
+    assert "keeps to one version" in card
+
+
+def test_a_card_by_hand_keeps_its_words_and_names_the_published_files() -> None:
+    by_hand = "---\nlicense: mit\nconfigs: [x]\n---\n\n# mine\n---\nrest\n"
+    head, body = parts(with_configs(by_hand, manifest(files=PUBLISHED)))
+    assert head == {"license": "mit", "configs": front_matter(manifest(files=PUBLISHED))["configs"]}
+    assert body == "\n# mine\n---\nrest\n"
+    head, body = parts(with_configs("# no front matter\n", manifest(files=PUBLISHED)))
+    assert (list(head), body) == (["configs"], "# no front matter\n")
+
+
+@pytest.mark.parametrize(("front", "found"), [("a: [1\n", "is no YAML"), ("- a\n", "is list, expected keys")])
+def test_front_matter_that_is_none_is_refused(front: str, found: str) -> None:
+    with pytest.raises(OutputError, match=found):
+        with_configs(f"---\n{front}---\n", manifest(files=PUBLISHED))
 
 
 def test_python_in_the_card_is_python_and_names_columns_that_exist() -> None:

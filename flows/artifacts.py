@@ -50,7 +50,7 @@ def show_refresh(done: Refreshed, folder: Path) -> None:
     if FlowRunContext.get() is None:
         return
     slug = _slug(done.manifest.name)
-    create_markdown_artifact(_changes(done, folder), key=f"{slug}-refresh", description="Before and now.")
+    create_markdown_artifact(_changes(done, folder), key=f"{slug}-refresh", description=done.message)
     create_table_artifact(_bill(done), key=f"{slug}-paid", description="What this refresh paid for.")
     if done.publication:
         show_publication(done.publication)
@@ -165,12 +165,10 @@ def _bill(done: Refreshed) -> list[dict[str, str | int]]:
 
 def _changes(done: Refreshed, folder: Path) -> str:
     before, now = done.before, done.manifest
-    lines = [f"# {now.name}", "", f"**{done.message}**", ""]
-    lines += [f"Run: `{folder.resolve()}`", ""]
-    lines += ["| | before | now |", "| --- | --- | --- |"]
+    lines = [f"# {now.name}", "", f"Run: `{folder.resolve()}`", "", "| | before | now |", "| --- | --- | --- |"]
     facts: list[tuple[str, Callable[[Manifest], str]]] = [
         ("version", lambda one: f"`{one.version}`"),
-        ("made at", lambda one: one.finished_at),
+        ("made at", lambda one: one.finished_at.removesuffix("+00:00").replace("T", " ")),
         ("pairs in", lambda one: f"{one.counts.pairs:,}"),
         ("kept", lambda one: f"{one.counts.kept:,}"),
         ("dropped", lambda one: f"{sum(one.counts.dropped.values()):,}"),

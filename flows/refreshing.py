@@ -1,5 +1,6 @@
 """One refresh, without Prefect: is anything new, then curate beside the last run, publish, and only then replace it."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,8 @@ from flows.publication import Publication
 from flows.refresh_places import Places, claimed, clear, promote
 from transforms.manifest import Manifest
 from transforms.published import content_key
+
+logger = logging.getLogger(__name__)
 
 
 class Publisher(Protocol):
@@ -81,6 +84,7 @@ def refresh_once(recipe: Recipe, publisher: Publisher | None, curate: Callable[[
     """
     folder = Path(recipe.output.dir).resolve()
     with claimed(folder, name=recipe.name, overwrite=recipe.output.overwrite) as places:
+        logger.info("looking up sources, models and the last version")
         plan = replace(plan_run(recipe), folder=places.next)
         before = publisher.last() if publisher else read_manifest(folder)
         made = _made(plan, places)

@@ -139,7 +139,9 @@ def _advice(error: BaseException) -> str:
     response = getattr(error, "response", None)
     status = response.status_code if response is not None else None
     if status in (401, 403):
-        return " Name a token that may write there: --token-env, --token-block, HF_TOKEN or `hf auth login`"
+        return " Name a token that may do this: HF_TOKEN, `hf auth login`, or --token-env or --token-block"
+    if status == 404:
+        return " If it is private, set HF_TOKEN or run `hf auth login`; a folder is written ./NAME"
     if _passes(error, ()):
-        return " Publish again: what is there is found, and nothing is sent twice"
+        return " Run the same command again: what arrived is not sent twice"
     return ""

@@ -214,7 +214,7 @@ def test_a_revision_that_is_not_there_is_one_error(hub, run):
 
 def test_a_wrong_token_says_what_to_do_and_is_nowhere_in_the_error(hub, run):
     with pytest.raises(
-        OutputError, match=r"cannot create the repository: .*401.* Name a token that may write"
+        OutputError, match=r"cannot create the repository: .*401.* Name a token that may do this"
     ) as error:
         publish(run, token="hf_WrongWrongWrong")
     assert "WrongWrong" not in repr(error.value)

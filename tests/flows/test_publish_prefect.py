@@ -76,7 +76,7 @@ def test_a_run_goes_to_the_hub_and_comes_back_and_the_token_stays_where_it_was(t
         assert (missing[0], missing[2].count("error:")) == (2, 1)
         assert "the environment variable MY_TOKEN is empty or not set" in missing[2]
         assert wrong[0] == 2
-        assert "Name a token that may write there" in wrong[2]
+        assert "Name a token that may do this" in wrong[2]
         assert first[0] == 0, first[2]
         assert f"{REPO} v1.0.0: 12 files" in first[1]
         assert again[1].startswith(f"Nothing to publish: this is v1.0.0 of {REPO} already.")

@@ -10,10 +10,14 @@ its memory, and both sides' losses are kept: where they differ, something else w
 TRL is run as it comes (activations checkpointed, a reference model in memory) and set for speed (no checkpointing,
 reference log-probs computed before). Ours reads the reference's log-probs from the ledger, where they stay for all
 further runs; computing them is a line of its own, and the table says what an epoch that includes it comes to.
+
+`of peak` is the physical limit: the floating-point operations that training on these tokens takes at least (no padding,
+a prompt once, nothing computed twice, attention not counted), as a share of what this machine's matrix products reach.
 """
 
 import argparse
 import json
+import math
 import os
 import resource
 import statistics
@@ -28,22 +32,26 @@ from typing import TYPE_CHECKING, Any, Final
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.train_sides import (  # noqa: E402  found only now
+    OURS,
+    OURS_SMALL,
+    SIDES,
+    our_trainer,
+    reference,
+    their_trainer,
+    time_reference,
+)
+
 if TYPE_CHECKING:
-    from datasets import Dataset
     from transformers import TrainerCallback
 
     from trainers.examples import Example
-    from trainers.references import References
 
-OURS, OURS_SMALL, TRL, TRL_FAST = "ours", "ours, checkpointed", "TRL as it comes", "TRL for speed"
 REFERENCE = "reference log-probs"
-SIDES: Final = (TRL, TRL_FAST, OURS, OURS_SMALL)
 TRAINERS: Final = ("dpo", "simpo", "reward")
+LAYERS: Final = 106_168_320  # weights of SmolLM2's layers
+HEAD: Final = 49_152 * 576  # and of its output matrix
 DTYPES: Final = ("bfloat16", "float32")
-LEARNING_RATE: Final = 1e-6
-BETA: Final = {"dpo": 0.1, "simpo": 2.5}
-GAMMA: Final = 1.4  # SimPO's target margin
-LONGEST: Final = 4096  # more than any pair has: TRL is to cut nothing
 
 
 def read_pairs(data: Path, count: int) -> "list[Example]":
@@ -64,180 +72,6 @@ def read_pairs(data: Path, count: int) -> "list[Example]":
     made = prepare(pa.Table.from_pylist(rows, schema=PAIRS), chat, Truncation(method="none"), max_length=None).pairs
     usable = made.filter(pc.is_null(made["reason"]))
     return sorted(read_examples(usable, where="pairs"), key=lambda pair: pair.name)[:count]
-
-
-def load_model(trainer: str) -> Any:
-    """SmolLM2 in fp32; with a new head for rewards, the same in every process."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
-
-    from transforms.engines.starter_model import smollm2_folder
-
-    torch.manual_seed(0)
-    if trainer == "reward":
-        return AutoModelForSequenceClassification.from_pretrained(smollm2_folder(), num_labels=1, dtype=torch.float32)
-    return AutoModelForCausalLM.from_pretrained(smollm2_folder(), dtype=torch.float32)
-
-
-def reference(pairs: "Sequence[Example]", arguments: argparse.Namespace) -> "References":
-    """From the benchmark's ledger, or by the model."""
-    from flows.log_probs import find_causal
-    from flows.progress import Progress
-    from flows.references import reference_log_probs
-
-    def pay(_name: str, work: Any) -> None:
-        work()
-
-    return reference_log_probs(
-        pairs,
-        pairs,
-        find_causal("smollm2", dtype="float32", cast_to=arguments.dtype),
-        ledger=str(arguments.out / "ledger"),
-        pay=pay,
-        progress=Progress(),
-        batch_tokens=arguments.batch_tokens,
-    ).log_probs
-
-
-def time_reference(pairs: "list[Example]", arguments: argparse.Namespace) -> list[float]:
-    """When a warm model began to read the pairs that are counted, and when it ended."""
-    import torch
-
-    from trainers.token_readings import FrozenModel
-
-    cast_to = torch.bfloat16 if arguments.dtype == "bfloat16" else None
-    model = FrozenModel(load_model("dpo"), batch_tokens=arguments.batch_tokens, cast_to=cast_to)
-    ends = []
-    for part in (pairs[: arguments.batch], pairs[arguments.batch :]):
-        model.token_log_probs(part, lambda _tokens: None)
-        ends.append(time.monotonic())
-    return ends
-
-
-def our_trainer(pairs: "list[Example]", arguments: argparse.Namespace, folder: str) -> Any:
-    """A StepTrainer whose steps have the pairs in their order."""
-    from trainers.arguments import training_arguments, training_order
-    from trainers.comparisons import Comparisons, reward_layout
-    from trainers.layouts import choose_layout
-    from trainers.objectives import objective
-    from trainers.policies import trainable
-    from trainers.preferences import Preferences
-    from trainers.settings import BradleyTerry, Memory, Optimisation
-    from trainers.step_trainer import StepTrainer
-
-    name, batch_tokens = arguments.trainer, arguments.batch_tokens
-    optimisation = Optimisation(
-        learning_rate=LEARNING_RATE, schedule="constant", warmup=0.0, pairs_per_step=arguments.batch
-    )
-    order = training_order(optimisation, len(pairs))
-    taken = [place for step in order for place in step]
-    pairs = [pair for _, pair in sorted(zip(taken, pairs, strict=True), key=lambda one: one[0])]
-    if name == "reward":
-        model = trainable(load_model(name), adapter=None, seed=0, task="SEQ_CLS")
-        layout = reward_layout(model, pairs).layout
-        task: Any = Comparisons(pairs, BradleyTerry(), layout=layout, batch_tokens=batch_tokens)
-    else:
-        model = trainable(load_model(name), adapter=None, seed=0)
-        own = {"gamma_beta_ratio": GAMMA / BETA[name]} if name == "simpo" else {}
-        task = Preferences(
-            pairs,
-            objective(name, beta=BETA[name], **own),
-            layout=choose_layout(model, pairs).layout,
-            batch_tokens=batch_tokens,
-            references=reference(pairs, arguments) if name == "dpo" else None,
-        )
-    memory = Memory(
-        batch_tokens=batch_tokens, dtype=arguments.dtype, gradient_checkpointing=arguments.side == OURS_SMALL
-    )
-    settings = training_arguments(Path(folder), optimisation, memory, order)
-    return StepTrainer(model, settings, task=task, order=order, identity={})
-
-
-def their_trainer(pairs: "list[Example]", arguments: argparse.Namespace, folder: str) -> Any:
-    """TRL's trainer of that name over the same ids, which it neither tokenises nor shuffles."""
-    from torch.utils.data import SequentialSampler
-
-    from transforms.engines.starter_model import smollm2_folder
-    from transforms.engines.tokenizer import load_tokenizer
-
-    base, config, own = _trl(arguments.trainer, fast=arguments.side == TRL_FAST)
-
-    class InOrder(base):  # type: ignore[misc,valid-type]
-        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-            return SequentialSampler(train_dataset or self.train_dataset)
-
-        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
-            return dataset
-
-        def tokenize_row(self, feature: dict[str, Any], model: Any = None) -> dict[str, Any]:
-            return _cpo_row(feature)
-
-    model = load_model(arguments.trainer)
-    model.config._name_or_path = str(smollm2_folder())  # where DPOTrainer takes its reference from
-    return InOrder(
-        model=model,
-        args=config(
-            output_dir=folder,
-            per_device_train_batch_size=arguments.batch,
-            num_train_epochs=1,
-            learning_rate=LEARNING_RATE,
-            lr_scheduler_type="constant",
-            bf16=arguments.dtype == "bfloat16",
-            gradient_checkpointing=arguments.side == TRL,
-            max_length=LONGEST,
-            logging_steps=1,
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            use_cpu=True,
-            **own,
-        ),
-        train_dataset=_their_rows(pairs, arguments.trainer),
-        processing_class=load_tokenizer("smollm2"),
-    )
-
-
-def _trl(trainer: str, *, fast: bool) -> tuple[Any, Any, dict[str, Any]]:
-    """Trainer, its config and what is set of it."""
-    if trainer == "dpo":
-        from trl import DPOConfig, DPOTrainer
-
-        return DPOTrainer, DPOConfig, {"beta": BETA["dpo"], "precompute_ref_log_probs": fast}
-    if trainer == "simpo":
-        from trl.experimental.cpo import CPOConfig, CPOTrainer
-
-        own = {"loss_type": "simpo", "cpo_alpha": 0.0, "beta": BETA["simpo"], "simpo_gamma": GAMMA}
-        return CPOTrainer, CPOConfig, own
-    from trl import RewardConfig, RewardTrainer
-
-    return RewardTrainer, RewardConfig, {}
-
-
-def _their_rows(pairs: "Sequence[Example]", trainer: str) -> "Dataset":
-    from datasets import Dataset
-
-    rows: list[dict[str, Any]] = []
-    for pair in pairs:
-        prompt = pair.prompt.tolist()
-        chosen, rejected = (response.tolist() for response in pair.responses)
-        if trainer == "reward":
-            rows.append({"chosen_ids": prompt + chosen, "rejected_ids": prompt + rejected})
-        else:
-            ids = {"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected}
-            rows.append(ids | ({"prompt": "", "chosen": "", "rejected": ""} if trainer == "simpo" else {}))
-    return Dataset.from_list(rows)
-
-
-def _cpo_row(feature: Mapping[str, Any]) -> dict[str, Any]:
-    """What CPOTrainer makes of a row, from ids."""
-    prompt = feature["prompt_ids"]
-    row = {"prompt_input_ids": prompt, "prompt_attention_mask": [1] * len(prompt)}
-    for side in ("chosen", "rejected"):
-        ids = feature[f"{side}_ids"]
-        row[f"{side}_input_ids"] = prompt + ids
-        row[f"{side}_attention_mask"] = [1] * len(prompt + ids)
-        row[f"{side}_labels"] = [-100] * len(prompt) + ids
-    return row
 
 
 def clock(ends: list[float]) -> "TrainerCallback":
@@ -268,12 +102,39 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             trainer.train()
         losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
     seconds = ends[-1] - ends[0]
+    work = sum(flops(pair, arguments) for pair in counted) / seconds
     return {
+        "matmul_share": work / matmul_peak(arguments.dtype),
         "pairs_per_second": len(counted) / seconds,
         "tokens_per_second": sum(len(pair.prompt) + pair.kept_tokens for pair in counted) / seconds,
         "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
         "losses": losses,
     }
+
+
+def flops(pair: "Example", arguments: argparse.Namespace) -> float:
+    """What training on a pair takes at least: six a weight and token, the prompt read once, logits of responses only.
+
+    Two of them are the forward pass, which is all that a reference needs.
+    """
+    logits = 0 if arguments.trainer == "reward" else HEAD * pair.kept_tokens
+    return (2 if arguments.side == REFERENCE else 6) * (LAYERS * (len(pair.prompt) + pair.kept_tokens) + logits)
+
+
+def matmul_peak(dtype: str, seconds: float = 1.0) -> float:
+    """Floating-point operations a second of this machine's matrix products of the model's sizes."""
+    import torch
+
+    one, other = (
+        torch.randn(2048, 576, dtype=getattr(torch, dtype)),
+        torch.randn(576, 1536, dtype=getattr(torch, dtype)),
+    )
+    best, end = math.inf, time.monotonic() + seconds
+    while time.monotonic() < end:
+        start = time.perf_counter()
+        one @ other
+        best = min(best, time.perf_counter() - start)
+    return 2 * 2048 * 576 * 1536 / best
 
 
 def measure_apart(arguments: argparse.Namespace, trainer: str, dtype: str, side: str) -> dict[str, Any]:
@@ -297,7 +158,7 @@ SHARED: Final = ("data", "out", "batch", "steps", "batch_tokens")
 
 def table(lines: Sequence[Mapping[str, Any]]) -> str:
     """Every line, and ours over TRL's fastest and TRL's smallest."""
-    text = [f"{'':<34}{'pairs/s':>9}{'tokens/s':>10}{'peak GiB':>10}   losses"]
+    text = [f"{'':<34}{'pairs/s':>9}{'tokens/s':>10}{'peak GiB':>10}{'of peak':>9}   losses"]
     for trainer, dtype in dict.fromkeys((line["trainer"], line["dtype"]) for line in lines):
         mine = {line["side"]: line for line in lines if (line["trainer"], line["dtype"]) == (trainer, dtype)}
         text.append(f"{trainer}, {dtype}")
@@ -311,6 +172,7 @@ def table(lines: Sequence[Mapping[str, Any]]) -> str:
 
 def _row(line: Mapping[str, Any]) -> str:
     figures = f"{line['pairs_per_second']:>9.3f}{line['tokens_per_second']:>10,.0f}{line['peak_gib']:>10.2f}"
+    figures += f"{line['matmul_share']:>9.0%}"
     return f"  {line['side']:<32}{figures}   " + " ".join(f"{loss:.4f}" for loss in line["losses"])
 
 

@@ -30,16 +30,18 @@ def main() -> int:
     config = ["--config", argv.pop(0)] if argv and not argv[0].startswith("-") else []
     arguments, rest = parser.parse_known_args(argv)
     recipe = load_recipe([*config, *rest], default=CONFIGS / "starter.yaml", program=PROGRAM)
+    target, attempts = _target(arguments, recipe), _attempts(arguments)
+    every = _duration("--every", arguments.every)
     _require_server()
     from flows.deployment import Deployment, deployed, served
 
     deployment = Deployment(
         name=arguments.name or recipe.name,
         recipe=recipe,
-        target=_target(arguments, recipe),
-        attempts=_attempts(arguments),
+        target=target,
+        attempts=attempts,
         cron=arguments.cron,
-        every=_duration("--every", arguments.every),
+        every=every,
         timezone=arguments.timezone,
         notify=arguments.notify,
     )

@@ -21,6 +21,7 @@ check: .venv/ready
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	$(PY) -m flows.data_cards --check
 	$(PY) -m pytest -q -m "not slow"
 
 fast: .venv/ready

@@ -2,7 +2,6 @@
 
 from base64 import b64encode
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 from uuid import UUID
 
@@ -26,6 +25,7 @@ from transforms.decodings import Decodings
 from transforms.evaluation import AccuracyRecord, Evaluation, SectionRecord
 from transforms.manifest import Manifest, SourceRecord, SpendRecord
 from transforms.report.comparison_words import AT, headline, points, share
+from transforms.report.pictures import draw_funnel
 from transforms.report.published import reason_in_words
 from transforms.report.text import one_line, visible_plain
 
@@ -216,35 +216,10 @@ def _funnel(manifest: Manifest) -> list[dict[str, str | int]]:
     return rows
 
 
-def _funnel_picture(manifest: Manifest) -> str:
-    """The funnel as a data URI: the UI shows pictures in markdown, and no file of this machine."""
-    from matplotlib.figure import Figure
-
-    counts = manifest.counts
-    bars = [
-        ("came in", counts.pairs),
-        *counts.dropped.items(),
-        ("quarantined", counts.quarantined),
-        ("kept", counts.kept),
-    ]
-    figure = Figure(figsize=(7, 0.4 * len(bars) + 0.4), layout="constrained")
-    axes = figure.subplots()
-    colours = ["#7a8599", *["#d9822b"] * len(counts.dropped), "#b4423c", "#2f7d59"]
-    drawn = axes.barh([name for name, _ in bars], [number for _, number in bars], color=colours)
-    axes.bar_label(drawn, labels=[f"{number:,}" for _, number in bars], padding=4)
-    axes.invert_yaxis()
-    axes.set_xticks([])
-    axes.margins(x=0.12)
-    for edge in ("top", "right", "bottom", "left"):
-        axes.spines[edge].set_visible(False)
-    picture = BytesIO()
-    figure.savefig(picture, format="png", dpi=110)
-    return "data:image/png;base64," + b64encode(picture.getvalue()).decode()
-
-
 def _markdown(manifest: Manifest, folder: Path) -> str:
     lines = [f"# {manifest.name}", "", f"Version `{manifest.version}` in `{folder}`.", ""]
-    lines += [f"![funnel]({_funnel_picture(manifest)})", ""]
+    # As a data URI: the UI shows pictures in markdown, and no file of this machine.
+    lines += [f"![funnel](data:image/png;base64,{b64encode(draw_funnel(manifest.counts)).decode()})", ""]
     if manifest.consistency:
         lines += ["| source | against | pairs | consistency | 95 % interval |", "| --- | --- | ---: | ---: | --- |"]
         lines += [

@@ -17,7 +17,7 @@ class _Section(BaseModel):
 class ComparisonOutput(_Section):
     """Where comparison.json, comparison.html and a folder for each training go."""
 
-    dir: str
+    dir: str = Field(description="Made if it is not there. Holds one comparison.")
     overwrite: bool = Field(False, description="Replace another comparison that lies in `dir`, its trainings too.")
     models: bool = Field(True, description="Keep the trained weights; else they go when their model has been judged.")
 
@@ -25,7 +25,9 @@ class ComparisonOutput(_Section):
 class ComparisonConfig(_Section):
     """One training recipe on several uses of one curated run."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=48)]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=48)] = Field(
+        description="Title of the comparison; letters, digits, dots, dashes."
+    )
     training: str = Field(description="A YAML file as for flows.train; it names run, model and objective.")
     changes: dict[str, Any] = Field({}, description="Keys of the training that are others here, nested as there.")
     variants: Annotated[list[Named | Ratio], Field(min_length=2)] = Field(

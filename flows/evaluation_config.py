@@ -28,27 +28,27 @@ class ReferenceConfig(_Section):
     """The model that the policy started from."""
 
     model: str = Field(description="Hub id, local folder, or `smollm2`.")
-    revision: str | None = None
+    revision: str | None = Field(None, description="Branch, tag or commit of a Hub id.")
 
 
 class PolicyUnderTest(_Section):
     """A policy, read as the reward model that its training made of it. Kept lengths are free: one reading gives all."""
 
     model: str = Field(description="Hub id, local folder, or `smollm2`.")
-    revision: str | None = None
+    revision: str | None = Field(None, description="Branch, tag or commit of a Hub id.")
     reference: ReferenceConfig | None = Field(None, description="Without one, log-probs a token are the rewards.")
     measure: Measure | None = Field(
         None, description="The implicit reward; log_ratio with a reference, mean_log_prob without."
     )
     beta: Annotated[float, Field(gt=0)] = Field(1.0, description="Scale of the implicit rewards.")
-    dtype: Dtype = "bfloat16"
+    dtype: Dtype = Field("bfloat16", description="Of both models' weights.")
     ratios: list[Ratio] = Field([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], description="Kept ratios beside 1.")
     tokens: list[Positive] = Field([8, 16, 32, 64, 128, 256, 512], description="Kept tokens.")
     position_pairs: Annotated[int, Field(ge=0)] = Field(
         64, description="Random pairs for KL, entropy and log-prob by position; holds both models at once. 0: none."
     )
     max_tokens_per_batch: Positive = Field(8192, description="Padded tokens a forward pass.")
-    trust_remote_code: bool = False
+    trust_remote_code: bool = Field(False, description="Run Python code that comes with the model.")
 
     @property
     def implicit(self) -> Measure:
@@ -66,17 +66,21 @@ class PolicyUnderTest(_Section):
 class EvaluationOutput(_Section):
     """Where evaluation.json, evaluation.html and quarantine.jsonl go."""
 
-    dir: str
+    dir: str = Field(description="Made if it is not there. Holds one evaluation.")
     overwrite: bool = Field(False, description="Replace another evaluation that lies in `dir`.")
 
 
 class EvaluationConfig(_Section):
     """One evaluation: labelled pairs, and a reward model, a policy or both to hold against them."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)]
-    sources: Annotated[list[Source], Field(min_length=1)]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)] = Field(
+        description="Title of the evaluation; letters, digits, dots, dashes."
+    )
+    sources: Annotated[list[Source], Field(min_length=1)] = Field(description="Labelled pairs.")
     reward: RewardUnderTest | None = None
-    policy: PolicyUnderTest | None = None
+    policy: PolicyUnderTest | None = Field(
+        None, description="A policy as the reward model that its training made of it."
+    )
     output: EvaluationOutput
     ledger: str | None = Field(None, description="Folder or fsspec URL; the user's cache by default.")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Of the pairs that are read by position.")

@@ -44,6 +44,7 @@ def source_records(sources: Sequence[SourceOptions]) -> list[SourceRecord]:
                 fingerprint=content,
                 raw_rows=0,
                 pairs=0,
+                license=source.license,
             )
         )
     return records

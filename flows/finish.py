@@ -21,6 +21,7 @@ from transforms.manifest import Counts, FileRecord, Manifest, TokenizerRecord
 from transforms.rates import consistency_rates, decisions, group_rates, proxy_record
 from transforms.report import render_report
 from transforms.report.examples import Example, choose_examples
+from transforms.report.pictures import draw_pictures
 from transforms.shards import file_sha256
 
 
@@ -94,17 +95,25 @@ def checked_counts(run: Run, written: Written) -> Counts:
 
 
 def write_pages(run: Run, manifest: Manifest, written: Written) -> Manifest:
-    """Write report.html and README.md; the manifest with the hashes of all files."""
-    examples = _examples(run, written.rows)
-    (run.work / "report.html").write_text(render_report(manifest, written.rows, examples), encoding="utf-8")
-    (run.work / "README.md").write_text(render_card(manifest, examples), encoding="utf-8")
-    names = ("quarantine.jsonl", "report.html", "README.md")
-    rows = (manifest.counts.quarantined, 0, 0)
-    pages = [
-        FileRecord(path=name, rows=count, sha256=file_sha256(run.work / name))
-        for name, count in zip(names, rows, strict=True)
-    ]
-    return manifest.model_copy(update={"files": [*manifest.files, *pages]})
+    """Write report.html, the figures and README.md; the manifest with the hashes of all files."""
+    (run.work / "report.html").write_text(
+        render_report(manifest, written.rows, _examples(run, written.rows)), encoding="utf-8"
+    )
+    (run.work / "figures").mkdir()
+    pictures = {f"figures/{name}.png": png for name, png in draw_pictures(manifest, written.rows).items()}
+    for path, png in pictures.items():
+        (run.work / path).write_bytes(png)
+    pages = {"quarantine.jsonl": manifest.counts.quarantined, "report.html": 0} | dict.fromkeys(pictures, 0)
+    manifest = _with_files(run, manifest, pages)
+    # The card links to the files that the manifest has.
+    (run.work / "README.md").write_text(render_card(manifest), encoding="utf-8")
+    return _with_files(run, manifest, {"README.md": 0})
+
+
+def _with_files(run: Run, manifest: Manifest, rows: dict[str, int]) -> Manifest:
+    """The manifest with the hashes of more files, each with its number of rows."""
+    more = [FileRecord(path=path, rows=count, sha256=file_sha256(run.work / path)) for path, count in rows.items()]
+    return manifest.model_copy(update={"files": [*manifest.files, *more]})
 
 
 def _examples(run: Run, rows: pl.DataFrame) -> list[Example]:

@@ -1,20 +1,13 @@
 """One dataset repository on the Hub: few operations, each safe to repeat, with one way to fail.
 
-What the Hub's client repeats by itself (list of commits, preupload, LFS batch and PUT: six times within 23 s) is
-repeated here as a step, after longer waits; blobs that arrived are not sent again. All else it asks once, the commit
-above all: those are our tries alone.
+No error and no log has the token.
 """
 
-import json
-import logging
-import re
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from collections.abc import Sequence
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 import httpx2
 import huggingface_hub
@@ -31,34 +24,12 @@ from huggingface_hub import (
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 from huggingface_hub.utils._headers import build_hf_headers
 from huggingface_hub.utils._http import default_client_factory
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
+from flows.hub_patience import PATIENT, Patience, Tries
 from transforms.errors import CurationError, OutputError
 
-Result = TypeVar("Result")
-logger = logging.getLogger(__name__)
-
-_PASSING: Final = (408, 429, 500, 502, 503, 504)
-_LONGEST_WAIT: Final = 600.0  # seconds, whatever Retry-After says
 _BLOCK: Final = 1 << 20
 _REPO: Final[Any] = {"repo_type": "dataset"}
-
-
-class Patience(NamedTuple):
-    """How often and how long one operation is tried.
-
-    Attributes:
-        attempts: of one operation; 8 outlast two minutes.
-        first_wait: seconds before the second; doubled each time up to a minute, plus up to one such wait of jitter.
-        timeout: seconds without a byte that end a request. The Hub's client has none, and waits for ever.
-    """
-
-    attempts: int = 8
-    first_wait: float = 1.0
-    timeout: float = 120.0
-
-
-PATIENT: Final = Patience()
 
 
 class HubCommit(NamedTuple):
@@ -115,8 +86,9 @@ class Hub:
         self._token = token
         # False: without a token of ours nobody else's is sent.
         self._api = HfApi(token=token or False, library_name="preference-curation")
-        self._patience = patience
+        self._timeout = patience.timeout
         self._error = error
+        self._tries = Tries(repo, patience, error, token)
         huggingface_hub.set_client_factory(self._client)
 
     @property
@@ -133,9 +105,9 @@ class Hub:
             except RepositoryNotFoundError:
                 return None
 
-        if (info := self._call("look at the repository", look)) is None:
+        if (info := self._tries.run("look at the repository", look)) is None:
             return None
-        refs = self._call("list tags", lambda: self._api.list_repo_refs(self.repo, **_REPO))
+        refs = self._tries.run("list tags", lambda: self._api.list_repo_refs(self.repo, **_REPO))
         commits = self._commits()
         files = [sibling.rfilename for sibling in info.siblings or []]
         tags = {tag.name: tag.target_commit for tag in refs.tags}
@@ -144,7 +116,7 @@ class Hub:
     def resolve(self, revision: str | None) -> str:
         """The commit of a branch, tag or commit; of `main` by default."""
         wanted = revision or "main"
-        return str(self._call(f"find {wanted}", lambda: self._api.dataset_info(self.repo, revision=wanted)).sha)
+        return str(self._tries.run(f"find {wanted}", lambda: self._api.dataset_info(self.repo, revision=wanted)).sha)
 
     def download(self, commit: str, path: str) -> Path:
         """A file, from the Hub's cache on this machine where it is there; a full commit then needs no request."""
@@ -158,18 +130,18 @@ class Hub:
                 message = f"{self.repo} at {commit[:12]} has no {path}, so it is no version that this project published"
                 raise self._error(message) from None
 
-        return self._call(f"download {path}", attempt)
+        return self._tries.run(f"download {path}", attempt)
 
     def create(self, *, private: bool) -> None:
         """Make the repository; one that is there already stays as it is."""
-        self._call(
+        self._tries.run(
             "create the repository",
             lambda: self._api.create_repo(self.repo, private=private, exist_ok=True, **_REPO),
         )
 
     def upload(self, files: Sequence[CommitOperationAdd]) -> None:
         """Send the large ones ahead of the commit. What an earlier try sent is not sent again."""
-        self._call("upload", lambda: self._api.preupload_lfs_files(self.repo, files, revision="main", **_REPO))
+        self._tries.run("upload", lambda: self._api.preupload_lfs_files(self.repo, files, revision="main", **_REPO))
 
     def commit(
         self,
@@ -215,7 +187,7 @@ class Hub:
                 raise  # the tip is still the base: two commits at once, of which the Hub took neither
             return made.oid
 
-        return self._call("commit", attempt, also=(409, 412))
+        return self._tries.run("commit", attempt, also=(409, 412))
 
     def sha256_of(self, commit: str, path: str) -> str:
         """Hash of a file as the Hub gives it out. Nothing is written, and no cache is asked."""
@@ -230,7 +202,7 @@ class Hub:
                     digest.update(block)
             return str(digest.hexdigest())
 
-        return self._call(f"download {path}", attempt)
+        return self._tries.run(f"download {path}", attempt)
 
     def tag(self, name: str, commit: str) -> None:
         """Tag a commit. A tag is never moved: one that is another commit's is an error."""
@@ -249,10 +221,12 @@ class Hub:
                     )
                     raise self._error(message) from error
 
-        self._call(f"tag {name}", attempt)
+        self._tries.run(f"tag {name}", attempt)
 
     def _commits(self) -> list[HubCommit]:
-        found = self._call("list commits", lambda: self._api.list_repo_commits(self.repo, revision="main", **_REPO))
+        found = self._tries.run(
+            "list commits", lambda: self._api.list_repo_commits(self.repo, revision="main", **_REPO)
+        )
         return [HubCommit(one.commit_id, f"{one.title}\n{one.message}") for one in found]
 
     def _landed(self, base: str, mark: str) -> str | None:
@@ -272,87 +246,9 @@ class Hub:
     def _client(self) -> httpx2.Client:
         def limit(request: httpx2.Request) -> None:
             # Not as the client's own: many calls of the Hub's client ask for none, and that goes first.
-            request.extensions["timeout"] = httpx2.Timeout(self._patience.timeout).as_dict()
+            request.extensions["timeout"] = httpx2.Timeout(self._timeout).as_dict()
 
         client = default_client_factory()
         hooks = client.event_hooks
         client.event_hooks = hooks | {"request": [*hooks["request"], limit]}
         return client
-
-    def _call(self, what: str, attempt: Callable[[], Result], *, also: tuple[int, ...] = ()) -> Result:
-        retrying = Retrying(
-            stop=stop_after_attempt(self._patience.attempts),
-            wait=self._wait,
-            retry=retry_if_exception(lambda error: _passes(error, also)),
-            before_sleep=lambda state: self._warn(what, state),
-            reraise=True,
-        )
-        try:
-            return retrying(attempt)
-        except CurationError:
-            raise
-        except (httpx2.HTTPError, OSError, ValueError, RuntimeError) as error:
-            # From None: what the client says may quote what it was given.
-            message = f"{self.repo}: cannot {what}: {self._said(error)}.{_advice(error)}"
-            raise self._error(message) from None
-
-    def _wait(self, state: RetryCallState) -> float:
-        first = self._patience.first_wait
-        backoff = (wait_exponential(multiplier=first, max=60) + wait_random(0, first))(state)
-        error = state.outcome.exception() if state.outcome else None
-        asked = next((s for e in _chain(error) if (s := _retry_after(e)) is not None), 0.0)
-        return min(max(backoff, asked), _LONGEST_WAIT)
-
-    def _warn(self, what: str, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        seconds = state.next_action.sleep if state.next_action else 0
-        logger.warning("%s: cannot %s: %s; again in %.0f s", self.repo, what, self._said(error), seconds)
-
-    def _said(self, error: BaseException | None) -> str:
-        """What an error says, in one line and without the token."""
-        root = list(_chain(error))[-1] if isinstance(error, RuntimeError) else error
-        said = " ".join(str(root).split()) or "no reason given"
-        if self._token:
-            said = said.replace(self._token, "***")
-        return f"{type(root).__name__}: {re.sub(r'hf_[A-Za-z0-9]{8,}', '***', said)[:400].rstrip('.')}"
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__
-
-
-def _passes(error: BaseException, also: tuple[int, ...]) -> bool:
-    """Whether asking again may help: the network, a busy or broken server, an answer that is no JSON."""
-    for one in _chain(error):
-        if isinstance(one, CurationError):
-            return False
-        if isinstance(one, HfHubHTTPError | httpx2.HTTPStatusError):
-            return one.response.status_code in (*_PASSING, *also)
-        if isinstance(one, httpx2.TransportError | json.JSONDecodeError):
-            return True
-    return False
-
-
-def _retry_after(error: BaseException) -> float | None:
-    """Seconds that the Hub asks for, as a number or a date."""
-    if not isinstance(error, HfHubHTTPError | httpx2.HTTPStatusError):
-        return None
-    value = error.response.headers.get("Retry-After", "").strip()
-    if value.isdigit():
-        return float(value)
-    try:
-        return (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):
-        return None
-
-
-def _advice(error: BaseException) -> str:
-    response = getattr(error, "response", None)
-    status = response.status_code if response is not None else None
-    if status in (401, 403):
-        return " Name a token that may write there: --token-env, --token-block, HF_TOKEN or `hf auth login`"
-    if _passes(error, ()):
-        return " Publish again: what is there is found, and nothing is sent twice"
-    return ""

@@ -39,6 +39,19 @@ def hub_token(*, env: str | None = None, block: str | None = None) -> str | None
     return token
 
 
+def required_token(*, env: str | None = None, block: str | None = None) -> str:
+    """`hub_token`, for what cannot be done without.
+
+    Raises:
+        ConfigError: as `hub_token`, and where there is none.
+    """
+    token = hub_token(env=env, block=block)
+    if token is None:
+        message = "publishing needs a token of the Hub: set HF_TOKEN, run `hf auth login`, or name --token-env or "
+        raise ConfigError(message + "--token-block")
+    return token
+
+
 def _of_block(name: str) -> str:
     from prefect.blocks.system import Secret
 

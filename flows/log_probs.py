@@ -1,6 +1,7 @@
 """Log-probs of whole responses by frozen policies, paid for once: trainings and evaluations share the ledger's."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from flows.calls import Calls, Paid, Pay, pay_for, rebatched
 from flows.progress import Progress
@@ -16,6 +18,7 @@ from trainers.pair_tokens import Ids
 from trainers.token_readings import FrozenModel, Tokens
 from transforms.engines.causal_model import load_causal
 from transforms.engines.models import Dtype, ResolvedModel, resolve_model
+from transforms.engines.protocol import ModelIdentity
 from transforms.engines.protocol import Progress as RequestProgress
 from transforms.engines.tokenizer import context_length, vocabulary_size
 from transforms.ledger import Ledger
@@ -34,12 +37,31 @@ class Causal(NamedTuple):
     context: int  # tokens that it reads
     vocabulary: int
     trust_remote_code: bool
+    cast_to: Dtype | None = None  # what its layers compute in; None: in the dtype of the weights
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Under which the ledger keeps its answers."""
+        own = self.model.identity
+        return own if self.cast_to is None else replace(own, dtype=f"{own.dtype} cast to {self.cast_to}")
 
 
 def find_causal(
-    model: str | Path, revision: str | None = None, *, dtype: Dtype, trust_remote_code: bool = False
+    model: str | Path,
+    revision: str | None = None,
+    *,
+    dtype: Dtype,
+    cast_to: Dtype | None = None,
+    trust_remote_code: bool = False,
 ) -> Causal:
     """Find a causal language model and pin it by content.
+
+    Args:
+        model: folder or Hub id.
+        revision: of a Hub id.
+        dtype: of the weights.
+        cast_to: another dtype that layers compute in, as a trainer with automatic casting does.
+        trust_remote_code: of the model's repository.
 
     Raises:
         ModelError: no such model, or one without a context length or vocabulary.
@@ -51,13 +73,14 @@ def find_causal(
         context_length(where, commit, trust_remote_code=trust_remote_code),
         vocabulary_size(where, commit, trust_remote_code=trust_remote_code),
         trust_remote_code,
+        None if cast_to == dtype else cast_to,
     )
 
 
 class LogProbReader:
     """A frozen model with its ledger of log-probs. The model is loaded at the first batch that needs it.
 
-    Ids hold the model's fingerprint, revision and dtype, the prompt and the whole response.
+    Ids hold the model's fingerprint, revision and dtypes, the prompt and the whole response.
 
     Args:
         causal: the model.
@@ -72,7 +95,7 @@ class LogProbReader:
     ) -> None:
         self._causal, self._role, self._batch_tokens = causal, role, batch_tokens
         self.calls: Calls[LogProbRequest, FrozenModel] = Calls(
-            Ledger(ledger_root, "log_probs", causal.model.identity), spend, open_engine=self._open, ask=_ask
+            Ledger(ledger_root, "log_probs", causal.identity), spend, open_engine=self._open, ask=_ask
         )
 
     def read(self, requests: Iterable[LogProbRequest], *, pay: Pay, progress: Progress) -> dict[str, Tokens]:
@@ -104,11 +127,12 @@ class LogProbReader:
 
     def request(self, prompt: Ids, response: Ids) -> LogProbRequest:
         """What is asked of this model about a response after its prompt."""
-        return log_prob_request(self._causal.model.identity, prompt, response)
+        return log_prob_request(self._causal.identity, prompt, response)
 
     def _open(self) -> FrozenModel:
+        cast_to = self._causal.cast_to
         loaded = load_causal(self._causal.model, trust_remote_code=self._causal.trust_remote_code)
-        return FrozenModel(loaded, batch_tokens=self._batch_tokens)
+        return FrozenModel(loaded, batch_tokens=self._batch_tokens, cast_to=cast_to and getattr(torch, cast_to))
 
     def _answers(self, ids: Sequence[str]) -> dict[str, Tokens]:
         rows = self.calls.ledger.fetch(ids)

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from transforms.errors import OutputError
 from transforms.manifest import Manifest
 
-CONTRACT: Final = ("dataset", "dropped", "responses", "quarantine.jsonl", "report.html", "README.md")
+CONTRACT: Final = ("dataset", "dropped", "responses", "quarantine.jsonl", "report.html", "figures", "README.md")
 MANIFEST: Final = "manifest.json"
 WORK: Final = ".work"
 LOCK: Final = ".lock"

@@ -26,6 +26,10 @@ def main() -> int:
     if dry:
         dry_run(console, config)
         return 0
+    if config.token_block is None:  # said before Prefect starts
+        from flows.hub_token import required_token
+
+        required_token(env=config.token_env)
     from flows.publish_flow import publish
 
     print_publication(console, publish(config))
@@ -65,13 +69,14 @@ def parse(argv: list[str]) -> tuple[PublishConfig, bool]:
 
 def dry_run(console: Console, config: PublishConfig) -> None:
     """Print what would be uploaded, and as which version; without the Hub, what this machine knows of it."""
-    from flows.hub import Hub, Patience
+    from flows.hub import Hub
+    from flows.hub_patience import Patience
     from flows.hub_token import hub_token
     from flows.publish_export import export_run, staging
     from flows.publishing import decide
 
     with staging(config.run) as folder:
-        export = export_run(config.run, folder)
+        export = export_run(config.run, folder, config.repo)
         _print_files(console, export)
         token = hub_token(env=config.token_env, block=config.token_block)
         hub = Hub(config.repo, token=token, patience=Patience(attempts=1, timeout=20))

@@ -8,14 +8,15 @@ from typing import Final, NamedTuple
 
 from flows.output import MANIFEST, disk_errors, locked
 from flows.versions import Version, open_version
+from transforms.card import render_card, with_configs
 from transforms.errors import ConfigError, OutputError
-from transforms.manifest import FileRecord
+from transforms.manifest import FileRecord, Manifest
 from transforms.published import content_key, shard_path, write_manifest, write_parquet
 from transforms.semver import Contents
 from transforms.shards import ContentHash, file_sha256
 
 STAGING: Final = ".publish"
-_BY_HAND: Final = "README.md"  # the one page that people may improve before they publish
+CARD: Final = "README.md"  # the one page that people may improve before they publish
 
 
 class Export(NamedTuple):
@@ -64,12 +65,13 @@ def staging(run: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def export_run(run: Path, folder: Path) -> Export:
+def export_run(run: Path, folder: Path, repo: str) -> Export:
     """Write the published files of a run.
 
     Args:
         run: folder of a finished run.
         folder: empty.
+        repo: Hub id that it goes to; its card says how to load it from there.
 
     Raises:
         SourceError: no finished run there, or shards that are not those it wrote.
@@ -82,7 +84,9 @@ def export_run(run: Path, folder: Path) -> Export:
         raise ConfigError(message)
     files = [file for table in version.tables for file in _export_table(version, table, folder)]
     shards = {file.path for table in version.tables.values() for file in table}
-    files += [_copy_page(run, folder, page) for page in version.manifest.files if page.path not in shards]
+    pages = [page for page in version.manifest.files if page.path not in shards]
+    files += [_copy_page(run, folder, page) for page in pages if page.path != CARD]
+    files += [_write_card(run, folder, page, version.manifest, files, repo) for page in pages if page.path == CARD]
     write_manifest(folder / MANIFEST, version.manifest, files)
     files.append(FileRecord(path=MANIFEST, rows=0, sha256=file_sha256(folder / MANIFEST)))
     contents = contents_of(version)
@@ -121,14 +125,32 @@ def _export_table(version: Version, table: str, folder: Path) -> list[FileRecord
 
 
 def _copy_page(run: Path, folder: Path, page: FileRecord) -> FileRecord:
-    source, target = run / page.path, folder / page.path
-    if not source.resolve().is_relative_to(run.resolve()) or not source.is_file():
-        message = f"{run}: {page.path} is missing; curate again, or restore it"
-        raise OutputError(message)
-    found = file_sha256(source)
-    if found != page.sha256 and page.path != _BY_HAND:
+    source, target = _page(run, page), folder / page.path
+    if (found := file_sha256(source)) != page.sha256:
         message = f"{source} was changed after the run (sha256 {found[:12]}…, the manifest says {page.sha256[:12]}…)"
         raise OutputError(message)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
-    return page.model_copy(update={"sha256": found})
+    return page
+
+
+def _write_card(
+    run: Path, folder: Path, page: FileRecord, manifest: Manifest, files: list[FileRecord], repo: str
+) -> FileRecord:
+    """Anew for the repository; one that somebody changed keeps its words, and names the published files."""
+    source, target = _page(run, page), folder / page.path
+    published = manifest.model_copy(update={"files": files})
+    if file_sha256(source) == page.sha256:
+        text = render_card(published, repo=repo)
+    else:
+        text = with_configs(source.read_text(encoding="utf-8"), published)
+    target.write_text(text, encoding="utf-8")
+    return page.model_copy(update={"sha256": file_sha256(target)})
+
+
+def _page(run: Path, page: FileRecord) -> Path:
+    source = run / page.path
+    if not source.resolve().is_relative_to(run.resolve()) or not source.is_file():
+        message = f"{run}: {page.path} is missing; curate again, or restore it"
+        raise OutputError(message)
+    return source

@@ -4,13 +4,12 @@ from prefect import flow
 
 from flows import artifacts
 from flows.hub import Hub
-from flows.hub_token import hub_token
+from flows.hub_token import required_token
 from flows.publication import Publication
 from flows.publish_config import PublishConfig
 from flows.publishing import publish_run
 from flows.tasks import stage
 from flows.temporary_server import end_server_with_us
-from transforms.errors import ConfigError
 
 
 @flow(name="publish", flow_run_name="publish {config.repo}", persist_result=False)
@@ -22,10 +21,7 @@ def publish(config: PublishConfig) -> Publication:
         CurationError: as `flows.publishing.publish_run`.
     """
     end_server_with_us()
-    token = hub_token(env=config.token_env, block=config.token_block)
-    if token is None:
-        message = "publishing needs a token of the Hub: set HF_TOKEN, run `hf auth login`, or name --token-env or "
-        raise ConfigError(message + "--token-block")
+    token = required_token(env=config.token_env, block=config.token_block)
     publication = publish_run(config, Hub(config.repo, token=token), token, stage)
     artifacts.show_publication(publication)
     return publication

@@ -61,7 +61,7 @@ def publish_run(config: PublishConfig, hub: Hub, token: str | None, stage: Stage
             be reached or refuses. There is no tag then.
     """
     with staging(config.run) as folder:
-        export = stage("write Parquet", lambda: export_run(config.run, folder))
+        export = stage("write Parquet", lambda: export_run(config.run, folder, config.repo))
         state = stage("look at the Hub", lambda: _state(config, hub))
         decision = stage("compare with the last version", lambda: decide(config, export, state, hub, token))
         if decision.tagged:

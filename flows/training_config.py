@@ -56,20 +56,20 @@ class StartConfig(_Section):
     """The model that training starts from, and the reference of objectives that have one."""
 
     model: str = Field(description="Hub id, local folder, or `smollm2` (SmolLM2-135M-Instruct from PyPI).")
-    revision: str | None = None
+    revision: str | None = Field(None, description="Branch, tag or commit of a Hub id.")
 
 
 class ObjectiveConfig(_Section):
     """What a policy minimises; trainers/objectives has one function each."""
 
-    name: str
+    name: str = Field(description="One of objectives.md.")
     settings: dict[str, float | None] = Field({}, description="β and the like; published values by default.")
 
 
 class TrainingOutput(_Section):
     """Where the trained model goes."""
 
-    dir: str
+    dir: str = Field(description="Made if it is not there. Holds one training.")
     overwrite: bool = Field(False, description="Replace another training that lies in `dir`.")
     resume: bool = Field(True, description="Go on from the newest checkpoint in `dir`; else start anew.")
 
@@ -77,15 +77,17 @@ class TrainingOutput(_Section):
 class TrainingRecipe(_Section):
     """One training run, of a policy (`kind: preference`) or of a reward model (`kind: reward`)."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)]
-    kind: Literal["preference", "reward"] = "preference"
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)] = Field(
+        description="Title of the training; letters, digits, dots, dashes."
+    )
+    kind: Literal["preference", "reward"] = Field("preference", description="A policy, or a reward model.")
     dataset: DatasetConfig
     model: StartConfig
     objective: ObjectiveConfig | None = Field(None, description="Of a policy.")
     reward: BradleyTerry | None = Field(None, description="Of a reward model: margin and centring, none by default.")
     optimisation: Optimisation | None = Field(None, description="Of everything but a head alone.")
     memory: Memory = Memory()
-    lora: Adapter | None = None
+    lora: Adapter | None = Field(None, description="LoRA in all linear layers instead of all weights.")
     head: HeadOnly | None = Field(
         None, description="Fit a reward model's head alone; else the weights below it learn too."
     )

@@ -65,7 +65,8 @@ def plan_training(recipe: TrainingRecipe) -> TrainingPlan:
     reward = _all_responses(run, chosen, chat) if recipe.dataset.responses == "all" else None
     reference = None
     if chosen is not None and "reference" in chosen.needs:
-        reference = find_causal(recipe.model.model, recipe.model.revision, dtype=dtype)
+        # As the policy computes before its first step: other rounding would be a margin that nothing was learnt for.
+        reference = find_causal(recipe.model.model, recipe.model.revision, dtype=loaded_in, cast_to=dtype)
     context = context_length(model.location, model.revision)
     settings = recipe.settings() | run.content
     models = [found.identity for found in (model, reward.model if reward else None) if found]

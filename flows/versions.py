@@ -76,6 +76,18 @@ class Version:
             raise SourceError(message)
         return found
 
+    def file(self, path: str) -> Path:
+        """A file of the manifest that is no table, such as quarantine.jsonl; local, downloaded if it is on the Hub.
+
+        Raises:
+            SourceError: the version has no such file, or it is missing, unreachable or not the manifest's.
+        """
+        for file in self.manifest.files:
+            if file.path == path:
+                return self._checked(file)
+        message = f"{self.where} has no {path}; its manifest names {len(self.manifest.files)} other files"
+        raise SourceError(message)
+
     def batches(self, table: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The table's rows in order, about a thousand at a time; at least one table, which may be empty.
 
@@ -139,7 +151,8 @@ def tables_of(manifest: Manifest) -> dict[str, list[FileRecord]]:
 
 
 def _on_the_hub(repo: str, revision: str | None, token: str | None) -> Version:
-    from flows.hub import Hub, Patience  # 0.5 s, and only the Hub needs it
+    from flows.hub import Hub
+    from flows.hub_patience import Patience  # 0.5 s, and only the Hub needs it
     from flows.hub_token import hub_token
 
     hub = Hub(repo, token=token or hub_token(), patience=Patience(attempts=_ATTEMPTS), error=SourceError)

@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 import torch
-from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
 from trainers.batches import Batch, visible
+from trainers.target_log_probs import LogNorm, log_norm, target_log_probs
 from transforms.errors import ModelError
 
-# Logits at once, in fp32 beside the model's dtype and the softmax: 134 MB, of which three or four live at a time.
+# Logits at once: 134 MB in fp32, and as much for their gradient. With fewer, each chunk's part of the output matrix's
+# gradient (as large as the matrix) and, under autocast, a cast of it weigh in: four times fewer took as long on a CPU.
 LOGITS_PER_CHUNK: Final = 1 << 25
 
 
@@ -133,18 +134,25 @@ def _inputs(parts: CausalParts, batch: Batch) -> dict[str, torch.Tensor]:
 
 def _read(parts: CausalParts, output: Any, states: torch.Tensor, targets: torch.Tensor, chunk: int) -> torch.Tensor:
     """Log-probs of `targets`, (tokens,), from the states that decide them, (tokens, hidden)."""
-
-    def measure(some_states: torch.Tensor, some_targets: torch.Tensor) -> torch.Tensor:
-        logits = head_logits(parts, output, some_states)
-        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        return -cross_entropy(wide, some_targets, reduction="none")
-
     read = [
         # No dropout in a head, so there is no random state to keep.
-        checkpoint(measure, *part, use_reentrant=False, preserve_rng_state=False)
+        checkpoint(_Measure(parts, output), *part, use_reentrant=False, preserve_rng_state=False)
         for part in zip(states.split(chunk), targets.split(chunk), strict=True)
     ]
     return torch.cat(read)
+
+
+class _Measure:
+    """Log-probs of a chunk; on the way back the logits are computed again, and what normalises them is known."""
+
+    def __init__(self, parts: CausalParts, output: Any) -> None:
+        self._parts, self._output = parts, output
+        self._norm: LogNorm | None = None
+
+    def __call__(self, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        logits = head_logits(self._parts, self._output, states)
+        self._norm = self._norm or log_norm(logits)
+        return target_log_probs(logits, targets, self._norm)
 
 
 def head_logits(parts: CausalParts, output: Any, states: torch.Tensor) -> torch.Tensor:
@@ -165,7 +173,7 @@ def head_logits(parts: CausalParts, output: Any, states: torch.Tensor) -> torch.
             " head does not read the base model's last hidden states"
         )
         raise ModelError(message)
-    return logits[0]
+    return logits.squeeze(0)  # not logits[0], whose gradient would be a copy into zeros
 
 
 @contextmanager

@@ -17,14 +17,14 @@ class Optimisation(_Settings):
     """AdamW and its schedule. The defaults are those of SimPO, AlphaPO and POET, but for the learning rate."""
 
     learning_rate: Annotated[float, Field(gt=0)] = Field(description="At its peak; 3e-7 … 1e-6 for all weights.")
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="Of the rate, after the warm-up.")
     warmup: Annotated[float, Field(ge=0, lt=1)] = Field(0.1, description="Share of the steps.")
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    max_gradient_norm: Annotated[float, Field(gt=0)] = 1.0
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="Of AdamW.")
+    max_gradient_norm: Annotated[float, Field(gt=0)] = Field(1.0, description="Longer gradients are shortened to it.")
     pairs_per_step: Positive = Field(128, description="Or prompts, for objectives of prompts; over all processes.")
     epochs: Annotated[float, Field(gt=0)] | None = Field(None, description="Passes over the data; one by default.")
     steps: Positive | None = Field(None, description="Optimizer steps, instead of epochs.")
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="Of the order, and of new weights.")
 
     @model_validator(mode="after")
     def _epochs_or_steps(self) -> Self:
@@ -38,8 +38,8 @@ class Memory(_Settings):
     """What a step's examples are cut into. Changes time and memory, and a result by rounding only."""
 
     batch_tokens: Positive = Field(8192, description="Tokens of a forward pass, padding included.")
-    dtype: Dtype = "bfloat16"
-    gradient_checkpointing: bool = False
+    dtype: Dtype = Field("bfloat16", description="Of the forward pass; weights that are trained are float32.")
+    gradient_checkpointing: bool = Field(False, description="Less memory, a third more time.")
 
 
 class BradleyTerry(_Settings):
@@ -68,6 +68,6 @@ class HeadOnly(_Settings):
 class Adapter(_Settings):
     """LoRA in all linear layers instead of training all weights."""
 
-    rank: Positive = 16
-    alpha: Annotated[float, Field(gt=0)] = 32.0
+    rank: Positive = Field(16, description="Of the two factors.")
+    alpha: Annotated[float, Field(gt=0)] = Field(32.0, description="The update is scaled by alpha / rank.")
     merge: bool = Field(True, description="Save the model with the adapter in its weights, not the adapter alone.")

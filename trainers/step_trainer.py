@@ -26,7 +26,7 @@ from trainers.step_log import StepLog, displacement
 from trainers.steps import Step, Steps, share
 from trainers.task import Read, Task
 from trainers.watch import check_gradient, check_loss, check_trend
-from trainers.wrapping import call_through
+from trainers.wrapping import call_through, own_outputs
 
 Result = TypeVar("Result")
 
@@ -86,15 +86,18 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         self._step = step = inputs["step"]
         terms = self._task.terms(step.rows)
         total = torch.zeros((), device=self.args.device)
-        for number, batch in enumerate(step.micro_batches):
-            with self._gradients_in_step(model, last=number + 1 == len(step.micro_batches)):
-                read = self._read(self._task, batch.rows)
-                check_loss(read.losses, step.number + 1, read.names)
-                # Gradients are averaged over processes, hence the factor.
-                part = read.losses.sum() * (self._ranks["processes"] * batch.counts / terms)
-                self.accelerator.backward(part)
-            self._log.add(read, counts=batch.counts, examples=len(batch.rows))
-            total += part.detach()
+        # One region for the step: weights are cast once, not in every micro-batch and again on its way back.
+        with self._casting():
+            for number, batch in enumerate(step.micro_batches):
+                with self._gradients_in_step(model, last=number + 1 == len(step.micro_batches)):
+                    read = self._read(self._task, batch.rows)
+                    check_loss(read.losses, step.number + 1, read.names)
+                    # Gradients are averaged over processes, hence the factor.
+                    part = read.losses.sum() * (self._ranks["processes"] * batch.counts / terms)
+                    with torch.autocast(self.args.device.type, enabled=False):
+                        self.accelerator.backward(part)
+                self._log.add(read, counts=batch.counts, examples=len(batch.rows))
+                total += part.detach()
         return total
 
     def train(self, resume_from_checkpoint: str | Path | None = None, **options: Any) -> Any:
@@ -117,7 +120,7 @@ class StepTrainer(Trainer):  # type: ignore[misc]
             return {}
         self.model.eval()
         measured = StepLog()
-        with torch.no_grad():
+        with torch.no_grad(), self._casting():
             for batch in share(range(self._test.size), self._test.cut, **self._ranks):
                 read = self._read(self._test, batch.rows)
                 measured.add(read, counts=batch.counts, examples=len(batch.rows))
@@ -216,5 +219,10 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         def call(work: Callable[[Any], Result]) -> Result:
             return call_through(self.model_wrapped, inside, work)
 
-        with self.accelerator.autocast():
-            return task.read(call, rows, self.args.device)
+        return task.read(call, rows, self.args.device)
+
+    @contextmanager
+    def _casting(self) -> Iterator[None]:
+        """Inside, the model computes in the dtype of the run and says what it computed."""
+        with self.accelerator.autocast(), own_outputs(self.accelerator.unwrap_model(self.model)):
+            yield

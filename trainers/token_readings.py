@@ -39,15 +39,17 @@ class TokenComparison(NamedTuple):
 class FrozenModel:
     """A policy or a reference in memory, which is read and not trained."""
 
-    def __init__(self, model: Any, *, batch_tokens: int = 8192) -> None:
+    def __init__(self, model: Any, *, batch_tokens: int = 8192, cast_to: torch.dtype | None = None) -> None:
         """Take over a transformers causal language model.
 
         Args:
             model: with its weights loaded, or a peft model of one; moved to a GPU if there is one.
             batch_tokens: tokens of one forward pass, padding included; a longer example goes alone.
+            cast_to: what layers compute in by automatic casting, None for the dtype of the weights.
         """
         self.model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
         self._batch_tokens = batch_tokens
+        self._cast_to = cast_to
 
     def token_log_probs(self, examples: Sequence[Example], progress: Callable[[int], None]) -> list[list[Tokens]]:
         """Log-prob of each token of each response, example by example, nats.
@@ -64,7 +66,8 @@ class FrozenModel:
         """
 
         def read(batch: Batch) -> list[Tokens]:
-            return _split(log_probs(self.model, batch).tokens, batch)
+            with torch.autocast(self.model.device.type, self._cast_to, enabled=self._cast_to is not None):
+                return _split(log_probs(self.model, batch).tokens, batch)
 
         try:
             layout = choose_layout(self.model, examples).layout

@@ -1,9 +1,28 @@
 """Own work inside a wrapped model's forward pass, where DDP and FSDP do theirs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+
+
+@contextmanager
+def own_outputs(model: Any) -> Iterator[None]:
+    """Inside, `model` gives its outputs in the dtype that it computed them in.
+
+    For automatic casting accelerate wraps the forward pass so that all outputs become fp32. Logits would be copied for
+    that, and their gradient back; they are read in fp32 anyway.
+    """
+    wrapper, own = model.__dict__.get("forward"), model.__dict__.get("_original_forward")
+    if own is None:
+        yield
+        return
+    model.forward = own
+    try:
+        yield
+    finally:
+        model.forward = wrapper
 
 
 def call_through(wrapped: Any, model: Any, work: Callable[[Any], Result]) -> Result:
@@ -18,7 +37,7 @@ def call_through(wrapped: Any, model: Any, work: Callable[[Any], Result]) -> Res
         model: what is inside.
         work: of the model.
     """
-    before = model.__dict__.get("forward")  # accelerate's, where it casts automatically
+    before = model.__dict__.get("forward")
 
     def put_back() -> None:
         del model.forward

@@ -1,7 +1,12 @@
-"""README.md of a run: the dataset card that the Hub shows, front matter included."""
+"""README.md of a run: the dataset card that the Hub shows, front matter included.
 
+It is made of the manifest alone, so that publishing can make it again for the repository it goes to.
+"""
+
+import json
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -9,42 +14,23 @@ from typing import Any, Final, NamedTuple
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from transforms.manifest import Manifest, RateRecord
-from transforms.report.examples import Example
+from transforms import columns
+from transforms.errors import OutputError
+from transforms.licences import LICENCES, Stated, Terms, combine
+from transforms.manifest import Manifest, RateRecord, SourceRecord
+from transforms.markdown import Trusted, cell, code, fenced, markdown, public, public_path
+from transforms.papers import POET, SHALLOW, Paper
+from transforms.report.calibration import error_in_words
 from transforms.report.funnel import distinct_sources, losses
 from transforms.report.page import headline_rate, saved_share
-from transforms.report.published import PUBLISHED, WARN_AT, cut_in_words
-from transforms.report.text import NBSP, clip, count, duration, signed, visible_plain
+from transforms.report.published import DECIDED_BY, PUBLISHED, WARN_AT, cut_in_words
+from transforms.report.text import NBSP, count, duration, signed, visible_plain
 from transforms.report.text import interval as report_interval
 from transforms.report.text import percent as report_percent
+from transforms.sources import SOURCES
+from transforms.sources.about import About, hub_id
 
-
-class Licence(NamedTuple):
-    """What the public dataset of a source family says of itself; `id` is the Hub's, None for none."""
-
-    id: str | None
-    words: str
-    url: str
-
-
-_HUB: Final = "https://huggingface.co/datasets/"
-_EACH: Final = "that of the set it was read from"
-LICENCES: Final = {
-    "starter": Licence("apache-2.0", "Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0"),
-    "ultrafeedback": Licence("mit", "MIT", f"{_HUB}openbmb/UltraFeedback"),
-    "ultrafeedback_binarized": Licence("mit", "MIT", f"{_HUB}HuggingFaceH4/ultrafeedback_binarized"),
-    "hh_rlhf": Licence("mit", "MIT", f"{_HUB}Anthropic/hh-rlhf"),
-    "skywork": Licence(
-        None, "none of its own; its parts have theirs", f"{_HUB}Skywork/Skywork-Reward-Preference-80K-v0.2"
-    ),
-    "shp": Licence(None, "none of its own; Reddit's terms of use", f"{_HUB}stanfordnlp/SHP"),
-    "rlhflow": Licence(None, "none of its own; its parts have theirs", f"{_HUB}RLHFlow/pair_data_v2_80K_wsafety"),
-    "onpolicy": Licence(None, _EACH, "https://huggingface.co/princeton-nlp"),
-    "sharegpt": Licence(None, _EACH, ""),
-    "preference": Licence(None, _EACH, ""),
-}
-_UNKNOWN: Final = Licence(None, "not known", "")
-
+_FRONT_MATTER: Final = re.compile(r"---\n(?P<yaml>.*?\n)---\n", re.DOTALL)
 # The Hub's own size buckets.
 _SIZES: Final = (
     (1_000, "n<1K"),
@@ -55,56 +41,65 @@ _SIZES: Final = (
     (100_000_000, "10M<n<100M"),
     (1_000_000_000, "100M<n<1B"),
 )
-# What can start markup inside a line or a table cell, and `@`, which mentions people on the Hub.
-_MARKUP: Final = re.compile(r"([\\`*_\[\]|~#$@])")
 
 
-class Trusted(str):
-    """Markdown made here, which is not escaped again."""
+class SourceRow(NamedTuple):
+    """A source of the card's table."""
 
-    __slots__ = ()
+    record: SourceRecord
+    page: str | None  # of the public set on the Hub
+    licence: Trusted
 
 
-def render_card(manifest: Manifest, examples: Sequence[Example] = (), *, language: Sequence[str] = ()) -> str:
+def render_card(manifest: Manifest, *, repo: str | None = None) -> str:
     """README.md with front matter that the Hub accepts and nothing in it that data could turn into markup.
 
     Args:
-        manifest: of the finished run.
-        examples: of these, the first kept pair is shown.
-        language: ISO 639 codes, where they are known.
+        manifest: of a finished run or of what is published; its `files` say where data and figures lie.
+        repo: Hub id that it goes to, None for the card in the run's folder. Its tag is no part of the card: tags come
+            after the commit, and one commit may have several.
     """
-    shown = next((example for example in examples if example.verdict == "keep"), None)
-    text = (
+    return (
         _environment()
         .get_template("card.md.j2")
         .render(
-            front_matter=Trusted(yaml.safe_dump(front_matter(manifest, language), sort_keys=False, allow_unicode=True)),
+            front_matter=Trusted(yaml.safe_dump(front_matter(manifest), sort_keys=False, allow_unicode=True)),
             manifest=manifest,
+            repo=repo,
             counts=manifest.counts,
+            figures={file.path for file in manifest.files if file.path.startswith("figures/")},
+            tables=_tables(manifest),
             headline=headline_rate(manifest),
             losses=losses(manifest.counts),
             rates=[(source, _by_reference(manifest, source)) for source in distinct_sources(manifest.consistency)],
+            decided_by=DECIDED_BY,
+            proxy_error=error_in_words(manifest.proxy) if manifest.proxy else "",
             cut=cut_in_words(manifest.config),
             saved=saved_share(manifest),
             published=PUBLISHED,
             warn_at=WARN_AT,
-            licences=[(source, LICENCES.get(source.kind, _UNKNOWN)) for source in manifest.sources],
-            example=shown,
+            columns=list(_columns()),
+            terms=licence_terms(manifest),
+            sources=[_source(record) for record in manifest.sources],
+            recipe=yaml.safe_dump(public(manifest.config), sort_keys=False, allow_unicode=True).rstrip(),
+            papers=[Trusted(paper.bibtex) for paper in _papers(manifest)],
         )
+        .rstrip()
+        + "\n"
     )
-    return text.rstrip() + "\n"
 
 
-def front_matter(manifest: Manifest, language: Sequence[str] = ()) -> dict[str, Any]:
-    """The card's metadata. No `configs`: dataset/ is for load_from_disk, not for load_dataset."""
-    licences = {LICENCES.get(source.kind, _UNKNOWN).id for source in manifest.sources}
-    only = licences.pop() if len(licences) == 1 else None
-    known = {"license": only} if only else {"license": "other", "license_name": "see-the-sources-below"}
+def front_matter(manifest: Manifest) -> dict[str, Any]:
+    """The card's metadata, as huggingface_hub.DatasetCardData has them."""
+    terms = licence_terms(manifest)
+    languages = _languages(manifest)
+    configs = _configs(manifest)
     method = (manifest.config.get("truncate") or {}).get("method", "none")
     return {
         "pretty_name": " ".join(visible_plain(manifest.name).split()),
-        **known,
-        **({"language": list(language)} if language else {}),
+        "license": terms.id,
+        **({"license_name": terms.name} if terms.name else {}),
+        **({"language": languages} if languages else {}),
         "task_categories": ["text-generation"],
         "size_categories": [next((name for limit, name in _SIZES if manifest.counts.kept < limit), "1B<n<10B")],
         "tags": [
@@ -114,49 +109,106 @@ def front_matter(manifest: Manifest, language: Sequence[str] = ()) -> dict[str, 
             "reward-model",
             *([f"truncation-{method}"] if method != "none" else []),
         ],
+        **({"configs": configs} if configs else {}),
     }
 
 
-def markdown(value: str) -> str:
-    """`value` as plain words on one line of Markdown."""
-    line = visible_plain(value).replace("\n", " ").replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _MARKUP.sub(r"\\\1", line).replace("://", ":\u200b//")
+def with_configs(card: str, manifest: Manifest) -> str:
+    """A card that somebody wrote, its front matter naming the files that `manifest` names.
+
+    Raises:
+        OutputError: its front matter is none.
+    """
+    found = _FRONT_MATTER.match(card)
+    try:
+        metadata = yaml.safe_load(found["yaml"]) if found else {}
+    except yaml.YAMLError as error:
+        message = f"README.md: its front matter is no YAML: {' '.join(str(error).split())}. Mend it, or curate again"
+        raise OutputError(message) from error
+    if not isinstance(metadata, dict):
+        message = f"README.md: its front matter is {type(metadata).__name__}, expected keys and values. Mend it"
+        raise OutputError(message)
+    text = yaml.safe_dump(metadata | {"configs": _configs(manifest)}, sort_keys=False, allow_unicode=True)
+    return f"---\n{text}---\n{card[found.end() :] if found else card}"
 
 
-def code(value: str) -> Trusted:
-    """`value` as a code span, with more backticks than it holds itself."""
-    line = visible_plain(value).replace("\n", " ")
-    ticks = "`" * (_longest_run(line) + 1)
-    pad = " " if line.startswith("`") or line.endswith("`") or not line else ""
-    return Trusted(f"{ticks}{pad}{line}{pad}{ticks}")
+def licence_terms(manifest: Manifest) -> Terms:
+    """The licence of the whole, from those of its sources."""
+    return combine([Stated(source.label, _licence(source)) for source in manifest.sources])
 
 
-def cell(value: str) -> Trusted:
-    """A code span for a table, where a bar would end the cell also inside code."""
-    return code(value.replace("|", "¦"))
+def _configs(manifest: Manifest) -> list[dict[str, Any]]:
+    """What load_dataset opens by name: Parquet where it is published, the run's own Arrow shards in its folder.
+
+    Tables without rows are left out: one empty split, and load_dataset (datasets 5.2) opens none of its configuration.
+    """
+    is_published = any(file.path.endswith(".parquet") for file in manifest.files)
+    kept = "data/{}-*.parquet" if is_published else "dataset/{}/data-*.arrow"
+    other = "{0}/{0}-*.parquet" if is_published else "{}/data-*.arrow"
+    splits = [split for split, rows in manifest.counts.splits.items() if rows]
+    default = {"config_name": "default", "default": True, "data_files": _data_files(kept, splits)}
+    tables = [{"config_name": name, "data_files": _data_files(other, [name])} for name in _tables(manifest)]
+    return [*([default] if splits else []), *tables]
 
 
-def public_path(path: str) -> str:
-    """`path` without what a card should not tell: folders of a machine, credentials in a URL."""
-    if path.startswith(("/", "~")):
-        return Path(path).name
-    return re.sub(r"://[^/@]*@", "://", path)
+def _data_files(pattern: str, names: Sequence[str]) -> list[dict[str, str]]:
+    return [{"split": name, "path": pattern.format(name)} for name in names]
 
 
-def fenced(value: str) -> Trusted:
-    """`value` as a code block, with a fence longer than any in it."""
-    shown = visible_plain(value)
-    fence = "`" * max(3, _longest_run(shown) + 1)
-    return Trusted(f"{fence}text\n{shown}\n{fence}")
+def _tables(manifest: Manifest) -> list[str]:
+    """Those with rows beside the kept pairs."""
+    names = ("dropped", "responses")
+    return [name for name in names if any(file.rows for file in manifest.files if file.path.startswith(f"{name}/"))]
 
 
-def _longest_run(value: str) -> int:
-    return max((len(run) for run in re.findall("`+", value)), default=0)
+def _about(source: SourceRecord) -> About:
+    return SOURCES[source.kind].about if source.kind in SOURCES else About(any_set=True)
 
 
-def _shorten(value: str) -> str:
-    part = clip(value, head=1200, tail=300)
-    return f"{part.head}\n[… {part.hidden:,} characters …]\n{part.tail}" if part.hidden else part.head
+def _licence(source: SourceRecord) -> str | None:
+    return source.license or _about(source).licence(source.path)
+
+
+def _languages(manifest: Manifest) -> list[str]:
+    """ISO 639 codes; none where a source's are not known, for a list that is not complete would claim to be."""
+    known = [_about(source) for source in manifest.sources if _about(source).knows(source.path)]
+    if len(known) < len(manifest.sources) or not all(about.languages for about in known):
+        return []
+    return list(dict.fromkeys(language for about in known for language in about.languages))
+
+
+def _papers(manifest: Manifest) -> list[Paper]:
+    found = [
+        paper for source in manifest.sources if _about(source).knows(source.path) for paper in _about(source).papers
+    ]
+    return list(dict.fromkeys([POET, SHALLOW, *found]))
+
+
+def _source(record: SourceRecord) -> SourceRow:
+    about, found = _about(record), _licence(record)
+    at = hub_id(record.path)
+    page = f"https://huggingface.co/datasets/{at}" if at in about.sets and record.kind != "starter" else None
+    if found in LICENCES:
+        licence = f"[{LICENCES[found].name}]({LICENCES[found].url})"
+    elif found:
+        licence = cell(found)
+    else:
+        licence = f"none stated{'; ' + markdown(about.terms) if about.terms else ''}"
+    stated = " (as the recipe states)" if record.license else ""
+    return SourceRow(record, page, Trusted(licence + stated))
+
+
+def _columns() -> Iterator[tuple[Trusted, Trusted]]:
+    """(names, meaning), columns that mean the same of the other side in one row."""
+    names: list[str] = []
+    meaning = ""
+    for name, words in columns.CURATED.items():
+        if names and not words.startswith("Likewise"):
+            yield Trusted(", ".join(f"`{one}`" for one in names)), Trusted(meaning)
+            names = []
+        meaning = meaning if words.startswith("Likewise") else words
+        names.append(name)
+    yield Trusted(", ".join(f"`{one}`" for one in names)), Trusted(meaning)
 
 
 def _by_reference(manifest: Manifest, source: str) -> dict[str, RateRecord]:
@@ -180,11 +232,14 @@ def _environment() -> Environment:
         cell=cell,
         public_path=public_path,
         fenced=fenced,
-        shorten=_shorten,
         count=count,
         duration=_plain(duration),
+        percent=_plain(report_percent),
+        signed=signed,
+        trusted=Trusted,
+        python=lambda value: Trusted(json.dumps(value)),
+        shell=lambda value: Trusted(shlex.quote(value)),
     )
-    environment.filters.update(percent=_plain(report_percent), signed=signed, trusted=Trusted)
     environment.globals.update(interval=_plain(report_interval))
     return environment
 

@@ -69,6 +69,20 @@ def clustered_mean(values: Floats, clusters: Sequence[str]) -> MeanRecord:
     return MeanRecord(value=found.mean, low=found.mean - half, high=found.mean + half)
 
 
+def clustered_difference(values: Floats, clusters: Sequence[str]) -> MeanRecord:
+    """Mean of differences of shares, each in [−1, 1], with Student's t over clusters; never without width.
+
+    As in `two_way.two_way_difference`, two clusters are added of which half a one goes each way (Agresti and Min,
+    Statistics in Medicine 24, 2005): that no value differs is no proof that none ever would.
+    """
+    found = clustered_mean(values, clusters)
+    if found.low is None or found.high is None:
+        return found
+    parts = _clustered(values, clusters)
+    half = parts.t * (parts.variance + (len(set(clusters)) + 2) ** -2) ** 0.5
+    return MeanRecord(value=found.value, low=max(-1.0, found.value - half), high=min(1.0, found.value + half))
+
+
 def weighted_share(shares: Sequence[Rate], weights: Sequence[float]) -> Rate:
     """Weighted mean of independent shares; its interval is put together from theirs.
 

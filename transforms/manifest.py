@@ -19,6 +19,7 @@ class SourceRecord(_Part):
     fingerprint: str
     raw_rows: int
     pairs: int
+    license: str | None = Field(None, description="As the recipe states it.")
 
 
 class ModelRecord(_Part):
@@ -79,16 +80,16 @@ class ShareRecord(_Part):
     value: float
     low: float
     high: float
-    count: int  # what it is a share of
+    count: int = Field(description="What it is a share of.")
 
 
 class RateRecord(_Part):
     """Mean pair consistency (methods §3) with its 95 % interval, unbiased although sampling was adaptive."""
 
-    source: str  # "all" is first
+    source: str = Field(description='"all" is first.')
     reference: Literal["label", "reward"]
-    pairs: int  # pairs that the rate speaks of
-    sampled: int  # of which had a cut side and were sampled
+    pairs: int = Field(description="Pairs that the rate speaks of.")
+    sampled: int = Field(description="Of which had a cut side and were sampled.")
     rate: float
     low: float
     high: float
@@ -99,7 +100,9 @@ class RateRecord(_Part):
 class GroupRecord(_Part):
     """Mean consistency with the label of the cut pairs whose measure lies in [start, end)."""
 
-    by: Literal["share_cut", "margin"]  # response tokens cut over all; r(chosen) − r(rejected), full responses
+    by: Literal["share_cut", "margin"] = Field(
+        description="Response tokens cut over all; r(chosen) − r(rejected), full responses."
+    )
     start: float
     end: float
     pairs: int
@@ -122,28 +125,28 @@ class DecisionRecord(_Part):
     by: DecidedBy
     keep: int
     drop: int
-    completions: int  # that these pairs needed
+    completions: int = Field(description="That these pairs needed.")
 
 
 class CalibrationPoint(_Part):
     """Audit pairs of like prediction: what the proxy foretold, held out of its fit, and what sampling found."""
 
-    predicted: float  # mean P(consistent)
+    predicted: float = Field(description="Mean P(consistent).")
     observed: ShareRecord
-    margin: float  # mean reward margin towards the reference
+    margin: float = Field(description="Mean reward margin towards the reference.")
 
 
 class ProxyRecord(_Part):
     """How far the reward margin of the full responses stood in for sampling (POET, appendix A)."""
 
     informative: bool
-    why: str  # in words: what it knows, or why it decides nothing
+    why: str = Field(description="In words: what it knows, or why it decides nothing.")
     cut_pairs: int
     audit_pairs: int
     skipped: int
     accepted_error: float
-    error: ShareRecord | None  # of skipped decisions, on audit pairs held out of the fit
-    gain: float  # held-out log-likelihood a pair over the constant rate, in nats
+    error: ShareRecord | None = Field(description="Of skipped decisions, on audit pairs held out of the fit.")
+    gain: float = Field(description="Held-out log-likelihood a pair over the constant rate, in nats.")
     calibration: list[CalibrationPoint]
 
 
@@ -170,8 +173,10 @@ class SpendRecord(_Part):
     tokens_reused: int
     cached_prompt_tokens: int = 0
     batches: int = 0
-    batches_paid_again: int = 0  # batches that an earlier, killed run had started but never finished
-    batches_failed: int = 0  # calls that the engine failed; each was asked again, or ended the run
+    batches_paid_again: int = Field(
+        0, description="Batches that an earlier, killed run had started but never finished."
+    )
+    batches_failed: int = Field(0, description="Calls that the engine failed; each was asked again, or ended the run.")
     seconds: float = 0.0
 
     @classmethod
@@ -192,9 +197,9 @@ class Manifest(_Part):
     """Everything there is to know about a run. Only content enters `version`: equal data, equal version."""
 
     name: str
-    version: str
-    config: dict[str, Any]
-    fingerprint: str  # of recipe, sources, models and code: equal means nothing changed
+    version: str = Field(description="Hash of the content of all tables.")
+    config: dict[str, Any] = Field(description="The recipe, defaults included.")
+    fingerprint: str = Field(description="Of recipe, sources, models and code: equal means nothing changed.")
     sources: list[SourceRecord]
     tokenizer: TokenizerRecord
     policy: ModelRecord | None
@@ -208,8 +213,8 @@ class Manifest(_Part):
     decisions: list[DecisionRecord] = Field(default_factory=list)
     proxy: ProxyRecord | None = None
     rounds: list[RoundRecord] = Field(default_factory=list)
-    completions: SpendRecord | None
-    scores: SpendRecord | None
+    completions: SpendRecord | None = Field(description="None where nothing was sampled.")
+    scores: SpendRecord | None = Field(description="Likewise, of rewards.")
     files: list[FileRecord]
-    seconds: dict[str, float]
-    finished_at: str
+    seconds: dict[str, float] = Field(description="By stage.")
+    finished_at: str = Field(description="UTC.")

@@ -18,6 +18,12 @@ from flows.writing import write_data
 from transforms.errors import ModelError, SourceError
 
 
+@pytest.fixture(autouse=True)
+def without_pictures(monkeypatch):
+    """0.2 s a run; test_card_code.py has them."""
+    monkeypatch.setattr("flows.finish.draw_pictures", lambda *_: {})
+
+
 def curate(recipe):
     """The truncate-only stages without Prefect."""
     plan = plan_run(recipe)

@@ -152,7 +152,8 @@ def test_the_run_after_them_finishes_and_prints_funnel_rate_cost_and_report(fini
 
 def test_the_output_is_the_contract(finished, folder):
     names = {p.name for p in (folder / "run").iterdir()}
-    assert names == {"dataset", "dropped", "responses", "quarantine.jsonl", "report.html", "README.md", "manifest.json"}
+    pages = {"quarantine.jsonl", "report.html", "figures", "README.md", "manifest.json"}
+    assert names == {"dataset", "dropped", "responses", *pages}
     assert set(datasets.load_from_disk(str(folder / "run" / "dataset"))) == {"train", "test"}
 
 

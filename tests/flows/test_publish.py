@@ -3,6 +3,7 @@
 import datasets
 import pyarrow as pa
 import pytest
+import yaml
 from published_support import REPO, TOKEN, finished_run, hub_for_this_process, publish, published_files
 
 from flows.hub import Hub
@@ -108,7 +109,20 @@ def test_new_pages_of_the_same_rows_are_published_when_asked_for(hub, run):
     (run / "README.md").write_text("---\nlicense: mit\n---\n# better words\n")
     assert publish(run).unchanged
     assert publish(run, bump="patch").tag == "v1.0.1"
-    assert hub.repos[REPO].at("v1.0.1").files["README.md"].endswith(b"# better words\n")
+    card = hub.repos[REPO].at("v1.0.1").files["README.md"].decode()
+    assert card.endswith("---\n# better words\n")
+    # Its words are theirs; where the files lie is the version's.
+    assert yaml.safe_load(card.split("---\n")[1])["license"] == "mit"
+    assert "path: data/train-*.parquet" in card
+    assert "dataset/" not in card
+
+
+def test_the_card_says_how_to_load_the_repository(hub, run):
+    publish(run)
+    card = hub.repos[REPO].at("v1.0.0").files["README.md"].decode()
+    assert f'datasets.load_dataset("{REPO}")' in card
+    assert "path: data/train-*.parquet" in card
+    assert "load_from_disk" not in card
 
 
 def test_what_the_manifest_says_of_the_same_rows_is_a_patch(hub, run, tmp_path):
@@ -200,18 +214,18 @@ def test_a_revision_that_is_not_there_is_one_error(hub, run):
 
 def test_a_wrong_token_says_what_to_do_and_is_nowhere_in_the_error(hub, run):
     with pytest.raises(
-        OutputError, match=r"cannot create the repository: .*401.* Name a token that may write"
+        OutputError, match=r"cannot create the repository: .*401.* Name a token that may do this"
     ) as error:
         publish(run, token="hf_WrongWrongWrong")
     assert "WrongWrong" not in repr(error.value)
     assert error.value.__cause__ is None
 
 
-def test_a_card_that_the_hub_refuses_is_said_before_anything_is_sent(hub, tmp_path):
-    run = finished_run(tmp_path / "run", card="---\nlicense: [mit\n---\n")
-    with pytest.raises(OutputError, match=r"cannot commit: ValueError: Invalid metadata in README\.md"):
+def test_a_card_whose_front_matter_was_broken_by_hand_is_said_before_anything_is_sent(hub, run):
+    (run / "README.md").write_text("---\nlicense: [mit\n---\n")
+    with pytest.raises(OutputError, match=r"README\.md: its front matter is no YAML: .*Mend it"):
         publish(run)
-    assert len(hub.repos[REPO].commits) == 1
+    assert REPO not in hub.repos
 
 
 def test_a_run_that_is_being_written_or_is_none_is_refused(hub, run, tmp_path):

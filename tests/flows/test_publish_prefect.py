@@ -7,11 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from curated_support import curated_run
 from loopback_hub import loopback_hub
-from published_support import REPO, TOKEN, environment
-
-from transforms.manifest import Manifest
+from published_support import REPO, TOKEN, environment, finished_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
@@ -62,11 +59,10 @@ def files_with(secret, *folders):
 
 
 def test_a_run_goes_to_the_hub_and_comes_back_and_the_token_stays_where_it_was(tmp_path):
-    run, _ = curated_run(tmp_path)
-    # What the card's front matter is to say of the files.
-    card = (run / "README.md").read_text()
-    if "data_files" not in card:
-        (run / "README.md").write_text(f"---\n{CONFIGS}---\n# unit\n")
+    names = [f"{number:032x}" for number in range(12)]
+    card = f"---\n{CONFIGS}---\n# unit\n"
+    config = {"output": {"test_size": 0.5}}
+    run = finished_run(tmp_path / "run", names[:6], names[6:9], names[9:], card=card, config=config)
     with loopback_hub(TOKEN) as hub:
         env = environment(tmp_path, hub) | {"PREFECT_LOGGING_LEVEL": "DEBUG"}
         publish = ["-m", "flows.publish", str(run), "--repo", REPO, "--token-env", "MY_TOKEN"]
@@ -80,17 +76,16 @@ def test_a_run_goes_to_the_hub_and_comes_back_and_the_token_stays_where_it_was(t
         assert (missing[0], missing[2].count("error:")) == (2, 1)
         assert "the environment variable MY_TOKEN is empty or not set" in missing[2]
         assert wrong[0] == 2
-        assert "Name a token that may write there" in wrong[2]
+        assert "Name a token that may do this" in wrong[2]
         assert first[0] == 0, first[2]
-        assert f"{REPO} v1.0.0: 8 files" in first[1]
+        assert f"{REPO} v1.0.0: 12 files" in first[1]
         assert again[1].startswith(f"Nothing to publish: this is v1.0.0 of {REPO} already.")
         assert len(hub.repos[REPO].commits) == 2
         sha = hub.repos[REPO].tags["v1.0.0"]
         code, out, err = python(env, "-c", LOADED, REPO, "v1.0.0", str(run))
         assert code == 0, err
-    manifest = Manifest.model_validate_json((run / "manifest.json").read_bytes())
-    dropped, kept = sum(manifest.counts.dropped.values()), manifest.counts.splits
-    assert json.loads(out) == [True, True, dropped, kept, sha, sha, kept["train"], kept["train"]]
+    # The ids are small numbers, so all pairs of another split are its test.
+    assert json.loads(out) == [True, True, 3, {"train": 0, "test": 12}, sha, sha, 6, 6]
     for secret in (TOKEN, "WrongWrongWrong"):
         assert not any(secret in text for _, *texts in outputs for text in texts)
         assert files_with(secret, run, tmp_path / "prefect", tmp_path / "hf") == []

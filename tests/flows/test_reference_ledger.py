@@ -150,6 +150,16 @@ def test_another_revision_weights_or_dtype_is_not_reused(
     assert len(opened) == 2
 
 
+def test_a_reference_that_casts_is_another_one(tmp_path: Any, opened: list[str], model: Any) -> None:
+    plain = found(tmp_path, cut(2)).log_probs.responses
+    cast = found(tmp_path, cut(2), of=reference()._replace(cast_to="bfloat16"))
+    assert cast.spend.generated == 5
+    with torch.autocast("cpu", torch.bfloat16):
+        expected, _ = direct(model, cut(2))
+    assert [value for pair in cast.log_probs.responses for value in pair] == pytest.approx(expected, abs=0.05)
+    assert cast.log_probs.responses != plain
+
+
 def test_another_response_or_another_border_between_prompt_and_response_is_not_reused(
     tmp_path: Any, opened: list[str]
 ) -> None:

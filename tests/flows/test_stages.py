@@ -23,6 +23,7 @@ def models(tmp_path_factory):
 def without_prefect(monkeypatch):
     monkeypatch.setattr(curate_module, "stage", curate_module.stage.fn)
     monkeypatch.setattr(curate_module, "engine_call", curate_module.engine_call.fn)
+    monkeypatch.setattr("flows.finish.draw_pictures", lambda *_: {})  # 0.3 s a run; test_card_code.py has them
 
 
 def run(recipe):
@@ -33,6 +34,7 @@ def no_model(*_args, **_options):
     pytest.fail("a model was opened")
 
 
+@pytest.mark.slow
 def test_cut_pairs_are_sampled_and_scored_and_equal_ones_are_not_sampled(tmp_path, models):
     manifest = run(sampling_recipe(tmp_path, models, ROWS))
     assert manifest.completions.requests == manifest.completions.generated == 6 * 2
@@ -42,6 +44,7 @@ def test_cut_pairs_are_sampled_and_scored_and_equal_ones_are_not_sampled(tmp_pat
     assert manifest.counts.kept + sum(manifest.counts.dropped.values()) == 7
 
 
+@pytest.mark.slow
 def test_the_estimate_in_the_shards_is_the_share_of_completions_that_beat_the_other_side(tmp_path, models):
     run(sampling_recipe(tmp_path, models, ROWS))
     rows = [
@@ -55,6 +58,7 @@ def test_the_estimate_in_the_shards_is_the_share_of_completions_that_beat_the_ot
         assert (row["verdict"] == "drop") == (row["reason"] == "inconsistent")
 
 
+@pytest.mark.slow
 def test_another_threshold_reuses_everything_and_opens_no_model(tmp_path, models, monkeypatch):
     first = run(sampling_recipe(tmp_path, models, ROWS))
     monkeypatch.setattr(flow_models, "open_policy", no_model)
@@ -82,6 +86,7 @@ def test_a_finished_run_is_found_and_nothing_is_done(tmp_path, models):
     assert plan_run(sampling_recipe(tmp_path, models, ROWS, sampling={"n": 3})).finished is None
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_in_the_same_bytes_and_pays_for_no_finished_batch_again(tmp_path, models, monkeypatch):
     straight = run(sampling_recipe(tmp_path, models, ROWS, ledger=str(tmp_path / "other")))
 

@@ -16,7 +16,7 @@ def run(tmp_path):
 
 @pytest.fixture
 def published(run, tmp_path):
-    export_run(run, tmp_path / "published")
+    export_run(run, tmp_path / "published", "org/pairs")
     return tmp_path / "published"
 
 

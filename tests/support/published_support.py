@@ -12,7 +12,8 @@ import pyarrow as pa
 from flows_support import manifest
 from loopback_hub import LoopbackHub, loopback_hub
 
-from flows.hub import Hub, Patience
+from flows.hub import Hub
+from flows.hub_patience import Patience
 from flows.publication import Publication
 from flows.publish_config import PublishConfig
 from flows.publish_export import export_run, staging
@@ -147,6 +148,7 @@ def environment(tmp_path: Path, hub: LoopbackHub) -> dict[str, str]:
         "HF_HUB_DISABLE_XET": "1",
         "PREFECT_HOME": str(tmp_path / "prefect"),
         "PREFERENCE_CURATION_CACHE": str(tmp_path / "cache"),
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "OMP_NUM_THREADS": "1",
     }
 
@@ -162,7 +164,7 @@ class Published(NamedTuple):
 def published_files(run: Path) -> Published:
     """What publishing a run will bring; not while it is being published."""
     with staging(run) as folder:
-        export = export_run(run, folder)
+        export = export_run(run, folder, REPO)
         files = {file.path: (folder / file.path).read_bytes() for file in export.files}
     return Published(files, export.mark)
 

@@ -83,5 +83,5 @@ def test_bf16_weights_differ_between_batches_by_rounding_only() -> None:
 
 
 def test_a_model_that_fails_is_an_engine_error() -> None:
-    with pytest.raises(EngineError, match="LlamaForCausalLM failed: IndexError"):
+    with pytest.raises(EngineError, match="LlamaForCausalLM failed: RuntimeError: index 99 is out of bounds"):
         FrozenModel(llama()).token_log_probs([Example("x", ids(2), (np.array([99], np.int32),))], no_progress)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from trainers.batches import PACKED, PADDED, Layout
 from trainers.examples import Example
-from trainers.order import Order, batches_by_length
+from trainers.order import PASS_COST, Order, batches_by_length
 
 
 def of_lengths(*shapes: tuple[int, ...]) -> list[Example]:
@@ -58,16 +58,24 @@ def test_a_step_that_does_not_exist_is_refused(number: int) -> None:
 
 
 def test_batches_hold_neighbours_in_length_the_longest_first() -> None:
-    # Packed widths 5 + 2 + 2 − 2 = 7, 15, 3 and 6: two rows of 6 fit into 14, three of 7 do not.
-    examples = of_lengths((5, 2, 2), (11, 3, 3), (1, 2, 2), (4, 2, 2))
-    assert batches_by_length(examples, PACKED, 14) == [[1], [0], [2, 3]]
+    # Packed widths 5 + 2 + 2 − 2 = 7, 15, 7 and 6: with the row of 6 the two of 7 would be over 20.
+    examples = of_lengths((5, 2, 2), (11, 3, 3), (5, 2, 2), (4, 2, 2))
+    assert batches_by_length(examples, PACKED, 20) == [[1], [0, 2], [3]]
+
+
+def test_examples_go_together_as_long_as_their_padding_costs_less_than_another_pass() -> None:
+    # Widths 100 and 350, and one between whose difference to the first is the price of a pass, but for a token.
+    price = int(3200 * PASS_COST)
+    near, far = (of_lengths((98, 2, 2), (98 + price + more, 2, 2), (348, 2, 2)) for more in (-1, 1))
+    assert batches_by_length(near, PACKED, 3200) == [[2], [0, 1]]
+    assert batches_by_length(far, PACKED, 3200) == [[2], [1], [0]]
 
 
 def test_a_padded_pair_counts_twice() -> None:
-    # Rows of 6 and 5 tokens: 2 · 6 alone, 4 · 6 together.
-    examples = of_lengths((5, 2, 2), (4, 2, 2))
-    assert batches_by_length(examples, PADDED, 24) == [[1, 0]]
-    assert batches_by_length(examples, PADDED, 23) == [[0], [1]]
+    # Rows of 60 and 60 tokens: 2 · 60 alone, 4 · 60 together.
+    examples = of_lengths((59, 2, 2), (59, 2, 2))
+    assert batches_by_length(examples, PADDED, 240) == [[0, 1]]
+    assert batches_by_length(examples, PADDED, 239) == [[1], [0]]
 
 
 def test_an_example_over_the_budget_goes_alone() -> None:
@@ -100,4 +108,4 @@ def test_a_step_of_128_pairs_pads_little() -> None:
 
     in_any_order = [list(range(start, start + 8)) for start in range(0, 128, 8)]
     assert padding(in_any_order) > 0.3
-    assert padding(batches_by_length(examples, PACKED, 8192)) < 0.06
+    assert padding(batches_by_length(examples, PACKED, 8192)) < 0.03

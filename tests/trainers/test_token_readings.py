@@ -143,3 +143,13 @@ def test_the_order_is_that_of_the_examples_and_progress_counts_them_all() -> Non
 def test_two_vocabularies_have_no_kl() -> None:
     with pytest.raises(ModelError, match="a vocabulary of 37 and its reference one of 41"):
         compare_tokens(llama(0), llama(0, vocab_size=41), pairs(1), batch_tokens=100, advance=ignore)
+
+
+def test_a_reference_that_casts_as_a_trainer_does_says_what_the_untrained_policy_says() -> None:
+    model, [pair] = llama(0), pairs(1)
+    [found] = FrozenModel(model, cast_to=torch.bfloat16).token_log_probs([pair], no_progress)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        policy = log_probs(model, PADDED.batch([pair])).tokens
+    assert np.concatenate(found).tolist() == policy.tolist()
+    [rounded] = FrozenModel(llama(0).bfloat16()).token_log_probs([pair], no_progress)
+    assert np.concatenate(rounded).tolist() != policy.tolist()

@@ -1,22 +1,33 @@
-"""The dataset card: front matter the Hub accepts, and data that cannot become markup."""
+"""The dataset card: front matter the Hub accepts, what it says of the run, and data that cannot become markup."""
 
+import ast
+import re
 from typing import Any
 
 import pytest
 import yaml
+from huggingface_hub import DatasetCard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
-from transforms.card import cell, code, fenced, front_matter, markdown, public_path, render_card
+from transforms.card import front_matter, licence_terms, render_card, with_configs
+from transforms.errors import OutputError
 from transforms.manifest import (
     Counts,
+    DecisionRecord,
+    FileRecord,
     Manifest,
     ModelRecord,
+    ProxyRecord,
     RateRecord,
     SourceRecord,
     SpendRecord,
     TokenCounts,
     TokenizerRecord,
 )
-from transforms.report import Example
+from transforms.schema import CURATED
+from transforms.sources import SOURCES
 
 
 def source(kind: str = "ultrafeedback", **changes: Any) -> SourceRecord:
@@ -72,31 +83,30 @@ def manifest(*, rate: float = 0.962, **changes: Any) -> Manifest:
         ],
         "completions": SpendRecord(requests=2700, generated=2600, reused=100, tokens_generated=123456, tokens_reused=7),
         "scores": None,
-        "files": [],
+        "files": RUN,
         "seconds": {},
         "finished_at": "now",
     }
     return Manifest(**{**fields, **changes})
 
 
-def example(text: str) -> Example:
-    return Example(
-        pair_id="0",
-        source="s",
-        verdict="keep",
-        reason=None,
-        prompt=[{"role": "user", "content": text}],
-        chosen_full=text,
-        rejected_full=text,
-        chosen=text,
-        rejected=text,
-        chosen_cut=True,
-        rejected_cut=False,
-        chosen_tokens=9,
-        rejected_tokens=4,
-        chosen_keep=4,
-        rejected_keep=4,
-    )
+def files(*paths: str, rows: int = 5) -> list[FileRecord]:
+    return [FileRecord(path=path, rows=rows, sha256="0") for path in paths]
+
+
+RUN = files(
+    "dataset/train/data-00000-of-00001.arrow",
+    "dataset/test/data-00000-of-00001.arrow",
+    "dropped/data-00000-of-00001.arrow",
+    "responses/data-00000-of-00001.arrow",
+)
+PUBLISHED = files(
+    "data/train-00000-of-00001.parquet",
+    "data/test-00000-of-00001.parquet",
+    "dropped/dropped-00000-of-00001.parquet",
+    "responses/responses-00000-of-00001.parquet",
+)
+HOSTILE = "a|b <script> [x](javascript:1) *b* `c` @all https://evil.example\n# h\n---\n```"
 
 
 def parts(card: str) -> tuple[dict[str, Any], str]:
@@ -104,8 +114,12 @@ def parts(card: str) -> tuple[dict[str, Any], str]:
     return yaml.safe_load(head), body
 
 
+def blocks(card: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", card, re.MULTILINE | re.DOTALL)
+
+
 def test_front_matter_is_what_the_hub_reads() -> None:
-    head, body = parts(render_card(manifest(), language=["en"]))
+    head, body = parts(render_card(manifest()))
     assert head == {
         "pretty_name": "uf-poet",
         "license": "mit",
@@ -113,20 +127,89 @@ def test_front_matter_is_what_the_hub_reads() -> None:
         "task_categories": ["text-generation"],
         "size_categories": ["1K<n<10K"],
         "tags": ["preference", "dpo", "rlhf", "reward-model", "truncation-poet"],
+        "configs": [
+            {
+                "config_name": "default",
+                "default": True,
+                "data_files": [
+                    {"split": "train", "path": "dataset/train/data-*.arrow"},
+                    {"split": "test", "path": "dataset/test/data-*.arrow"},
+                ],
+            },
+            {"config_name": "dropped", "data_files": [{"split": "dropped", "path": "dropped/data-*.arrow"}]},
+            {"config_name": "responses", "data_files": [{"split": "responses", "path": "responses/data-*.arrow"}]},
+        ],
     }
     assert body.startswith("\n# uf-poet\n")
 
 
-@pytest.mark.parametrize("kinds", [["shp"], ["ultrafeedback", "starter"], ["made-up"]])
-def test_sources_without_one_common_licence_are_other(kinds: list[str]) -> None:
-    head = front_matter(manifest(sources=[source(kind) for kind in kinds]))
-    assert head["license"] == "other"
+def test_huggingface_hub_reads_the_same_metadata() -> None:
+    card = render_card(manifest(files=PUBLISHED, sources=[source("shp")]))
+    data = DatasetCard(card).data
+    assert (data.license, data.license_name) == ("other", "unknown-terms")
+    assert data.to_dict() == front_matter(manifest(files=PUBLISHED, sources=[source("shp")]))
 
 
-def test_a_hostile_name_stays_a_value_of_the_front_matter() -> None:
-    head, _ = parts(render_card(manifest(name='x\n---\n# y: [1, "2')))
-    assert head["pretty_name"] == 'x --- # y: [1, "2'
-    assert head["license"] == "mit"
+def test_published_files_are_parquet() -> None:
+    configs = front_matter(manifest(files=PUBLISHED))["configs"]
+    assert [config["config_name"] for config in configs] == ["default", "dropped", "responses"]
+    paths = [file["path"] for config in configs for file in config["data_files"]]
+    assert paths == [
+        "data/train-*.parquet",
+        "data/test-*.parquet",
+        "dropped/dropped-*.parquet",
+        "responses/responses-*.parquet",
+    ]
+
+
+def test_tables_without_rows_are_no_configuration_because_load_dataset_fails_on_them() -> None:
+    counts = manifest().counts.model_copy(update={"kept": 1100, "splits": {"train": 1100, "test": 0}})
+    few = [*RUN[:2], *files("dropped/data-00000-of-00001.arrow", rows=0)]
+    configs = front_matter(manifest(counts=counts, files=few))["configs"]
+    assert configs == [
+        {
+            "config_name": "default",
+            "default": True,
+            "data_files": [{"split": "train", "path": "dataset/train/data-*.arrow"}],
+        }
+    ]
+    nothing = counts.model_copy(update={"splits": {"train": 0}})
+    assert "configs" not in front_matter(manifest(counts=nothing, files=few))
+
+
+@pytest.mark.parametrize(
+    ("sources", "licence", "name"),
+    [
+        ([source("ultrafeedback"), source("starter")], "apache-2.0", None),
+        ([source("ultrafeedback", path="/data/copy.jsonl")], "mit", None),
+        ([source("onpolicy", path="princeton-nlp/llama3-ultrafeedback-armorm")], "mit", None),
+        ([source("hh_rlhf", path="hf://datasets/Anthropic/hh-rlhf/helpful-base/train.jsonl.gz")], "mit", None),
+        ([source("preference", path="./mine.jsonl", license="cc-by-4.0"), source()], "cc-by-4.0", None),
+        ([source("preference", path="./mine.jsonl")], "other", "unknown-terms"),
+        ([source("onpolicy", path="me/mine")], "other", "unknown-terms"),
+        ([source("shp")], "other", "unknown-terms"),
+        ([source("made-up")], "other", "unknown-terms"),
+        ([source("preference", license="llama3")], "other", "llama3"),
+        ([source(license="cc-by-sa-4.0"), source(license="cc-by-nc-4.0")], "other", "conflicting-terms"),
+    ],
+)
+def test_the_licence_follows_from_the_sources(sources: list[SourceRecord], licence: str, name: str | None) -> None:
+    head = front_matter(manifest(sources=sources))
+    assert (head["license"], head.get("license_name")) == (licence, name)
+
+
+def test_unknown_and_conflicting_licences_are_warned_of_at_the_top() -> None:
+    card = render_card(manifest(sources=[source("shp"), source()]))
+    top = card[: card.index("## Loading")]
+    assert "> **Licence.** No licence is known for shp: read its terms before you share or use this data." in top
+    assert "| none stated; Reddit's API terms |" in card
+    assert "**Licence.**" not in render_card(manifest())
+
+
+def test_languages_are_claimed_only_where_those_of_every_source_are_known() -> None:
+    assert front_matter(manifest(sources=[source(), source("starter")]))["language"][:3] == ["en", "ar", "de"]
+    assert "language" not in front_matter(manifest(sources=[source(), source("preference", path="./x.jsonl")]))
+    assert "language" not in front_matter(manifest(sources=[source("onpolicy", path="me/mine")]))
 
 
 def test_funnel_and_rates_are_those_of_the_manifest() -> None:
@@ -136,6 +219,7 @@ def test_funnel_and_rates_are_those_of_the_manifest() -> None:
     assert r"| all sources | 1,240 | 900 | 96.2 % \[95.0, 97.2\] | – | 80.0 % |" in card
     assert "train: 1,100, test: 100 rows" in card
     assert "that saves 14.3 % of the response tokens" in card
+    assert "| completions | 2,700 | 2,600 | 100 | 123,456 | 7 | 0.0 s |" in card
 
 
 def test_the_card_warns_of_the_end_of_turn_and_of_a_low_rate() -> None:
@@ -150,42 +234,112 @@ def test_a_run_that_only_truncated_claims_no_rate() -> None:
     assert "No model was called." in card
 
 
-def test_hostile_text_stays_inside_its_fence() -> None:
-    card = render_card(manifest(), [example("a\n````\n# heading\n<img src=x>\u202e\x00")])
-    assert card.count("`````text\na\n````\n# heading\n<img src=x>[U+202E][U+0000]\n`````\n") == 3
+def test_what_was_not_sampled_is_a_limit() -> None:
+    proxy = ProxyRecord(
+        informative=True,
+        why="",
+        cut_pairs=900,
+        audit_pairs=90,
+        skipped=300,
+        accepted_error=0.05,
+        error=None,
+        gain=0.1,
+        calibration=[],
+    )
+    decisions = [DecisionRecord(by="undecided", keep=2, drop=5, completions=9)]
+    card = render_card(manifest(proxy=proxy, decisions=decisions))
+    assert "- 300 pairs were decided by their reward margin and not sampled. How often that was wrong: " in card
+    assert "- The budget ended before 7 pairs were decided; 2 of them are in the data." in card
 
 
-def test_names_cannot_become_markup() -> None:
-    evil = "a|b <script> [x](javascript:1) *b* `c` @all https://evil.example\n# h"
-    shown = markdown(evil)
-    assert "\n" not in shown
-    assert shown.startswith(r"a\|b &lt;script&gt; \[x\](javascript:1) \*b\* \`c\` \@all https:")
-    assert "://" not in shown
-    card = render_card(manifest(sources=[source(label=evil, path=evil)]))
-    assert "<script> [x](" in card  # inside the code span of the path
-    assert card.count("<script>") == 1
+def test_figures_are_linked_where_the_manifest_has_them() -> None:
+    card = render_card(manifest(files=[*RUN, *files("figures/funnel.png", "figures/lengths.png", rows=0)]))
+    assert re.findall(r"!\[.*\]\((.*)\)", card) == ["figures/funnel.png", "figures/lengths.png"]
+    assert "![" not in render_card(manifest())
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"), [("a", "`a`"), ("a`b", "``a`b``"), ("`", "`` ` ``"), ("<|eot|>", "`<|eot|>`")]
-)
-def test_code_spans_outgrow_their_content(value: str, shown: str) -> None:
-    assert code(value) == shown
+def test_the_folder_s_card_loads_from_disk_and_the_published_one_from_the_hub() -> None:
+    assert 'datasets.load_from_disk("dataset")' in blocks(render_card(manifest()), "python")[0]
+    card = render_card(manifest(files=PUBLISHED), repo="org/name")
+    assert 'datasets.load_dataset("org/name")' in blocks(card, "python")[0]
+    assert "python -m flows.train --dataset.path org/name --model.model" in card
+    assert "keeps to one version" in card
 
 
-def test_a_bar_cannot_end_a_table_cell() -> None:
-    assert cell("a|b") == "`a¦b`"
+def test_a_card_by_hand_keeps_its_words_and_names_the_published_files() -> None:
+    by_hand = "---\nlicense: mit\nconfigs: [x]\n---\n\n# mine\n---\nrest\n"
+    head, body = parts(with_configs(by_hand, manifest(files=PUBLISHED)))
+    assert head == {"license": "mit", "configs": front_matter(manifest(files=PUBLISHED))["configs"]}
+    assert body == "\n# mine\n---\nrest\n"
+    head, body = parts(with_configs("# no front matter\n", manifest(files=PUBLISHED)))
+    assert (list(head), body) == (["configs"], "# no front matter\n")
 
 
-def test_a_fence_is_longer_than_any_inside() -> None:
-    assert fenced("x```y``") == "````text\nx```y``\n````"
+@pytest.mark.parametrize(("front", "found"), [("a: [1\n", "is no YAML"), ("- a\n", "is list, expected keys")])
+def test_front_matter_that_is_none_is_refused(front: str, found: str) -> None:
+    with pytest.raises(OutputError, match=found):
+        with_configs(f"---\n{front}---\n", manifest(files=PUBLISHED))
 
 
-def test_paths_of_a_machine_are_not_published() -> None:
-    assert public_path("/home/someone/data.jsonl") == "data.jsonl"
-    assert public_path("s3://key:secret@bucket/x.parquet") == "s3://bucket/x.parquet"
-    assert public_path("openbmb/UltraFeedback") == "openbmb/UltraFeedback"
+def test_python_in_the_card_is_python_and_names_columns_that_exist() -> None:
+    for repo in (None, "org/name"):
+        for block in blocks(render_card(manifest(), repo=repo), "python"):
+            ast.parse(block)
+    named = set(re.findall(r'row\["(\w+)"\]', render_card(manifest())))
+    assert named <= set(CURATED.names)
+    assert {"chosen_keep", "rejected_finished"} <= named
+
+
+def test_every_column_is_explained_once() -> None:
+    table = render_card(manifest()).split("## Columns")[1].split("## Funnel")[0]
+    names = [name for row in table.splitlines() if row.startswith("| `") for name in row.split("|")[1].split(",")]
+    assert [name.strip(" `") for name in names] == CURATED.names
+
+
+def test_the_recipe_is_whole_but_for_the_paths_of_the_machine() -> None:
+    config = {"name": "x", "truncate": {"method": "poet"}, "sources": [{"path": "/home/someone/x.jsonl"}]}
+    (recipe,) = blocks(render_card(manifest(config=config)), "yaml")
+    assert yaml.safe_load(recipe) == {**config, "sources": [{"path": "x.jsonl"}]}
+
+
+def test_the_papers_of_the_method_and_of_every_source_are_cited_once() -> None:
+    every = [source(kind, path=next(iter(SOURCES[kind].about.sets), "x/y")) for kind in SOURCES]
+    (cited,) = blocks(render_card(manifest(sources=[*every, *every])), "bibtex")
+    keys = re.findall(r"^@misc\{(\w+),", cited, re.MULTILINE)
+    assert keys[:2] == ["xiao2025poet", "qi2025shallow"]
+    assert sorted(set(keys)) == sorted(keys)
+    assert len(keys) == 2 + 8
+    assert cited.count("{") == cited.count("}")
+
+
+@settings(max_examples=25)
+@given(st.text(max_size=40) | st.just(HOSTILE), st.text(max_size=40) | st.just(HOSTILE))
+def test_no_text_of_strangers_becomes_metadata_or_markup(name: str, other: str) -> None:
+    hostile = source("preference", label=other, path=other, revision=name or None)
+    model = ModelRecord(name=other, revision=name, fingerprint="f", dtype="float32", engine="vllm")
+    plain = manifest(sources=[source("preference", label="x", path="./x")], name="x")
+    evil = manifest(sources=[hostile], name=name, policy=model, config={"truncate": {"method": "poet"}, "x": other})
+    head, body = parts(render_card(evil))
+    assert head.keys() == parts(render_card(plain))[0].keys()
+    assert head | {"pretty_name": "x"} == parts(render_card(plain))[0]
+    assert shape(body) == shape(parts(render_card(plain))[1])
+
+
+def shape(body: str) -> list[str]:
+    """Kinds of Markdown blocks, and the inline ones that could do harm."""
+    tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(body)
+    inline = [child for token in tokens for child in token.children or []]
+    links = [str(child.attrs["href"]) for child in inline if child.type == "link_open"]
+    return [
+        *(token.type for token in tokens),
+        *(child.content for child in inline if child.type in ("html_inline", "image")),
+        *links,
+    ]
 
 
 def test_equal_manifests_give_equal_cards() -> None:
-    assert render_card(manifest(), [example("a")]) == render_card(manifest(), [example("a")])
+    assert render_card(manifest()) == render_card(manifest())
+
+
+def test_terms_are_there_for_who_publishes() -> None:
+    assert licence_terms(manifest(sources=[source("shp")])).warnings

@@ -110,6 +110,7 @@ def test_pairs_of_one_prompt_that_agree_count_as_one():
     assert (together.value, together.low, together.high) == pytest.approx(wilson(30, 40), abs=2e-3)
 
 
+@pytest.mark.slow  # simulates
 @pytest.mark.parametrize("audit", [None, 0.3])
 def test_intervals_hold_the_truth_where_pairs_share_their_prompts(audit):
     # 100 prompts of 1 to 7 pairs; half of the pairs of a prompt share its fate. Without the prompts 80 %.
@@ -162,21 +163,25 @@ def simulate(runs, count, *, n=1, audit=None, proxy=None, keep=slice(None)):
 RUNS = 6000
 
 
+@pytest.mark.slow  # simulates
 @pytest.mark.parametrize("count", [400, 1000])
 def test_a_full_census_of_zeros_and_ones_is_unbiased_and_covered(count):
     assert 0.94 <= simulate(RUNS, count) <= 0.96
 
 
+@pytest.mark.slow  # simulates
 @pytest.mark.parametrize(("count", "n"), [(60, 3), (400, 5)])
 def test_fractional_pair_values_are_unbiased_and_covered(count, n):
     assert 0.94 <= simulate(RUNS, count, n=n) <= 0.96
 
 
+@pytest.mark.slow  # simulates
 @pytest.mark.parametrize("proxy", ["good", "bad"])
 def test_an_audit_of_a_tenth_is_unbiased_and_covered_however_good_the_proxy(proxy):
     assert 0.94 <= simulate(RUNS, 1000, audit=0.1, proxy=proxy) <= 0.96 + 0.01 * (proxy == "good")
 
 
+@pytest.mark.slow  # simulates
 @pytest.mark.parametrize("count", [200, 640])
 def test_a_group_in_which_hardly_an_audit_pair_disagrees_is_covered_too(count):
     # The spread of φ alone covers 57 % at 200 pairs and 81 % at 640.

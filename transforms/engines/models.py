@@ -70,7 +70,7 @@ def resolve_model(
         location, name = smollm2_folder(), STARTER_NAME
     elif is_folder(path):
         location = Path(path).expanduser()
-        name = location.resolve().name
+        name = _folder_name(location.resolve())
     else:
         sha = _hub_commit(str(path), revision)
         identity = ModelIdentity(name=str(path), revision=sha, fingerprint=sha, dtype=dtype, engine=engine)
@@ -81,6 +81,11 @@ def resolve_model(
     digest = folder_fingerprint(location, with_code=trust_remote_code)
     identity = ModelIdentity(name=name, revision=LOCAL, fingerprint=digest, dtype=dtype, engine=engine)
     return ResolvedModel(identity, str(location), None)
+
+
+def _folder_name(folder: Path) -> str:
+    # Every training leaves its model in a folder `model`; what tells them apart is whose.
+    return f"{folder.parent.name}/{folder.name}" if folder.name == "model" and folder.parent.name else folder.name
 
 
 def is_folder(path: str | Path) -> bool:

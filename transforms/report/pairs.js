@@ -41,8 +41,8 @@
   }
 
   function pairCell(id) {
-    // Only ids of plain letters and digits: the command will be pasted into a shell.
-    if (!/^[0-9A-Za-z_][0-9A-Za-z_.-]*$/.test(id)) return id;
+    // Only ids of plain letters and digits: the command will be pasted into a shell. A page of two versions has none.
+    if (!data.command || !/^[0-9A-Za-z_][0-9A-Za-z_.-]*$/.test(id)) return id;
     const details = element("details");
     const code = element("code", data.command + id);
     details.append(element("summary", id), code, copyButton(code.textContent, code));

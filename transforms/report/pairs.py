@@ -39,7 +39,7 @@ class PairTable:
     total: int
     columns: list[Column]
     texts: list[list[str]]
-    command: str  # in front of a pair id: how to look at that pair
+    command: str  # in front of a pair id: how to look at that pair; "" where there is none
     json: Markup  # the same and the numbers to sort by, for the script
 
     @property
@@ -50,7 +50,10 @@ class PairTable:
     @property
     def first(self) -> list[tuple[str | None, list[str]]]:
         """The rows that stand in the page without the script: the command that explains each, and its cells."""
-        return [(self.command + row[0] if PLAIN_ID.fullmatch(row[0]) else None, row) for row in self.texts[:PAGE]]
+        return [
+            (self.command + row[0] if self.command and PLAIN_ID.fullmatch(row[0]) else None, row)
+            for row in self.texts[:PAGE]
+        ]
 
 
 def pair_table(manifest: Manifest, rows: pl.DataFrame) -> PairTable | None:
@@ -59,10 +62,15 @@ def pair_table(manifest: Manifest, rows: pl.DataFrame) -> PairTable | None:
         return None
     shown = doubtful_first(rows).head(MOST)
     columns = [column for name, column in COLUMNS_BY_NAME.items() if shown[name].null_count() < shown.height]
-    records = shown.to_dicts()
-    texts = [[column.cell(row) for column in columns] for row in records]
     folder = str((manifest.config.get("output") or {}).get("dir", "RUN"))
     command = f"python -m flows.explain {shlex.quote(visible_plain(folder))} "
+    return filled_table(shown, columns, total=rows.height, command=command)
+
+
+def filled_table(shown: pl.DataFrame, columns: list[Column], *, total: int, command: str = "") -> PairTable:
+    """The cells of the rows that are shown, of `total` in all."""
+    records = shown.to_dicts()
+    texts = [[column.cell(row) for column in columns] for row in records]
     data = {
         "command": command,
         "page": PAGE,
@@ -70,7 +78,7 @@ def pair_table(manifest: Manifest, rows: pl.DataFrame) -> PairTable | None:
         "rows": texts,
         "numbers": [[column.number(row) for row in records] if column.number else None for column in columns],
     }
-    return PairTable(rows.height, columns, texts, command, script_json(data))
+    return PairTable(total, columns, texts, command, script_json(data))
 
 
 def doubtful_first(rows: pl.DataFrame) -> pl.DataFrame:

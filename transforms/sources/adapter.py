@@ -12,6 +12,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 import orjson
 
 from transforms.errors import RowError
+from transforms.sources.about import About
 from transforms.sources.canonical import Adapted, Message, Prompt, check_text
 from transforms.sources.options import SourceOptions
 
@@ -66,6 +67,7 @@ class SourceKind(Generic[Options]):
         required: columns without which no row can be adapted.
         looks_like: whether a raw row is laid out this way; for naming the right kind in an error.
         adapt: one row to at least one pair. Raises RowError.
+        about: where its public sets are, and under which terms.
         gather: puts rows together where a layout spreads one prompt over several.
     """
 
@@ -73,6 +75,7 @@ class SourceKind(Generic[Options]):
     required: frozenset[str]
     looks_like: Callable[[Row], bool]
     adapt: Callable[[Row, Options], Adapted]
+    about: About
     gather: Callable[[Iterable[Row | BadRow], Options], Iterator[Row | BadRow]] = as_they_come
 
 

@@ -1,16 +1,18 @@
 """What a run of this project wrote: its folder, one of its shards, or the Hub revision that it was published as.
 
-URL: `./runs/NAME`, `org/name`. Licence: of the sources that went into it. A raw row::
+A raw row::
 
     {"pair_id": "5850c6…", "source": "shp", "source_id": "p7/a1/b1",
      "prompt": [{"role": "user", "content": "Name three rivers."}],
      "chosen": "The Nile, the", "chosen_full": "The Nile, the Rhine and the Po.", "chosen_cut": true,
-     "chosen_finished": true, "rejected": "Nile.", "rejected_full": "Nile.", "rejected_cut": false, …}
+     "chosen_finished": true, "chosen_ids": [504, 18231], "chosen_keep": 4,
+     "rejected": "Nile.", "rejected_full": "Nile.", "rejected_cut": false, "rejected_finished": true}
 """
 
 from typing import Final, Literal
 
 from transforms.errors import RowError
+from transforms.sources.about import About
 from transforms.sources.adapter import Row, SourceKind, messages, number, row_hash, text_id
 from transforms.sources.canonical import Adapted, Pair
 from transforms.sources.options import SourceOptions
@@ -64,4 +66,8 @@ KIND: Final = SourceKind(
     required=frozenset({"prompt", "chosen_full", "rejected_full", "chosen_cut", "rejected_cut", "chosen_finished"}),
     looks_like=lambda row: isinstance(row.get("chosen_full"), str) and isinstance(row.get("chosen_ids"), list),
     adapt=adapt,
+    about=About(
+        terms="those of the sources that went into it",
+        any_set=True,
+    ),
 )

@@ -1,6 +1,6 @@
 r"""Anthropic/hh-rlhf: two transcripts of a dialogue that differ in the assistant's last turn.
 
-URL: https://huggingface.co/datasets/Anthropic/hh-rlhf (arXiv 2204.05862). Licence: MIT. A raw row::
+A raw row::
 
     {"chosen": "\n\nHuman: Name three rivers.\n\nAssistant: The Nile, the Rhine and the Po.",
      "rejected": "\n\nHuman: Name three rivers.\n\nAssistant: The Nile."}
@@ -11,6 +11,8 @@ prompt, and fails where one side is the beginning of the other.
 
 from typing import Final, Literal
 
+from transforms.papers import Paper
+from transforms.sources.about import About
 from transforms.sources.adapter import (
     Row,
     SourceKind,
@@ -37,9 +39,21 @@ def adapt(row: Row, options: HhRlhfOptions) -> Adapted:
     return Adapted([Pair(row_hash(row), prompt, chosen, rejected)])
 
 
+HH_RLHF: Final = Paper(
+    "bai2022training",
+    "Bai, Yuntao and Jones, Andy and Ndousse, Kamal and Askell, Amanda and Chen, Anna and others",
+    "Training a Helpful and Harmless Assistant with Reinforcement Learning from Human Feedback",
+    2022,
+    "2204.05862",
+)
 KIND: Final = SourceKind(
     options=HhRlhfOptions,
     required=frozenset({"chosen", "rejected"}),
     looks_like=lambda row: is_transcript(row.get("chosen")),
     adapt=adapt,
+    about=About(
+        sets={"Anthropic/hh-rlhf": "mit"},
+        languages=("en",),
+        papers=(HH_RLHF,),
+    ),
 )

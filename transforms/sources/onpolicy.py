@@ -1,8 +1,6 @@
 """princeton-nlp's on-policy sets (SimPO): five sampled responses, best against worst by a reward model.
 
-URL: https://huggingface.co/datasets/princeton-nlp/llama3-ultrafeedback-armorm and its sisters
-(gemma2-ultrafeedback-armorm, llama3-ultrafeedback, mistral-instruct-ultrafeedback; arXiv 2405.14734).
-Licence: see each set. A raw row::
+A raw row::
 
     {"prompt": "Name three rivers.", "prompt_id": "5850c6…", "all_rm_scores": [0.17, 0.12, 0.11, 0.15, 0.16],
      "all_generated_responses": ["The Nile, the Rhine and the Po.", "Nile.", "…", "…", "…"],
@@ -15,6 +13,8 @@ Licence: see each set. A raw row::
 from typing import Final, Literal
 
 from transforms.errors import RowError
+from transforms.papers import Paper
+from transforms.sources.about import About
 from transforms.sources.adapter import (
     Row,
     SourceKind,
@@ -26,6 +26,7 @@ from transforms.sources.adapter import (
 )
 from transforms.sources.canonical import Adapted, Pair, Response, check_score
 from transforms.sources.options import SourceOptions
+from transforms.sources.ultrafeedback import ULTRAFEEDBACK
 
 
 class OnpolicyOptions(SourceOptions):
@@ -63,9 +64,28 @@ def adapt(row: Row, options: OnpolicyOptions) -> Adapted:
     return Adapted([pair], prompt, responses)
 
 
+SIMPO: Final = Paper(
+    "meng2024simpo",
+    "Meng, Yu and Xia, Mengzhou and Chen, Danqi",
+    "SimPO: Simple Preference Optimization with a Reference-Free Reward",
+    2024,
+    "2405.14734",
+)
 KIND: Final = SourceKind(
     options=OnpolicyOptions,
     required=frozenset({"chosen", "rejected", "all_generated_responses", "all_rm_scores"}),
     looks_like=lambda row: "all_generated_responses" in row,
     adapt=adapt,
+    about=About(
+        sets={
+            "princeton-nlp/llama3-ultrafeedback-armorm": "mit",
+            "princeton-nlp/llama3-ultrafeedback": "mit",
+            "princeton-nlp/mistral-instruct-ultrafeedback": None,
+            "princeton-nlp/gemma2-ultrafeedback-armorm": "mit",
+        },
+        terms="that of the prompts, and the policy's own for what it said",
+        languages=("en",),
+        papers=(SIMPO, ULTRAFEEDBACK),
+        any_set=True,
+    ),
 )

@@ -19,6 +19,8 @@ class SourceOptions(BaseModel):
         weight: share of this source's pairs that stay, chosen by content (the alignment-handbook's mixer).
         max_pairs_per_prompt: keep at most so many pairs of one prompt, chosen by content.
         label: the name that appears as `source` in every table; the kind by default.
+        license: its licence as the Hub's id (`cc-by-4.0`), where the kind does not know it or you know better. The
+            dataset card's licence follows from those of all sources.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,3 +33,4 @@ class SourceOptions(BaseModel):
     weight: Annotated[float, Field(gt=0, le=1)] = 1.0
     max_pairs_per_prompt: Annotated[int, Field(ge=1)] | None = None
     label: str | None = None
+    license: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")] | None = None

@@ -1,11 +1,14 @@
 """TRL's preference formats: explicit or implicit prompt, plain text or messages.
 
-URL: https://huggingface.co/docs/trl/dataset_formats#preference. Licence: of the set in question. Raw rows::
+Raw rows, the layouts of https://huggingface.co/docs/trl/dataset_formats#preference::
 
     {"prompt": "Name three rivers.", "chosen": "The Nile, the Rhine and the Po.", "rejected": "Nile."}
     {"prompt": [{"role": "user", "content": "Name three rivers."}],
-     "chosen": [{"role": "assistant", "content": "The Nile, …"}], "rejected": [{"role": "assistant", …}]}
-    {"chosen": [{"role": "user", …}, {"role": "assistant", …}], "rejected": [{"role": "user", …}, …]}
+     "chosen": [{"role": "assistant", "content": "The Nile, the Rhine and the Po."}],
+     "rejected": [{"role": "assistant", "content": "Nile."}]}
+    {"chosen": [{"role": "user", "content": "Name three rivers."},
+                {"role": "assistant", "content": "Nile, Rhine, Po."}],
+     "rejected": [{"role": "user", "content": "Name three rivers."}, {"role": "assistant", "content": "Nile."}]}
 
 Optional columns: `id`, `chosen_score`, `rejected_score`, and `subset`, with which this is RewardBench's layout.
 Plain text without a prompt is refused unless it is a Human/Assistant transcript: where the prompt ends cannot be
@@ -16,6 +19,7 @@ cuts a character off when one side is the beginning of the other.
 from typing import Any, Final, Literal
 
 from transforms.errors import RowError
+from transforms.sources.about import About
 from transforms.sources.adapter import (
     Conversation,
     Row,
@@ -100,4 +104,9 @@ KIND: Final = SourceKind(
         and "chosen_full" not in row
     ),
     adapt=adapt,
+    about=About(
+        sets={"allenai/reward-bench": "odc-by"},
+        terms="that of the set in question",
+        any_set=True,
+    ),
 )

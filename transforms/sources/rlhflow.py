@@ -1,7 +1,6 @@
 """RLHFlow/pair_data_v2_80K_wsafety: a cleaned mix of preference sets, conversations with scores.
 
-URL: https://huggingface.co/datasets/RLHFlow/pair_data_v2_80K_wsafety (arXiv 2405.07863).
-Licence: none of its own; the parts' licences, see the card. A raw row::
+A raw row::
 
     {"chosen": [{"role": "user", "content": "Name three rivers."},
                 {"role": "assistant", "content": "The Nile, the Rhine and the Po."}], "chosen_score": 5.0,
@@ -12,6 +11,8 @@ Licence: none of its own; the parts' licences, see the card. A raw row::
 
 from typing import Final, Literal
 
+from transforms.papers import Paper
+from transforms.sources.about import About
 from transforms.sources.adapter import Row, SourceKind, messages, number, row_hash, split_conversations
 from transforms.sources.canonical import Adapted, Pair
 from transforms.sources.options import SourceOptions
@@ -35,9 +36,22 @@ def adapt(row: Row, options: RlhflowOptions) -> Adapted:
     return Adapted([Pair(row_hash(row), prompt, chosen, rejected, *scores)])
 
 
+RLHFLOW: Final = Paper(
+    "dong2024rlhf",
+    "Dong, Hanze and Xiong, Wei and Pang, Bo and Wang, Haoxiang and Zhao, Han and others",
+    "RLHF Workflow: From Reward Modeling to Online RLHF",
+    2024,
+    "2405.07863",
+)
 KIND: Final = SourceKind(
     options=RlhflowOptions,
     required=frozenset({"chosen", "rejected", "chosen_score", "rejected_score"}),
     looks_like=lambda row: isinstance(row.get("chosen"), list) and "chosen_score" in row and "prompt" not in row,
     adapt=adapt,
+    about=About(
+        sets={"RLHFlow/pair_data_v2_80K_wsafety": None},
+        terms="its parts have their own (HH-RLHF, HelpSteer, SHP …); PKU-SafeRLHF is CC BY-NC 4.0",
+        languages=("en",),
+        papers=(RLHFLOW,),
+    ),
 )

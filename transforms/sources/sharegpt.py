@@ -1,6 +1,5 @@
 """ShareGPT-style pairs, as LLaMA-Factory reads them: the conversation, and one more turn on each side.
 
-URL: https://huggingface.co/datasets/llamafactory/DPO-En-Zh-20k and many others. Licence: see each set.
 A raw row::
 
     {"system": "Answer in one sentence.", "conversations": [{"from": "human", "value": "Name three rivers."}],
@@ -10,6 +9,7 @@ A raw row::
 
 from typing import Final, Literal
 
+from transforms.sources.about import About
 from transforms.sources.adapter import Row, SourceKind, messages, row_hash, split_conversations
 from transforms.sources.canonical import Adapted, Message, Pair
 from transforms.sources.options import SourceOptions
@@ -36,4 +36,9 @@ KIND: Final = SourceKind(
     required=frozenset({"conversations", "chosen", "rejected"}),
     looks_like=lambda row: isinstance(row.get("conversations"), list) and isinstance(row.get("chosen"), dict),
     adapt=adapt,
+    about=About(
+        sets={"llamafactory/DPO-En-Zh-20k": "apache-2.0"},
+        terms="that of the set in question",
+        any_set=True,
+    ),
 )

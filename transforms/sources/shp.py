@@ -1,7 +1,6 @@
 """stanfordnlp/SHP: two answers to a Reddit post, ordered by votes.
 
-URL: https://huggingface.co/datasets/stanfordnlp/SHP (Ethayarajh et al., ICML 2022).
-Licence: none of its own; Reddit's API terms. A raw row::
+A raw row::
 
     {"post_id": "p7", "domain": "askbaking_train", "upvote_ratio": 0.98, "history": "Why is my bread flat?",
      "c_root_id_A": "a1", "c_root_id_B": "b1", "created_at_utc_A": 1600000000, "created_at_utc_B": 1600000100,
@@ -16,6 +15,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from transforms.errors import RowError
+from transforms.papers import Paper
+from transforms.sources.about import About
 from transforms.sources.adapter import Row, SourceKind, number, row_hash, text_id
 from transforms.sources.canonical import Adapted, Message, Pair, check_score
 from transforms.sources.options import SourceOptions
@@ -26,6 +27,7 @@ class ShpOptions(SourceOptions):
 
     Attributes:
         min_score_ratio: pairs whose votes differ by less are dropped (`score_ratio`); 1 keeps all but ties.
+        max_pairs_per_prompt: keep at most so many pairs of one post, chosen by content.
     """
 
     kind: Literal["shp"]
@@ -68,9 +70,22 @@ def adapt(row: Row, options: ShpOptions) -> Adapted:
     return Adapted([pair])
 
 
+SHP: Final = Paper(
+    "ethayarajh2022understanding",
+    "Ethayarajh, Kawin and Choi, Yejin and Swayamdipta, Swabha",
+    "Understanding Dataset Difficulty with V-Usable Information",
+    2022,
+    "2110.08420",
+)
 KIND: Final = SourceKind(
     options=ShpOptions,
     required=frozenset({"history", "human_ref_A", "human_ref_B", "labels", "score_A", "score_B", "score_ratio"}),
     looks_like=lambda row: "human_ref_A" in row and "labels" in row,
     adapt=adapt,
+    about=About(
+        sets={"stanfordnlp/SHP": None},
+        terms="Reddit's API terms",
+        languages=("en",),
+        papers=(SHP,),
+    ),
 )

@@ -1,6 +1,6 @@
 """The project's own starter data: responses of one small model at several temperatures, one a row.
 
-File: data_cards/starter describes it. Licence: Apache-2.0. A raw row::
+data_cards/starter describes it. A raw row::
 
     {"prompt_id": "8d0c…", "split": "test", "prompt": [{"role": "user", "content": "Name three rivers."}],
      "temperature": 0.7, "response": "The Nile, the Rhine and the Po.", "finished": true}
@@ -15,6 +15,8 @@ from typing import Final, Literal, Self
 from pydantic import model_validator
 
 from transforms.errors import RowError, SourceError
+from transforms.papers import Paper
+from transforms.sources.about import About
 from transforms.sources.adapter import BadRow, Row, SourceKind, messages, row_hash
 from transforms.sources.canonical import Adapted, Pair, Response, check_text
 from transforms.sources.options import SourceOptions
@@ -24,6 +26,8 @@ class StarterOptions(SourceOptions):
     """Which two temperatures make the pairs, and of which prompts.
 
     Attributes:
+        better: sampling temperature of the chosen response; one of 0.2, 0.7, 1.1 and 1.5.
+        worse: of the rejected one, higher.
         prompts: the reward model is trained on `train` and so must not score them.
     """
 
@@ -112,10 +116,22 @@ def adapt(row: Row, options: StarterOptions) -> Adapted:
     return Adapted(pairs, prompt, responses)
 
 
+SMOLLM2: Final = Paper(
+    "allal2025smollm2",
+    "Ben Allal, Loubna and Lozhkov, Anton and Bakouch, Elie and others",
+    "SmolLM2: When Smol Goes Big -- Data-Centric Training of a Small Language Model",
+    2025,
+    "2502.02737",
+)
 KIND: Final = SourceKind(
     options=StarterOptions,
     required=frozenset({"prompt_id", "split", "prompt", "temperature", "response", "finished"}),
     looks_like=lambda row: "temperature" in row and "prompt_id" in row and "response" in row,
     adapt=adapt,
     gather=gather,
+    about=About(
+        sets={"data_cards/starter": "apache-2.0"},
+        languages=("en", "ar", "de", "es", "fr", "hi", "it", "ja", "ko", "nl", "pl", "pt", "ru", "tr", "zh"),
+        papers=(SMOLLM2,),
+    ),
 )

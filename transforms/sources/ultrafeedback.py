@@ -1,12 +1,14 @@
 """openbmb/UltraFeedback, raw: several completions a prompt, each rated by GPT-4 in four aspects and overall.
 
-URL: https://huggingface.co/datasets/openbmb/UltraFeedback (arXiv 2310.01377). Licence: MIT. A raw row::
+A raw row::
 
-    {"source": "evol_instruct", "instruction": "Name three rivers.", "models": ["alpaca-7b", "gpt-4", …],
-     "completions": [{"model": "alpaca-7b", "response": "Nile, Rhine, Po.", "overall_score": 7.5,
-                      "annotations": {"helpfulness": {"Rating": "4", "Rationale": "…"},
-                                      "honesty": {…}, "instruction_following": {…},
-                                      "truthfulness": {"Rating": "N/A", …}}}, …]}
+    {"source": "evol_instruct", "instruction": "Name three rivers.", "models": ["alpaca-7b", "gpt-4"],
+     "completions": [
+       {"model": "alpaca-7b", "response": "Nile, Rhine, Po.", "overall_score": 7.5,
+        "annotations": {"helpfulness": {"Rating": "4", "Rationale": "…"}, "honesty": {"Rating": "5"},
+                        "instruction_following": {"Rating": "4"}, "truthfulness": {"Rating": "N/A"}}},
+       {"model": "gpt-4", "response": "The Nile, the Rhine and the Po.", "overall_score": 8.5, "annotations": {}}],
+     "correct_answers": ["None"], "incorrect_answers": ["None"]}
 
 Ratings are text and may be "N/A". A completion without text or without the asked score is no candidate.
 """
@@ -15,6 +17,8 @@ from itertools import combinations
 from typing import Any, Final, Literal, NamedTuple
 
 from transforms.errors import RowError
+from transforms.papers import Paper
+from transforms.sources.about import About
 from transforms.sources.adapter import Row, SourceKind, is_usable, number, row_hash
 from transforms.sources.canonical import (
     Adapted,
@@ -35,6 +39,7 @@ class UltraFeedbackOptions(SourceOptions):
 
     Attributes:
         pairing: best_vs_random is Zephyr's (arXiv 2310.16944); random by content, so a rerun picks the same.
+        score: what a completion is worth: GPT-4's overall score, the mean of its four ratings, or one of them.
         exclude: values of the raw `source` whose pairs are dropped, such as `truthful_qa` (a benchmark).
     """
 
@@ -120,9 +125,21 @@ def _rating(completion: Row, aspect: str) -> float | None:
     return rating
 
 
+ULTRAFEEDBACK: Final = Paper(
+    "cui2023ultrafeedback",
+    "Cui, Ganqu and Yuan, Lifan and Ding, Ning and Yao, Guanming and He, Bingxiang and others",
+    "UltraFeedback: Boosting Language Models with Scaled AI Feedback",
+    2023,
+    "2310.01377",
+)
 KIND: Final = SourceKind(
     options=UltraFeedbackOptions,
     required=frozenset({"instruction", "completions"}),
     looks_like=lambda row: isinstance(row.get("completions"), list) and "instruction" in row,
     adapt=adapt,
+    about=About(
+        sets={"openbmb/UltraFeedback": "mit"},
+        languages=("en",),
+        papers=(ULTRAFEEDBACK,),
+    ),
 )

@@ -1,15 +1,18 @@
 """HuggingFaceH4/ultrafeedback_binarized: UltraFeedback paired best-versus-random by its overall score.
 
-URL: https://huggingface.co/datasets/HuggingFaceH4/ultrafeedback_binarized. Licence: MIT. A raw row::
+A raw row::
 
     {"prompt": "Name three rivers.", "prompt_id": "5850c6…", "score_chosen": 8.5, "score_rejected": 6.0,
      "chosen": [{"role": "user", "content": "Name three rivers."},
-                {"role": "assistant", "content": "Nile, …"}],
-     "rejected": [{"role": "user", …}, {"role": "assistant", …}], "messages": [… as chosen …]}
+                {"role": "assistant", "content": "Nile, Rhine, Po."}],
+     "rejected": [{"role": "user", "content": "Name three rivers."}, {"role": "assistant", "content": "Nile."}],
+     "messages": [{"role": "user", "content": "Name three rivers."}]}
 """
 
 from typing import Final, Literal
 
+from transforms.papers import Paper
+from transforms.sources.about import About
 from transforms.sources.adapter import (
     Row,
     SourceKind,
@@ -21,10 +24,15 @@ from transforms.sources.adapter import (
 )
 from transforms.sources.canonical import Adapted, Pair
 from transforms.sources.options import SourceOptions
+from transforms.sources.ultrafeedback import ULTRAFEEDBACK
 
 
 class UltraFeedbackBinarizedOptions(SourceOptions):
-    """The Hub set has no split called `train`; `train_prefs` is the one for preferences."""
+    """The Hub set has no split called `train`.
+
+    Attributes:
+        split: `train_prefs` is the one for preferences.
+    """
 
     kind: Literal["ultrafeedback_binarized"]
     split: str = "train_prefs"
@@ -42,9 +50,21 @@ def adapt(row: Row, options: UltraFeedbackBinarizedOptions) -> Adapted:
     return Adapted([Pair(text_id(row.get("prompt_id")) or row_hash(row), prompt, chosen, rejected, *scores)])
 
 
+ZEPHYR: Final = Paper(
+    "tunstall2023zephyr",
+    "Tunstall, Lewis and Beeching, Edward and Lambert, Nathan and Rajani, Nazneen and others",
+    "Zephyr: Direct Distillation of LM Alignment",
+    2023,
+    "2310.16944",
+)
 KIND: Final = SourceKind(
     options=UltraFeedbackBinarizedOptions,
     required=frozenset({"chosen", "rejected", "score_chosen", "score_rejected"}),
     looks_like=lambda row: isinstance(row.get("chosen"), list) and "score_chosen" in row,
     adapt=adapt,
+    about=About(
+        sets={"HuggingFaceH4/ultrafeedback_binarized": "mit"},
+        languages=("en",),
+        papers=(ULTRAFEEDBACK, ZEPHYR),
+    ),
 )

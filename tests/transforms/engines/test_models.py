@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -22,6 +23,12 @@ def test_a_folder_is_known_by_its_name_and_content_never_by_its_path(folder):
     assert identity.revision == "local"
     assert identity.fingerprint == folder_fingerprint(folder)
     assert (identity.dtype, identity.engine) == ("float32", "fake")
+
+
+def test_what_a_training_left_is_known_by_the_training(folder, tmp_path):
+    trained = tmp_path / "my-dpo" / "model"
+    shutil.copytree(folder, trained)
+    assert resolve_model(trained, engine="transformers").identity.name == "my-dpo/model"
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"])

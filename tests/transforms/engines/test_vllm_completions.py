@@ -134,6 +134,32 @@ def test_a_full_cache_makes_requests_wait_and_changes_no_token(tiny_policy, cach
     assert answers[0] == answers[1]
 
 
+def test_a_policy_that_was_trained_here_continues_as_in_transformers(tiny_policy, tmp_path, cache):
+    import torch
+
+    from trainers.policies import save_policy, trainable
+    from trainers.settings import Adapter
+    from transforms.engines.causal_model import load_causal
+    from transforms.engines.transformers_completions import TransformersCompletions
+    from transforms.engines.vllm_completions import VllmCompletions
+
+    start = resolve_model(tiny_policy, engine="transformers", dtype="float32")
+    adapted = trainable(load_causal(start, trust_remote_code=False), adapter=Adapter(rank=2), seed=0)
+    for name, parameter in adapted.named_parameters():
+        if "lora_B" in name:  # zeros until a step is made
+            torch.nn.init.normal_(parameter, std=0.5)
+    save_policy(adapted, load_tokenizer(str(tiny_policy)), tmp_path / "model", dtype=torch.float32, merge=True)
+    batch = requests([[5, 6, 7], [8] * 50, [9]])
+    answers = {}
+    for name, folder in (("start", tiny_policy), ("trained", tmp_path / "model")):
+        engine = VllmCompletions(resolve_model(folder, engine="vllm", dtype="float32"), kv_cache_gib=1 / 16)
+        answers[name] = [c[:3] for c in engine.complete(batch, GREEDY)]
+        engine.close()
+    other = TransformersCompletions(resolve_model(tmp_path / "model", engine="transformers", dtype="float32"))
+    assert answers["trained"] == [c[:3] for c in other.complete(batch, GREEDY)]
+    assert answers["trained"] != answers["start"]
+
+
 def test_a_model_that_vllm_does_not_know_is_a_model_error(tiny_policy, tmp_path, cache):
     from transforms.engines.vllm_completions import VllmCompletions
 

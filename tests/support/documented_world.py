@@ -1,0 +1,211 @@
+"""A checkout in a folder of its own where every documented command can be run in seconds.
+
+The commands are run as they stand. What is small is behind the names: models of a few thousand random weights, a dozen
+rows a dataset, recipes with fewer and shorter completions, transformers where they say vLLM.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import yaml
+from docs_support import ROOT, written_files
+from hub_api import Answer, Repo, Request
+from loopback_hub import LoopbackHub
+from tests_support import tiny_tokenizer
+
+from transforms.engines import starter_model
+
+POLICIES: Final = ("HuggingFaceH4/mistral-7b-sft-beta", "meta-llama/Llama-3.1-8B-Instruct")
+REWARDS: Final = ("Skywork/Skywork-Reward-V2-Llama-3.1-8B",)
+PROMPTS_SHOWN: Final = {"writing-038"}  # in the documentation by name
+FEW: Final = 10
+
+
+def serve_models(hub: LoopbackHub) -> None:
+    """Models among the hub's datasets, whose names are others."""
+    respond = hub.respond
+
+    def with_models(request: Request) -> Answer:
+        url = request.url.replace("/api/models/", "/api/datasets/", 1)
+        if "/resolve/" in url and not url.startswith("/datasets/"):
+            url = f"/datasets{url}"
+        return respond(request._replace(url=url))
+
+    hub.respond = with_models  # type: ignore[method-assign]
+
+
+def fill_hub(hub: LoopbackHub, models: Path) -> None:
+    """Every Hub name that the documented commands and the shipped recipes read."""
+    for names, kind in ((POLICIES, "my-policy"), (REWARDS, "my-reward-model")):
+        files = {path.name: path.read_bytes() for path in (models / kind).iterdir()}
+        for name in names:
+            add(hub, name, files)
+    add(hub, "openbmb/UltraFeedback", _split("train", [_rated(number) for number in range(12)]))
+    talks = [_two_talks(number) for number in range(12)]
+    add(hub, "Skywork/Skywork-Reward-Preference-80K-v0.2", _split("train", talks))
+    bench = [{"id": n, "prompt": f"q {n}", "chosen": "one two three four", "rejected": "dog"} for n in range(8)]
+    subsets = ("alpacaeval-easy", "mt-bench-hard")
+    add(hub, "allenai/reward-bench", _split("filtered", [row | {"subset": subsets[row["id"] % 2]} for row in bench]))
+
+
+def add(hub: LoopbackHub, name: str, files: dict[str, bytes]) -> None:
+    """A public repository with these files."""
+    hub.repos[name] = Repo(private=False)
+    hub.push(name, files)
+
+
+def make_checkout(folder: Path) -> None:
+    """Code, recipes and starter data in `folder`, the models `my-policy` and `my-reward-model`, and a `.venv`."""
+    for name in ("flows", "transforms", "trainers", "data_cards", "docs"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Makefile", "requirements.lock"):
+        shutil.copy(ROOT / name, folder / name)
+    for path in (folder / "flows/configs").glob("*.yaml"):
+        path.write_text(yaml.safe_dump(_smaller(yaml.safe_load(path.read_text()))))
+    for path in (folder / "flows/configs/train").glob("*.yaml"):
+        path.write_text(yaml.safe_dump(_faster(yaml.safe_load(path.read_text()))))
+    for name, text in written_files().items():
+        (folder / name).write_text(yaml.safe_dump(_smaller(yaml.safe_load(text))))
+    _make_models(folder)
+    rows = [{"prompt": f"question {n}", "chosen": "the cat sat on the mat", "rejected": "dog"} for n in range(20)]
+    (folder / "my_pairs.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    _keep_few_prompts(folder / "data_cards/starter/responses.parquet")
+    scripts = folder / ".venv/bin"
+    scripts.mkdir(parents=True)
+    (scripts / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (scripts / "python").chmod(0o755)
+    (folder / ".venv/ready").touch()
+
+
+def smollm2_is_tiny(cache: Path, models: Path) -> None:
+    """Put a small model where the converted SmolLM2 would lie; `PREFERENCE_CURATION_CACHE` is `cache`."""
+    convert = starter_model._convert
+    starter_model._convert = lambda _source, folder: shutil.copytree(models / "my-policy", folder, dirs_exist_ok=True)
+    before = os.environ.get("PREFERENCE_CURATION_CACHE")
+    os.environ["PREFERENCE_CURATION_CACHE"] = str(cache)
+    try:
+        starter_model.smollm2_folder()
+    finally:
+        starter_model._convert = convert
+        os.environ.pop("PREFERENCE_CURATION_CACHE")
+        if before is not None:
+            os.environ["PREFERENCE_CURATION_CACHE"] = before
+
+
+class Reader:
+    """Somebody who types the commands: one process, so that torch and Prefect are imported once."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder, self.environment = folder, environment
+        script = Path(__file__).with_name("reader_process.py")
+        self._process = subprocess.Popen(
+            [sys.executable, str(script)],
+            cwd=folder,
+            env=environment | {"PYTHONPATH": str(folder)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def type(self, argv: list[str]) -> tuple[int, str]:
+        """Exit code and output of `python -m MODULE …`."""
+        return self._ask({"argv": argv})
+
+    def run(self, code: str, page: str) -> tuple[int, str]:
+        """Whether a block of Python runs, after those before it on its page."""
+        return self._ask({"code": code, "page": page})
+
+    def make(self, target: str) -> tuple[int, str]:
+        done = subprocess.run(
+            ["make", target], cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def close(self) -> None:
+        assert self._process.stdin
+        self._process.communicate(timeout=60)
+
+    def _ask(self, question: dict[str, Any]) -> tuple[int, str]:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.flush()
+        answered = json.loads(self._process.stdout.readline())
+        return answered["code"], answered["output"]
+
+
+def _make_models(folder: Path) -> None:
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
+
+    tokenizer = tiny_tokenizer()
+    shape = {
+        "vocab_size": len(tokenizer), "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "max_position_embeddings": 8192,
+        "pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id,
+    }  # fmt: skip
+    torch.manual_seed(0)
+    for name, model in (
+        ("my-policy", LlamaForCausalLM(LlamaConfig(**shape))),
+        ("my-reward-model", LlamaForSequenceClassification(LlamaConfig(**shape, num_labels=1))),
+    ):
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+        model.save_pretrained(folder / name)
+        tokenizer.save_pretrained(folder / name)
+
+
+def _smaller(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe with fewer and shorter completions, without vLLM."""
+    if recipe["policy"].get("engine", "auto") in ("auto", "vllm"):
+        recipe["policy"] |= {"engine": "transformers", "dtype": "float32"}
+    if "sampling" in recipe:
+        most = max(recipe["sampling"].get("first", 1), 2)
+        recipe["sampling"] |= {"n": most, "max_new_tokens": 4}
+    if "output" in recipe:
+        recipe["output"]["test_size"] = max(0.25, recipe["output"].get("test_size", 0))
+    return recipe
+
+
+def _faster(training: dict[str, Any]) -> dict[str, Any]:
+    """A training with fewer tokens a batch, as a tiny model on a CPU likes it."""
+    training["memory"]["batch_tokens"] = 8192
+    return training
+
+
+def _keep_few_prompts(path: Path) -> None:
+    table = pq.read_table(path)
+    split, ids = table["split"].to_pylist(), table["prompt_id"].to_pylist()
+    few = set(PROMPTS_SHOWN)
+    for side in ("train", "test"):
+        few |= set(sorted({one for one, where in zip(ids, split, strict=True) if where == side})[:FEW])
+    pq.write_table(table.filter(pc.is_in(table["prompt_id"], pa.array(sorted(few)))), path)
+
+
+def _split(name: str, rows: list[dict[str, Any]]) -> dict[str, bytes]:
+    card = f"---\nconfigs:\n- config_name: default\n  data_files:\n  - split: {name}\n    path: rows.jsonl\n---\n"
+    return {"rows.jsonl": b"".join(orjson.dumps(row) + b"\n" for row in rows), "README.md": card.encode()}
+
+
+def _rated(number: int) -> dict[str, Any]:
+    texts = ("the cat sat on the mat", "dog", "one two three four five", "café déjà vu")
+    completions = [
+        {"model": f"m{at}", "response": text, "overall_score": float(2 * at + 1), "annotations": {}}
+        for at, text in enumerate(texts)
+    ]
+    return {"source": "unit", "instruction": f"question {number}", "completions": completions}
+
+
+def _two_talks(number: int) -> dict[str, Any]:
+    asked = {"role": "user", "content": f"question {number}"}
+    said = {"chosen": "one two three four five six", "rejected": "the dog ran and the cat sat"}
+    return {side: [asked, {"role": "assistant", "content": text}] for side, text in said.items()} | {"source": "unit"}

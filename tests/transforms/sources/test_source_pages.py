@@ -1,0 +1,79 @@
+"""What a source's page says is what its code says, and the raw row that it shows is one that the code can use."""
+
+import pytest
+
+from transforms.errors import ConfigError
+from transforms.licences import LICENCES
+from transforms.sources import SOURCES
+from transforms.sources.about import About, hub_id
+from transforms.sources.adapter import row_hash
+from transforms.sources.canonical import validate
+from transforms.sources.pages import facts, parsed_rows, renewed
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_raw_rows_of_a_docstring_become_pairs(name: str) -> None:
+    kind = SOURCES[name]
+    options = kind.options(kind=name, path="./rows.jsonl")
+    rows = parsed_rows(kind)
+    assert rows
+    for row in rows:
+        assert kind.looks_like(row)
+        assert kind.required <= row.keys()
+    if name == "starter":  # one response a row: a prompt needs one at each temperature
+        other = {**rows[0], "temperature": 1.1, "response": "Nile."}
+        rows = list(kind.gather([rows[0], other], options))
+    for row in rows:
+        for pair in kind.adapt(row, options).pairs:
+            validate(pair)
+            assert row_hash(row)
+
+
+def test_several_raw_rows_stand_one_after_the_other() -> None:
+    assert [sorted(row) for row in parsed_rows(SOURCES["preference"])] == [
+        ["chosen", "prompt", "rejected"],
+        ["chosen", "prompt", "rejected"],
+        ["chosen", "rejected"],
+    ]
+
+
+def test_licences_of_public_sets_are_known_ones() -> None:
+    stated = {licence for kind in SOURCES.values() for licence in kind.about.sets.values() if licence}
+    assert stated <= LICENCES.keys()
+
+
+def test_a_set_without_a_licence_says_what_holds_instead() -> None:
+    for kind in SOURCES.values():
+        assert kind.about.terms or None not in kind.about.sets.values()
+
+
+def test_facts_name_sets_licences_languages_and_papers() -> None:
+    assert facts(SOURCES["shp"]).splitlines() == [
+        "- **Sets:**",
+        "  - [stanfordnlp/SHP](https://huggingface.co/datasets/stanfordnlp/SHP): no licence stated",
+        "- **Where no licence is stated:** Reddit's API terms",
+        "- **Languages:** en",
+        "- **Cite:** Understanding Dataset Difficulty with V-Usable Information "
+        "([arXiv 2110.08420](https://arxiv.org/abs/2110.08420))",
+    ]
+
+
+def test_a_file_is_a_copy_of_the_only_set_but_may_be_anything_where_others_share_the_layout() -> None:
+    only, shared = About(sets={"a/b": "mit"}), About(sets={"a/b": "mit"}, any_set=True)
+    assert [about.licence("./x.jsonl") for about in (only, shared)] == ["mit", None]
+    assert [about.knows("./x.jsonl") for about in (only, shared)] == [True, False]
+    assert [about.licence("hf://datasets/a/b/x.jsonl") for about in (only, shared)] == ["mit", "mit"]
+    assert hub_id("hf://datasets/a/b@main/x.jsonl") == "a/b"
+
+
+def test_parts_are_put_between_their_markers_and_nothing_else_changes() -> None:
+    page = "by hand\n<!-- row:begin -->\nold\n<!-- row:end -->\nby hand\n"
+    assert renewed(page, {"row": "new"}, name="x.md") == page.replace("old", "new")
+    assert renewed(renewed(page, {"row": "new"}, name="x.md"), {"row": "new"}, name="x.md") == page.replace(
+        "old", "new"
+    )
+
+
+def test_a_page_without_its_markers_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"x.md has no <!-- row:begin --> … <!-- row:end -->"):
+        renewed("<!-- row:begin -->\n", {"row": "new"}, name="x.md")

@@ -1,0 +1,55 @@
+"""What each column of a curated dataset means, in words; `schema` has the types."""
+
+from typing import Final
+
+# Of dataset/ and dropped/ (schema.CURATED), side by side where a column is one of two.
+CURATED: Final = {
+    "pair_id": "Content: 16 hex digits of the prompt's hash, then 16 of the whole pair's. Rows are sorted by it.",
+    "source": "The source's `label`, or its kind.",
+    "source_id": "The source's own id of the row, or the hash of the row.",
+    "prompt": "Messages, ending with the user's turn.",
+    "chosen": "The kept tokens as text. For people: a template would end its turn.",
+    "rejected": "Likewise.",
+    "chosen_full": "The response before the cut.",
+    "rejected_full": "Likewise.",
+    "prompt_ids": "Chat template of the prompt with the generation prompt, as token ids.",
+    "chosen_ids": "The whole response as token ids, its end-of-turn included if it finished.",
+    "rejected_ids": "Likewise.",
+    "chosen_keep": "How many of `chosen_ids` are used: train on `prompt_ids + chosen_ids[:chosen_keep]`.",
+    "rejected_keep": "Likewise.",
+    "chosen_cut": "The kept tokens lack the end-of-turn.",
+    "rejected_cut": "Likewise.",
+    "chosen_cut_by": "The rule that bound: `none`, `poet`, `ratio`, `tokens`, `eot` or `context`.",
+    "rejected_cut_by": "Likewise.",
+    "chosen_finished": "The response ended by itself; false where a source says that sampling ran out of room.",
+    "rejected_finished": "Likewise.",
+    "chosen_score": "The source's own score, if it has one.",
+    "rejected_score": "Likewise.",
+    "reward_chosen": "The run's reward model on the full chosen response. Null where the recipe samples nothing, as "
+    "are the next eight.",
+    "reward_rejected": "Likewise, of the rejected response.",
+    "consistency": "Share of completions that keep the order, ties one half; null where the proxy decided unsampled.",
+    "consistency_low": "Lower end of the 95 % interval of the posterior.",
+    "consistency_high": "Its upper end.",
+    "consistency_by_reward": "The same share against the reward model's own order of the full responses.",
+    "n": "Completions a cut side; 0 where nothing was sampled.",
+    "p_keep": "P(consistency ≥ τ) when the pair was decided.",
+    "expected": "Consistency that the reward margin foretold, by a fit that had not seen the pair; null without proxy.",
+    "audit": "Sampled as part of the random audit.",
+    "decided_by": "`uncut`, `proxy`, `sampling`, `n_max` or `undecided`.",
+    "verdict": "`keep` or `drop`.",
+    "reason": "Why it was dropped; null for kept pairs.",
+}
+
+# Of responses/ (schema.RESPONSES).
+RESPONSES: Final = {
+    "prompt_id": "The prompt's hash: the first 16 digits of the `pair_id` of its pairs.",
+    "source": "The source's `label`, or its kind.",
+    "source_id": "The source's own id of the row, or the hash of the row.",
+    "prompt": "Messages, ending with the user's turn.",
+    "response_index": "Place of the response in its row.",
+    "response": "The whole text.",
+    "finished": "The response ended by itself.",
+    "model": "What wrote it, if the source says so.",
+    "score": "The source's own score, if it has one.",
+}

@@ -1,0 +1,205 @@
+"""The report's figures as PNG, for the dataset card: the Hub shows no SVG of a repository and runs no styles.
+
+The pictures are drawn from the report's own plots, so that both show the same bars. Their ground is opaque and light:
+the Hub's dark page changes neither a picture's words nor their contrast.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import polars as pl
+
+from transforms.manifest import Counts, Manifest
+from transforms.report.calibration import group_plots
+from transforms.report.environment import FOLDER
+from transforms.report.figures import Layer, Plot, length_plots
+from transforms.report.funnel import funnel
+from transforms.report.text import count
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH: Final = 8.0  # inches; at 200 dots an inch twice as wide as the Hub's column, for fine screens
+DPI: Final = 200
+_TOKEN: Final = re.compile(r"[MLHVhvz]|-?\d+(?:\.\d+)?")
+_FUNNEL: Final = {"all": "before", "lost": "dropped", "kept": "kept"}
+
+
+def draw_pictures(manifest: Manifest, rows: pl.DataFrame) -> dict[str, bytes]:
+    """PNG files by name: the funnel, consistency by share cut and by margin, response lengths before and after.
+
+    Args:
+        manifest: of the finished run.
+        rows: one scalar row a pair, as for the report.
+
+    Returns:
+        Those for which there is something to draw. Equal data gives equal bytes on one machine.
+    """
+    kept = rows.filter(pl.col("verdict") == "keep")
+    panels = {
+        "consistency": group_plots(manifest.groups),
+        # The third of them, the share kept, stays in the report: two side by side can be read on a phone.
+        "lengths": length_plots(kept)[:2] if kept.height else [],
+    }
+    pictures = {"funnel": draw_funnel(manifest.counts)}
+    return pictures | {name: _png(_panels(plots)) for name, plots in panels.items() if plots}
+
+
+def draw_funnel(counts: Counts) -> bytes:
+    """PNG of the waterfall from pairs read to pairs kept."""
+    rows = funnel(counts)
+    figure = _figure(0.34 * len(rows) + 0.45)
+    axes = figure.subplots()
+    at = range(len(rows))
+    axes.barh(
+        at,
+        [max(row.width, 0.2) for row in rows],
+        left=[row.left for row in rows],
+        height=0.62,
+        color=[palette()[_FUNNEL[row.kind]] for row in rows],
+    )
+    axes.set_xlim(0, 100)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_yticks(at, [row.name for row in rows])
+    axes.tick_params(length=0, labelsize=10)
+    axes.set_xticks([])
+    for row, place in zip(rows, at, strict=True):
+        amount = f"{'−' if row.kind == 'lost' else ''}{count(row.pairs)}"
+        for text, points in ((amount, 62), (row.share, 118)):
+            axes.annotate(
+                text, (100, place), (points, 0), textcoords="offset points", ha="right", va="center", fontsize=10
+            )
+    _bare(axes)
+    return _png(figure)
+
+
+@cache
+def palette() -> dict[str, str]:
+    """The report's light colours by name, from its style sheet."""
+    style = (FOLDER / "style.css").read_text(encoding="utf-8")
+    return dict(re.findall(r"--([\w-]+):\s*(#[0-9a-f]{3,6});", style[: style.index("@media")]))
+
+
+def _panels(plots: Sequence[Plot]) -> "Figure":
+    figure = _figure(2.9)
+    for plot, axes in zip(plots, figure.subplots(1, len(plots), squeeze=False).flat, strict=True):
+        _draw(plot, axes)
+    return figure
+
+
+def _draw(plot: Plot, axes: "Axes") -> None:
+    """One panel. Its box is 100 wide and 100 high with y downwards, like the report's SVG."""
+    colours = palette()
+    axes.set_xlim(0, 100)
+    axes.set_ylim(100, 0)
+    for tick in plot.y_ticks:
+        axes.axhline(tick.at, color=colours["line"], linewidth=0.8, zorder=0)
+    for rule in plot.rules:
+        axes.axvline(rule.at, color=colours["ink"], linewidth=0.8)
+    for layer in plot.layers:
+        axes.add_patch(_patch(layer))
+    axes.set_xticks([tick.at for tick in plot.x_ticks], [tick.text for tick in plot.x_ticks])
+    axes.set_yticks([tick.at for tick in plot.y_ticks], [tick.text for tick in plot.y_ticks])
+    axes.tick_params(length=0, labelsize=8.5, colors=colours["soft"])
+    axes.set_xlabel("\n".join([plot.x_name, *([plot.note] if plot.note else [])]), fontsize=8.5, color=colours["soft"])
+    _bare(axes)
+    axes.spines["bottom"].set_visible(True)
+    axes.spines["bottom"].set_color(colours["faint"])
+    _title(plot, axes)
+
+
+def _title(plot: Plot, axes: "Axes") -> None:
+    """The title's words in the colours of what they name."""
+    from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, TextArea
+
+    words: list[Artist] = [
+        TextArea(
+            word.text,
+            textprops={
+                "color": _colour(word.style),
+                "fontsize": 9.5,
+                "fontweight": "bold" if word.style else "normal",
+            },
+        )
+        for word in plot.title
+    ]
+    box = HPacker(children=words, pad=0, sep=4, align="baseline")
+    axes.add_artist(
+        AnchoredOffsetbox(
+            "lower left", child=box, frameon=False, bbox_to_anchor=(0, 1.03), bbox_transform=axes.transAxes, borderpad=0
+        )
+    )
+
+
+def _patch(layer: Layer) -> Any:
+    """The layer's shape as style.css draws its classes."""
+    from matplotlib.patches import PathPatch
+
+    kind, _, name = layer.style.partition(" ")
+    soft, colour = name.startswith("fillsoft"), name.removeprefix("fillsoft ")
+    fill = _colour(colour)
+    filled, drawn = kind in ("fill", "band") or soft, kind == "line"
+    return PathPatch(
+        _path(layer.path),
+        facecolor=(fill, {"fill": 0.78, "band": 0.16}.get(kind, 0.14)) if filled else "none",
+        edgecolor=fill if drawn else "none",
+        linewidth=1.6 if drawn else 0,
+        joinstyle="round",
+        clip_on=False,  # a line along the edge is drawn in its whole width
+    )
+
+
+def _colour(style: str) -> str:
+    """Of marks and of the words that name them; what lay there before the cut is drawn like text."""
+    return palette()["ink" if style in ("", "before") else style]
+
+
+def _path(drawn: str) -> Any:
+    """An SVG path made of `M L H V h v z`, which is all that scales.py writes."""
+    from matplotlib.path import Path
+
+    points: list[tuple[float, float]] = []
+    codes: list[np.uint8] = []
+    tokens = iter(_TOKEN.findall(drawn))
+    x = y = 0.0
+    for command in tokens:
+        if command == "z":
+            points.append((x, y))
+            codes.append(Path.CLOSEPOLY)
+            continue
+        if command in "ML":
+            x, y = float(next(tokens)), float(next(tokens))
+        elif command in "Hh":
+            x = float(next(tokens)) + (x if command == "h" else 0.0)
+        else:
+            y = float(next(tokens)) + (y if command == "v" else 0.0)
+        points.append((x, y))
+        codes.append(Path.MOVETO if command == "M" else Path.LINETO)
+    return Path(np.array(points), codes)
+
+
+def _bare(axes: "Axes") -> None:
+    axes.set_facecolor("none")
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _figure(height: float) -> "Figure":
+    from matplotlib.figure import Figure  # 0.4 s, and only a finished run draws
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    room = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
+    return Figure(figsize=(WIDTH, height), layout=room, facecolor=palette()["paper"])
+
+
+def _png(figure: "Figure") -> bytes:
+    sink = BytesIO()
+    # Without the name and version of the software equal pictures are equal bytes.
+    figure.savefig(sink, format="png", dpi=DPI, metadata={"Software": None})
+    return sink.getvalue()

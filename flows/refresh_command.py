@@ -6,6 +6,7 @@ import sys
 from rich.console import Console
 
 from flows.cli import CONFIGS, load_recipe, prepare_process, run_command
+from flows.refresh_config import publish_target
 
 PROGRAM = "python -m flows.refresh"
 
@@ -31,6 +32,8 @@ def _refresh(argv: list[str]) -> int:
     config = ["--config", argv.pop(0)] if argv and not argv[0].startswith("-") else []
     arguments, rest = parser.parse_known_args(argv)
     recipe = load_recipe([*config, *rest], default=CONFIGS / "starter.yaml", program=PROGRAM)
+    if arguments.repo is not None:  # before Prefect is started to run something that cannot work
+        publish_target(recipe, arguments.repo, arguments.public, arguments.token_env, arguments.token_block)
     from flows.refresh import refresh
 
     state = refresh(

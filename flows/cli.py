@@ -37,6 +37,8 @@ ENVIRONMENT: Final = {
     "TQDM_DISABLE": "1",  # this project shows its own progress
     "TORCH_CPP_LOG_LEVEL": "ERROR",  # vLLM on a CPU warns of its NUMA binding at every start
 }
+# Its queues log by the names of their classes: a server that ended first is a long traceback of theirs.
+_PREFECTS: Final = ("prefect", "EventsWorker", "APILogWorker")
 _SECRETS: Final = re.compile(r"hf_[A-Za-z0-9]{8,}|Bearer\s+\S+|sk-[A-Za-z0-9_-]{8,}")
 
 
@@ -51,7 +53,7 @@ class _ForTheTerminal(logging.Filter):
     """Masks secrets, and leaves Prefect's own lines to its UI: a failed run is one message here."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.name.startswith("prefect") and record.levelno < logging.CRITICAL:
+        if record.name.startswith(_PREFECTS) and record.levelno < logging.CRITICAL:
             return False
         message = record.getMessage()
         masked = _SECRETS.sub("***", message)

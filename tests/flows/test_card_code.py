@@ -1,12 +1,9 @@
 """What the card tells people to run is run: load_dataset by its configurations, and TRL on the kept tokens."""
 
 import re
-import shutil
 from pathlib import Path
 
 import datasets
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from curated_support import curated_run
 from huggingface_hub import DatasetCard
@@ -14,8 +11,8 @@ from tests_support import tiny_tokenizer
 
 import flows.curate as curate_module
 from flows.output import read_manifest
-from transforms.card import render_card
-from transforms.manifest import FileRecord, Manifest
+from flows.publish_export import export_run
+from transforms.manifest import Manifest
 from transforms.shards import file_sha256
 
 pytestmark = pytest.mark.slow
@@ -31,22 +28,8 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def published(run, tmp_path_factory):
     """The run in the published layout, with the card that goes there."""
-    folder, _ = run
     there = tmp_path_factory.mktemp("published")
-    manifest = read_manifest(folder)
-    names = {"dataset/train": "data/train", "dataset/test": "data/test", "dropped": "dropped/dropped"}
-    files = []
-    for arrow, name in names.items():
-        with pa.ipc.open_stream(str(next((folder / arrow).glob("*.arrow")))) as stream:
-            table = stream.read_all()
-        path = f"{name}-00000-of-00001.parquet"
-        (there / path).parent.mkdir(exist_ok=True)
-        pq.write_table(table, there / path)
-        files.append(FileRecord(path=path, rows=len(table), sha256="0"))
-    shutil.copytree(folder / "figures", there / "figures")
-    figures = [file for file in manifest.files if file.path.startswith("figures/")]
-    card = render_card(manifest.model_copy(update={"files": [*files, *figures]}), repo="org/name", tag="v1.0.0")
-    (there / "README.md").write_text(card)
+    export_run(run[0], there, "org/name")
     return there
 
 
@@ -88,7 +71,7 @@ def test_trl_trains_on_the_kept_tokens_by_the_code_in_the_card(run, published, t
     _, policy = run
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     load = datasets.load_dataset
-    monkeypatch.setattr(datasets, "load_dataset", lambda repo, revision: load(str(published), cache_dir=str(tmp_path)))
+    monkeypatch.setattr(datasets, "load_dataset", lambda repo: load(str(published), cache_dir=str(tmp_path)))
     names: dict[str, object] = {}
     for block in python_of(published):
         exec(block, names)

@@ -145,7 +145,7 @@ def test_a_trained_policy_and_reward_model_are_used_by_a_second_curation(tmp_pat
     manifest = read_manifest(tmp_path / "second" / "out")
     for record, folder in ((manifest.policy, models[0]), (manifest.reward, models[1])):
         identity = resolve_model(folder, engine="transformers", dtype="float32").identity
-        assert (record.name, record.fingerprint) == ("model", identity.fingerprint)
+        assert (record.name, record.fingerprint) == (f"{folder.parent.name}/model", identity.fingerprint)
     assert manifest.policy.fingerprint != resolve_model(run[1], engine="transformers").identity.fingerprint
     assert manifest.completions.generated > 0
     assert manifest.scores.generated > 0

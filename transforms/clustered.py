@@ -47,6 +47,8 @@ def design_effect(values: Floats, clusters: Sequence[str]) -> float:
     """
     if len(set(clusters)) == len(values):
         return 1.0
+    if len(set(clusters)) == 1:
+        return float(len(values))  # one observation: how clusters differ is not known
     found, alone = _clustered(values, clusters), float(values.var(ddof=1)) / len(values)
     most = len(values) / found.effective
     if not alone > 0:

@@ -27,23 +27,13 @@ kept = datasets.load_from_disk(run + "/dataset")
 loaded = datasets.load_dataset(repo, revision=tag)
 equal = all(loaded[split].to_list() == kept[split].to_list() for split in kept) and set(loaded) == set(kept)
 features = all(loaded[split].features == kept[split].features for split in kept)
-dropped = len(datasets.load_dataset(repo, "dropped", revision=tag)["train"])
+dropped = len(datasets.load_dataset(repo, "dropped", revision=tag)["dropped"])
 found = find_run(DatasetConfig(path=repo, revision=tag, pairs="all"))
 trained = {split: len(table) for split, table in read_splits(found).items()}
 options = CuratedOptions(kind="curated", path=repo, revision=tag)
 commit = fingerprint(options).revision
 pairs = sum(len(batch.pairs) for batch in load_batches(options.model_copy(update={"revision": commit})))
 print(json.dumps([equal, features, dropped, trained, found.version.commit, commit, pairs, len(kept["train"])]))
-"""
-CONFIGS = """configs:
-- config_name: default
-  default: true
-  data_files:
-  - {split: train, path: data/train-*}
-  - {split: test, path: data/test-*}
-- config_name: dropped
-  data_files:
-  - {split: train, path: dropped/*}
 """
 
 
@@ -60,9 +50,8 @@ def files_with(secret, *folders):
 
 def test_a_run_goes_to_the_hub_and_comes_back_and_the_token_stays_where_it_was(tmp_path):
     names = [f"{number:032x}" for number in range(12)]
-    card = f"---\n{CONFIGS}---\n# unit\n"
     config = {"output": {"test_size": 0.5}}
-    run = finished_run(tmp_path / "run", names[:6], names[6:9], names[9:], card=card, config=config)
+    run = finished_run(tmp_path / "run", names[:6], names[6:9], names[9:], config=config)
     with loopback_hub(TOKEN) as hub:
         env = environment(tmp_path, hub) | {"PREFECT_LOGGING_LEVEL": "DEBUG"}
         publish = ["-m", "flows.publish", str(run), "--repo", REPO, "--token-env", "MY_TOKEN"]

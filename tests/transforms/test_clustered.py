@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.clustered import clustered_mean, clustered_share, weighted_share
+from transforms.clustered import clustered_mean, clustered_share, design_effect, weighted_share
 from transforms.consistency import Rate, wilson
 
 
@@ -109,3 +109,8 @@ def test_a_mean_has_students_interval_over_prompts():
 def test_a_mean_over_one_prompt_has_no_interval():
     found = clustered_mean(np.array([1.0, 3.0]), ["a", "a"])
     assert (found.value, found.low, found.high) == (2.0, None, None)
+
+
+@pytest.mark.parametrize("values", [[1.0, 0.0], [1.0, 1.0], [0.25, 0.5, 1.0]])
+def test_all_values_of_one_cluster_are_one_observation_whether_they_agree_or_not(values):
+    assert design_effect(np.array(values), ["a"] * len(values)) == len(values)

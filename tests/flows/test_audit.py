@@ -3,7 +3,7 @@
 from io import StringIO
 
 import pytest
-from flows_support import model_folders, pair, sampling_recipe
+from flows_support import call_plainly, model_folders, pair, sampling_recipe
 from rich.console import Console
 from tests_support import tiny_tokenizer
 
@@ -22,8 +22,7 @@ ROWS += [{"prompt": "bad", "chosen": "", "rejected": "x"}]
 @pytest.fixture(scope="module", autouse=True)
 def without_prefect():
     patch = pytest.MonkeyPatch()
-    patch.setattr(flow_module, "stage", flow_module.stage.fn)
-    patch.setattr(flow_module, "engine_call", flow_module.engine_call.fn)
+    call_plainly(patch, flow_module)
     yield
     patch.undo()
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import yaml
 from comparison_support import comparison
-from flows_support import model_folders
+from flows_support import call_plainly, model_folders
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,9 +38,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(autouse=True, scope="module")
 def without_prefect():
     with pytest.MonkeyPatch.context() as patch:
-        for module in (curate_module, train_module, compare_module):
-            patch.setattr(module, "stage", module.stage.fn)
-            patch.setattr(module, "engine_call", module.engine_call.fn)
+        call_plainly(patch, curate_module, train_module, compare_module)
         patch.setenv("TQDM_DISABLE", "1")
         yield
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import torch
-from flows_support import model_folders, pair, sampling_recipe
+from flows_support import call_plainly, model_folders, pair, sampling_recipe
 from transformers import AutoTokenizer, LlamaForCausalLM
 
 import flows.curate as curate_module
@@ -29,8 +29,7 @@ ROWS += [pair(0, chosen="another answer", rejected="to the same prompt")]
 
 def curated(home, models, **changes):
     patch = pytest.MonkeyPatch()
-    patch.setattr(curate_module, "stage", curate_module.stage.fn)
-    patch.setattr(curate_module, "engine_call", curate_module.engine_call.fn)
+    call_plainly(patch, curate_module)
     output = {"dir": str(home / "run"), "test_size": 0.99}
     consistency = {"threshold": 0.001}  # keeps all pairs
     curate_module.run_stages(

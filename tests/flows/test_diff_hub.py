@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from published_support import REPO, TOKEN, finished_run, hub_for_this_process, publish
+from published_support import REPO, TOKEN, finished_run, publish
 
 from flows.diff import main
 from transforms.errors import SourceError
@@ -12,13 +12,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Use 'content"
 
 
 @pytest.fixture
-def folders(monkeypatch, tmp_path):
+def folders(hub, monkeypatch, tmp_path):
     """A run that is published as v1.0.0, and another."""
-    with hub_for_this_process(monkeypatch, tmp_path):
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
-        first = finished_run(tmp_path / "first")
-        publish(first)
-        yield first, finished_run(tmp_path / "second", train=("a1", "a2", "a9"))
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    first = finished_run(tmp_path / "first")
+    publish(first)
+    return first, finished_run(tmp_path / "second", train=("a1", "a2", "a9"))
 
 
 def run(monkeypatch, capsys, *words):

@@ -2,7 +2,7 @@
 
 import polars as pl
 import pytest
-from flows_support import model_folders, pair, sampling_recipe, truncate_recipe
+from flows_support import call_plainly, model_folders, pair, sampling_recipe, truncate_recipe
 
 import flows.curate as curate_module
 from flows.differing import difference
@@ -28,8 +28,7 @@ def make(tmp_path_factory):
     home = tmp_path_factory.mktemp("diff")
     models = model_folders(home / "models")
     patch = pytest.MonkeyPatch()
-    patch.setattr(curate_module, "stage", curate_module.stage.fn)
-    patch.setattr(curate_module, "engine_call", curate_module.engine_call.fn)
+    call_plainly(patch, curate_module)
     made = {}
 
     def run(name, rows=ROWS, **changes):

@@ -3,7 +3,7 @@
 from io import StringIO
 
 import pytest
-from flows_support import model_folders, pair, sampling_recipe, truncate_recipe
+from flows_support import call_plainly, model_folders, pair, sampling_recipe, truncate_recipe
 from rich.console import Console
 
 import flows.curate as curate_module
@@ -22,8 +22,7 @@ def models(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def without_prefect(monkeypatch):
-    monkeypatch.setattr(curate_module, "stage", curate_module.stage.fn)
-    monkeypatch.setattr(curate_module, "engine_call", curate_module.engine_call.fn)
+    call_plainly(monkeypatch, curate_module)
 
 
 def stages(found):

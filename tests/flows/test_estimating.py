@@ -2,7 +2,7 @@
 
 import datasets
 import pytest
-from flows_support import model_folders, pair, sampling_recipe
+from flows_support import call_plainly, model_folders, pair, sampling_recipe
 
 import flows.curate as curate_module
 from flows import models as flow_models
@@ -21,8 +21,7 @@ def models(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def fakes(monkeypatch):
-    monkeypatch.setattr(curate_module, "stage", curate_module.stage.fn)
-    monkeypatch.setattr(curate_module, "engine_call", curate_module.engine_call.fn)
+    call_plainly(monkeypatch, curate_module)
     monkeypatch.setattr(flow_models, "open_policy", lambda *_: FakeCompletions(vocab=250))
     monkeypatch.setattr(flow_models, "open_reward", lambda *_: FakeRewards())
 

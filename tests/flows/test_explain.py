@@ -7,7 +7,7 @@ from dataclasses import replace
 from io import StringIO
 
 import pytest
-from flows_support import model_folders, pair, sampling_recipe
+from flows_support import call_plainly, model_folders, pair, sampling_recipe
 from rich.console import Console
 
 import flows.curate as curate_module
@@ -29,8 +29,7 @@ ROWS = [
 def folder(tmp_path_factory):
     home = tmp_path_factory.mktemp("explain")
     patch = pytest.MonkeyPatch()
-    patch.setattr(curate_module, "stage", curate_module.stage.fn)
-    patch.setattr(curate_module, "engine_call", curate_module.engine_call.fn)
+    call_plainly(patch, curate_module)
     curate_module.run_stages(plan_run(sampling_recipe(home, model_folders(home / "models"), ROWS)))
     patch.undo()
     return home / "out"

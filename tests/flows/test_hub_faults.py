@@ -7,19 +7,13 @@ import pytest
 from fault_table import check_tags, clean_requests, patient, trial
 from hub_api import answer
 from loopback_hub import FAULTS, Fault
-from published_support import ONCE, REPO, SOON, finished_run, hub_for_this_process, publish
+from published_support import ONCE, REPO, SOON, finished_run, publish
 
 from flows.hub import Hub
 from flows.hub_patience import Patience
 from transforms.errors import OutputError
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Use 'content")]  # of the Hub's client
-
-
-@pytest.fixture
-def hub(monkeypatch, tmp_path):
-    with hub_for_this_process(monkeypatch, tmp_path) as hub:
-        yield hub
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import re
 import datasets
 import numpy as np
 import pytest
-from flows_support import model_folders, sampling_recipe
+from flows_support import call_plainly, model_folders, sampling_recipe
 from scipy import special
 
 import flows.curate as curate_module
@@ -75,8 +75,7 @@ def finished(request, tmp_path_factory, models):
     world = World(informative=request.param)
     folder = tmp_path_factory.mktemp("truth")
     patch = pytest.MonkeyPatch()
-    patch.setattr(curate_module, "stage", curate_module.stage.fn)
-    patch.setattr(curate_module, "engine_call", curate_module.engine_call.fn)
+    call_plainly(patch, curate_module)
     patch.setattr(flow_models, "open_policy", lambda *_: FakeCompletions(vocab=200))
     patch.setattr(flow_models, "open_reward", lambda *_: KnownRewards(world, AutoTokenizer.from_pretrained(models[1])))
     recipe = sampling_recipe(

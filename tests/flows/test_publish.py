@@ -4,19 +4,13 @@ import datasets
 import pyarrow as pa
 import pytest
 import yaml
-from published_support import REPO, TOKEN, finished_run, hub_for_this_process, publish, published_files
+from published_support import REPO, TOKEN, finished_run, publish, published_files
 
 from flows.hub import Hub
 from flows.versions import open_version
 from transforms.errors import ConfigError, OutputError, SourceError
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Use 'content")]  # of the Hub's client
-
-
-@pytest.fixture
-def hub(monkeypatch, tmp_path):
-    with hub_for_this_process(monkeypatch, tmp_path) as hub:
-        yield hub
 
 
 @pytest.fixture

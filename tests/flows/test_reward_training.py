@@ -5,7 +5,7 @@ import json
 
 import pytest
 from curated_support import curated_run, reward_recipe, training_recipe
-from flows_support import pair, sampling_recipe
+from flows_support import call_plainly, pair, sampling_recipe
 from rich.console import Console
 
 import flows.curate as curate_module
@@ -26,9 +26,7 @@ HEAD = {"optimisation": None, "head": {"weight_decays": [0.1, 1.0], "folds": 3}}
 
 @pytest.fixture(autouse=True)
 def without_prefect(monkeypatch):
-    for module in (curate_module, train_module):
-        monkeypatch.setattr(module, "stage", module.stage.fn)
-        monkeypatch.setattr(module, "engine_call", module.engine_call.fn)
+    call_plainly(monkeypatch, curate_module, train_module)
     monkeypatch.setenv("TQDM_DISABLE", "1")
 
 

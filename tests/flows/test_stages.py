@@ -2,7 +2,7 @@
 
 import datasets
 import pytest
-from flows_support import model_folders, pair, sampling_recipe
+from flows_support import call_plainly, model_folders, pair, sampling_recipe
 
 import flows.curate as curate_module
 from flows import models as flow_models
@@ -21,8 +21,7 @@ def models(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def without_prefect(monkeypatch):
-    monkeypatch.setattr(curate_module, "stage", curate_module.stage.fn)
-    monkeypatch.setattr(curate_module, "engine_call", curate_module.engine_call.fn)
+    call_plainly(monkeypatch, curate_module)
     monkeypatch.setattr("flows.finish.draw_pictures", lambda *_: {})  # 0.3 s a run; test_card_code.py has them
 
 
@@ -105,8 +104,7 @@ def test_a_resumed_run_ends_in_the_same_bytes_and_pays_for_no_finished_batch_aga
         run(sampling_recipe(tmp_path, models, ROWS, **again))
     assert not (tmp_path / "second" / "manifest.json").exists()
     monkeypatch.undo()
-    monkeypatch.setattr(curate_module, "stage", curate_module.stage.fn)
-    monkeypatch.setattr(curate_module, "engine_call", curate_module.engine_call.fn)
+    call_plainly(monkeypatch, curate_module)
     resumed = run(sampling_recipe(tmp_path, models, ROWS, **again))
     assert resumed.version == straight.version
     assert {f.path: f.sha256 for f in resumed.files if "arrow" in f.path} == {

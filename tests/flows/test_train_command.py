@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from curated_support import curated_run, training_recipe
-from flows_support import model_folders, pair, sampling_recipe
+from flows_support import call_plainly, model_folders, pair, sampling_recipe
 
 import flows.curate as curate_module
 import flows.train_flow as train_module
@@ -35,9 +35,7 @@ def command(folder, *flags, **environment):
 
 @pytest.fixture
 def without_prefect(monkeypatch):
-    for module in (curate_module, train_module):
-        monkeypatch.setattr(module, "stage", module.stage.fn)
-        monkeypatch.setattr(module, "engine_call", module.engine_call.fn)
+    call_plainly(monkeypatch, curate_module, train_module)
 
 
 def modules(errors):

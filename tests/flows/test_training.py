@@ -5,6 +5,7 @@ import json
 import pyarrow as pa
 import pytest
 from curated_support import curated_run, training_recipe
+from flows_support import call_plainly
 
 import flows.curate as curate_module
 import flows.train_flow as train_module
@@ -18,9 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True)
 def without_prefect(monkeypatch):
-    for module in (curate_module, train_module):
-        monkeypatch.setattr(module, "stage", module.stage.fn)
-        monkeypatch.setattr(module, "engine_call", module.engine_call.fn)
+    call_plainly(monkeypatch, curate_module, train_module)
     monkeypatch.setenv("TQDM_DISABLE", "1")
 
 

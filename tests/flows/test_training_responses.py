@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from curated_support import curated_run, training_recipe
-from flows_support import model_folders, sampling_recipe, write_rows
+from flows_support import call_plainly, model_folders, sampling_recipe, write_rows
 from tests_support import chat, pairs_table, row
 
 import flows.curate as curate_module
@@ -106,9 +106,7 @@ def test_a_prompt_that_leaves_no_room_for_any_response_is_named() -> None:
 
 @pytest.fixture
 def without_prefect(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (curate_module, train_module):
-        monkeypatch.setattr(module, "stage", module.stage.fn)
-        monkeypatch.setattr(module, "engine_call", module.engine_call.fn)
+    call_plainly(monkeypatch, curate_module, train_module)
     monkeypatch.setenv("TQDM_DISABLE", "1")
 
 

@@ -1,13 +1,22 @@
 """Makers for tests of flows: a manifest, recipes, and a policy folder with a tokenizer only."""
 
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import orjson
+import pytest
 from tests_support import tiny_tokenizer
 
 from flows.config import Recipe
 from transforms.manifest import Counts, FileRecord, Manifest, TokenCounts, TokenizerRecord
+
+
+def call_plainly(patch: pytest.MonkeyPatch, *flows: ModuleType) -> None:
+    """Let the stages and engine calls of these flow modules be plain calls, without Prefect."""
+    for flow in flows:
+        patch.setattr(flow, "stage", flow.stage.fn)
+        patch.setattr(flow, "engine_call", flow.engine_call.fn)
 
 
 def manifest(*, fingerprint: str = "f1", files: list[str] | None = None) -> Manifest:

@@ -6,15 +6,14 @@ from typing import Any
 
 import torch
 from models_support import SMALL, seeded
+from training_support import optimised, step_trainer
 from transformers import LlamaConfig, LlamaForSequenceClassification
 
-from trainers.arguments import training_arguments, training_order
 from trainers.batches import PADDED, Layout
 from trainers.comparisons import Comparisons
 from trainers.examples import Example
 from trainers.reward_checkpoint import new_head
-from trainers.settings import BradleyTerry, Memory, Optimisation
-from trainers.step_log import StepLog
+from trainers.settings import BradleyTerry, Memory
 from trainers.step_trainer import StepTrainer
 
 
@@ -39,27 +38,12 @@ def reward_trainer(
     **optimisation: Any,
 ) -> StepTrainer:
     """A trainer on `pairs`; 8 a step, one pass and a learning rate of 0.01 if nothing else is said."""
-    chosen = Optimisation(**{"learning_rate": 1e-2, "pairs_per_step": 8, "warmup": 0.0} | optimisation)
-    order = training_order(chosen, len(pairs))
     tasks = [
         None if some is None else Comparisons(some, terms or BradleyTerry(), layout=layout, batch_tokens=batch_tokens)
         for some in (pairs, test)
     ]
-    folder.mkdir(parents=True, exist_ok=True)
-    return StepTrainer(
-        model,
-        training_arguments(
-            folder,
-            chosen,
-            Memory(batch_tokens=batch_tokens, dtype="float32"),
-            order,
-            save_steps=save_steps,
-            eval_first=test is not None,
-            eval_steps=None if test is None else order.steps,
-        ),
-        task=tasks[0],
-        test=tasks[1],
-        order=order,
-        identity={"model": "tiny"},
-        steps_log=StepLog(folder / "metrics.jsonl"),
+    memory = Memory(batch_tokens=batch_tokens, dtype="float32")
+    chosen, identity = optimised(optimisation), {"model": "tiny"}
+    return step_trainer(
+        folder, model, *tasks, optimisation=chosen, memory=memory, save_steps=save_steps, identity=identity
     )

@@ -1,5 +1,6 @@
 """Training runs of a tiny model."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from trainers.references import References
 from trainers.settings import Memory, Optimisation
 from trainers.step_log import StepLog
 from trainers.step_trainer import StepTrainer
+from trainers.task import Task
 
 
 def some_examples(count: int, *, responses: int = 2, rewards: bool = False, seed: int = 0) -> list[Example]:
@@ -72,29 +74,67 @@ def trainer(
     **optimisation: Any,
 ) -> StepTrainer:
     """A trainer on `examples`; 8 a step, one pass and a learning rate of 0.01 if nothing else is said."""
-    chosen = Optimisation(**{"learning_rate": 1e-2, "pairs_per_step": 8, "warmup": 0.0} | optimisation)
-    memory = Memory(batch_tokens=batch_tokens, dtype=dtype)
-    order = training_order(chosen, len(examples))
+    chosen = optimised(optimisation)
     bound = objective(name, **settings or {})
     tasks = [
         None if some is None else Preferences(some, bound, layout=layout, batch_tokens=batch_tokens, references=known)
         for some, known in ((examples, references), (test, test_references))
     ]
+    memory = Memory(batch_tokens=batch_tokens, dtype=dtype)
+    known = identity or {"model": "tiny", "learning_rate": chosen.learning_rate}
+    return step_trainer(
+        folder, model, *tasks, optimisation=chosen, memory=memory, save_steps=save_steps, identity=known
+    )
+
+
+def optimised(changes: Mapping[str, Any]) -> Optimisation:
+    """8 a step, one pass and a learning rate of 0.01 if nothing else is said."""
+    return Optimisation(**{"learning_rate": 1e-2, "pairs_per_step": 8, "warmup": 0.0} | changes)
+
+
+def step_trainer(
+    folder: Path,
+    model: Any,
+    task: Task,
+    test: Task | None,
+    *,
+    optimisation: Optimisation,
+    memory: Memory,
+    save_steps: int | None,
+    identity: Mapping[str, Any],
+) -> StepTrainer:
+    """A trainer that measures on `test` before the first step and after the last, and logs to metrics.jsonl."""
+    order = training_order(optimisation, task.size)
     folder.mkdir(parents=True, exist_ok=True)
     return StepTrainer(
         model,
         training_arguments(
             folder,
-            chosen,
+            optimisation,
             memory,
             order,
             save_steps=save_steps,
             eval_first=test is not None,
             eval_steps=None if test is None else order.steps,
         ),
-        task=tasks[0],
-        test=tasks[1],
+        task=task,
+        test=test,
         order=order,
-        identity=identity or {"model": "tiny", "learning_rate": chosen.learning_rate},
+        identity=identity,
         steps_log=StepLog(folder / "metrics.jsonl"),
     )
+
+
+def weights(model: Any) -> dict[str, torch.Tensor]:
+    """A copy."""
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def differ(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    """The largest difference between two models' weights."""
+    return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+
+def lines(folder: Path) -> list[dict[str, float]]:
+    """What a run logged, line by line."""
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]

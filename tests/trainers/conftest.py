@@ -9,6 +9,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.utils import logging
 
 END = 2  # <|im_end|>
 TEMPLATE = (
@@ -16,6 +17,11 @@ TEMPLATE = (
     "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_progress_bars() -> None:
+    logging.disable_progress_bar()
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from models_support import VOCAB, llama
 
 from trainers.batches import PACKED, PADDED, Layout, padded
 from trainers.examples import Example
@@ -13,24 +13,6 @@ from trainers.layouts import choose_layout
 from trainers.logprobs import log_probs
 from trainers.token_readings import FrozenModel
 from transforms.errors import EngineError
-
-VOCAB = 61
-
-
-def llama(dtype: torch.dtype = torch.float32) -> Any:
-    config = LlamaConfig(
-        vocab_size=VOCAB,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-        initializer_range=0.3,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return LlamaForCausalLM(config).to(dtype)
 
 
 def ids(count: int, seed: int = 0) -> Any:
@@ -73,7 +55,7 @@ def test_the_first_tokens_of_a_whole_response_have_the_log_probs_of_the_cut_one(
 
 
 def test_bf16_weights_differ_between_batches_by_rounding_only() -> None:
-    reader = FrozenModel(llama(torch.bfloat16))
+    reader = FrozenModel(llama(dtype=torch.bfloat16))
     together = reader.token_log_probs(LONG, no_progress)
     for example, found in zip(LONG, together, strict=True):
         [alone] = reader.token_log_probs([example], no_progress)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from rewards_support import reward_trainer, small_classifier
 from safetensors.torch import load_file
-from training_support import some_examples
+from training_support import differ, lines, some_examples, weights
 from transformers import AutoModelForSequenceClassification
 
 from trainers.batches import PACKED
@@ -20,25 +20,6 @@ from transforms.errors import ConfigError
 
 pytestmark = pytest.mark.slow
 PAIRS = some_examples(16)
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-
-
-def weights(model: Any) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
-
-
-def differ(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
-    return max(float((one[name] - other[name]).abs().max()) for name in one)
-
-
-def lines(folder: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 def test_packed_is_padded_and_singly_is_together(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """A step's result is that of all its examples, however it was cut, laid out or interrupted."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_support import reference_of, small_policy, some_examples, trainer
+from training_support import differ, lines, reference_of, small_policy, some_examples, trainer, weights
 
 from trainers import value_head
 from trainers.batches import PACKED, PADDED
@@ -22,28 +21,9 @@ pytestmark = pytest.mark.slow
 PAIRS = some_examples(16)
 
 
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-
-
-def weights(model: Any) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
-
-
-def differ(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
-    return max(float((one[name] - other[name]).abs().max()) for name in one)
-
-
 def trained(folder: Path, model: Any, *arguments: Any, **options: Any) -> dict[str, torch.Tensor]:
     trainer(folder, model, *arguments, **options).train()
     return weights(model)
-
-
-def lines(folder: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 def test_eight_micro_batches_of_one_are_one_of_eight_and_packed_is_padded(tmp_path: Path) -> None:

@@ -143,6 +143,24 @@ def read_config(kind: type[Config], path: Path, changes: Mapping[str, Any]) -> C
         raise ConfigError(_explain(error, path, kind)) from error
 
 
+def problems_in_words(
+    error: ValidationError, key: Callable[[tuple[int | str, ...]], str], *, found: bool = True
+) -> str:
+    """All that does not fit a model, in a line.
+
+    Args:
+        error: of the model.
+        key: what a place in it is called, nothing for the whole.
+        found: whether values are shown.
+    """
+    lines = []
+    for problem in error.errors(include_url=False):
+        name, said = key(problem["loc"]), problem["msg"].removeprefix("Value error, ")
+        shown = f" (found {problem['input']!r})" if found else ""
+        lines.append(f"{name}: {said}{shown}" if name else f"{said}{shown}")
+    return "; ".join(lines)
+
+
 def run_command(main: Callable[[], int]) -> None:
     """Run a command to its exit code: 0, 2 for a message to the user, 130 and 143 for Ctrl-C and SIGTERM."""
     console = Console(stderr=True, soft_wrap=True)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli import prepare_process, run_command
+from flows.cli import prepare_process, problems_in_words, run_command
 from flows.decode_config import DecodeConfig
 from transforms.errors import ConfigError
 
@@ -62,12 +62,8 @@ def parse(argv: list[str]) -> DecodeConfig:
     try:
         return DecodeConfig(**{"out": run.with_name(f"{run.name}-decode")} | given)
     except ValidationError as error:
-        problems = [
-            f"--{str(problem['loc'][0]).replace('_', '-') if problem['loc'] else 'mix, --length, --kl'}: "
-            f"{problem['msg'].removeprefix('Value error, ')} (found {problem['input']!r})"
-            for problem in error.errors()
-        ]
-        raise ConfigError("; ".join(problems)) from error
+        said = problems_in_words(error, lambda at: f"--{str(at[0]).replace('_', '-') if at else 'mix, --length, --kl'}")
+        raise ConfigError(said) from error
 
 
 def print_decodings(console: Console, found: "Decodings", folder: Path, *, unchanged: bool) -> None:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli import prepare_process, run_command
+from flows.cli import prepare_process, problems_in_words, run_command
 from flows.publish_config import PublishConfig
 from transforms.errors import ConfigError, CurationError
 from transforms.semver import BUMPS
@@ -59,12 +59,8 @@ def parse(argv: list[str]) -> tuple[PublishConfig, bool]:
     try:
         return PublishConfig(**given), dry
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(f'--{part}'.replace('_', '-') for part in problem['loc'])}: ".removeprefix(": ")
-            + f"{problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors()
-        ]
-        raise ConfigError("; ".join(problems)) from error
+        said = problems_in_words(error, lambda at: ".".join(f"--{part}".replace("_", "-") for part in at), found=False)
+        raise ConfigError(said) from error
 
 
 def dry_run(console: Console, config: PublishConfig) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from flows.cli import problems_in_words
 from flows.config import Recipe
 from flows.publish_config import PublishConfig
 from transforms.errors import ConfigError
@@ -39,9 +40,4 @@ def publish_target(
             run=Path(recipe.output.dir), repo=repo, public=public, token_env=token_env, token_block=token_block
         )
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')} "
-            f"(found {problem['input']!r})".removeprefix(": ")
-            for problem in error.errors(include_url=False)
-        ]
-        raise ConfigError("; ".join(problems)) from error
+        raise ConfigError(problems_in_words(error, lambda at: ".".join(map(str, at)))) from error

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from flows.output import MANIFEST, read_manifest
-from transforms.errors import SourceError
+from transforms.errors import SourceError, first_line
 from transforms.manifest import FileRecord, Manifest
 from transforms.shards import BATCH_ROWS, file_sha256
 from transforms.sources.read import is_hub_id
@@ -165,11 +165,6 @@ def _on_the_hub(repo: str, revision: str | None, token: str | None) -> Version:
     return Version(repo, commit, manifest, tables_of(manifest), partial(hub.download, commit))
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines() or ["no reason given"]
-    return f"{type(error).__name__}: {lines[0].rstrip('.')}"
-
-
 def _read(path: Path, columns: Sequence[str] | None) -> Iterator[pa.Table]:
     try:
         if path.suffix == ".parquet":
@@ -187,7 +182,7 @@ def _read(path: Path, columns: Sequence[str] | None) -> Iterator[pa.Table]:
                 for batch in stream:
                     yield pa.Table.from_batches([batch]).select(wanted)
     except (pa.ArrowException, KeyError) as error:
-        message = f"{path} cannot be read: {_first_line(error)}"
+        message = f"{path} cannot be read: {first_line(error).rstrip('.')}"
         raise SourceError(message) from error
 
 

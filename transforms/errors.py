@@ -11,6 +11,12 @@ RowError             one row cannot be used: it goes to quarantine and the run g
 """
 
 
+def first_line(error: BaseException) -> str:
+    """What a library's error is and the first line of what it says, for a message of ours."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0] if text else 'no reason given'}"
+
+
 class CurationError(Exception):
     """A run cannot go on. Says what was found, what was expected and what to do."""
 

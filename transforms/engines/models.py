@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple
 from transforms.engines.protocol import LOCAL, EngineName, ModelIdentity
 from transforms.engines.starter_model import NAME as STARTER_NAME
 from transforms.engines.starter_model import smollm2_folder
-from transforms.errors import ModelError
+from transforms.errors import ModelError, first_line
 from transforms.paths import cache_dir
 
 Dtype = Literal["bfloat16", "float32", "float16"]
@@ -174,8 +174,7 @@ def _hub_commit(name: str, revision: str | None) -> str:
     except (HfHubHTTPError, OfflineModeIsEnabled, OSError, httpx2.HTTPError) as error:
         local = " A folder of that name exists here: write ./" + name if Path(name).is_dir() else ""
         message = (
-            f"cannot resolve the model {name} at revision {revision or 'main'} on the Hub:"
-            f" {type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}.{local}"
+            f"cannot resolve the model {name} at revision {revision or 'main'} on the Hub: {first_line(error)}.{local}"
         )
         raise ModelError(message) from error
     if sha is None:

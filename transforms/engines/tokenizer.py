@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from transforms.engines.models import STARTER
 from transforms.engines.starter_model import smollm2_folder
-from transforms.errors import ModelError
+from transforms.errors import ModelError, first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -81,7 +81,7 @@ def _config_number(name: str, folder_or_id: str | Path, revision: str | None, tr
     try:
         config: Any = AutoConfig.from_pretrained(where, revision=revision, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        message = f"no model config can be loaded from {folder_or_id}: {_first_line(error)}"
+        message = f"no model config can be loaded from {folder_or_id}: {first_line(error)}"
         raise ModelError(message) from error
     number = getattr(config.get_text_config(), name, None)
     if not isinstance(number, int) or number < 1:
@@ -97,14 +97,9 @@ def _load(folder_or_id: str | Path, revision: str | None, trust_remote_code: boo
     try:
         return AutoTokenizer.from_pretrained(where, revision=revision, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        message = f"no tokenizer can be loaded from {folder_or_id}: {_first_line(error)}"
+        message = f"no tokenizer can be loaded from {folder_or_id}: {first_line(error)}"
         raise ModelError(message) from error
 
 
 def _location(folder_or_id: str | Path) -> str:
     return str(smollm2_folder() if folder_or_id == STARTER else folder_or_id)
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0] if text else 'no reason given'}"

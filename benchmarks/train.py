@@ -27,7 +27,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -49,8 +49,6 @@ if TYPE_CHECKING:
 
 REFERENCE = "reference log-probs"
 TRAINERS: Final = ("dpo", "simpo", "reward")
-LAYERS: Final = 106_168_320  # weights of SmolLM2's layers
-HEAD: Final = 49_152 * 576  # and of its output matrix
 DTYPES: Final = ("bfloat16", "float32")
 
 
@@ -102,7 +100,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             trainer.train()
         losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
     seconds = ends[-1] - ends[0]
-    work = sum(flops(pair, arguments) for pair in counted) / seconds
+    weights = matrices()
+    work = sum(flops(pair, arguments, weights) for pair in counted) / seconds
     return {
         "matmul_share": work / matmul_peak(arguments.dtype),
         "pairs_per_second": len(counted) / seconds,
@@ -112,13 +111,34 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def flops(pair: "Example", arguments: argparse.Namespace) -> float:
+class Matrices(NamedTuple):
+    """How many weights the model multiplies by."""
+
+    layers: int
+    head: int
+
+
+def matrices() -> Matrices:
+    """SmolLM2's, without its values."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from transforms.engines.starter_model import smollm2_folder
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(smollm2_folder()))
+    layers = sum(weight.numel() for weight in model.model.layers.parameters() if weight.ndim == 2)
+    return Matrices(layers, model.lm_head.weight.numel())
+
+
+def flops(pair: "Example", arguments: argparse.Namespace, weights: Matrices) -> float:
     """What training on a pair takes at least: six a weight and token, the prompt read once, logits of responses only.
 
     Two of them are the forward pass, which is all that a reference needs.
     """
-    logits = 0 if arguments.trainer == "reward" else HEAD * pair.kept_tokens
-    return (2 if arguments.side == REFERENCE else 6) * (LAYERS * (len(pair.prompt) + pair.kept_tokens) + logits)
+    logits = 0 if arguments.trainer == "reward" else weights.head * pair.kept_tokens
+    read = weights.layers * (len(pair.prompt) + pair.kept_tokens)
+    return (2 if arguments.side == REFERENCE else 6) * (read + logits)
 
 
 def matmul_peak(dtype: str, seconds: float = 1.0) -> float:

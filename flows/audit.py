@@ -46,7 +46,9 @@ def main() -> int:
 
 def _run(recipe: Recipe, folder: Path, pairs: int | None, n: int) -> Audit:
     from flows.audit_flow import audit
+    from flows.temporary_server import keep_server_from_signals
 
+    keep_server_from_signals()
     return audit(recipe, folder, pairs, n)
 
 

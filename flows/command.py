@@ -36,7 +36,9 @@ def _curate(argv: list[str]) -> int:
         return 0
     if not finished:
         from flows.curate import curate
+        from flows.temporary_server import keep_server_from_signals
 
+        keep_server_from_signals()
         curate(recipe)
     print_summary(console, Path(recipe.output.dir), seconds=time.monotonic() - start, unchanged=finished)
     return 0

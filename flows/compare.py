@@ -35,7 +35,9 @@ def main() -> int:
     found = plan.finished
     if found is None:
         from flows.compare_flow import compare
+        from flows.temporary_server import keep_server_from_signals
 
+        keep_server_from_signals()
         found = compare(config)
     seconds = time.monotonic() - start
     print_comparison(console, found, plan.folder, seconds=seconds, unchanged=plan.finished is not None)

@@ -27,7 +27,9 @@ def main() -> int:
     unchanged = found is not None
     if found is None:
         from flows.decode_flow import decode
+        from flows.temporary_server import keep_server_from_signals
 
+        keep_server_from_signals()
         found = decode(config)
     print_decodings(Console(soft_wrap=True), found, config.out, unchanged=unchanged)
     return 0

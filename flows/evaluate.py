@@ -37,7 +37,9 @@ def main() -> int:
 
 def _run(config: EvaluationConfig) -> "Evaluation":
     from flows.evaluate_flow import evaluate
+    from flows.temporary_server import keep_server_from_signals
 
+    keep_server_from_signals()
     return evaluate(config)
 
 

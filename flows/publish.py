@@ -31,7 +31,9 @@ def main() -> int:
 
         required_token(env=config.token_env)
     from flows.publish_flow import publish
+    from flows.temporary_server import keep_server_from_signals
 
+    keep_server_from_signals()
     print_publication(console, publish(config))
     return 0
 

@@ -35,7 +35,9 @@ def _refresh(argv: list[str]) -> int:
     if arguments.repo is not None:  # before Prefect is started to run something that cannot work
         publish_target(recipe, arguments.repo, arguments.public, arguments.token_env, arguments.token_block)
     from flows.refresh import refresh
+    from flows.temporary_server import keep_server_from_signals
 
+    keep_server_from_signals()
     state = refresh(
         recipe,
         repo=arguments.repo,

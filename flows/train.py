@@ -40,8 +40,10 @@ def main() -> int:
 
 
 def _run(recipe: TrainingRecipe) -> "TrainingRecord":
+    from flows.temporary_server import keep_server_from_signals
     from flows.train_flow import train
 
+    keep_server_from_signals()
     return train(recipe)
 
 

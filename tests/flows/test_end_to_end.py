@@ -69,6 +69,7 @@ def start(folder, recipe, *flags, **more):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -78,7 +79,10 @@ def started(folder):
 
 
 def stop_while_sampling(folder, recipe, how):
-    """Send a signal as soon as a batch is with the engine; exit code, stderr and processes left behind."""
+    """Send a signal as soon as a batch is with the engine; exit code, stderr and processes left behind.
+
+    A terminal's Ctrl-C and systemd's SIGTERM go to the whole process group; an out-of-memory kill to the process.
+    """
     process = start(folder, recipe)
     deadline = time.monotonic() + 4 * MINUTES
     before = started(folder)
@@ -89,7 +93,10 @@ def stop_while_sampling(folder, recipe, how):
     time.sleep(1)
     children = psutil.Process(process.pid).children(recursive=True)
     assert any("uvicorn" in p.cmdline() for p in children), "Prefect's temporary server is not among the children"
-    process.send_signal(how)
+    if how == signal.SIGKILL:
+        process.kill()
+    else:
+        os.killpg(process.pid, how)
     _, errors = process.communicate(timeout=2 * MINUTES)
     _, alive = psutil.wait_procs(children, timeout=20)
     return process.returncode, errors, [" ".join(p.cmdline()) for p in alive]

@@ -18,8 +18,9 @@ from transforms import columns
 from transforms.errors import OutputError
 from transforms.licences import LICENCES, Stated, Terms, combine
 from transforms.manifest import Manifest, RateRecord, SourceRecord
-from transforms.markdown import Trusted, cell, code, fenced, markdown, public, public_path
+from transforms.markdown import Trusted, cell, code, fenced, markdown
 from transforms.papers import POET, SHALLOW, Paper
+from transforms.public import public, public_path
 from transforms.report.calibration import error_in_words
 from transforms.report.funnel import distinct_sources, losses
 from transforms.report.page import headline_rate, saved_share

@@ -1,14 +1,12 @@
 """Text of strangers in Markdown: nothing in it becomes markup, ends its line or its code, or hides."""
 
 import re
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from transforms.report.text import visible_plain
 
 # What can start markup inside a line or a table cell, and `@`, which mentions people on the Hub.
 _MARKUP: Final = re.compile(r"([\\`*_\[\]|~#$@])")
-_CREDENTIALS: Final = re.compile(r"://[^/@]*@")
 
 
 class Trusted(str):
@@ -41,22 +39,6 @@ def fenced(value: str, language: str = "text") -> Trusted:
     shown = visible_plain(value)
     fence = "`" * max(3, _longest_run(shown) + 1)
     return Trusted(f"{fence}{language}\n{shown}\n{fence}")
-
-
-def public_path(path: str) -> str:
-    """`path` without what a card should not tell: folders of a machine, credentials in a URL."""
-    if path.startswith(("/", "~", "file://")):
-        return Path(path).name
-    return _CREDENTIALS.sub("://", path)
-
-
-def public(config: Any) -> Any:
-    """A configuration with `public_path` of every text in it."""
-    if isinstance(config, dict):
-        return {key: public(value) for key, value in config.items()}
-    if isinstance(config, list):
-        return [public(value) for value in config]
-    return public_path(config) if isinstance(config, str) else config
 
 
 def _longest_run(value: str) -> int:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transforms.manifest import FileRecord, Manifest
+from transforms.public import public, public_path
 
 # What is a version's own in a repository: a file here that a new version lacks is removed with it. Others stay.
 OWN_FOLDERS: Final = ("data/", "dropped/", "responses/", "figures/")
@@ -55,9 +56,20 @@ def write_parquet(source: Path, target: Path) -> None:
             writer.write_batch(batch)
 
 
+def public_manifest(manifest: Manifest) -> Manifest:
+    """Without what strangers should not read: folders of a machine, credentials in an address."""
+    content = manifest.model_dump(mode="json")
+    content["config"] = public(content["config"])
+    for source in content["sources"]:
+        source["path"] = public_path(source["path"])
+    for model in filter(None, (content["policy"], content["reward"], content["tokenizer"])):
+        model["name"] = public_path(model["name"])
+    return Manifest.model_validate(content)
+
+
 def write_manifest(path: Path, manifest: Manifest, files: list[FileRecord]) -> None:
     """The run's manifest, of the published files."""
-    content = manifest.model_copy(update={"files": files}).model_dump(mode="json")
+    content = public_manifest(manifest).model_copy(update={"files": files}).model_dump(mode="json")
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -71,6 +83,7 @@ def content_key(manifest: Manifest, rows: Mapping[str, str]) -> str:
     Left out is what differs between two runs that made the same: where, when, how long, how much of it was in the
     ledger. The version covers kept pairs alone; dropped ones and responses are published too.
     """
+    manifest = public_manifest(manifest)
     content: dict[str, Any] = manifest.model_dump(mode="json", exclude=_OF_THE_RUN)
     content["config"] = {
         key: {k: v for k, v in value.items() if k not in _PLACES.get(key, ())} if isinstance(value, dict) else value

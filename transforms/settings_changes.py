@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from transforms.difference import SettingChange
 from transforms.manifest import Manifest, ModelRecord, SourceRecord
+from transforms.published import public_manifest
 
 # Keys of a recipe that change no row: names, places, speed. Models and sources are told from what was really read.
 _INDIFFERENT: Final = (
@@ -17,6 +18,7 @@ _PLACE: Final = ("path", "revision", "label", "name", "split")
 
 def setting_changes(old: Manifest, new: Manifest) -> list[SettingChange]:
     """Every key that differs and can have changed a row, sources first, in the order of a run's stages."""
+    old, new = public_manifest(old), public_manifest(new)  # a published version's is one already
     recipes = [_recipe(one.config) for one in (old, new)]
     code = [
         {"git_commit": one.git_commit, **{f"packages.{k}": v for k, v in one.packages.items()}} for one in (old, new)

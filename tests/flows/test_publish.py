@@ -9,6 +9,7 @@ from published_support import REPO, TOKEN, finished_run, publish, published_file
 from flows.hub import Hub
 from flows.versions import open_version
 from transforms.errors import ConfigError, OutputError, SourceError
+from transforms.manifest import ModelRecord, SourceRecord
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Use 'content")]  # of the Hub's client
 
@@ -63,6 +64,23 @@ def test_the_same_data_curated_elsewhere_later_is_the_same_version(hub, run, tmp
     other = finished_run(tmp_path / "other", responses=["r1"], seconds={"load": 9.0}, finished_at="2027-01-01")
     assert publish(other).unchanged
     assert len(hub.repos[REPO].commits) == 2
+
+
+def test_no_folder_of_the_machine_leaves_it_and_another_one_makes_no_version(hub, tmp_path):
+    runs = []
+    for home in ("/home/alice", "/mnt/bob"):
+        source = SourceRecord(
+            label="mine", kind="preference", path=f"{home}/x.jsonl", revision=None, fingerprint="f", raw_rows=5, pairs=5
+        )
+        model = ModelRecord(
+            name=f"{home}/reward", revision="local", fingerprint="f", dtype="float32", engine="transformers"
+        )
+        config = {"sources": [{"path": f"{home}/x.jsonl"}], "output": {"dir": f"{home}/run"}, "ledger": f"{home}/l"}
+        runs.append(finished_run(tmp_path / home[1:], sources=[source], reward=model, config=config))
+    publish(runs[0])
+    assert [path for path, content in hub.repos[REPO].tip.files.items() if b"alice" in content] == []
+    assert open_version(REPO, "v1.0.0", token=TOKEN).manifest.sources[0].path == "x.jsonl"
+    assert publish(runs[1]).unchanged
 
 
 def test_changed_data_is_a_new_version_and_the_old_tag_still_gives_its_old_bytes(hub, run, tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from transforms.markdown import cell, code, fenced, markdown, public, public_path
+from transforms.markdown import cell, code, fenced, markdown
 
 
 def test_words_cannot_become_markup() -> None:
@@ -25,19 +25,6 @@ def test_a_bar_cannot_end_a_table_cell() -> None:
 
 def test_a_fence_is_longer_than_any_inside() -> None:
     assert fenced("x```y``") == "````text\nx```y``\n````"
-
-
-def test_paths_of_a_machine_are_not_published() -> None:
-    assert public_path("/home/someone/data.jsonl") == "data.jsonl"
-    assert public_path("s3://key:secret@bucket/x.parquet") == "s3://bucket/x.parquet"
-    assert public_path("openbmb/UltraFeedback") == "openbmb/UltraFeedback"
-    assert public_path("file:///home/someone/data.jsonl") == "data.jsonl"
-
-
-def test_a_recipe_is_published_without_the_paths_of_a_machine() -> None:
-    recipe = {"sources": [{"path": "/home/someone/x.jsonl", "limit": 3}], "ledger": "s3://k:v@bucket/l", "proxy": None}
-    shown = {"sources": [{"path": "x.jsonl", "limit": 3}], "ledger": "s3://bucket/l", "proxy": None}
-    assert public(recipe) == shown
 
 
 def test_a_fence_shows_what_cannot_be_seen() -> None:

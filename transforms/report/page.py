@@ -8,6 +8,7 @@ import yaml
 
 from transforms.errors import SchemaError
 from transforms.manifest import Manifest, RateRecord, SpendRecord
+from transforms.public import public
 from transforms.report.calibration import calibration_plot, error_in_words, group_plots, group_range
 from transforms.report.decided import decisions, rounds
 from transforms.report.environment import render
@@ -92,7 +93,7 @@ def render_report(manifest: Manifest, rows: pl.DataFrame, examples: Sequence[Exa
         "spends": _spends(manifest),
         "seconds": _seconds(manifest.seconds),
         "total_seconds": sum(manifest.seconds.values()),
-        "recipe": yaml.safe_dump(manifest.config, sort_keys=False, allow_unicode=True),
+        "recipe": yaml.safe_dump(public(manifest.config), sort_keys=False, allow_unicode=True),
     }
     return render("template.html.j2", page, script=pairs_script() if table else "")
 

@@ -12,6 +12,7 @@ import polars as pl
 from markupsafe import Markup
 
 from transforms.manifest import Manifest
+from transforms.public import public_path
 from transforms.report.environment import FOLDER
 from transforms.report.published import DECIDED_BY, reason_in_words
 from transforms.report.text import count, one_line, visible_plain
@@ -63,6 +64,7 @@ def pair_table(manifest: Manifest, rows: pl.DataFrame) -> PairTable | None:
     shown = doubtful_first(rows).head(MOST)
     columns = [column for name, column in COLUMNS_BY_NAME.items() if shown[name].null_count() < shown.height]
     folder = str((manifest.config.get("output") or {}).get("dir", "RUN"))
+    folder = "RUN" if folder != public_path(folder) else folder  # a published page tells nothing of a machine
     command = f"python -m flows.explain {shlex.quote(visible_plain(folder))} "
     return filled_table(shown, columns, total=rows.height, command=command)
 

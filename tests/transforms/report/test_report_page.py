@@ -149,3 +149,11 @@ def test_a_large_run_draws_a_few_hundred_marks() -> None:
     page = render_report(manifest(counts=counts), rows(30_000, 20_000), [])
     assert len(page) < 600_000  # four fifths of it the table's 2,000 rows
     assert "300 of 50,000 pairs drawn" in page
+
+
+def test_the_page_names_no_folder_of_the_machine() -> None:
+    config = {"sources": [{"path": "/home/alice/x.jsonl"}], "output": {"dir": "/home/alice/run"}}
+    page = render_report(manifest(config=config), rows(), [example()])
+    assert "alice" not in page
+    assert "path: x.jsonl" in words(page)
+    assert "python -m flows.explain RUN " in page

@@ -12,8 +12,10 @@ from flows.config import Recipe
 from flows.models import Models
 from transforms.engines.protocol import ModelIdentity
 from transforms.manifest import SourceRecord
+from transforms.sources import SOURCES
 from transforms.sources.options import SourceOptions
 from transforms.sources.read import fingerprint as source_fingerprint
+from transforms.sources.stated import stated_licence
 
 ROOT: Final = Path(__file__).parent.parent
 # Versions that can change a number in the output.
@@ -35,6 +37,7 @@ def source_records(sources: Sequence[SourceOptions]) -> list[SourceRecord]:
     for source in sources:
         kind: str = source.kind  # type: ignore[attr-defined]  # each kind's options have it
         revision, content = source_fingerprint(source)
+        stated = None if source.license else stated_licence(source, SOURCES[kind].about, revision)
         records.append(
             SourceRecord(
                 label=source.label or kind,
@@ -44,7 +47,8 @@ def source_records(sources: Sequence[SourceOptions]) -> list[SourceRecord]:
                 fingerprint=content,
                 raw_rows=0,
                 pairs=0,
-                license=source.license,
+                license=source.license or stated,
+                license_from="card" if stated else "recipe",
             )
         )
     return records

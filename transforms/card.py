@@ -195,7 +195,7 @@ def _source(record: SourceRecord) -> SourceRow:
         licence = cell(found)
     else:
         licence = f"none stated{'; ' + markdown(about.terms) if about.terms else ''}"
-    stated = " (as the recipe states)" if record.license else ""
+    stated = f" (as {'the recipe' if record.license_from == 'recipe' else 'its card'} states)" if record.license else ""
     return SourceRow(record, page, Trusted(licence + stated))
 
 

@@ -19,7 +19,8 @@ class SourceRecord(_Part):
     fingerprint: str
     raw_rows: int
     pairs: int
-    license: str | None = Field(None, description="As the recipe states it.")
+    license: str | None = Field(None, description="As the recipe states it, or else the source's own card.")
+    license_from: Literal["recipe", "card"] = Field("recipe", description="Who states `license`.")
 
 
 class ModelRecord(_Part):

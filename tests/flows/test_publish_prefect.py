@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from difference_support import source
 from loopback_hub import loopback_hub
 from published_support import REPO, TOKEN, environment, finished_run
 
@@ -17,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 LOADED = """
 import json, sys
 import datasets
+from flows.fingerprint import source_records
 from flows.training_config import DatasetConfig
 from flows.training_data import find_run, read_splits
 from transforms.sources.curated import CuratedOptions
@@ -33,6 +35,8 @@ trained = {split: len(table) for split, table in read_splits(found).items()}
 options = CuratedOptions(kind="curated", path=repo, revision=tag)
 commit = fingerprint(options).revision
 pairs = sum(len(batch.pairs) for batch in load_batches(options.model_copy(update={"revision": commit})))
+[record] = source_records([options])
+print(record.license, record.license_from, file=sys.stderr)
 print(json.dumps([equal, features, dropped, trained, found.version.commit, commit, pairs, len(kept["train"])]))
 """
 
@@ -51,7 +55,8 @@ def files_with(secret, *folders):
 def test_a_run_goes_to_the_hub_and_comes_back_and_the_token_stays_where_it_was(tmp_path):
     names = [f"{number:032x}" for number in range(12)]
     config = {"output": {"test_size": 0.5}}
-    run = finished_run(tmp_path / "run", names[:6], names[6:9], names[9:], config=config)
+    sources = [source().model_copy(update={"license": "cc-by-4.0"})]
+    run = finished_run(tmp_path / "run", names[:6], names[6:9], names[9:], config=config, sources=sources)
     with loopback_hub(TOKEN) as hub:
         env = environment(tmp_path, hub) | {"PREFECT_LOGGING_LEVEL": "DEBUG"}
         publish = ["-m", "flows.publish", str(run), "--repo", REPO, "--token-env", "MY_TOKEN"]
@@ -73,6 +78,7 @@ def test_a_run_goes_to_the_hub_and_comes_back_and_the_token_stays_where_it_was(t
         sha = hub.repos[REPO].tags["v1.0.0"]
         code, out, err = python(env, "-c", LOADED, REPO, "v1.0.0", str(run))
         assert code == 0, err
+        assert "cc-by-4.0 card" in err.splitlines()
     # The ids are small numbers, so all pairs of another split are its test.
     assert json.loads(out) == [True, True, 3, {"train": 0, "test": 12}, sha, sha, 6, 6]
     for secret in (TOKEN, "WrongWrongWrong"):

@@ -19,8 +19,8 @@ class SourceOptions(BaseModel):
         weight: share of this source's pairs that stay, chosen by content (the alignment-handbook's mixer).
         max_pairs_per_prompt: keep at most so many pairs of one prompt, chosen by content.
         label: the name that appears as `source` in every table; the kind by default.
-        license: its licence as the Hub's id (`cc-by-4.0`), where the kind does not know it or you know better. The
-            dataset card's licence follows from those of all sources.
+        license: its licence as the Hub's id (`cc-by-4.0`), where neither the kind nor the set's own card states it, or
+            you know better. The dataset card's licence follows from those of all sources.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -7,7 +7,7 @@ in all processes. Optimizer, schedule, clipping, accelerate, FSDP, DeepSpeed, PE
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
@@ -224,5 +224,19 @@ class StepTrainer(Trainer):  # type: ignore[misc]
     @contextmanager
     def _casting(self) -> Iterator[None]:
         """Inside, the model computes in the dtype of the run and says what it computed."""
-        with self.accelerator.autocast(), own_outputs(self.accelerator.unwrap_model(self.model)):
+        inside = self.accelerator.unwrap_model(self.model)
+        with self.accelerator.autocast(), own_outputs(inside), self._adapters_as_computed(inside):
             yield
+
+    def _adapters_as_computed(self, model: Any) -> AbstractContextManager[None]:
+        """Inside, adapters take their input in the dtype it has.
+
+        peft makes it fp32, as an adapter's weights are, and automatic casting makes it bf16 again: the same numbers,
+        for two copies of every linear layer's input and two of its gradient.
+        """
+        if not (hasattr(model, "peft_config") and (self.args.bf16 or self.args.fp16)):
+            return nullcontext()
+        from peft.helpers import disable_input_dtype_casting
+
+        found: AbstractContextManager[None] = disable_input_dtype_casting(model)
+        return found

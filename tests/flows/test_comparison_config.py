@@ -25,7 +25,7 @@ def test_every_shipped_recipe_loads_and_so_does_the_training_that_it_names(path)
 
 def test_changes_reach_into_the_training_recipe():
     path = CONFIGS / "train" / "starter-dpo.yaml"
-    changed = {"optimisation": {"epochs": None, "steps": 4}, "objective": {"settings": {"beta": 0.3}}, "lora": None}
+    changed = {"optimisation": {"steps": 4}, "objective": {"settings": {"beta": 0.3}}, "lora": None}
     recipe = read_config(TrainingRecipe, path, changed)
     assert (recipe.optimisation.steps, recipe.optimisation.epochs, recipe.optimisation.pairs_per_step) == (4, None, 8)
     assert (recipe.objective.name, recipe.objective.settings) == ("dpo", {"beta": 0.3})
@@ -60,7 +60,7 @@ def test_a_training_recipe_that_is_missing_or_does_not_fit_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"there is no recipe .*nowhere\.yaml"):
         read_config(TrainingRecipe, tmp_path / "nowhere.yaml", {})
     path = CONFIGS / "train" / "starter-dpo.yaml"
-    with pytest.raises(ConfigError, match=r"optimisation: .*epochs: 1\.0 and steps: 4 say two things"):
-        read_config(TrainingRecipe, path, {"optimisation": {"steps": 4}})
+    with pytest.raises(ConfigError, match=r"optimisation: .*epochs: 2\.0 and steps: 6 say two things"):
+        read_config(TrainingRecipe, path, {"optimisation": {"epochs": 2}})
     with pytest.raises(ConfigError, match=r"datset: no such key; did you mean dataset\?"):
         read_config(TrainingRecipe, path, {"datset": {}})

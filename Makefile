@@ -13,6 +13,9 @@ else
   export UV_TORCH_BACKEND ?= cpu
 endif
 
+# Fast tests go side by side. Slow ones take all cores themselves: vLLM beside vLLM is ten times slower, not twice.
+TOGETHER := -n auto --maxprocesses 4 --dist loadfile
+
 curate: .venv/ready
 	$(PY) -m flows.curate
 
@@ -22,13 +25,14 @@ check: .venv/ready
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	$(PY) -m flows.data_cards --check
-	$(PY) -m pytest -q -m "not slow"
+	$(PY) -m pytest -q -m "not slow" $(TOGETHER)
 
 fast: .venv/ready
-	$(PY) -m pytest -q -m "not slow"
+	$(PY) -m pytest -q -m "not slow" $(TOGETHER)
 
 test: .venv/ready
-	$(PY) -m pytest
+	$(PY) -m pytest -m "not slow" $(TOGETHER)
+	$(PY) -m pytest -m slow
 
 format: .venv/ready
 	.venv/bin/ruff check --fix .

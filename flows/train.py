@@ -1,6 +1,5 @@
 """`python -m flows.train`: a policy trained on a curated run, token for token as it was curated."""
 
-import os
 import sys
 import time
 from typing import TYPE_CHECKING, Final
@@ -9,9 +8,10 @@ from rich.console import Console
 
 from flows.cli import CONFIGS, load_config, prepare_process, run_command
 from flows.training_config import TrainingRecipe
-from transforms.errors import ConfigError
+from trainers.processes import is_first, refuse_sharding
 
 if TYPE_CHECKING:
+    from flows.training_plan import TrainingPlan
     from flows.training_record import TrainingRecord
 
 DEFAULT: Final = CONFIGS / "train" / "starter-dpo.yaml"
@@ -21,16 +21,13 @@ PROGRAM: Final = "python -m flows.train"
 def main() -> int:
     """Parse, train, print."""
     start = time.monotonic()
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        message = (
-            "flows.train runs in one process, and a launcher started several. trainers.step_trainer trains in any "
-            "number of them: start that from a script of your own"
-        )
-        raise ConfigError(message)
     recipe = load_config(TrainingRecipe, sys.argv[1:], default=DEFAULT, program=PROGRAM)
+    refuse_sharding()
     from flows.training_plan import plan_training  # without Prefect and without a model
 
     plan = plan_training(recipe)
+    if not is_first():
+        return 0 if plan.finished else _follow(plan)
     record = plan.finished or _run(recipe)
     from flows.training_summary import print_training
 
@@ -45,6 +42,13 @@ def _run(recipe: TrainingRecipe) -> "TrainingRecord":
 
     keep_server_from_signals()
     return train(recipe)
+
+
+def _follow(plan: "TrainingPlan") -> int:
+    from flows.training_follower import follow
+
+    follow(plan)
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
 """The stages of a training: read, check, reference log-probs, train, evaluate, write."""
 
-import json
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,9 +24,10 @@ from flows.training_output import CHECKPOINTS, METRICS, MODEL
 from flows.training_plan import TrainingPlan
 from flows.training_record import DataRecord, Outcome, StepsRecord, TrainingRecord
 from trainers.arguments import training_arguments, training_order
-from trainers.batches import PACKED
+from trainers.batches import PACKED, Layout
 from trainers.checkpoints import check_same_run, saving
 from trainers.examples import check_readable, examples_sha256
+from trainers.processes import met
 from trainers.references import References
 from trainers.step_log import StepLog
 from trainers.step_trainer import StepTrainer
@@ -112,14 +112,17 @@ class Training:
             check_same_run(self.newest, self.identity | own)
 
     def refer(self, pay: Pay) -> None:
-        """Reference log-probs of all examples, from the ledger or by the reference model."""
+        """Reference log-probs of every example that is trained or measured on, from the ledger or by the reference."""
         reference, objective = self.plan.reference, self.plan.objective
         if reference is None or objective is None:
             return
         with self.timed("reference log-probs"):
-            counts = {split: len(examples) for split, examples in self.data.by_split.items()}
+            wanted: dict[str, Sequence[int]] = {
+                split: range(len(examples)) for split, examples in self.data.by_split.items()
+            }
+            wanted["train"] = training_order(self.recipe.stepwise, len(wanted["train"])).rows  # a part of a pass, maybe
             found = reference_log_probs(
-                self.data.every,
+                [examples[row] for split, examples in self.data.by_split.items() for row in wanted[split]],
                 self.data.whole,
                 reference,
                 ledger=self.plan.ledger,
@@ -130,12 +133,11 @@ class Training:
                 batch_tokens=self.recipe.memory.batch_tokens,
             )
             self.spend = found.spend
-            responses, prompts = found.log_probs
             start = 0
-            for split, count in counts.items():
-                part = slice(start, start + count)
-                self.references[split] = References(responses[part], None if prompts is None else prompts[part])
-                start += count
+            for split, examples in self.data.by_split.items():
+                rows = wanted[split]
+                self.references[split] = found.log_probs.part(start, start + len(rows)).as_rows(rows, examples)
+                start += len(rows)
 
     def train(self) -> TrainingRecord:
         """Train, measure before and after, and write the model to the work folder; the record of all of it."""
@@ -147,7 +149,18 @@ class Training:
         return self._record(outcome)
 
     def _step(self) -> Outcome:
-        """Train in steps."""
+        """Train in steps and save."""
+        with met():
+            trainer, layout = self.steps()
+        with self.timed("write"), saving("the model", self.work):
+            shutil.rmtree(self.work / MODEL, ignore_errors=True)
+            model = trainer.accelerator.unwrap_model(trainer.model)
+            self.learner.save(model, self.work / MODEL, examples=self.data.every)
+        log = trainer.state.log_history
+        return _outcome(log, "packed" if layout is PACKED else "padded", _device(trainer.args.device))
+
+    def steps(self) -> tuple[StepTrainer, Layout]:
+        """Take every step and measurement, in each process that met; how the examples were laid out."""
         recipe, train, learner = self.recipe, self.data.by_split["train"], self.learner
         with self.timed("load model"):
             model = learner.load(train)
@@ -158,7 +171,6 @@ class Training:
             for split, examples in self.data.by_split.items()
         }
         order = training_order(recipe.stepwise, len(train))
-        log = self.work / METRICS
         with self.timed("train"), self.progress.bar("train", unit="pairs", total=order.seen) as advance:
             trainer = StepTrainer(
                 model,
@@ -176,16 +188,13 @@ class Training:
                 test=tasks.get("test"),
                 order=order,
                 identity=self.identity,
-                steps_log=StepLog(log, _Advance(advance)),
+                steps_log=StepLog(self.work / METRICS, _Advance(advance)),
             )
             trainer.train(self.newest)
         with self.timed("evaluate"):
-            if "test" in tasks and not _measured(log, order.steps):
+            if "test" in tasks and not _measured(trainer.state.log_history, order.steps):
                 trainer.evaluate()
-        with self.timed("write"), saving("the model", self.work):
-            shutil.rmtree(self.work / MODEL, ignore_errors=True)
-            learner.save(trainer.accelerator.unwrap_model(trainer.model), self.work / MODEL, examples=self.data.every)
-        return _outcome(log, "packed" if layout is PACKED else "padded", _device(trainer.args.device))
+        return trainer, layout
 
     def _record(self, outcome: Outcome) -> TrainingRecord:
         train = self.data.by_split["train"]
@@ -220,9 +229,8 @@ class Training:
         )
 
 
-def _outcome(log: Path, layout: str, device: str) -> Outcome:
-    """What metrics.jsonl says of a training in steps."""
-    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+def _outcome(lines: Sequence[dict[str, Any]], layout: str, device: str) -> Outcome:
+    """What the log says of a training in steps."""
     steps = [line for line in lines if "loss" in line]
     measured = [line for line in lines if "eval_loss" in line] or steps
     last = steps[-1]
@@ -249,9 +257,8 @@ class _Advance:
             self._examples, self._tokens = line["examples"], line["read_tokens"]
 
 
-def _measured(log: Path, step: int) -> bool:
-    last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
-    return "eval_loss" in last and last["step"] == step
+def _measured(lines: Sequence[Mapping[str, Any]], step: int) -> bool:
+    return any("eval_loss" in line and line["step"] == step for line in lines)
 
 
 def _device(device: torch.device) -> str:

@@ -51,6 +51,13 @@ class Order:
         return math.ceil(self.seen / self.per_step)
 
     @property
+    def rows(self) -> Sequence[int]:
+        """The examples that any step sees, in their own order."""
+        if self.seen >= self.examples:
+            return range(self.examples)
+        return sorted(row for step in self for row in step)
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What the order is made of, as plain JSON."""
         return asdict(self)

@@ -5,6 +5,7 @@ log-probs of the whole response answer for any keep. log π_ref(x∖t0|t0), whic
 with token t0, is that of the "response" x∖t0 to the "prompt" t0.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -21,6 +22,20 @@ class References(NamedTuple):
 
     responses: list[tuple[float, ...]]  # ℓ_ref of the kept tokens, one a response
     prompts: list[float] | None  # log π_ref(x∖t0|t0), one an example; None where not asked for
+
+    def part(self, start: int, end: int) -> "References":
+        """Those of the examples `start` … `end` − 1."""
+        return References(self.responses[start:end], None if self.prompts is None else self.prompts[start:end])
+
+    def as_rows(self, rows: Sequence[int], of: Sequence[Example]) -> "References":
+        """These as the `rows` of more examples; the others' are NaN, which no loss lets pass."""
+        responses: list[tuple[float, ...]] = [(math.nan,) * len(example.responses) for example in of]
+        prompts = None if self.prompts is None else [math.nan] * len(of)
+        for at, row in enumerate(rows):
+            responses[row] = self.responses[at]
+            if prompts is not None and self.prompts is not None:
+                prompts[row] = self.prompts[at]
+        return References(responses, prompts)
 
 
 class WholeResponses:

@@ -60,7 +60,7 @@ def test_a_training_recipe_that_is_missing_or_does_not_fit_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"there is no recipe .*nowhere\.yaml"):
         read_config(TrainingRecipe, tmp_path / "nowhere.yaml", {})
     path = CONFIGS / "train" / "starter-dpo.yaml"
-    with pytest.raises(ConfigError, match=r"optimisation: .*epochs: 2\.0 and steps: 6 say two things"):
+    with pytest.raises(ConfigError, match=r"optimisation: .*epochs: 2\.0 and steps: 5 say two things"):
         read_config(TrainingRecipe, path, {"optimisation": {"epochs": 2}})
     with pytest.raises(ConfigError, match=r"datset: no such key; did you mean dataset\?"):
         read_config(TrainingRecipe, path, {"datset": {}})

@@ -89,6 +89,16 @@ def test_reference_log_probs_are_paid_once_for_every_truncation(tmp_path, run):
     assert second.data.kept_tokens > first.data.kept_tokens
 
 
+def test_only_what_a_part_of_a_pass_sees_is_read_by_the_reference(tmp_path, run):
+    part = {"learning_rate": 0.01, "pairs_per_step": 2, "steps": 2, "warmup": 0}
+    short = train(training_recipe(tmp_path, *run, optimisation=part))
+    assert short.trained.examples == 4 < short.data.examples
+    assert short.reference.requests == 2 * (4 + short.data.test_examples)
+    whole = train(training_recipe(tmp_path, *run, output={"dir": str(tmp_path / "whole")}))
+    assert whole.reference.requests == 2 * (whole.data.examples + whole.data.test_examples)
+    assert whole.reference.reused >= short.reference.generated
+
+
 def test_a_run_that_died_goes_on_from_its_checkpoint_to_the_same_model(tmp_path, run, monkeypatch):
     from safetensors.torch import load_file
 

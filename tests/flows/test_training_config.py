@@ -48,7 +48,7 @@ def test_any_key_is_a_flag():
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--optimisation.epochs", "2"), r"epochs: 2\.0 and steps: 6 say two things"),
+        (("--optimisation.epochs", "2"), r"epochs: 2\.0 and steps: 5 say two things"),
         (("--dataset.kept", "1.5"), r"dataset\.kept"),
         (("--kind", "reward"), r"kind: reward has no use for objective; leave it out"),
         (("--head.folds", "3"), r"kind: preference has no use for head; leave it out"),

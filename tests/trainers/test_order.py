@@ -25,6 +25,12 @@ def test_every_example_is_seen_once_a_pass(examples: int, per_step: int, epochs:
     assert len(seen) == epochs * examples
 
 
+@given(st.integers(1, 40), st.integers(1, 50), st.floats(0.05, 2.5), st.integers(0, 3))
+def test_the_rows_of_an_order_are_those_of_its_steps(examples: int, per_step: int, epochs: float, seed: int) -> None:
+    order = Order(examples, per_step, epochs, seed)
+    assert list(order.rows) == sorted({row for step in order for row in step})
+
+
 def test_the_last_step_sees_what_is_left() -> None:
     order = Order(10, 4, epochs=1)
     assert [len(step) for step in order] == [4, 4, 2]

@@ -1,11 +1,13 @@
 """Whole responses behind kept ones."""
 
+import math
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from trainers.examples import read_examples
-from trainers.references import WholeResponses, read_whole
+from trainers.examples import Example, read_examples
+from trainers.references import References, WholeResponses, read_whole
 from transforms.errors import SchemaError
 
 
@@ -20,6 +22,10 @@ def table(keep: int) -> pa.Table:
             "rejected_keep": [1, 1],
         }
     )
+
+
+def example(number: int, *responses: list[int]) -> Example:
+    return Example(str(number), np.array([1], np.int32), tuple(np.array(ids, np.int32) for ids in responses))
 
 
 def test_whole_responses_are_read_whatever_is_kept_of_them() -> None:
@@ -49,3 +55,15 @@ def test_a_response_of_another_prompt_or_none_at_all_stands_for_itself() -> None
     kept = np.array([4, 5], np.int32)
     assert [whole.tolist() for whole in known.behind(other, kept)] == [[4, 5]]
     assert [whole.tolist() for whole in known.behind(np.array([1, 2], np.int32), other)] == [[9, 9]]
+
+
+def test_parts_become_rows_of_more_examples_and_what_is_missing_is_no_number() -> None:
+    examples = [example(0, [1]), example(1, [2], [3]), example(2, [4])]
+    known = References([(-9.0,), (-1.0, -2.0), (-3.0,)], [0.0, -0.5, -0.25]).part(1, 3)
+    responses, prompts = known.as_rows([1, 2], examples)
+    assert responses[1:] == [(-1.0, -2.0), (-3.0,)]
+    assert prompts is not None
+    assert prompts[1:] == [-0.5, -0.25]
+    assert math.isnan(responses[0][0])
+    assert math.isnan(prompts[0])
+    assert References([(-1.0,)], None).as_rows([0], examples[:1]) == References([(-1.0,)], None)

@@ -1,0 +1,55 @@
+"""Several processes that a launcher started for one training: which this is, and where they meet.
+
+torchrun and `accelerate launch` start equal commands and tell each its number in the environment.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final
+
+from transforms.errors import ConfigError
+
+# The first process may read reference log-probs for hours before the others are needed.
+_PATIENCE: Final = timedelta(days=1)
+_SHARDING: Final = {"ACCELERATE_USE_FSDP": "FSDP", "ACCELERATE_USE_DEEPSPEED": "DeepSpeed"}
+
+
+def processes() -> int:
+    """How many there are; one without a launcher."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first() -> bool:
+    """Whether this process is the one that reads, pays and writes."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def refuse_sharding() -> None:
+    """Refuse launches that spread one model's weights over processes.
+
+    Raises:
+        ConfigError: the launcher was told to use FSDP or DeepSpeed.
+    """
+    for variable, name in _SHARDING.items():
+        if os.environ.get(variable, "false").lower() in ("1", "true", "yes"):
+            message = (
+                f"{variable} asks for {name}, and a model in shards is not saved here; every process holds all of the "
+                "model (DDP). Launch without it, and add lora where the weights are too many"
+            )
+            raise ConfigError(message)
+
+
+@contextmanager
+def met() -> Iterator[None]:
+    """Inside, the processes are connected. Waits for those that are not here yet; one alone has nobody to wait for."""
+    if processes() == 1:
+        yield
+        return
+    import torch
+    from accelerate import PartialState
+
+    state = PartialState(cpu=not torch.accelerator.is_available(), timeout=_PATIENCE)
+    yield
+    state.destroy_process_group()  # not after an error: the launcher ends the others, which may wait in a sum

@@ -41,7 +41,7 @@ def write_stream(path, table):
         ("x.ndjson", b"\xef\xbb\xbf" + LINES.replace(b"\n", b"\r\n\r\n")),
         ("x.json", LINES),
         ("x.json", b" " + orjson.dumps(ROWS, option=orjson.OPT_INDENT_2)),
-        ("x.jsonl.gz", gzip.compress(LINES)),
+        ("x.jsonl.gz", gzip.compress(LINES, mtime=0)),
         ("x.jsonl.bz2", bz2.compress(LINES)),
         ("x.JSONL.zst", pa.compress(LINES, "zstd", asbytes=True)),
         ("x.jsonl", LINES.rstrip(b"\n")),

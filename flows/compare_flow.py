@@ -92,7 +92,7 @@ def _train_and_judge(plan: ComparisonPlan, one: Planned, judging: Judging) -> Ou
     judged = judging.known(path, record.fingerprint) if record else None
     if record is None or judged is None:
         if record is None or not list(model.glob("*.safetensors")):
-            record = run_training(training)
+            record = run_training(training, refer_to_every=True)
         judged = judging.judge(path, record.fingerprint, model)
     if not plan.config.output.models:
         for weights in model.glob("*.safetensors"):

@@ -22,8 +22,13 @@ def train(recipe: TrainingRecipe) -> TrainingRecord:
     return plan.finished or run_training(plan)
 
 
-def run_training(plan: TrainingPlan) -> TrainingRecord:
-    """Every stage in order; a run that died goes on from its newest checkpoint."""
+def run_training(plan: TrainingPlan, *, refer_to_every: bool = False) -> TrainingRecord:
+    """Every stage in order; a run that died goes on from its newest checkpoint.
+
+    Args:
+        plan: the recipe with everything found.
+        refer_to_every: whether the reference reads examples, too, that no step sees, as other trainings may.
+    """
     output = plan.recipe.output
     claimed = training_folder(
         plan.folder, fingerprint=plan.fingerprint, overwrite=output.overwrite, resume=output.resume
@@ -34,7 +39,7 @@ def run_training(plan: TrainingPlan) -> TrainingRecord:
         stage("read shards", training.read)
         training.reward(engine_call)
         stage("check", training.check)
-        training.refer(engine_call)
+        training.refer(engine_call, every=refer_to_every)
         record = stage("train", training.train)
         stage("write", partial(publish_training, plan.folder, record))
     artifacts.show_training(record, plan.folder)

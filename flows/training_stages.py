@@ -111,8 +111,13 @@ class Training:
             own = self.learner.identity(train) | {"order": order.identity}
             check_same_run(self.newest, self.identity | own)
 
-    def refer(self, pay: Pay) -> None:
-        """Reference log-probs of every example that is trained or measured on, from the ledger or by the reference."""
+    def refer(self, pay: Pay, *, every: bool = False) -> None:
+        """Reference log-probs, from the ledger or by the reference model: of examples that are trained or measured on.
+
+        Args:
+            pay: calls a batch of expensive work by a name, and again if its engine fails.
+            every: read all others too, for trainings that come after this one.
+        """
         reference, objective = self.plan.reference, self.plan.objective
         if reference is None or objective is None:
             return
@@ -120,7 +125,8 @@ class Training:
             wanted: dict[str, Sequence[int]] = {
                 split: range(len(examples)) for split, examples in self.data.by_split.items()
             }
-            wanted["train"] = training_order(self.recipe.stepwise, len(wanted["train"])).rows  # a part of a pass, maybe
+            if not every:
+                wanted["train"] = training_order(self.recipe.stepwise, len(wanted["train"])).rows
             found = reference_log_probs(
                 [examples[row] for split, examples in self.data.by_split.items() for row in wanted[split]],
                 self.data.whole,

@@ -58,9 +58,9 @@ def counted(monkeypatch):
     begun = []
     real = compare_module.run_training
 
-    def run_training(plan):
+    def run_training(plan, **options):
         begun.append(plan.folder.name)
-        return real(plan)
+        return real(plan, **options)
 
     monkeypatch.setattr(compare_module, "run_training", run_training)
     return begun

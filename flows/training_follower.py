@@ -4,10 +4,10 @@ The run, the ledger and the output folder have to be on a disk that all of them 
 """
 
 import logging
-import tempfile
+import signal
 from collections.abc import Callable
-from pathlib import Path
 
+from flows.output import WORK
 from flows.training_plan import TrainingPlan
 from flows.training_stages import Training
 from trainers.processes import met
@@ -19,16 +19,18 @@ def follow(plan: TrainingPlan) -> None:
     Raises:
         CurationError: as the first process raises it.
     """
-    logging.getLogger().setLevel(logging.WARNING)
     if plan.recipe.head is not None:
         return  # it is fitted without steps
-    with tempfile.TemporaryDirectory() as work:
-        training = Training(plan, Path(work))
-        with met():  # the first one has read, checked and paid when it gets here
-            training.read()
-            training.reward(_call)
-            training.refer(_call)
-            training.steps()
+    logging.getLogger().setLevel(logging.WARNING)
+    # There is nothing to clean up, and Python would hear the launcher only after torch has waited for the others: that
+    # was 30 s, until the launcher killed it.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    training = Training(plan, plan.folder / WORK)
+    with met():  # the first one has read, checked and paid when it gets here
+        training.read()
+        training.reward(_call)
+        training.refer(_call)
+        training.steps()
 
 
 def _call(_name: str, work: Callable[[], None]) -> None:

@@ -217,7 +217,7 @@ def main() -> None:
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=SIDES)
     parser.add_argument("--batch", type=int, default=4, help="pairs a step")
     parser.add_argument("--steps", type=int, default=3, help="that are counted, after one that is not")
-    parser.add_argument("--batch-tokens", type=int, default=2048, help="of our forward passes")
+    parser.add_argument("--batch-tokens", type=int, default=1024, help="of our forward passes")
     for own in ("trainer", "dtype", "side"):
         parser.add_argument(f"--{own}", help=argparse.SUPPRESS)  # of one line, in its process
     arguments = parser.parse_args()

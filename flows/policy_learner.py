@@ -64,7 +64,7 @@ class PolicyLearner:
         return model
 
     def layout(self, model: Any, examples: Sequence[Example]) -> Choice:
-        """Packed where that pays and the model can read it."""
+        """Packed where the model can read it."""
         return choose_layout(model, examples)
 
     def task(self, examples: Sequence[Example], *, layout: Layout, references: References | None) -> Task:

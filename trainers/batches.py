@@ -1,13 +1,13 @@
 """Examples as tensors: every kept response token is read once, by the state of the token before it.
 
-Two layouts hold the same numbers. `packed` puts a prompt and its responses in one row, the prompt computed once:
+Two layouts hold the same numbers. `packed` puts all examples into one row, each prompt computed once:
 
-    prompt   the  cat  sat | on   a | there
-    segment   0    0    0  |  1   1 |  2        a token sees its own segment and the prompt
-    position  0    1    2  |  3   4 |  3        every response goes on where the prompt ends
+    row       the  cat  sat  on   a   there | good  morning  hi
+    spans    (3,             2,       1)      (1,   1,       1)
+    position   0    1    2   3    4   3        0    1        1     every response goes on where its prompt ends
 
-`padded` gives each response a row of its own and needs no mask. In both, a response's last token is only ever
-predicted, so it is left out of the input.
+A response sees its prompt and itself (trainers.shared_prompts). `padded` gives each response a row of its own, for
+models that cannot read that. In both, a response's last token is only ever predicted, so it is left out of the input.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,14 +18,15 @@ import torch
 
 from trainers.examples import Example
 from trainers.pair_tokens import Ids
+from trainers.shared_prompts import Spans
 
 
 class Batch(NamedTuple):
     """Tensors of some examples; places are flat, row · width + column of `input_ids`."""
 
     input_ids: torch.Tensor  # (rows, width), int64; padding is 0, on the right
-    position_ids: torch.Tensor | None  # (rows, width), int64; None: 0, 1, 2 …
-    segments: torch.Tensor | None  # (rows, width), int64; 0 prompt, 1 … responses, −1 padding; None: causal
+    position_ids: torch.Tensor | None  # (1, width), int64; None: 0, 1, 2 …
+    spans: Spans | None  # of the examples in the one row; None: causal
     places: torch.Tensor  # (kept tokens,), of the state that decides each response token, response by response
     targets: torch.Tensor  # (kept tokens,), those tokens
     lengths: tuple[int, ...]  # kept tokens of each response, example by example
@@ -53,66 +54,57 @@ class Batch(NamedTuple):
         return self._replace(**{name: value.to(device) for name, value in tensors.items()})
 
 
-class _Row(NamedTuple):
-    """One row before padding; places count from its beginning."""
-
-    ids: Ids
-    positions: Ids
-    segments: Ids
-
-
 class Layout(NamedTuple):
     """A way to lay examples out, and what an example takes in it."""
 
     batch: Callable[[Sequence[Example]], Batch]
     rows: Callable[[Example], int]
     width: Callable[[Example], int]  # of its longest row
+    pads: bool  # whether all rows of a batch are as wide as the longest
+
+    def tokens(self, example: Example) -> int:
+        """Of a batch of `example` alone, padding included."""
+        return self.rows(example) * self.width(example)
 
 
 def packed(examples: Sequence[Example]) -> Batch:
-    """One row an example: the prompt, then its responses, none of which sees another."""
-    rows, starts = [], []
+    """One row: each prompt, then its responses, none of which sees another."""
+    ids, positions, places, spans, firsts = [], [], [], [], []
+    end = 0
     for example in examples:
         inputs = [response[:-1] for response in example.responses]
-        lengths = [len(example.prompt), *map(len, inputs)]
-        positions = [np.arange(lengths[0]), *(lengths[0] + np.arange(length) for length in lengths[1:])]
-        rows.append(
-            _Row(
-                np.concatenate([example.prompt, *inputs]),
-                np.concatenate(positions),
-                np.repeat(np.arange(len(lengths)), lengths),
-            )
-        )
-        # Where each response begins in the row; its first token is decided by the prompt's last state.
-        starts.append(np.cumsum(lengths[:-1]).tolist())
-    width = max(len(row.ids) for row in rows)
-    places = [
-        index * width + np.array([len(example.prompt) - 1, *range(start, start + len(response) - 1)])
-        for index, example in enumerate(examples)
-        for start, response in zip(starts[index], example.responses, strict=True)
-    ]
+        prompt, *lengths = (len(part) for part in (example.prompt, *inputs))
+        ids += [example.prompt, *inputs]
+        positions += [np.arange(prompt), *(np.arange(prompt, prompt + length) for length in lengths)]
+        spans.append((prompt, *lengths))
+        firsts.append(end)
+        last = end + prompt - 1  # of the prompt, which decides the first token of every response
+        end += prompt
+        for length in lengths:
+            places.append(np.array([last, *range(end, end + length)]))
+            end += length
     return _batch(
         examples,
-        input_ids=_padded([row.ids for row in rows], width, 0),
-        position_ids=_padded([row.positions for row in rows], width, 0),
-        segments=_padded([row.segments for row in rows], width, -1),
+        input_ids=_row(ids).unsqueeze(0),
+        position_ids=_row(positions).unsqueeze(0),
+        spans=tuple(spans),
         places=places,
-        firsts=[index * width for index in range(len(rows))],
-        read_tokens=sum(len(row.ids) for row in rows),
+        firsts=firsts,
+        read_tokens=end,
     )
 
 
 def padded(examples: Sequence[Example]) -> Batch:
-    """One row a response, the prompt in each: for models and attention kernels that cannot take a mask."""
+    """One row a response, the prompt in each: for models that cannot read a packed one."""
     rows = [np.concatenate([example.prompt, response[:-1]]) for example in examples for response in example.responses]
     width = max(map(len, rows))
     prompts = [len(example.prompt) for example in examples for _ in example.responses]
     counts = [len(example.responses) for example in examples]
     return _batch(
         examples,
-        input_ids=_padded(rows, width, 0),
+        input_ids=_padded(rows, width),
         position_ids=None,
-        segments=None,
+        spans=None,
         places=[
             index * width + np.arange(prompt - 1, len(row))
             for index, (prompt, row) in enumerate(zip(prompts, rows, strict=True))
@@ -126,23 +118,14 @@ PACKED = Layout(
     packed,
     rows=lambda example: 1,
     width=lambda example: len(example.prompt) + example.kept_tokens - len(example.responses),
+    pads=False,
 )
 PADDED = Layout(
     padded,
     rows=lambda example: len(example.responses),
     width=lambda example: len(example.prompt) + max(map(len, example.responses)) - 1,
+    pads=True,
 )
-
-
-def visible(segments: torch.Tensor) -> torch.Tensor:
-    """Which tokens see which in a packed batch, (rows, 1, width, width), bool.
-
-    Padding sees itself, so that no row of the softmax is empty.
-    """
-    width = segments.shape[1]
-    causal = torch.ones((width, width), dtype=torch.bool, device=segments.device).tril()
-    reader, read = segments.unsqueeze(2), segments.unsqueeze(1)
-    return (causal & ((read == 0) | (read == reader))).unsqueeze(1)
 
 
 def _batch(
@@ -150,7 +133,7 @@ def _batch(
     *,
     input_ids: torch.Tensor,
     position_ids: torch.Tensor | None,
-    segments: torch.Tensor | None,
+    spans: Spans | None,
     places: list[Ids],
     firsts: list[int],
     read_tokens: int,
@@ -162,7 +145,7 @@ def _batch(
     return Batch(
         input_ids,
         position_ids,
-        segments,
+        spans,
         places=_row(places),
         targets=_row(responses),
         lengths=tuple(map(len, responses)),
@@ -179,8 +162,8 @@ def _row(parts: Sequence[Ids]) -> torch.Tensor:
     return torch.from_numpy(np.concatenate(parts).astype(np.int64))
 
 
-def _padded(rows: Sequence[Ids], width: int, value: int) -> torch.Tensor:
-    filled = np.full((len(rows), width), value, dtype=np.int64)
+def _padded(rows: Sequence[Ids], width: int) -> torch.Tensor:
+    filled = np.zeros((len(rows), width), dtype=np.int64)
     for index, row in enumerate(rows):
         filled[index, : len(row)] = row
     return torch.from_numpy(filled)

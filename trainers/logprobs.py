@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from trainers.batches import Batch, visible
+from trainers.batches import Batch
+from trainers.shared_prompts import take_spans
 from trainers.target_log_probs import LogNorm, log_norm, target_log_probs
 from transforms.errors import ModelError
 
@@ -72,7 +73,7 @@ def log_probs(model: Any, batch: Batch, *, prompts: bool = False, logits_per_chu
         logits_per_chunk: positions × vocabulary that are held at once, at least one position's.
 
     Raises:
-        ModelError: `batch` is packed and the model's attention takes no mask; or its head does not read the base
+        ModelError: `batch` is packed and the model's attention is not sdpa; or its head does not read the base
             model's last hidden states.
     """
     parts = causal_parts(model)
@@ -98,37 +99,23 @@ def read_states(parts: CausalParts, batch: Batch) -> States:
     """Run the base model over `batch`, which is on its device.
 
     Raises:
-        ModelError: `batch` is packed and the model's attention takes no mask.
+        ModelError: `batch` is packed and the model's attention is not sdpa.
     """
     output = parts.backbone(**_inputs(parts, batch), use_cache=False)
     return States(output.last_hidden_state.flatten(0, 1), type(output))
 
 
-def attention_mask(segments: torch.Tensor, attention: str, dtype: torch.dtype) -> torch.Tensor:
-    """The mask of a packed batch as the attention implementation takes it, (rows, 1, width, width).
-
-    Raises:
-        ModelError: it takes none.
-    """
-    seen = visible(segments)
-    if attention == "sdpa":
-        return seen
-    if attention == "eager":
-        # It adds the mask to its scores: a bool would add 0 and 1, and −inf is no number where it meets itself.
-        return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, torch.finfo(dtype).min)
-    message = f"attention {attention} takes no mask of its own: load the model with sdpa, or use the padded layout"
-    raise ModelError(message)
-
-
-def _inputs(parts: CausalParts, batch: Batch) -> dict[str, torch.Tensor]:
+def _inputs(parts: CausalParts, batch: Batch) -> dict[str, Any]:
     # Padding lies behind the last real token, where a causal model cannot see it: the padded layout needs no mask.
-    if batch.segments is None:
+    if batch.spans is None:
         return {"input_ids": batch.input_ids}
-    attention = parts.model.config.get_text_config()._attn_implementation
+    take_spans(parts.model)
     return {
         "input_ids": batch.input_ids,
         "position_ids": batch.position_ids,
-        "attention_mask": attention_mask(batch.segments, attention, parts.model.dtype),
+        "spans": batch.spans,
+        # Of four dimensions, so that transformers makes none: it would be as wide and as high as the row.
+        "attention_mask": torch.ones((1, 1, 1, 1), dtype=torch.bool, device=batch.input_ids.device),
     }
 
 

@@ -97,11 +97,11 @@ def batches_by_length(examples: Sequence[Example], layout: Layout, batch_tokens:
     cheapest = [0.0] + [math.inf] * len(order)  # cost of the first 0, 1, 2 … of `order`
     begins = [0] * (len(order) + 1)  # where the last batch of each of those cuts begins
     for end, longest in enumerate(order, start=1):
-        rows = 0
+        tokens = 0
         for first in reversed(range(end)):
-            rows += layout.rows(examples[order[first]])
-            # Sorted, so the last one sets the width of the whole batch.
-            tokens = rows * widths[longest]
+            # Sorted, so the last one sets the width of a padded batch.
+            added = order[first]
+            tokens += layout.rows(examples[added]) * widths[longest if layout.pads else added]
             if tokens > batch_tokens and first + 1 < end:
                 break
             cost = cheapest[first] + tokens + PASS_COST * batch_tokens

@@ -44,15 +44,15 @@ _PROBE = 24  # tokens of the probe's prompt and of each response
 
 
 def check_packing(model: Any, *, longest: int, probe: Probe = LOG_PROBS) -> None:
-    """Raise ModelError unless `model` may be given packed batches; costs two passes over about 70 tokens.
+    """Raise ModelError unless `model` may be given packed batches; costs two passes over about 140 tokens.
 
-    A model with a window of attention is refused where a sequence is longer than that, since a packed batch's mask
-    replaces the window. What else can go wrong (attention that ignores masks, states that run through a row,
+    A model with a window of attention is refused where a prompt with a response is longer than that, since attention
+    with spans knows no window. What else can go wrong (attention that ignores spans, states that run through a row,
     positions that are not those given) shows in a probe: both layouts must give the same.
 
     Args:
-        model: on its device; not changed.
-        longest: tokens of the longest packed row that it will read.
+        model: on its device; its attention takes spans from now on.
+        longest: tokens of the longest prompt with a response that it will read.
         probe: what is read of it.
     """
     parts = causal_parts(model)
@@ -61,8 +61,8 @@ def check_packing(model: Any, *, longest: int, probe: Probe = LOG_PROBS) -> None
         window = getattr(config, name, None)
         if window is not None and getattr(config, "use_sliding_window", True) and window < longest:
             message = (
-                f"{name} of this model is {window} tokens, and a packed row has up to {longest}: its mask would undo "
-                "the window. Use the padded layout"
+                f"{name} of this model is {window} tokens, and a prompt with a response has up to {longest}: a packed "
+                "row would undo the window. Use the padded layout"
             )
             raise ModelError(message)
     difference, allowed = _difference(model, int(config.vocab_size), probe), probe.tolerance[parts.model.dtype]
@@ -76,13 +76,14 @@ def check_packing(model: Any, *, longest: int, probe: Probe = LOG_PROBS) -> None
 
 def _difference(model: Any, vocabulary: int, probe: Probe) -> float:
     """The largest difference between the layouts, on random tokens."""
-    tokens = np.random.default_rng(0).integers(vocabulary, size=(3, _PROBE), dtype=np.int32)
-    example = Example("probe", tokens[0], (tokens[1], tokens[2]))
+    tokens = np.random.default_rng(0).integers(vocabulary, size=(6, _PROBE), dtype=np.int32)
+    # Two, since neither may see the other.
+    examples = [Example("probe", prompt, (one, other)) for prompt, one, other in (tokens[:3], tokens[3:])]
     training = model.training
     model.eval()
     try:
         with torch.no_grad():
-            one, other = (probe.read(model, layout([example]).to(model.device)) for layout in (packed, padded))
+            one, other = (probe.read(model, layout(examples).to(model.device)) for layout in (packed, padded))
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         message = f"{type(model).__name__} cannot read packed responses: {type(error).__name__}: {error}"
         raise ModelError(message) from error

@@ -4,10 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AttentionInterface, LlamaConfig, LlamaForCausalLM
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from trainers import shared_prompts
 from trainers.examples import Example
+from trainers.shared_prompts import Spans
 
 VOCAB = 61
 SMALL = {
@@ -46,3 +50,25 @@ def examples(*shapes: tuple[int, ...], seed: int = 0) -> list[Example]:
         )
         for index, shape in enumerate(shapes)
     ]
+
+
+def seen(spans: Spans) -> torch.Tensor:
+    """Who sees whom, token by token and by definition: (tokens, tokens), bool."""
+    owners = [
+        (example, part) for example, lengths in enumerate(spans) for part, n in enumerate(lengths) for _ in range(n)
+    ]
+    return torch.tensor(
+        [
+            [at >= other and owner[0] == whose[0] and whose[1] in (0, owner[1]) for other, whose in enumerate(owners)]
+            for at, owner in enumerate(owners)
+        ]
+    )
+
+
+def ignore_spans(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on attention reads a packed row as if it were one text."""
+
+    def attention(*tensors: Any, spans: Any = None, **options: Any) -> Any:
+        return sdpa_attention_forward(*tensors[:-1], None if spans else tensors[-1], **options)
+
+    monkeypatch.setitem(AttentionInterface._global_mapping, shared_prompts.NAME, attention)

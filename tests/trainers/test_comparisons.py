@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from models_support import examples
+from models_support import examples, ignore_spans
 from rewards_support import small_classifier
 from training_support import some_examples
 
@@ -99,11 +99,10 @@ def test_identity_tells_margins_settings_and_data_apart() -> None:
     assert identity(PAIRS, margin="reward") != identity(some_examples(5), margin=1.0)
 
 
-def test_long_prompts_are_packed_where_the_classifier_can_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pairs_are_packed_where_the_classifier_can_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
     model = small_classifier(torch.float32)
     assert reward_layout(model, examples((40, 5, 6))).layout is PACKED
-    assert reward_layout(model, examples((4, 20, 20))).layout is PADDED
-    monkeypatch.setattr("trainers.logprobs.visible", lambda s: torch.ones((1, 1, *s.shape[1:] * 2)).tril().bool())
+    ignore_spans(monkeypatch)
     with pytest.raises(ModelError, match="reads packed responses differently from single ones: last hidden states"):
         check_packing(model, longest=100, probe=STATES)
     assert reward_layout(model, examples((40, 5, 6))).layout is PADDED

@@ -19,7 +19,6 @@ def ids(count: int, seed: int = 0) -> Any:
     return np.random.default_rng([count, seed]).integers(VOCAB, size=count, dtype=np.int32)
 
 
-# Prompts long enough that packing pays, and short ones.
 LONG = [Example(f"long-{n}", ids(40, n), (ids(9, n), ids(5, n + 7))) for n in range(3)]
 SHORT = [Example("short", ids(2), (ids(20), ids(30))), Example("one", ids(1), (ids(1),))]
 
@@ -35,9 +34,12 @@ def direct(model: Any, example: Example) -> list[np.ndarray]:
     return [part.numpy() for part in tokens.split(list(batch.lengths))]
 
 
-@pytest.mark.parametrize(("examples", "layout"), [(LONG, PACKED), (SHORT, PADDED)])
-def test_each_tokens_log_prob_is_that_of_the_example_alone(examples: list[Example], layout: Layout) -> None:
-    model = llama()
+@pytest.mark.parametrize("examples", [LONG, SHORT])
+@pytest.mark.parametrize(("attention", "layout"), [("sdpa", PACKED), ("eager", PADDED)])
+def test_each_tokens_log_prob_is_that_of_the_example_alone(
+    examples: list[Example], attention: str, layout: Layout
+) -> None:
+    model = llama(attention)
     assert choose_layout(model, examples).layout is layout
     found = FrozenModel(model, batch_tokens=60).token_log_probs(examples, no_progress)
     for example, responses in zip(examples, found, strict=True):

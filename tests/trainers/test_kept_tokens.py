@@ -1,6 +1,7 @@
 """What a loss sees of a shard: prompt_ids + ids[:keep] of every pair, each once a pass, and not a token more."""
 
 from collections import Counter
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,14 @@ def test_the_kept_tokens_that_losses_see_in_a_pass_are_the_shards(
 
 def _responses_with_prompts(batch: Batch) -> list[bytes]:
     """Each response's targets behind the input tokens that the state before its first token has read."""
-    found, width = [], batch.input_ids.shape[1]
+    rows, width = batch.input_ids.shape
     flat = batch.input_ids.flatten()
-    lengths = list(batch.lengths)
+    # Where each example's row or part of the row begins.
+    begins = [0, *accumulate([width] * rows if batch.spans is None else map(sum, batch.spans))]
+    found, lengths = [], list(batch.lengths)
     for places, targets in zip(batch.places.split(lengths), batch.targets.split(lengths), strict=True):
         first = int(places[0])
-        prompt = flat[first - first % width : first + 1]
+        prompt = flat[max(begin for begin in begins if begin <= first) : first + 1]
         assert flat[places[1:]].tolist() == targets[:-1].tolist()  # teacher forcing: the token before is the input
         found.append(_key(prompt.tolist(), targets.tolist()))
     return found

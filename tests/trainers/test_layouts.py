@@ -1,4 +1,4 @@
-"""A dataset is packed where long prompts make it worth the mask, and where the model can read it."""
+"""A dataset is packed where the model can read it."""
 
 from models_support import examples, llama
 
@@ -6,12 +6,14 @@ from trainers.batches import PACKED, PADDED
 from trainers.layouts import choose_layout
 
 
-def test_long_prompts_are_packed_and_short_ones_are_not() -> None:
-    assert choose_layout(llama(), examples((40, 5, 6), (30, 4, 9))).layout is PACKED
-    assert choose_layout(llama(), examples((4, 20, 20), (4, 15, 15))).layout is PADDED
+def test_whatever_the_lengths_pairs_are_packed() -> None:
+    layout, reason = choose_layout(llama(), examples((40, 5, 6), (4, 20, 20)))
+    assert layout is PACKED
+    # 40 + 4 + 5 and 4 + 19 + 19 tokens; 2 · 45 and 2 · 23 in rows of their own.
+    assert reason == "packed: 91 tokens in rows that share a prompt for 136 in single ones"
 
 
 def test_a_model_that_cannot_read_packed_rows_is_padded_and_says_why() -> None:
     layout, reason = choose_layout(llama("flex_attention"), examples((40, 5, 6)))
     assert layout is PADDED
-    assert "attention flex_attention takes no mask of its own" in reason
+    assert "attention flex_attention takes no rows of many examples" in reason

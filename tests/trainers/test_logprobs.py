@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from models_support import SMALL, VOCAB, examples, llama, seeded
+from models_support import SMALL, VOCAB, examples, ignore_spans, llama, seeded
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
-from transformers import Gemma2Config, Gemma2ForCausalLM, MambaConfig, MambaForCausalLM
+from transformers import Gemma2Config, Gemma2ForCausalLM, Lfm2Config, Lfm2ForCausalLM
 
 from trainers.batches import Batch, packed, padded
 from trainers.examples import Example
-from trainers.logprobs import LogProbs, attention_mask, log_probs
+from trainers.logprobs import LogProbs, log_probs
 from trainers.packing import check_packing
 from transforms.errors import ModelError
 
@@ -45,8 +45,10 @@ def gradients(model: Any, found: LogProbs) -> dict[str, torch.Tensor]:
     return {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
 
 
-@pytest.mark.parametrize("layout", [packed, padded])
-@pytest.mark.parametrize("model", [llama(), llama("eager"), gemma()], ids=["sdpa", "eager", "capped"])
+@pytest.mark.parametrize(
+    ("model", "layout"),
+    [(llama(), packed), (gemma(), packed), (llama(), padded), (gemma(), padded), (llama("eager"), padded)],
+)
 def test_log_probs_are_those_of_each_response_alone(model: Any, layout: Callable[..., Batch]) -> None:
     found = log_probs(model, layout(SOME))
     alone = [tokens for example in SOME for tokens in by_hand(model, example)]
@@ -54,9 +56,8 @@ def test_log_probs_are_those_of_each_response_alone(model: Any, layout: Callable
     torch.testing.assert_close(found.responses, torch.stack([tokens.sum() for tokens in alone]), atol=1e-5, rtol=1e-6)
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_packed_and_padded_batches_have_the_same_log_probs_and_gradients(attention: str) -> None:
-    model = llama(attention)
+def test_packed_and_padded_batches_have_the_same_log_probs_and_gradients() -> None:
+    model = llama()
     one, other = log_probs(model, packed(SOME)), log_probs(model, padded(SOME))
     torch.testing.assert_close(one.tokens, other.tokens, atol=1e-5, rtol=0)
     torch.testing.assert_close(one.prompt_states, other.prompt_states, atol=1e-5, rtol=0)
@@ -202,9 +203,9 @@ def test_a_head_that_reads_something_else_is_refused() -> None:
         log_probs(model, packed(SOME))
 
 
-def test_attention_without_a_mask_of_its_own_is_refused() -> None:
-    with pytest.raises(ModelError, match="attention flash_attention_2 takes no mask of its own"):
-        attention_mask(torch.zeros((1, 2)), "flash_attention_2", torch.float32)
+def test_attention_that_takes_no_spans_is_refused() -> None:
+    with pytest.raises(ModelError, match="attention eager takes no rows of many examples: load the model with sdpa"):
+        log_probs(llama("eager"), packed(SOME))
 
 
 def test_virtual_tokens_are_refused() -> None:
@@ -213,26 +214,26 @@ def test_virtual_tokens_are_refused() -> None:
         log_probs(model, packed(SOME))
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_a_plain_transformer_may_be_packed(attention: str) -> None:
-    model = llama(attention).train()
+def test_a_plain_transformer_may_be_packed() -> None:
+    model = llama().train()
     check_packing(model, longest=10_000)
     assert model.training
 
 
-def test_a_window_of_attention_shorter_than_a_row_may_not_be_packed() -> None:
+def test_a_window_of_attention_shorter_than_a_response_with_its_prompt_may_not_be_packed() -> None:
     model = gemma(sliding_window=16)
-    with pytest.raises(ModelError, match=r"sliding_window of this model is 16 tokens, and a packed row has up to 17"):
+    with pytest.raises(ModelError, match="is 16 tokens, and a prompt with a response has up to 17"):
         check_packing(model, longest=17)
 
 
 def test_a_recurrent_model_may_not_be_packed() -> None:
-    config = MambaConfig(vocab_size=VOCAB, hidden_size=16, state_size=4, num_hidden_layers=1, initializer_range=0.5)
-    with pytest.raises(ModelError, match=r"cannot read packed|reads packed responses differently"):
-        check_packing(seeded(lambda: MambaForCausalLM(config)), longest=100)
+    # Short convolutions run along a row, from one example into the next.
+    config = Lfm2Config(**SMALL, block_dim=32, block_ff_dim=48, layer_types=["conv", "full_attention"])
+    with pytest.raises(ModelError, match="Lfm2ForCausalLM reads packed responses differently from single ones"):
+        check_packing(seeded(lambda: Lfm2ForCausalLM(config)), longest=100)
 
 
-def test_a_model_that_ignores_the_mask_may_not_be_packed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainers.logprobs.visible", lambda s: torch.ones((1, 1, *s.shape[1:] * 2)).tril().bool())
+def test_a_model_that_ignores_spans_may_not_be_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ignore_spans(monkeypatch)
     with pytest.raises(ModelError, match="reads packed responses differently"):
         check_packing(llama(), longest=100)

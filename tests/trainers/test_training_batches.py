@@ -7,8 +7,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from models_support import seen
 
-from trainers.batches import PACKED, PADDED, Batch, Layout, packed, padded, visible
+from trainers.batches import PACKED, PADDED, Batch, Layout, packed, padded
 from trainers.examples import Example
 
 SHAPES = st.lists(
@@ -32,15 +33,15 @@ def numbered(shapes: list[tuple[int, list[int]]]) -> list[Example]:
 def histories(batch: Batch) -> list[list[int]]:
     """What each response token's state has seen, in the order of positions; itself the last."""
     width = batch.input_ids.shape[1]
-    if batch.segments is None:
-        seen = torch.ones((width, width)).tril().bool().expand(len(batch.input_ids), -1, -1)
+    if batch.spans is None:
+        visible = torch.ones((width, width)).tril().bool()
         positions = torch.arange(width).expand_as(batch.input_ids)
     else:
-        seen, positions = visible(batch.segments)[:, 0], batch.position_ids
+        visible, positions = seen(batch.spans), batch.position_ids
     found = []
     for place in batch.places.tolist():
         row, column = divmod(place, width)
-        keys = seen[row, column].nonzero().flatten()
+        keys = visible[column].nonzero().flatten()
         assert positions[row, keys].tolist() == list(range(len(keys)))
         found.append(batch.input_ids[row, keys].tolist())
     return found
@@ -51,7 +52,7 @@ def test_a_packed_pair_is_one_row_in_which_the_prompt_stands_once() -> None:
     # The last token of each response is predicted, not read.
     assert batch.input_ids.tolist() == [[7, 8, 9, 1, 2, 4]]
     assert batch.position_ids.tolist() == [[0, 1, 2, 3, 4, 3]]
-    assert batch.segments.tolist() == [[0, 0, 0, 1, 1, 2]]
+    assert batch.spans == ((3, 2, 1),)
     # Both first tokens are decided by the prompt's last state.
     assert batch.places.tolist() == [2, 3, 4, 2, 5]
     assert batch.targets.tolist() == [1, 2, 3, 4, 5]
@@ -59,30 +60,22 @@ def test_a_packed_pair_is_one_row_in_which_the_prompt_stands_once() -> None:
     assert batch.prompt_ends.tolist() == [2]
 
 
-def test_the_rejected_response_sees_the_prompt_and_itself() -> None:
-    seen = visible(packed([example([7, 8], [1, 2, 3], [4, 5, 6])]).segments)[0, 0]
-    assert seen.int().tolist() == [
-        [1, 0, 0, 0, 0, 0],
-        [1, 1, 0, 0, 0, 0],
-        [1, 1, 1, 0, 0, 0],
-        [1, 1, 1, 1, 0, 0],
-        [1, 1, 0, 0, 1, 0],
-        [1, 1, 0, 0, 1, 1],
-    ]
-
-
-def test_padding_sees_itself_and_is_seen_by_no_one() -> None:
-    batch = packed([example([7], [1], [2]), example([7, 8], [1, 2], [3])])
-    assert batch.input_ids.tolist() == [[7, 0, 0], [7, 8, 1]]
-    seen = visible(batch.segments)[0, 0]
-    assert seen.diagonal().all()
-    assert not seen[0, 1:].any()
+def test_packed_pairs_stand_in_one_row_without_padding() -> None:
+    batch = packed([example([7], [1], [2]), example([8, 9], [3, 4], [5])])
+    # A response of one token leaves nothing to read.
+    assert batch.input_ids.tolist() == [[7, 8, 9, 3]]
+    assert batch.position_ids.tolist() == [[0, 0, 1, 2]]
+    assert batch.spans == ((1, 0, 0), (2, 1, 0))
+    assert batch.places.tolist() == [0, 0, 2, 3, 2]
+    assert batch.targets.tolist() == [1, 2, 3, 4, 5]
+    assert batch.prompt_ends.tolist() == [0, 2]
+    assert batch.padding == 0
 
 
 def test_a_padded_pair_is_two_rows() -> None:
     batch = padded([example([7, 8, 9], [1, 2, 3], [4, 5])])
     assert batch.input_ids.tolist() == [[7, 8, 9, 1, 2], [7, 8, 9, 4, 0]]
-    assert (batch.position_ids, batch.segments) == (None, None)
+    assert (batch.position_ids, batch.spans) == (None, None)
     assert batch.places.tolist() == [2, 3, 4, 7, 8]
     assert batch.targets.tolist() == [1, 2, 3, 4, 5]
     assert batch.padding == pytest.approx(0.1)
@@ -124,9 +117,11 @@ def test_the_tokens_read_are_the_kept_ones_counted_and_in_order(
 @given(SHAPES)
 def test_a_layout_foretells_the_size_of_its_batch(layout: Layout, shapes: list[tuple[int, list[int]]]) -> None:
     examples = numbered(shapes)
-    rows, width = layout.batch(examples).input_ids.shape
-    assert rows == sum(map(layout.rows, examples))
-    assert width == max(map(layout.width, examples))
+    rows, widths = map(layout.rows, examples), list(map(layout.width, examples))
+    shape = (sum(rows), max(widths)) if layout.pads else (1, sum(widths))
+    assert layout.batch(examples).input_ids.shape == shape
+    for one in examples:
+        assert layout.tokens(one) == layout.batch([one]).input_ids.numel()
 
 
 def test_a_packed_pair_reads_the_prompt_once_and_a_padded_one_twice() -> None:
@@ -138,6 +133,6 @@ def test_a_packed_pair_reads_the_prompt_once_and_a_padded_one_twice() -> None:
 def test_a_batch_moves_with_all_its_tensors() -> None:
     moved = packed(numbered([(3, [2, 2])])).to(torch.device("meta"))
     tensors = [value for value in moved if isinstance(value, torch.Tensor)]
-    assert len(tensors) == 8
+    assert len(tensors) == 7
     assert {tensor.device.type for tensor in tensors} == {"meta"}
     assert moved.lengths == (2, 2)

@@ -1,8 +1,11 @@
 """Makers of small real things for tests: a tokenizer, pairs, tables."""
 
+import platform
+import sys
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
@@ -34,6 +37,12 @@ def tiny_tokenizer(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|im_end|>", pad_token="<|endoftext|>")
     tokenizer.chat_template = template
     return tokenizer
+
+
+def need_vllm() -> None:
+    """Skip where pyproject.toml leaves vLLM out; on x86-64 Linux it must be there."""
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        pytest.importorskip("vllm")
 
 
 def chat() -> ChatTokens:

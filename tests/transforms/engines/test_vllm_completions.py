@@ -3,6 +3,7 @@ import sys
 import textwrap
 
 import pytest
+from tests_support import need_vllm
 
 from transforms.engines.models import resolve_model
 from transforms.engines.protocol import CompletionRequest, Sampling
@@ -25,7 +26,7 @@ def policy():
 
 @pytest.fixture(scope="module")
 def engine(policy):
-    pytest.importorskip("vllm")
+    need_vllm()
     from transforms.engines.vllm_completions import VllmCompletions
 
     running = VllmCompletions(policy, max_model_len=3072, kv_cache_gib=0.5)

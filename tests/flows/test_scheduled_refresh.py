@@ -107,6 +107,23 @@ def an_answer_of_its_own(choice):
     choice["token_ids"] = [*tiny_tokenizer().encode(digits, add_special_tokens=False), 2]
 
 
+def write_recipe(folder, policy):
+    models = model_folders(folder / "models")
+    recipe = sampling_recipe(
+        folder,
+        models,
+        rows(6),
+        policy={"model": "org/policy", "engine": "server", "url": policy.url},
+        tokenizer=str(models[0]),
+        # A batch a request: what a killed run had paid is then known to the last one.
+        sampling={"n": 2, "max_new_tokens": 6, "batch": 1},
+        consistency={"threshold": 0.01},
+    )
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
+    return path
+
+
 def test_new_rows_no_change_killed_and_on_from_there(tmp_path):
     heard: list[str] = []
     with (
@@ -116,19 +133,7 @@ def test_new_rows_no_change_killed_and_on_from_there(tmp_path):
         webhook(heard) as hook,
     ):
         policy.patch = an_answer_of_its_own
-        models = model_folders(tmp_path / "models")
-        recipe = sampling_recipe(
-            tmp_path,
-            models,
-            rows(6),
-            policy={"model": "org/policy", "engine": "server", "url": policy.url},
-            tokenizer=str(models[0]),
-            # A batch a request: what a killed run had paid is then known to the last one.
-            sampling={"n": 2, "max_new_tokens": 6, "batch": 1},
-            consistency={"threshold": 0.01},
-        )
-        path = tmp_path / "recipe.yaml"
-        path.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
+        path = write_recipe(tmp_path, policy)
         environment = prefect.environment | {
             "HF_ENDPOINT": hub.endpoint,
             "HF_HUB_DISABLE_XET": "1",

@@ -1,12 +1,18 @@
 """A tiny comparison: a run of which curation dropped some pairs, and a training recipe that shows after a few steps."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from curated_support import curated_run, training_recipe
+from flows_support import call_plainly
 
 from flows.comparison_config import ComparisonConfig
+from flows.comparison_plan import plan_comparison
+from transforms.comparison import Comparison
 
 
 def comparison(
@@ -35,3 +41,38 @@ def comparison(
         "output": {"dir": str(tmp_path / "compared")},
     }
     return ComparisonConfig.model_validate(content | changes)
+
+
+@contextmanager
+def without_prefect() -> Iterator[None]:
+    """Inside, a comparison and what it trains run in this process."""
+    import flows.compare_flow
+    import flows.curate
+    import flows.train_flow
+
+    with pytest.MonkeyPatch.context() as patch:
+        call_plainly(patch, flows.curate, flows.train_flow, flows.compare_flow)
+        patch.setenv("TQDM_DISABLE", "1")
+        yield
+
+
+def run(config: ComparisonConfig) -> Comparison:
+    from flows.compare_flow import run_comparison
+
+    plan = plan_comparison(config)
+    return plan.finished or run_comparison(plan)
+
+
+def count_trainings(patch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the trainings that are begun from now on."""
+    import flows.compare_flow as compare_module
+
+    begun = []
+    real = compare_module.run_training
+
+    def run_training(plan: Any, **options: Any) -> Any:
+        begun.append(plan.folder.name)
+        return real(plan, **options)
+
+    patch.setattr(compare_module, "run_training", run_training)
+    return begun

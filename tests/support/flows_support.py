@@ -1,5 +1,6 @@
 """Makers for tests of flows: a manifest, recipes, and a policy folder with a tokenizer only."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +18,11 @@ def call_plainly(patch: pytest.MonkeyPatch, *flows: ModuleType) -> None:
     for flow in flows:
         patch.setattr(flow, "stage", flow.stage.fn)
         patch.setattr(flow, "engine_call", flow.engine_call.fn)
+
+
+def call_at_once(_name: str, work: Callable[[], object]) -> None:
+    """An engine call without Prefect."""
+    work()
 
 
 def manifest(*, fingerprint: str = "f1", files: list[str] | None = None) -> Manifest:

@@ -72,20 +72,6 @@ def manifest(*, rate: float = 0.95, sampled: bool = True, **changes: Any) -> Man
     """Of a run over `rows()`: 85 rows read, 5 quarantined, 20 dropped, 60 kept."""
     model = ModelRecord(name="tiny", revision="local", fingerprint="f", dtype="float32", engine="vllm")
     spend = SpendRecord(requests=180, generated=150, reused=30, tokens_generated=4321, tokens_reused=99, seconds=8)
-    rates = [
-        RateRecord(
-            source=source,
-            reference=by,
-            pairs=80,
-            sampled=60,
-            rate=rate,
-            low=rate - 0.06,
-            high=rate + 0.03,
-            reward_agrees=0.83,
-        )
-        for source in ("all", "starter", "other")
-        for by in ("label", "reward")
-    ]
     fields: dict[str, Any] = {
         "name": "test-run",
         "version": "0123456789abcdef",
@@ -122,7 +108,7 @@ def manifest(*, rate: float = 0.95, sampled: bool = True, **changes: Any) -> Man
         "tokens": TokenCounts(
             prompt=300, chosen_before=1050, chosen_after=600, rejected_before=600, rejected_after=600
         ),
-        "consistency": rates if sampled else [],
+        "consistency": _rates(rate) if sampled else [],
         "completions": spend if sampled else None,
         "scores": spend if sampled else None,
         "files": [FileRecord(path="dataset/train/data.arrow", rows=50, sha256="bb")],
@@ -130,6 +116,15 @@ def manifest(*, rate: float = 0.95, sampled: bool = True, **changes: Any) -> Man
         "finished_at": "2026-11-21T12:00:00Z",
     }
     return Manifest(**{**fields, **changes})
+
+
+def _rates(rate: float) -> list[RateRecord]:
+    rates = {"rate": rate, "low": rate - 0.06, "high": rate + 0.03, "reward_agrees": 0.83}
+    return [
+        RateRecord(source=source, reference=by, pairs=80, sampled=60, **rates)
+        for source in ("all", "starter", "other")
+        for by in ("label", "reward")
+    ]
 
 
 def share(value: float, count: int = 100) -> ShareRecord:

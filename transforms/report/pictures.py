@@ -107,6 +107,7 @@ def _draw(plot: Plot, axes: "Axes") -> None:
     axes.set_xticks([tick.at for tick in plot.x_ticks], [tick.text for tick in plot.x_ticks])
     axes.set_yticks([tick.at for tick in plot.y_ticks], [tick.text for tick in plot.y_ticks])
     axes.tick_params(length=0, labelsize=8.5, colors=colours["soft"])
+    axes.tick_params(axis="x", pad=7)  # a label at the corner stands below the other axis's lowest
     axes.set_xlabel("\n".join([plot.x_name, *([plot.note] if plot.note else [])]), fontsize=8.5, color=colours["soft"])
     _bare(axes)
     axes.spines["bottom"].set_visible(True)

@@ -27,6 +27,7 @@ def load(run: Run) -> Buckets:
             pinned = source.model_copy(update={"revision": record.revision}) if record.revision else source
             for batch in load_batches(pinned):
                 pairs.add(batch.pairs)
+                run.structured |= batch.pairs["structure"].null_count < len(batch.pairs)
                 if batch.responses is not None:
                     run.responses.add(batch.responses)
                 quarantined += run.quarantine(batch.quarantined)

@@ -13,7 +13,7 @@ from trainers.pair_tokens import some
 from transforms.errors import SchemaError
 from transforms.judge import OF_THE_CUT
 from transforms.manifest import Manifest
-from transforms.schema import CURATED, RESPONSES, check
+from transforms.schema import CURATED, RESPONSES, STRUCTURE, check, written
 from transforms.shards import in_test_split
 from transforms.tokens import Offsets, Ragged
 from transforms.truncation import Truncation, keeps
@@ -159,5 +159,6 @@ def _dropped_by_the_cut(found: FoundRun) -> pa.Table:
 
 def _read(found: FoundRun, name: str, schema: pa.Schema) -> pa.Table:
     table = found.version.read(name)
-    check(table, schema, where=f"{found.dataset.path}, {name}")
+    structured = STRUCTURE.name in table.column_names
+    check(table, written(schema, structured=structured), where=f"{found.dataset.path}, {name}")
     return table

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.schema import PAIRS, TRUNCATED, check
+from transforms.schema import GIVEN, PAIRS, STRUCTURE, TRUNCATED, check
 from transforms.sources.load import Quarantined
 from transforms.tokens import ChatTokens, Conversation, Ragged
 from transforms.truncation import Keeps, Truncation, keeps
@@ -97,7 +97,7 @@ def _special_message(what: str, token: str) -> str:
 
 
 def _truncated(pairs: pa.Table, prompts: Ragged, sides: dict[str, Ragged], kept: Keeps) -> pa.Table:
-    columns: dict[str, Any] = {name: pairs[name] for name in PAIRS.names}
+    columns: dict[str, Any] = {name: pairs[name] for name in PAIRS.names if name not in GIVEN}
     columns["prompt_ids"] = prompts.to_arrow()
     for side, keep, by in (("chosen", kept.chosen, kept.chosen_by), ("rejected", kept.rejected, kept.rejected_by)):
         whole = keep == sides[side].lengths
@@ -128,5 +128,9 @@ def _bools(pairs: pa.Table, column: str) -> Bools:
 
 def quarantine(pairs: pa.Table, row: int, error: str, *, stage: str = "tokenise") -> Quarantined:
     """A row of schema.PAIRS, or of a table that has more columns, as a line of quarantine.jsonl."""
-    raw = pairs.select(PAIRS.names).slice(row, 1).to_pylist()[0]
+    names = [name for name in PAIRS.names if name in pairs.column_names]
+    raw = pairs.select(names).slice(row, 1).to_pylist()[0]
+    for name in (STRUCTURE.name, *GIVEN):
+        if raw.get(name) is None:
+            raw.pop(name, None)
     return Quarantined(stage, raw["source"], raw["source_id"], error, raw)

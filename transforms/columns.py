@@ -39,7 +39,7 @@ CURATED: Final = {
     "decided_by": "`uncut`, `proxy`, `sampling`, `n_max` or `undecided`.",
     "verdict": "`keep` or `drop`.",
     "reason": "Why it was dropped; null for kept pairs.",
-    "structure": "What is not in role and content, as JSON text: `tools`, `chat_template_kwargs`, and further fields of "
+    "structure": "What is not in role and content, as JSON text: `tools`, `chat_template_kwargs`, further fields of "
     "messages, such as `tool_calls` (`prompt` by turn number, `chosen`, `rejected`). The column is there only if a row "
     "of the run has any.",
 }

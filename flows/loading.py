@@ -47,6 +47,7 @@ def prepare_parts(run: Run, buckets: Buckets) -> None:
     with run.progress.bar("tokenise and truncate", unit="pairs", total=total) as advance:
         for number, part in enumerate(_read_ahead(_marked_parts(run, buckets))):
             result = prepare(part, run.chat, run.recipe.truncate, max_length=run.models.context)
+            run.changed_by_template += result.changed_by_template
             table = _filtered(result.pairs, run)
             run.prepared.write(number, table)
             rows_in += len(part)

@@ -94,6 +94,8 @@ TRUNCATED: Final = pa.unify_schemas(
                 # Which rule bound: none, poet, ratio, tokens, eot or context.
                 pa.field("chosen_cut_by", pa.string(), nullable=False),
                 pa.field("rejected_cut_by", pa.string(), nullable=False),
+                # Tokens of both sides that the template writes before the text: no truncation counts them.
+                pa.field("lead_tokens", pa.int32(), nullable=False),
             ]
         ),
     ]
@@ -128,7 +130,7 @@ CURATED: Final = pa.schema(
         pa.field("rejected", pa.string(), nullable=False),
         pa.field("chosen_full", pa.string(), nullable=False),  # the original
         pa.field("rejected_full", pa.string(), nullable=False),
-        *[TRUNCATED.field(name) for name in TRUNCATED.names if name not in PAIRS.names],
+        *[TRUNCATED.field(name) for name in TRUNCATED.names if name not in (*PAIRS.names, "lead_tokens")],
         *[PAIRS.field(name) for name in PAIRS.names if name.endswith(("_finished", "_score"))],
         *JUDGED_FIELDS,
         STRUCTURE,

@@ -21,6 +21,7 @@ from flows.decode_plan import PAGE, RESULT, TABLE, DecodePlan
 from flows.output import write_bytes, write_text
 from flows.progress import Advance, Progress
 from flows.scoring import Scorer
+from flows.versions import open_folder
 from trainers.decoding import Decoded, Decoder, Rule, Settings
 from transforms.decodings import Decodings, policy_curve, rule_results
 from transforms.engines.causal_model import load_causal
@@ -67,7 +68,9 @@ def decode_run(plan: DecodePlan, pay: Pay, progress: Progress) -> Decodings:
     start = time.monotonic()
     config = plan.config
     prompts = read_prompts(config.run, config.prompts, room=plan.context - config.max_tokens)
-    table = _scored(plan, prompts, _decode(plan, prompts, pay, progress), pay, progress)
+    # Before anything is decoded: a ledger that cannot be written would cost all of it.
+    scorer = Scorer(plan.reward, plan.reward_config, ledger_root=plan.ledger, spend=SpendRecord.nothing())
+    table = _scored(plan, prompts, _decode(plan, prompts, pay, progress), scorer, pay, progress)
     check(table, DECODED, where="decode")
     found = Decodings(
         name=plan.manifest.name,
@@ -99,13 +102,12 @@ def read_prompts(run: Path, wanted: int, *, room: int) -> Prompts:
     """The first `wanted` distinct prompts of a run's test split that have at most `room` tokens.
 
     Raises:
+        SourceError: no finished run there, or shards that are missing or not those it wrote.
         ConfigError: there are fewer than two.
     """
-    parts = []
-    for path in sorted((run / "dataset" / "test").glob("*.arrow")):
-        with pa.memory_map(str(path)) as source:
-            parts.append(pa.ipc.open_stream(source).read_all().select(["pair_id", "prompt", "prompt_ids"]))
-    table = pa.concat_tables(parts).sort_by("pair_id") if parts else None
+    version = open_folder(run)
+    there = "test" in version.tables
+    table = version.read("test", ["pair_id", "prompt", "prompt_ids"]).sort_by("pair_id") if there else None
     found, too_long = Prompts([], [], [], 0), 0
     seen: set[bytes] = set()
     if table is not None:
@@ -186,7 +188,9 @@ def _decode_batch(
     advance(len(tasks), sum(len(answer.token_ids) for answer in answers))
 
 
-def _scored(plan: DecodePlan, prompts: Prompts, answers: _Answers, pay: Pay, progress: Progress) -> pa.Table:
+def _scored(
+    plan: DecodePlan, prompts: Prompts, answers: _Answers, scorer: Scorer, pay: Pay, progress: Progress
+) -> pa.Table:
     """schema.DECODED, rule by rule."""
     rows = [
         {
@@ -202,16 +206,15 @@ def _scored(plan: DecodePlan, prompts: Prompts, answers: _Answers, pay: Pay, pro
         for task, answer in zip(answers.tasks, of_rule, strict=True)
     ]
     asked = [prompts.conversations[task.prompt] for _ in answers.by_rule for task in answers.tasks]
-    for row, reward in zip(rows, _rewards(plan, asked, [row["text"] for row in rows], pay, progress), strict=True):
+    for row, reward in zip(rows, _rewards(scorer, asked, [row["text"] for row in rows], pay, progress), strict=True):
         row["reward"] = reward
     return pa.Table.from_pylist(rows, schema=DECODED)
 
 
 def _rewards(
-    plan: DecodePlan, prompts: Sequence[Conversation], texts: Sequence[str], pay: Pay, progress: Progress
+    scorer: Scorer, prompts: Sequence[Conversation], texts: Sequence[str], pay: Pay, progress: Progress
 ) -> list[float | None]:
     """Of each response; None where the reward model cannot read it or gives no number."""
-    scorer = Scorer(plan.reward, plan.reward_config, ledger_root=plan.ledger, spend=SpendRecord.nothing())
     requests = scorer.of_texts(prompts, texts)
     with closing(scorer.calls):
         scorer.pay(requests, "score responses", pay=pay, progress=progress)

@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from flows.cli import problems_in_words
 from flows.config import Recipe
 from flows.output import MANIFEST, WORK, read_manifest
 from transforms.errors import ConfigError, SourceError, first_line
@@ -59,6 +58,8 @@ class Version:
         try:
             return Recipe.model_validate(self.manifest.config)
         except ValidationError as error:
+            from flows.cli import problems_in_words  # settings and YAML, that readers need for this alone
+
             problems = problems_in_words(error, lambda at: ".".join(map(str, at)), found=False)
             message = (
                 f"{self.where}: the recipe in its {MANIFEST} is of another version of this project ({problems}). "
@@ -191,9 +192,9 @@ def _on_the_hub(repo: str, revision: str | None, token: str | None) -> Version:
     try:
         commit = hub.resolve(revision)
     except SourceError as error:
-        # A folder in the working directory never takes the Hub's place; but whoever named one wants to know.
-        here = "is a folder here" if Path(repo).is_dir() else "would be a folder"
-        message = f"{str(error).rstrip('.')}. {repo} was looked up on the Hub; ./{repo} {here}"
+        # A folder in the working directory never takes the Hub's place; but whoever meant one wants to know.
+        here = f"; ./{repo} is a folder here: name it so" if Path(repo).is_dir() else f"; a folder is written ./{repo}"
+        message = f"{str(error).removesuffix('; a folder is written ./NAME').rstrip('.')}{here}"
         raise SourceError(message) from error
     try:
         manifest = Manifest.model_validate_json(hub.download(commit, MANIFEST).read_bytes())

@@ -22,6 +22,7 @@ from transforms.markdown import Trusted, cell, code, fenced, markdown
 from transforms.papers import POET, SHALLOW, Paper
 from transforms.public import public, public_path
 from transforms.report.calibration import error_in_words
+from transforms.report.chat_template import template_in_words
 from transforms.report.funnel import distinct_sources, losses
 from transforms.report.page import headline_rate, saved_share
 from transforms.report.published import DECIDED_BY, PUBLISHED, WARN_AT, cut_in_words
@@ -77,6 +78,7 @@ def render_card(manifest: Manifest, *, repo: str | None = None) -> str:
             proxy_error=error_in_words(manifest.proxy) if manifest.proxy else "",
             cut=cut_in_words(manifest.config),
             saved=saved_share(manifest),
+            template_words=template_in_words(manifest),
             published=PUBLISHED,
             warn_at=WARN_AT,
             columns=list(_columns()),

@@ -318,10 +318,16 @@ class ChatTokens:
             ids: of each whole response.
             keeps: how many of them are kept.
         """
+        finished = self.finished(ids)
         if self._byte_lengths is None or self.marks.tail:
-            return [self.response_text(ids.row(row)[:keep]) for row, keep in enumerate(keeps)]
+            # What the template writes behind a text is none of it, also where a cut parts it from the end-of-turn.
+            texts_end = ids.lengths - np.where(finished, len(self.tail_ids), 0)
+            return [
+                self.response_text(ids.row(row) if keep >= texts_end[row] else ids.row(row)[:keep])
+                for row, keep in enumerate(keeps)
+            ]
         sums = np.concatenate([[0], np.cumsum(self._byte_lengths[ids.values])])
-        ends = ids.offsets[1:] - self.finished(ids)
+        ends = ids.offsets[1:] - finished
         cuts = np.minimum(ids.offsets[:-1] + np.asarray(keeps, np.int64), ends)
         whole, kept = ((sums[at] - sums[ids.offsets[:-1]]).tolist() for at in (ends, cuts))
         lead = len((self.marks.lead or "").encode()) if self.lead_ids else 0

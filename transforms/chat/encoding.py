@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from transforms.chat.conversation import Asked, Turn, is_plain
 from transforms.chat.template import ChatTemplate, Rendered, reason
-from transforms.chat.turn import REASONING_FIELDS, as_text, fields_of, squeezed
+from transforms.chat.turn import INLINE, REASONING_FIELDS, as_text, fields_of, squeezed
 from transforms.tokens import Ids, Ragged
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ Ints = npt.NDArray[np.int64]
 Errors = dict[int, str]  # row → why it cannot be used
 _UNKNOWN: Final = "the {} holds characters that the vocabulary has no token for, so its tokens do not say it"
 _ADVICE: Final = "; use a model whose template does, or a template of your own (policy.chat_template)"
+_OPENS, _CLOSES = (mark.strip() for mark in INLINE)
 SHOWN: Final = 60  # characters of a text in an error
 
 
@@ -90,7 +91,9 @@ def encode_responses(
     rows = len(answers)
     errors: Errors = {}
     changed = np.zeros(rows, bool)
-    answers = [_as_the_template_reads(chat, turn) for turn in answers]
+    answers = [
+        _as_the_template_reads(chat, turn, finished=bool(done)) for turn, done in zip(answers, finished, strict=True)
+    ]
     parts = []
     for row, whole in enumerate(chat.template.wholes(prompts.asked, answers)):
         part = _response_part(chat, prompts, row, whole, answers[row], bool(finished[row]))
@@ -196,11 +199,20 @@ def _response_part(
     if finished:
         return _Part(rest[: sum(end)], changed)
     rest = rest[: end[0]]
-    return _Part(rest.removesuffix(chat.marks.tail) if chat.marks.tail else rest, changed)
+    rest = rest.removesuffix(chat.marks.tail) if chat.marks.tail else rest
+    thought = turn.get(chat.marks.field or "")
+    if isinstance(thought, str) and not content and not turn.get("tool_calls"):
+        # It ran out of room while it was thinking: what closes the block was never generated.
+        rest = rest[: rest.rindex(thought.strip()) + len(thought.strip())]
+    return _Part(rest, changed)
 
 
-def _as_the_template_reads(chat: "ChatTokens", turn: Turn) -> Turn:
+def _as_the_template_reads(chat: "ChatTokens", turn: Turn, *, finished: bool) -> Turn:
     """The answer with its reasoning under the name that the template reads, or inline where the recipe says so."""
+    content = turn["content"] or ""
+    if not finished and chat.marks.field and content.lstrip().startswith(_OPENS) and _CLOSES not in content:
+        # A template would take an open block for a text without reasoning and put an empty block before it.
+        return {**turn, "content": "", chat.marks.field: content.lstrip().removeprefix(_OPENS).lstrip("\n")}
     if is_plain(turn):
         return turn
     reasoning = turn.get(REASONING_FIELDS[0])
@@ -228,6 +240,8 @@ def lost_of_prompt(
         if turn["role"] == "assistant":
             # Templates leave the reasoning of earlier turns out, as their models are asked without it.
             said = said.rpartition("</think>")[2]
+        if template.leaves_out(turn["role"]):
+            return f"leaves out turn {at} of the prompt, of the role {turn['role']}: {_shown(said)}"
         if said.strip() not in rendered:
             other = {**turn, "content": f"{turn['content'] or ''} Sentinel"}
             if again(_with_turn(asked, at, other)) == rendered:
@@ -256,9 +270,12 @@ def lost_of_answer(template: ChatTemplate, asked: Asked, turn: Turn, whole: str)
     """What a template does not write of a response beside its text, likewise."""
     fields = fields_of(turn)
     for name in REASONING_FIELDS:
-        reasoning = fields.get(name)
-        if isinstance(reasoning, str) and squeezed(reasoning) not in squeezed(whole):
-            return f"does not write its {REASONING_FIELDS[0]}"
+        thought = fields.get(name)
+        if isinstance(thought, str):
+            # Its words may stand elsewhere too: what counts is whether others would stand there.
+            [other] = template.wholes([asked], [{**turn, name: f"{thought} Sentinel"}])
+            if other == whole or squeezed(thought) not in squeezed(whole):
+                return f"does not write its {REASONING_FIELDS[0]}"
     if fields.get("tool_calls"):
         [other] = template.wholes([asked], [_other_calls(turn)])
         if other == whole:

@@ -19,6 +19,7 @@ DEFAULT_DATE: Final = date(2024, 7, 26)
 
 Rendered = str | Exception
 _SENTINEL: Final = {"role": "user", "content": "Sentinel question"}
+_CALL: Final = {"type": "function", "function": {"name": "sentinel", "arguments": {}}}
 
 # Arguments of apply_chat_template itself: a row that set them would choose its own template, or take its own apart.
 RESERVED: Final = frozenset(
@@ -74,6 +75,7 @@ class ChatTemplate:
             self._options["chat_template"] = text
         self.text = text if text is not None else str(getattr(tokenizer, "chat_template", ""))
         self.name = str(tokenizer.name_or_path)
+        self._left_out: dict[str, bool] = {}
         self.asked_for_the_date = False
         self.parts = False
 
@@ -139,6 +141,19 @@ class ChatTemplate:
         text = self.one(turns, generation=generation, asked=asked)
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
+
+    def leaves_out(self, role: str) -> bool:
+        """Whether the template writes nothing of what a turn of this role before the last says."""
+        if role not in self._left_out:
+            said = {"role": role, "content": "Sentinel words"}
+            called = {"role": "assistant", "content": "a", "tool_calls": [_CALL]}
+            turns = {"system": [said, _SENTINEL], "tool": [_SENTINEL, called, said]}
+            try:
+                rendered = self.one(turns.get(role, [_SENTINEL, said, _SENTINEL]), generation=True)
+                self._left_out[role] = "Sentinel words" not in rendered
+            except Exception:  # noqa: BLE001 - it refuses the role, and so each row that has it
+                self._left_out[role] = False
+        return self._left_out[role]
 
     def names(self, variable: str) -> bool:
         """Whether the template's text has a variable of this name."""

@@ -129,6 +129,17 @@ def test_reasoning_of_gpt_oss_is_told_from_its_answer_finished_or_not():
     assert oss.response_text(plain[:3]) == ""
 
 
+@pytest.mark.parametrize("name", ["qwen3, Qwen's splitting", "gptoss"])
+@pytest.mark.parametrize("inline", [True, False])
+def test_a_response_that_ran_out_of_room_while_it_thought_stays_in_its_open_block(name, inline):
+    tokens = family(name).chat()
+    turn = answer("<think>\nsix sevens are") if inline else answer("", {"reasoning_content": "six sevens are"})
+    found = "".join(tokens_of(tokens, turn, finished=False)).replace("Ġ", " ").replace("Ċ", "\n")
+    assert found == tokens.marks.opens + "six sevens are"
+    ids = encode_responses(tokens, encode_prompts(tokens, [ASKED]), [turn], np.array([False]), "chosen").ids.row(0)
+    assert spoken(tokens, ids) == answer("", {"reasoning_content": "six sevens are"})
+
+
 def test_a_template_without_a_generation_prompt_gives_its_header_to_the_response():
     endless = family("chatml, no generation prompt").chat()
     assert tokens_of(endless, "The")[:4] == ["<|im_start|>", "ass", "istant", "Ċ"]

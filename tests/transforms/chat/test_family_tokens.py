@@ -76,9 +76,17 @@ EARLIER = st.lists(st.tuples(TEXTS, TEXTS), max_size=2)
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(system=st.none() | TEXTS, earlier=EARLIER, question=TEXTS, said=TEXTS, finished=st.booleans(), data=st.data())
+@given(
+    system=st.none() | TEXTS,
+    earlier=EARLIER,
+    question=TEXTS,
+    thought=st.none() | TEXTS,
+    said=TEXTS,
+    finished=st.booleans(),
+    data=st.data(),
+)
 def test_random_conversations_are_the_familys_own_tokens_and_decode_to_their_text(
-    family, system, earlier, question, said, finished, data
+    family, system, earlier, question, thought, said, finished, data
 ):
     chat = usable(family)
     if chat is None:
@@ -87,7 +95,7 @@ def test_random_conversations_are_the_familys_own_tokens_and_decode_to_their_tex
     for asked, answered in earlier:
         turns += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
     turns.append({"role": "user", "content": question})
-    answer = {"role": "assistant", "content": said}
+    answer = {"role": "assistant", "content": said} | ({"reasoning_content": thought} if thought else {})
     prompts = encode_prompts(chat, [Asked(turns)])
     found = encode_responses(chat, prompts, [answer], np.array([finished]), "chosen")
     if prompts.errors or found.errors:
@@ -96,17 +104,19 @@ def test_random_conversations_are_the_familys_own_tokens_and_decode_to_their_tex
     prompt, response = prompts.ids.row(0).tolist(), found.ids.row(0).tolist()
     assert prompt == own_tokens(family, chat, turns, generation=True)
     if finished:
-        whole = own_tokens(family, chat, [*turns, answer], generation=False)
+        whole = own_tokens(family, chat, [*turns, *found.turns], generation=False)
         assert prompt + response == whole[: len(prompt) + len(response)]
         assert response[-1] in chat.stop_ids
     else:
         assert not set(response) & set(chat.stop_ids)
     text = chat.response_text(found.ids.row(0))
-    assert squeezed(text) == squeezed(said)
+    spoken = chat.said(found.ids.row(0))
+    assert squeezed(spoken.text) == squeezed(said)
+    assert squeezed(spoken.reasoning or "") == squeezed(thought or "")
+    assert thought or squeezed(text) == squeezed(said)
     keep = data.draw(st.integers(0, len(response)))
-    assert text.startswith(chat.response_text(found.ids.row(0)[:keep]))
     [kept] = chat.kept_texts([said], found.ids, [keep])
-    assert kept == chat.response_text(found.ids.row(0)[:keep]) or (said.startswith(kept) and not found.changed[0])
+    assert text.startswith(kept) or (said.startswith(kept) and not thought and not found.changed[0])
 
 
 def squeezed(text: str) -> str:

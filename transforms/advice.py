@@ -89,7 +89,7 @@ def sentences(
     against = "its own order of the full responses" if reward_agrees.high < GAINED else "the label"
     first = {
         "supported": "POET keeps the order of this data",
-        "undecided": "POET's rate on this data does not decide whether to use it",
+        "undecided": "The rate of this data does not decide whether to use POET",
         "unsupported": "POET keeps the order of fewer pairs here than where it was published",
     }[poet.verdict]
     advice = [f"{first}: {poet.why} (against {against}). It would cut {poet.tokens_saved:.1%} of the response tokens."]

@@ -122,7 +122,7 @@ def test_the_advice_begins_with_poet_and_names_the_cut_to_use():
     first, second, *_ = sentences(
         [method("poet", share(0.95, 0.94, 0.96), 0.2), method("ratio 0.5", share(0.98, 0.96, 0.99), 0.5)]
     )
-    assert first.startswith("POET's rate on this data does not decide whether to use it: 95.0% [94.0%, 96.0%]")
+    assert first.startswith("The rate of this data does not decide whether to use POET: 95.0% [94.0%, 96.0%]")
     assert "20.0% of the response tokens" in first
     assert second.startswith("Use ratio 0.5: 98.0%")
     assert "no rate is published for ratios" in second

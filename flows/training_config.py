@@ -63,7 +63,7 @@ class ObjectiveConfig(_Section):
     """What a policy minimises; trainers/objectives has one function each."""
 
     name: str = Field(description="One of objectives.md.")
-    settings: dict[str, float | None] = Field({}, description="β and the like; published values by default.")
+    settings: dict[str, float | str | None] = Field({}, description="β and the like; published values by default.")
 
 
 class TrainingOutput(_Section):

@@ -57,7 +57,7 @@ def why_of(name: str, rate: ShareRecord) -> str:
     else:
         said = f"of the published settings the one with {LOWEST:.1%} gained and the one with {LOST:.1%} lost"
     analogy = "" if name == POET else " (those are POET's: no rate is published for ratios)"
-    return f"{_interval(rate)} keep their order, {said}{analogy}"
+    return f"{_interval(rate)} keep their order: {said}{analogy}"
 
 
 def recommended(methods: Sequence[MethodAudit]) -> MethodAudit | None:

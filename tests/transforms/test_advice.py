@@ -88,27 +88,27 @@ def sentences(methods, agrees=SURE, pairs=1000):
     [
         (
             share(0.97, 0.94, 0.985),
-            "97.0% [94.0%, 98.5%] keep their order, above the 93.8% at which a published setting lost, and not surely "
+            "97.0% [94.0%, 98.5%] keep their order: above the 93.8% at which a published setting lost, and not surely "
             "below the 98.5% from which on both gained",
         ),
         (
             share(0.95, 0.94, 0.96),
-            "95.0% [94.0%, 96.0%] keep their order, between the 93.8% at which a published setting lost and the 98.5% "
+            "95.0% [94.0%, 96.0%] keep their order: between the 93.8% at which a published setting lost and the 98.5% "
             "from which on both gained",
         ),
         (
             share(0.93, 0.80, 0.99),
-            "93.0% [80.0%, 99.0%] keep their order, too few pairs to tell the published settings that gained from the "
+            "93.0% [80.0%, 99.0%] keep their order: too few pairs to tell the published settings that gained from the "
             "one that lost",
         ),
         (
             share(0.914, 0.87, 0.94),
-            "91.4% [87.0%, 94.0%] keep their order, of the published settings the one with 91.4% gained and the one "
+            "91.4% [87.0%, 94.0%] keep their order: of the published settings the one with 91.4% gained and the one "
             "with 93.8% lost",
         ),
         (
             share(0.7, 0.6, 0.8),
-            "70.0% [60.0%, 80.0%] keep their order, fewer than in any published setting (the lowest: 91.4%), so what "
+            "70.0% [60.0%, 80.0%] keep their order: fewer than in any published setting (the lowest: 91.4%), so what "
             "training would do is not known",
         ),
     ],

@@ -31,17 +31,18 @@ PUBLISHED: Final[dict[str, dict[str, Published]]] = {
         "llama-3-8b-instruct": Published(
             {"alpha": 0.25, "beta": 10.0, "gamma_beta_ratio": 0.3},
             1.1e-6,
-            f"{_TABLE_3}; β and γ/β by a transcription of it, and SimPO's for this model and pairs by ArmoRM",
+            f"{_TABLE_3}; β and γ/β by a third party's transcription, and SimPO's for this model and pairs by ArmoRM",
         ),
         "mistral-7b-instruct": Published(
             {"alpha": 0.25, "beta": 2.5, "gamma_beta_ratio": 0.1},
             7e-7,
-            f"{_TABLE_3}, as TRL's paper index and a transcription quote it; TRL calls the 0.1 γ, SimPO's 0.1 is γ/β",
+            f"{_TABLE_3}, as TRL's paper index and a third party's transcription quote it; TRL calls the 0.1 γ, and "
+            "SimPO's 0.1 for this model is γ/β",
         ),
         "gemma-2-9b-it": Published(
             {"alpha": 0.1, "beta": 10.0, "gamma_beta_ratio": 0.5},
             8e-7,
-            f"{_TABLE_3}; all but α by a transcription of it, and SimPO's for this model",
+            f"{_TABLE_3}; all but α by a third party's transcription, and SimPO's for this model",
         ),
     },
     # The middle of 3e-7 … 7e-7.

@@ -1,6 +1,7 @@
 """AlphaPO's corollary 3.3 against the objective that this project trains with: where α₀ is, and where it is not."""
 
 import math
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -9,9 +10,11 @@ from benchmarks.alphapo_alpha0 import BESIDE, FRACTIONS, RIGHT, Case, alpha_zero
 
 
 @pytest.fixture(scope="module")
-def found() -> list[Case]:
+def found() -> Iterator[list[Case]]:
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    return list(cases(240, seed=3))
+    yield list(cases(240, seed=3))
+    torch.set_num_threads(threads)
 
 
 def test_random_cases_have_both_signs_of_the_margin_and_of_alpha_zero(found: list[Case]) -> None:

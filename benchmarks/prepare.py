@@ -105,14 +105,14 @@ def measure_tokenizer(pairs: Path, *, distinct: bool) -> dict[str, float]:
     import pyarrow.parquet as pq
 
     from transforms.engines.tokenizer import load_tokenizer
-    from transforms.tokens import ChatTokens
+    from transforms.tokens import Asked, ChatTokens
 
     chat = ChatTokens(load_tokenizer("smollm2"))
     backend = load_tokenizer("smollm2").backend_tokenizer
     seconds, count, tokens = 0.0, 0, 0
     for batch in pq.ParquetFile(pairs).iter_batches(4096):
         rows = batch.to_pylist()
-        texts = [str(text) for text in chat.prompts([row["prompt"] for row in rows])]
+        texts = [str(text) for text in chat.template.prompts([Asked(row["prompt"]) for row in rows])]
         texts += [row[side][0]["content"] for side in ("chosen", "rejected") for row in rows]
         start = time.perf_counter()
         encoded = backend.encode_batch_fast(list(dict.fromkeys(texts)) if distinct else texts, add_special_tokens=False)

@@ -163,7 +163,7 @@ def _measure(
     call = partial(pay_for, pay)
     rows = range(len(pairs))
     with run.progress.bar("score full responses", unit="responses", total=2 * len(pairs)) as advance:
-        asked = scorer.to_score(full_readings(pairs, rows)).requests
+        asked = scorer.to_score(full_readings(pairs, rows, run.chat)).requests
         call("score full responses", scorer.calls, scorer.batches(asked), advance)
     full = _full_rewards(pairs, scorer.rewards(asked))
     if on_gpu():

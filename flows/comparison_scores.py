@@ -157,7 +157,7 @@ class Judging:
         scorer = Scorer(resolved, config, ledger_root=self._plan.shared.ledger, spend=SpendRecord.nothing())
         with closing(scorer.calls):
             cuts = ratio_cuts(tokenised.pairs, [1.0])
-            found = reward_margins(scorer, tokenised.pairs, cuts, pay=self._pay, progress=self._progress)
+            found = reward_margins(scorer, tokenised.pairs, cuts, chat, pay=self._pay, progress=self._progress)
         margins = np.full(len(self._held.examples), np.nan)
         margins[tokenised.rows] = found.margins[0]
         return PairScores(margins, None, None)

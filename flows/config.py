@@ -3,16 +3,29 @@
 Frozen models that forbid unknown keys, so that a typo is an error and not a default.
 """
 
+from datetime import date
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from transforms.chat.template import DEFAULT_DATE, RESERVED
 from transforms.sources import Source
 from transforms.truncation import Truncation
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 Dtype = Literal["bfloat16", "float32"]
+
+
+def _no_reserved(kwargs: dict[str, Any]) -> dict[str, Any]:
+    taken = sorted(RESERVED & kwargs.keys())
+    if taken:
+        message = f"{', '.join(taken)} cannot be set here: what a chat template is called with is this project's to say"
+        raise ValueError(message)
+    return kwargs
+
+
+TemplateKwargs = Annotated[dict[str, Any], AfterValidator(_no_reserved)]
 
 
 class _Section(BaseModel):
@@ -39,6 +52,21 @@ class PolicyConfig(_Section):
         None, description="Key-value cache of vLLM; 1 GiB on a CPU, what is free on a GPU."
     )
     trust_remote_code: bool = Field(False, description="Run Python code that comes with the model.")
+    chat_template: str | None = Field(None, description="File of a chat template to use in place of the model's own.")
+    chat_template_kwargs: TemplateKwargs = Field(
+        {},
+        description="The chat template is called with it, such as `{enable_thinking: false}`; a row's own come on top.",
+    )
+    reasoning: Literal["template", "inline"] = Field(
+        "template",
+        description="Where a response's reasoning goes: `template`, where the chat template writes it, and into "
+        "quarantine where it writes none; `inline`, into the text between <think> and </think>.",
+    )
+    without_reasoning: Literal["error", "quarantine"] = Field(
+        "error",
+        description="Where the chat template can only hold responses with reasoning: `error` ends the run at its "
+        "start, `quarantine` takes those and quarantines the others.",
+    )
 
 
 class SamplingConfig(_Section):
@@ -83,6 +111,13 @@ class RewardConfig(_Section):
     max_tokens_per_batch: Positive = Field(8192, description="Padded tokens a forward pass.")
     batch: Positive = Field(256, description="Requests a ledger part, and the most that a crash can lose.")
     trust_remote_code: bool = Field(False, description="Run Python code that comes with the model.")
+    chat_template: str | None = Field(None, description="File of a chat template to use in place of the model's own.")
+    chat_template_kwargs: TemplateKwargs = Field({}, description="What its chat template is called with.")
+    leaves_out: tuple[Literal["reasoning", "tools", "system"], ...] = Field(
+        (),
+        description="What it is not shown of a conversation: `reasoning` of the response, `tools`, the `system` turn. "
+        "A pair with something that its chat template does not write, and that is not named here, is quarantined.",
+    )
 
 
 class ConsistencyConfig(_Section):
@@ -147,6 +182,10 @@ class Recipe(_Section):
     )
     sources: Annotated[list[Source], Field(min_length=1)] = Field(description="What to curate, mixed.")
     tokenizer: str | None = Field(None, description="Hub id or folder; the policy's by default.")
+    chat_template_date: date = Field(
+        DEFAULT_DATE,
+        description="The day that chat templates are told which ask for it, so that it is the same tomorrow.",
+    )
     truncate: Truncation = Truncation()
     policy: PolicyConfig
     sampling: SamplingConfig = SamplingConfig()

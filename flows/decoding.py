@@ -16,12 +16,14 @@ import pyarrow.parquet as pq
 
 from flows import models
 from flows.calls import Pay
+from flows.config import Recipe
 from flows.decode_config import DecodeConfig
 from flows.decode_plan import PAGE, RESULT, TABLE, DecodePlan
 from flows.output import write_bytes, write_text
 from flows.progress import Advance, Progress
 from flows.scoring import Scorer
 from trainers.decoding import Decoded, Decoder, Rule, Settings
+from transforms.chat.conversation import Turn, asked_of
 from transforms.decodings import Decodings, policy_curve, rule_results
 from transforms.engines.causal_model import load_causal
 from transforms.engines.models import ResolvedModel
@@ -29,8 +31,9 @@ from transforms.errors import ConfigError
 from transforms.manifest import SpendRecord
 from transforms.report.decode_page import render_decodings
 from transforms.requests import request_seed
-from transforms.schema import DECODED, RuleKind, check
-from transforms.tokens import Conversation, Ids, Ragged
+from transforms.schema import DECODED, STRUCTURE, RuleKind, check
+from transforms.scoring import spoken
+from transforms.tokens import Asked, Ids, Ragged
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +43,7 @@ class Prompts(NamedTuple):
 
     pair_ids: list[str]
     ids: list[Ids]
-    conversations: list[Conversation]
+    asked: list[Asked]
     too_long: int  # prompts left out because they leave no room for a response
 
 
@@ -104,13 +107,15 @@ def read_prompts(run: Path, wanted: int, *, room: int) -> Prompts:
     parts = []
     for path in sorted((run / "dataset" / "test").glob("*.arrow")):
         with pa.memory_map(str(path)) as source:
-            parts.append(pa.ipc.open_stream(source).read_all().select(["pair_id", "prompt", "prompt_ids"]))
+            parts.append(pa.ipc.open_stream(source).read_all())
+    names = ["pair_id", "prompt", "prompt_ids", STRUCTURE.name]
     table = pa.concat_tables(parts).sort_by("pair_id") if parts else None
+    table = table.select([name for name in names if name in table.column_names]) if table is not None else None
     found, too_long = Prompts([], [], [], 0), 0
     seen: set[bytes] = set()
     if table is not None:
         rows = Ragged.from_arrow(table["prompt_ids"])
-        pair_ids, conversations = table["pair_id"].to_pylist(), table["prompt"].to_pylist()
+        pair_ids, asked = table["pair_id"].to_pylist(), asked_of(table)
         for row in range(len(table)):
             ids = rows.row(row)
             if len(found.ids) == wanted or ids.tobytes() in seen:
@@ -121,7 +126,7 @@ def read_prompts(run: Path, wanted: int, *, room: int) -> Prompts:
                 continue
             found.pair_ids.append(pair_ids[row])
             found.ids.append(ids)
-            found.conversations.append(conversations[row])
+            found.asked.append(asked[row])
     if len(found.ids) < 2:
         message = (
             f"the test split of {run} has {len(found.ids)} prompts of at most {room} tokens, and {too_long} longer "
@@ -159,7 +164,7 @@ def _decode(plan: DecodePlan, prompts: Prompts, pay: Pay, progress: Progress) ->
     try:
         with progress.bar("decode", unit="responses", total=len(rules) * len(tasks)) as advance:
             for rule in rules:
-                how = Settings(rule, (plan.chat.eot_id,), config.max_tokens, config.temperature, config.top_p)
+                how = Settings(rule, plan.chat.stop_ids, config.max_tokens, config.temperature, config.top_p)
                 for number, batch in enumerate(batches):
                     asked = {at: tasks[at] for at in batch}
                     work = partial(_decode_batch, decoder, prompts.ids, asked, how, found[rule], advance)
@@ -196,23 +201,25 @@ def _scored(plan: DecodePlan, prompts: Prompts, answers: _Answers, pay: Pay, pro
             "sample": task.sample,
             "seed": task.seed,
             **answer._asdict(),
-            "text": plan.chat.decode(np.array(answer.token_ids, np.int32)),
+            "text": plan.chat.response_text(np.array(answer.token_ids, np.int32)),
         }
         for rule, of_rule in answers.by_rule.items()
         for task, answer in zip(answers.tasks, of_rule, strict=True)
     ]
-    asked = [prompts.conversations[task.prompt] for _ in answers.by_rule for task in answers.tasks]
-    for row, reward in zip(rows, _rewards(plan, asked, [row["text"] for row in rows], pay, progress), strict=True):
+    asked = [prompts.asked[task.prompt] for _ in answers.by_rule for task in answers.tasks]
+    turns = [spoken(plan.chat, np.array(row["token_ids"], np.int32)) for row in rows]
+    for row, reward in zip(rows, _rewards(plan, asked, turns, pay, progress), strict=True):
         row["reward"] = reward
     return pa.Table.from_pylist(rows, schema=DECODED)
 
 
 def _rewards(
-    plan: DecodePlan, prompts: Sequence[Conversation], texts: Sequence[str], pay: Pay, progress: Progress
+    plan: DecodePlan, asked: Sequence[Asked], answers: Sequence[Turn], pay: Pay, progress: Progress
 ) -> list[float | None]:
     """Of each response; None where the reward model cannot read it or gives no number."""
-    scorer = Scorer(plan.reward, plan.reward_config, ledger_root=plan.ledger, spend=SpendRecord.nothing())
-    requests = scorer.of_texts(prompts, texts)
+    today = Recipe.model_validate(plan.manifest.config).chat_template_date
+    scorer = Scorer(plan.reward, plan.reward_config, ledger_root=plan.ledger, spend=SpendRecord.nothing(), today=today)
+    requests = scorer.of_answers(asked, answers)
     with closing(scorer.calls):
         scorer.pay(requests, "score responses", pay=pay, progress=progress)
     found = scorer.rewards(requests)

@@ -156,7 +156,7 @@ def _completion_requests(run: Run, sampler: Sampler, evidence: Evidence) -> list
 def _full_requests(run: Run, scorer: Scorer) -> list[ScoreRequest]:
     found: dict[str, ScoreRequest] = {}
     for part in live_parts(run):
-        for request in scorer.to_score(full_readings(part.pairs, part.places)).requests:
+        for request in scorer.to_score(full_readings(part.pairs, part.places, run.chat)).requests:
             if isinstance(request, ScoreRequest):
                 found[request.request_id] = request
     return list(found.values())

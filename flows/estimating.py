@@ -76,7 +76,7 @@ class _Estimation:
         live = len(self.evidence)
         with self._run.progress.bar("score full responses", unit="responses", total=2 * live) as advance:
             for part in live_parts(self._run):
-                to_score = self.scorer.to_score(full_readings(part.pairs, part.places))
+                to_score = self.scorer.to_score(full_readings(part.pairs, part.places, self._run.chat))
                 batches = self.scorer.batches(to_score.requests)
                 pay_for(self._pay, f"score part {part.number}", self.scorer.calls, batches, advance)
                 for reading, reward in zip(to_score.read, self.scorer.rewards(to_score.requests), strict=True):

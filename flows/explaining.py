@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows import models
-from flows.config import Recipe, RewardConfig
+from flows.config import Recipe
 from flows.output import read_manifest
 from transforms.dedupe import DUPLICATE
 from transforms.engines.protocol import ModelIdentity, Sampling
@@ -101,7 +101,7 @@ def explain(folder: Path, pair_id: str, *, find_raw: bool = True) -> Explanation
     if place == "quarantine.jsonl":
         return Explanation(manifest, place, row, len(found) - 1, raw, note)
     recipe = Recipe.model_validate(manifest.config)
-    chat = models.load_chat(recipe)
+    chat = models.load_chat(recipe, manifest)
     texts = {side: _kept_and_cut(row, side, chat) for side in SIDES}
     completions, why = _completions(manifest, recipe, row, chat)
     return Explanation(manifest, place, row, len(found) - 1, raw, note, texts, completions, why)
@@ -148,8 +148,11 @@ def _raw_row(manifest: Manifest, pair_id: str, label: str) -> tuple[Any, str]:
 
 
 def _kept_and_cut(row: dict[str, Any], side: Side, chat: ChatTokens) -> tuple[str, str]:
-    ids, keep = row[f"{side}_ids"], row[f"{side}_keep"]
-    return str(row[side]), "" if keep >= len(ids) else _text(ids[keep:], chat)
+    ids, keep, kept = row[f"{side}_ids"], row[f"{side}_keep"], str(row[side])
+    if keep >= len(ids):
+        return kept, ""
+    whole = chat.response_text(np.asarray(ids, np.int32))
+    return kept, whole[len(kept) :] if whole.startswith(kept) else _text(ids[keep:], chat)
 
 
 def _text(ids: list[int], chat: ChatTokens) -> str:
@@ -173,7 +176,7 @@ def _completions(
             pairs,
             prefixes,
             _identity(manifest.policy),
-            Sampling(config.temperature, config.top_p, (chat.eot_id,)),
+            Sampling(config.temperature, config.top_p, chat.stop_ids),
             run_seed=config.seed,
             max_new_tokens=config.max_new_tokens,
             context=models.policy_context(recipe),
@@ -184,7 +187,8 @@ def _completions(
     rows = ledger.fetch([sample.request.request_id for sample in samples])
     found: dict[str, list[int]] = dict(zip(rows["request_id"], rows["completion_ids"].to_list(), strict=True))
     there = [sample for sample in samples if sample.request.request_id in found]
-    rewards = _rewards(manifest.reward, recipe.reward, completion_readings(pairs, there, found, chat), chat, root)
+    read = completion_readings(pairs, there, found, chat)
+    rewards = _rewards(manifest.reward, recipe, read, chat, root)
     completions = [
         SampledCompletion(
             sample.side,
@@ -200,11 +204,14 @@ def _completions(
 
 
 def _rewards(
-    record: ModelRecord, config: RewardConfig, read: list[Reading], chat: ChatTokens, root: str
+    record: ModelRecord, recipe: Recipe, read: list[Reading], chat: ChatTokens, root: str
 ) -> list[float | None]:
     """Of each completion, from the ledger; None where it is not there."""
-    inputs = models.load_reward_inputs(models.resolve_reward(config, chat), config)
-    conversations = inputs.token_ids([r.prompt for r in read], [r.response for r in read])
+    config = recipe.reward
+    if config is None:
+        return [None] * len(read)
+    inputs = models.load_reward_inputs(models.resolve_reward(config, chat), config, recipe.chat_template_date)
+    conversations = inputs.token_ids([r.asked for r in read], [r.answer for r in read])
     requests = score_requests(_identity(record), conversations, inputs.context)
     ids = [None if isinstance(request, str) else request.request_id for request in requests]
     rows = Ledger(root, "scores", _identity(record)).fetch([key for key in ids if key])

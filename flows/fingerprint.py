@@ -11,6 +11,7 @@ from typing import Any, Final
 from flows.config import Recipe
 from flows.models import Models
 from transforms.engines.protocol import ModelIdentity
+from transforms.engines.reward_inputs import template_file
 from transforms.manifest import SourceRecord
 from transforms.sources import SOURCES
 from transforms.sources.options import SourceOptions
@@ -61,6 +62,7 @@ def run_fingerprint(recipe: Recipe, models: Models, sources: list[SourceRecord])
         "sources": [[s.label, s.revision, s.fingerprint] for s in sources],
         "models": [str(model.identity) if model else None for model in (models.policy, models.reward)],
         "tokenizer": models.chat.sha256,
+        "reward_template": template_file(recipe.reward.chat_template) if recipe.reward else None,
         "code": _code_hash("flows", "transforms"),
     }
     return _digest(content)

@@ -17,7 +17,7 @@ from transforms.curated import curated
 from transforms.dedupe import DUPLICATE
 from transforms.errors import OutputError
 from transforms.evidence import Evidence
-from transforms.manifest import Counts, FileRecord, Manifest, TokenizerRecord
+from transforms.manifest import Counts, FileRecord, Manifest, ProbeRecord, TemplateRecord, TokenizerRecord
 from transforms.rates import consistency_rates, decisions, group_rates, proxy_record
 from transforms.report import render_report
 from transforms.report.examples import Example, choose_examples
@@ -35,6 +35,7 @@ def build_manifest(run: Run, written: Written, evidence: Evidence | None) -> Man
         fingerprint=run.fingerprint,
         sources=run.sources,
         tokenizer=TokenizerRecord(name=run.chat.name, sha256=run.chat.sha256, eot=run.chat.eot, eot_id=run.chat.eot_id),
+        template=_template_record(run),
         policy=model_record(policy.identity) if policy else None,
         reward=model_record(reward.identity) if reward else None,
         packages=package_versions(),
@@ -48,6 +49,23 @@ def build_manifest(run: Run, written: Written, evidence: Evidence | None) -> Man
         files=written.files,
         seconds={stage: round(seconds, 3) for stage, seconds in run.seconds.items()},
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _template_record(run: Run) -> TemplateRecord:
+    chat, policy = run.chat, run.recipe.policy
+    asks = chat.template.asked_for_the_date
+    return TemplateRecord(
+        text=chat.template.text if policy.chat_template else None,
+        kwargs=policy.chat_template_kwargs,
+        reasoning=policy.reasoning,
+        date=run.recipe.chat_template_date.isoformat() if asks else None,
+        stops=list(chat.stop_ids),
+        before_text=list(chat.lead_ids),
+        before_reasoning=list(chat.opens_ids),
+        after_text=list(chat.tail_ids),
+        changed=run.changed_by_template,
+        probes=[ProbeRecord(**probe._asdict()) for probe in run.models.probes],
     )
 
 

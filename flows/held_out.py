@@ -37,7 +37,8 @@ class HeldOut:
     @property
     def labelled(self) -> LabelledPairs:
         """As text, for a model that has another way to read it."""
-        columns = {name: self.table[name] for name in PAIRS.names if name in self.table.column_names}
+        nothing = pa.nulls(len(self.table))
+        columns = {name: self.table[name] if name in self.table.column_names else nothing for name in PAIRS.names}
         columns |= {side: self.table[f"{side}_full"] for side in ("chosen", "rejected")}
         columns["reason"] = pa.nulls(len(self.table), pa.string())
         pairs = pa.table([columns[name] for name in PAIRS.names], names=PAIRS.names).cast(

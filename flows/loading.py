@@ -27,6 +27,7 @@ def load(run: Run) -> Buckets:
             pinned = source.model_copy(update={"revision": record.revision}) if record.revision else source
             for batch in load_batches(pinned):
                 pairs.add(batch.pairs)
+                run.structured |= batch.pairs["structure"].null_count < len(batch.pairs)
                 if batch.responses is not None:
                     run.responses.add(batch.responses)
                 quarantined += run.quarantine(batch.quarantined)
@@ -46,6 +47,7 @@ def prepare_parts(run: Run, buckets: Buckets) -> None:
     with run.progress.bar("tokenise and truncate", unit="pairs", total=total) as advance:
         for number, part in enumerate(_read_ahead(_marked_parts(run, buckets))):
             result = prepare(part, run.chat, run.recipe.truncate, max_length=run.models.context)
+            run.changed_by_template += result.changed_by_template
             table = _filtered(result.pairs, run)
             run.prepared.write(number, table)
             rows_in += len(part)

@@ -1,13 +1,18 @@
 """Which models a recipe names, resolved to what fixes their answers; opened only when a batch needs them."""
 
+import logging
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
+from typing import Any, Final
 
 from flows.config import PolicyConfig, Recipe, RewardConfig
 from flows.starter import STARTER_REWARD, starter_reward_model
+from transforms.chat.probes import Probed, check
+from transforms.chat.template import DEFAULT_DATE
 from transforms.engines.models import STARTER, ResolvedModel, is_folder, resolve_model
 from transforms.engines.protocol import CompletionEngine, ModelIdentity, RewardEngine
-from transforms.engines.reward_inputs import RewardInputs
+from transforms.engines.reward_inputs import RewardInputs, template_file
 from transforms.engines.select import completion_engine, open_completions, open_rewards, reward_engine
 from transforms.engines.server_completions import server_identity
 from transforms.engines.tokenizer import context_length, load_tokenizer
@@ -15,12 +20,17 @@ from transforms.errors import ModelError
 from transforms.manifest import Manifest, ModelRecord
 from transforms.tokens import ChatTokens
 
+# Probes that ordinary rows are like: of the others, those rows say themselves that they cannot be used.
+TOLD: Final = ("plain", "digit first", "code fence first", "CJK", "earlier turns")
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Models:
     """The models of one run. `policy` and `reward` are None where the recipe samples nothing."""
 
     chat: ChatTokens
+    probes: list[Probed]  # what was tried on the chat template
     context: int | None  # of the policy; None where only its tokenizer is there
     policy: ResolvedModel | None
     reward: ResolvedModel | None
@@ -33,18 +43,49 @@ def resolve_models(recipe: Recipe) -> Models:
         ModelError: a model, tokenizer or chat template that is missing or cannot be used.
     """
     chat = load_chat(recipe)
+    probes = check(chat, without_reasoning=recipe.policy.without_reasoning)
+    for probe in probes:
+        if not probe.exact and probe.name in TOLD:
+            logger.warning("rows like the probe %r will be quarantined: %s", probe.name, probe.why)
     context = policy_context(recipe)
     if recipe.policy.engine == "none" or recipe.reward is None:
-        return Models(chat, context, None, None)
-    return Models(chat, context, _resolve_policy(recipe.policy), resolve_reward(recipe.reward, chat))
+        return Models(chat, probes, context, None, None)
+    return Models(chat, probes, context, _resolve_policy(recipe.policy), resolve_reward(recipe.reward, chat))
 
 
-def load_chat(recipe: Recipe) -> ChatTokens:
-    """Tokenizer and chat template that make the recipe's ids."""
+def load_chat(recipe: Recipe, manifest: Manifest | None = None) -> ChatTokens:
+    """Tokenizer and chat template that make the recipe's ids, called as the recipe says.
+
+    Args:
+        recipe: names them.
+        manifest: of a run of the recipe: it keeps the text of a template that came from a file.
+
+    Raises:
+        ModelError: there is no fast tokenizer or no usable chat template, or the template has no such argument.
+    """
     policy = recipe.policy
     name = recipe.tokenizer or policy.model
     revision = policy.revision if recipe.tokenizer is None else None
-    return ChatTokens(load_tokenizer(name, revision, trust_remote_code=policy.trust_remote_code))
+    kept = manifest.template if manifest else None
+    template = kept.text if kept else template_file(policy.chat_template)
+    tokenizer = load_tokenizer(
+        name, revision, trust_remote_code=policy.trust_remote_code, needs_template=template is None
+    )
+    chat = ChatTokens(
+        tokenizer,
+        template=template,
+        kwargs=policy.chat_template_kwargs,
+        today=recipe.chat_template_date,
+        reasoning=policy.reasoning,
+    )
+    unknown = [key for key in policy.chat_template_kwargs if not chat.template.names(key)]
+    if unknown:
+        message = (
+            f"policy.chat_template_kwargs: the chat template of {name} knows no {', '.join(unknown)}; the names "
+            "that it knows stand in its text (tokenizer_config.json or chat_template.jinja)"
+        )
+        raise ModelError(message)
+    return chat
 
 
 def policy_context(recipe: Recipe) -> int | None:
@@ -98,7 +139,22 @@ def tokens_of_run(
     Raises:
         ModelError: it has another vocabulary, other merges or another chat template.
     """
-    chat = ChatTokens(load_tokenizer(model.location, model.revision, trust_remote_code=trust_remote_code))
+    called: dict[str, Any] = {}
+    if manifest.template:  # what it was called with decides the ids, whoever reads them now
+        config = Recipe.model_validate(manifest.config)
+        called = {
+            "template": manifest.template.text,
+            "kwargs": manifest.template.kwargs,
+            "today": config.chat_template_date,
+            "reasoning": manifest.template.reasoning,
+        }
+    tokenizer = load_tokenizer(
+        model.location,
+        model.revision,
+        trust_remote_code=trust_remote_code,
+        needs_template=called.get("template") is None,
+    )
+    chat = ChatTokens(tokenizer, **called)
     made = manifest.tokenizer
     if chat.sha256 != made.sha256:
         message = (
@@ -115,9 +171,17 @@ def model_record(identity: ModelIdentity) -> ModelRecord:
     return ModelRecord(**asdict(identity))
 
 
-def load_reward_inputs(model: ResolvedModel, config: RewardConfig) -> RewardInputs:
-    """The reward model's tokenizer and chat template; the weights stay where they are."""
-    return RewardInputs(model.location, model.revision, trust_remote_code=config.trust_remote_code)
+def load_reward_inputs(model: ResolvedModel, config: RewardConfig, today: date = DEFAULT_DATE) -> RewardInputs:
+    """The reward model's tokenizer and chat template, told the day `today`; the weights stay where they are."""
+    return RewardInputs(
+        model.location,
+        model.revision,
+        trust_remote_code=config.trust_remote_code,
+        template=template_file(config.chat_template),
+        kwargs=config.chat_template_kwargs,
+        today=today,
+        leaves_out=config.leaves_out,
+    )
 
 
 def _resolve_policy(config: PolicyConfig) -> ResolvedModel:

@@ -101,10 +101,13 @@ class PolicyLearner:
 
     def save(self, model: Any, folder: Path, *, examples: Sequence[Example]) -> None:
         """As AutoModelForCausalLM and vLLM load it."""
-        recipe, start = self._plan.recipe, self._plan.model
+        recipe, start, template = self._plan.recipe, self._plan.model, self._plan.template
+        tokenizer = load_tokenizer(start.location, start.revision, needs_template=template is None)
+        if template is not None:
+            tokenizer.chat_template = template
         save_policy(
             model,
-            load_tokenizer(start.location, start.revision),
+            tokenizer,
             folder,
             dtype=getattr(torch, recipe.memory.dtype),
             merge=recipe.lora is None or recipe.lora.merge,

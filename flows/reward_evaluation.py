@@ -65,7 +65,7 @@ def evaluate_reward(
     spend = SpendRecord.nothing()
     scorer = Scorer(model, config, ledger_root=ledger_root, spend=spend)
     with closing(scorer.calls):
-        found = reward_margins(scorer, pairs, [*whole, *by_ratio, *by_tokens], pay=pay, progress=progress)
+        found = reward_margins(scorer, pairs, [*whole, *by_ratio, *by_tokens], chat, pay=pay, progress=progress)
     good = [row for row in range(len(pairs)) if row not in found.problems]
     bad += [quarantine(pairs, row, why, stage="score") for row, why in sorted(found.problems.items())]
     if not good:
@@ -91,7 +91,7 @@ def evaluate_reward(
 
 
 def reward_margins(
-    scorer: Scorer, pairs: pa.Table, cuts: Sequence[Cut], *, pay: Pay, progress: Progress
+    scorer: Scorer, pairs: pa.Table, cuts: Sequence[Cut], chat: ChatTokens, *, pay: Pay, progress: Progress
 ) -> RewardMargins:
     """Score every pair under every cut; what the ledger holds costs nothing.
 
@@ -102,10 +102,11 @@ def reward_margins(
         scorer: a reward model and its ledger.
         pairs: schema.TRUNCATED in the reward model's own tokens; its keeps are not read.
         cuts: of these pairs.
+        chat: the tokenizer that made the ids of `pairs`.
         pay: calls a batch of expensive work by a name, and again if its engine fails.
         progress: shows what is done.
     """
-    whole = full_readings(pairs, range(len(pairs)))
+    whole = full_readings(pairs, range(len(pairs)), chat)
     of_whole = scorer.to_score(whole).requests
     prompts = Ragged.from_arrow(pairs["prompt_ids"])
     ids = {side: Ragged.from_arrow(pairs[f"{side}_ids"]) for side in SIDES}

@@ -60,7 +60,13 @@ class RewardLearner:
         """The model with a new head, and LoRA where asked for."""
         start, recipe = self._plan.model, self._plan.recipe
         dtype = getattr(torch, start.identity.dtype)
-        opened = open_policy(start.location, start.revision, dtype=dtype, device=torch.device("cpu"))
+        opened = open_policy(
+            start.location,
+            start.revision,
+            dtype=dtype,
+            device=torch.device("cpu"),
+            template=self._plan.template,
+        )
         seed = recipe.stepwise.seed
         new_head(opened.model, seed=seed)
         return trainable(opened.model, adapter=recipe.lora, seed=seed, task="SEQ_CLS")
@@ -84,4 +90,5 @@ class RewardLearner:
             last_ids={int(ids[-1]) for example in examples for ids in example.responses},
             record={"policy": asdict(start.identity), **self.identity(examples)},
             out=folder,
+            template=self._plan.template,
         )

@@ -45,6 +45,8 @@ class Run:
         self.seconds: dict[str, float] = {}
         self.spend: dict[str, SpendRecord] = {}
         self.rounds: list[RoundRecord] = []
+        self.changed_by_template = 0  # responses whose white space the chat template changed
+        self.structured = False  # whether a row has more than roles and contents
         (self.work / "quarantine.jsonl").touch()
 
     @property

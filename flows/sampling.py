@@ -21,7 +21,7 @@ class Sampler:
         self._run = run
         self._policy = run.require_policy()
         config = run.recipe.sampling
-        self.sampling = Sampling(config.temperature, config.top_p, (run.chat.eot_id,))
+        self.sampling = Sampling(config.temperature, config.top_p, run.chat.stop_ids)
         spend = run.spend.setdefault("completions", SpendRecord.nothing())
         self.calls: Calls[CompletionRequest, CompletionEngine] = Calls(
             Ledger(run.ledger_root, "completions", self._policy.identity),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from datetime import date
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -11,6 +12,8 @@ from flows.calls import Batch, Calls, Paid, Pay, pay_for, rebatched
 from flows.config import RewardConfig
 from flows.progress import Progress
 from flows.run import Run
+from transforms.chat.conversation import Turn
+from transforms.chat.template import DEFAULT_DATE
 from transforms.engines.models import ResolvedModel
 from transforms.engines.protocol import Progress as RequestProgress
 from transforms.engines.protocol import RewardEngine, ScoreRequest
@@ -19,7 +22,7 @@ from transforms.manifest import SpendRecord
 from transforms.requests import score_requests
 from transforms.schema import SCORES
 from transforms.scoring import Reading
-from transforms.tokens import Conversation
+from transforms.tokens import Asked
 
 
 class ToScore(NamedTuple):
@@ -32,9 +35,17 @@ class ToScore(NamedTuple):
 class Scorer:
     """A reward model with its ledger. The model is loaded at the first batch that needs it."""
 
-    def __init__(self, reward: ResolvedModel, config: RewardConfig, *, ledger_root: str, spend: SpendRecord) -> None:
+    def __init__(
+        self,
+        reward: ResolvedModel,
+        config: RewardConfig,
+        *,
+        ledger_root: str,
+        spend: SpendRecord,
+        today: date = DEFAULT_DATE,
+    ) -> None:
         self._reward, self._config = reward, config
-        self._inputs = models.load_reward_inputs(self._reward, self._config)
+        self._inputs = models.load_reward_inputs(self._reward, self._config, today)
         self.calls: Calls[ScoreRequest, RewardEngine] = Calls(
             Ledger(ledger_root, "scores", self._reward.identity),
             spend,
@@ -46,15 +57,16 @@ class Scorer:
     def of(cls, run: Run) -> "Scorer":
         """The reward model of a run, on the run's account."""
         spend = run.spend.setdefault("scores", SpendRecord.nothing())
-        return cls(*run.require_reward(), ledger_root=run.ledger_root, spend=spend)
+        today = run.recipe.chat_template_date
+        return cls(*run.require_reward(), ledger_root=run.ledger_root, spend=spend, today=today)
 
     def to_score(self, read: list[Reading]) -> ToScore:
         """The requests behind conversations, in the reward model's own tokens."""
-        return ToScore(read, self.of_texts([r.prompt for r in read], [r.response for r in read]))
+        return ToScore(read, self.of_answers([r.asked for r in read], [r.answer for r in read]))
 
-    def of_texts(self, prompts: Sequence[Conversation], responses: Sequence[str]) -> list[ScoreRequest | str]:
-        """One request a response, as the reward model's chat template ends it; a string says why there is none."""
-        return self.requests(self._inputs.token_ids(prompts, responses))
+    def of_answers(self, asked: Sequence[Asked], answers: Sequence[Turn]) -> list[ScoreRequest | str]:
+        """One request an answer, as the reward model's chat template ends it; a string says why there is none."""
+        return self.requests(self._inputs.token_ids(asked, answers))
 
     def requests(self, conversations: Sequence[Sequence[int] | str]) -> list[ScoreRequest | str]:
         """One request a conversation in the reward model's own tokens; a string says why there can be none."""

@@ -13,7 +13,7 @@ from hashlib import sha256
 from itertools import combinations, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 import numpy as np
 import polars as pl
@@ -64,6 +64,8 @@ def sample_responses(prompts: Sequence[dict[str, object]]) -> pa.Table:
 
     One engine call a temperature, so the same prompts give the same bytes on the same machine.
     """
+    from transforms.chat.conversation import Asked, Conversation
+    from transforms.chat.encoding import encode_prompts
     from transforms.engines.models import STARTER, resolve_model
     from transforms.engines.protocol import CompletionRequest, Sampling
     from transforms.engines.select import open_completions
@@ -73,12 +75,12 @@ def sample_responses(prompts: Sequence[dict[str, object]]) -> pa.Table:
 
     chat = ChatTokens(load_tokenizer(STARTER))
     policy = resolve_model(STARTER, engine="vllm")
-    prompt_ids = chat.encode([str(text) for text in chat.prompts([p["messages"] for p in prompts])])  # type: ignore[misc]
+    prompt_ids = encode_prompts(chat, [Asked(cast(Conversation, p["messages"])) for p in prompts]).ids
     engine = open_completions(policy)
     rows = []
     try:
         for temperature in TEMPERATURES:
-            sampling = Sampling(temperature, 1.0, (chat.eot_id,))
+            sampling = Sampling(temperature, 1.0, chat.stop_ids)
             requests = [
                 CompletionRequest(
                     request_id=f"{prompt['prompt_id']}@{temperature}",

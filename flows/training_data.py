@@ -13,9 +13,9 @@ from trainers.pair_tokens import some
 from transforms.errors import SchemaError
 from transforms.judge import OF_THE_CUT
 from transforms.manifest import Manifest
-from transforms.schema import CURATED, RESPONSES, check
+from transforms.schema import CURATED, RESPONSES, STRUCTURE, check, written
 from transforms.shards import in_test_split
-from transforms.tokens import Offsets, Ragged
+from transforms.tokens import NOTHING_AROUND, Offsets, Ragged, TurnTokens
 from transforms.truncation import Truncation, keeps
 
 SPLITS: Final[tuple[str, ...]] = ("train", "test")
@@ -91,13 +91,23 @@ def read_responses(found: FoundRun) -> pa.Table:
     return _read(found, "responses", RESPONSES)
 
 
-def with_kept(table: pa.Table, kept: Kept, *, max_length: int, where: str) -> KeptTable:
+def with_kept(
+    table: pa.Table, kept: Kept, *, max_length: int, where: str, around: TurnTokens = NOTHING_AROUND
+) -> KeptTable:
     """`table` with the keeps that `kept` means, none beyond `max_length` together with its prompt.
+
+    Args:
+        table: schema.CURATED.
+        kept: which tokens of each response.
+        max_length: of prompt and response together.
+        where: which table this is, for messages.
+        around: what the run's chat template writes around a text (`turn_tokens_of`): a cut does not count it.
 
     Raises:
         SchemaError: a prompt leaves no room for a response; names the pairs.
     """
-    lengths = {part: Ragged.from_arrow(table[f"{part}_ids"]).lengths for part in ("prompt", "chosen", "rejected")}
+    ids = {part: Ragged.from_arrow(table[f"{part}_ids"]) for part in ("prompt", "chosen", "rejected")}
+    lengths = {part: found.lengths for part, found in ids.items()}
     sides = ("chosen", "rejected")
     if kept == "truncated":
         wanted = np.stack([table[f"{side}_keep"].to_numpy() for side in sides])
@@ -107,9 +117,10 @@ def with_kept(table: pa.Table, kept: Kept, *, max_length: int, where: str) -> Ke
             prompt_tokens=lengths["prompt"],
             chosen_tokens=lengths["chosen"],
             rejected_tokens=lengths["rejected"],
-            chosen_finished=np.asarray(table["chosen_finished"]),
-            rejected_finished=np.asarray(table["rejected_finished"]),
+            chosen_end=around.end(ids["chosen"], np.asarray(table["chosen_finished"])),
+            rejected_end=around.end(ids["rejected"], np.asarray(table["rejected_finished"])),
             max_length=None,
+            lead=np.minimum(around.lead(ids["chosen"]), around.lead(ids["rejected"])),
         )
         wanted = np.stack([rule.chosen, rule.rejected])
     check_room(table["pair_id"].to_pylist(), lengths["prompt"], max_length, where)
@@ -118,6 +129,15 @@ def with_kept(table: pa.Table, kept: Kept, *, max_length: int, where: str) -> Ke
         name = f"{side}_keep"
         table = table.set_column(table.column_names.index(name), CURATED.field(name), pa.array(values, pa.int32()))
     return KeptTable(table, int((kept_tokens < wanted).sum()))
+
+
+def turn_tokens_of(manifest: Manifest) -> TurnTokens:
+    """What the chat template of a run writes around the text of a response."""
+    template = manifest.template
+    if template is None:  # of a version before templates were asked
+        return TurnTokens()
+    leads = tuple(tuple(ids) for ids in (template.before_text, template.before_reasoning) if ids)
+    return TurnTokens(leads, tuple(template.after_text))
 
 
 def check_room(names: Sequence[str], prompt_tokens: Offsets, max_length: int, where: str) -> None:
@@ -159,5 +179,6 @@ def _dropped_by_the_cut(found: FoundRun) -> pa.Table:
 
 def _read(found: FoundRun, name: str, schema: pa.Schema) -> pa.Table:
     table = found.version.read(name)
-    check(table, schema, where=f"{found.dataset.path}, {name}")
+    structured = STRUCTURE.name in table.column_names
+    check(table, written(schema, structured=structured), where=f"{found.dataset.path}, {name}")
     return table

@@ -8,7 +8,7 @@ from flows.calls import Pay
 from flows.learners import Learner
 from flows.models import model_record
 from flows.progress import Progress
-from flows.training_data import read_responses, read_splits, with_kept
+from flows.training_data import read_responses, read_splits, turn_tokens_of, with_kept
 from flows.training_plan import TrainingPlan
 from flows.training_record import RewardsRecord
 from flows.training_responses import Gathered, gather, reward_all, with_kept_responses
@@ -72,7 +72,11 @@ class TrainingExamples:
         found = reward_all(self._gathered, reward, ledger=self._plan.ledger, spend=spend, pay=pay, progress=progress)
         for split, rewarded in found.items():
             kept = with_kept_responses(
-                rewarded.examples, self._dataset.kept, max_length=self._plan.context, where=self._where(split)
+                rewarded.examples,
+                self._dataset.kept,
+                max_length=self._plan.context,
+                where=self._where(split),
+                around=turn_tokens_of(self._plan.run.manifest),
             )
             self._keep(split, kept.examples, rewarded.examples, kept.cut_by_context)
             left_out += rewarded.left_out
@@ -80,7 +84,13 @@ class TrainingExamples:
 
     def _read_pairs(self, split: str, table: pa.Table) -> None:
         where = self._where(split)
-        kept = with_kept(table, self._dataset.kept, max_length=self._plan.context, where=where)
+        kept = with_kept(
+            table,
+            self._dataset.kept,
+            max_length=self._plan.context,
+            where=where,
+            around=turn_tokens_of(self._plan.run.manifest),
+        )
         self._keep(
             split,
             self._learner.examples(kept.table, where=where),

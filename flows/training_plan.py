@@ -42,6 +42,11 @@ class TrainingPlan:
         return Path(self.recipe.output.dir)
 
     @property
+    def template(self) -> str | None:
+        """The chat template that made the run's ids, where its recipe named one in place of the model's own."""
+        return self.run.manifest.template.text if self.run.manifest.template else None
+
+    @property
     def ledger(self) -> str:
         """Where reference log-probs are kept."""
         return ledger_root(self.recipe.ledger)

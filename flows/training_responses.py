@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from datetime import date
 from typing import NamedTuple
 
 import numpy as np
@@ -19,22 +20,25 @@ from flows.scoring import Scorer
 from flows.training_config import Kept
 from flows.training_data import FoundRun, check_room, has_responses
 from trainers.examples import Example
+from transforms.chat.conversation import Turn, answer, answers_of, asked_of
+from transforms.chat.encoding import encode_prompts, encode_responses
 from transforms.engines.models import ResolvedModel
 from transforms.errors import ConfigError
 from transforms.manifest import SpendRecord
 from transforms.requests import SIDES
 from transforms.schema import PROMPT_DIGITS
-from transforms.tokens import ChatTokens, Conversation, Ids, Ragged
+from transforms.tokens import NOTHING_AROUND, Asked, ChatTokens, Ids, Ragged, TurnTokens
 from transforms.truncation import floor_share
 
 logger = logging.getLogger(__name__)
 
 
 class RunReward(NamedTuple):
-    """The reward model of a run."""
+    """The reward model of a run, and the day that its chat template was told."""
 
     model: ResolvedModel
     config: RewardConfig
+    today: date
 
 
 class Prompted(NamedTuple):
@@ -42,8 +46,8 @@ class Prompted(NamedTuple):
 
     name: str  # the prompt's first pair
     prompt: Ids
-    conversation: Conversation
-    texts: list[str]
+    asked: Asked
+    answers: list[Turn]
     responses: list[Ids]  # whole, with an end-of-turn where they are finished
 
 
@@ -83,11 +87,12 @@ def find_reward(run: FoundRun, chat: ChatTokens) -> RunReward:
             "(dataset.responses: pairs)"
         )
         raise ConfigError(message)
-    config = Recipe.model_validate(run.manifest.config).reward
+    recipe = Recipe.model_validate(run.manifest.config)
+    config = recipe.reward
     if config is None:
         message = f"{path} has no reward model, and dataset.responses: all needs its rewards: curate with reward.model"
         raise ConfigError(message)
-    return RunReward(resolve_reward(config, chat), config)
+    return RunReward(resolve_reward(config, chat), config, recipe.chat_template_date)
 
 
 def gather(pairs: pa.Table, responses: pa.Table, chat: ChatTokens) -> Gathered:
@@ -101,32 +106,40 @@ def gather(pairs: pa.Table, responses: pa.Table, chat: ChatTokens) -> Gathered:
         chat: the tokenizer that made the ids of `pairs`.
     """
     names = pairs["pair_id"].to_pylist()
-    prompts, conversations = Ragged.from_arrow(pairs["prompt_ids"]), pairs["prompt"].to_pylist()
+    prompts, asked = Ragged.from_arrow(pairs["prompt_ids"]), asked_of(pairs)
     found: dict[str, Prompted] = {}
     for row, name in enumerate(names):
-        found.setdefault(name[:PROMPT_DIGITS], Prompted(name, prompts.row(row), conversations[row], [], []))
+        found.setdefault(name[:PROMPT_DIGITS], Prompted(name, prompts.row(row), asked[row], [], []))
     known: set[tuple[str, bytes]] = set()
 
-    def add(prompt: str, text: str, ids: Ids) -> None:
+    def add(prompt: str, turn: Turn, ids: Ids) -> None:
         if (prompt, ids.tobytes()) not in known:
             known.add((prompt, ids.tobytes()))
-            found[prompt].texts.append(text)
+            found[prompt].answers.append(turn)
             found[prompt].responses.append(ids)
 
     ours = responses.filter(pc.is_in(responses["prompt_id"], pa.array(list(found), pa.string())))
-    texts = ours["response"].to_pylist()
-    encoded = chat.encode(texts)
-    bad = dict.fromkeys(np.flatnonzero(encoded.lengths == 0).tolist(), "no text")
-    bad |= dict.fromkeys(chat.rows_with_specials(encoded), "the text spells out a special token")
-    whole = encoded.with_end(chat.eot_id, np.array(ours["finished"].to_pylist(), bool))
-    for row, prompt in enumerate(ours["prompt_id"].to_pylist()):
-        if row not in bad:
-            add(prompt, texts[row], whole.row(row))
+    answers = [answer(text) for text in ours["response"].to_pylist()]
+    keys = ours["prompt_id"].to_pylist()
+    finished = np.array(ours["finished"].to_pylist(), bool)
+    whole = encode_responses(
+        chat, encode_prompts(chat, [found[key].asked for key in keys]), answers, finished, "sampled"
+    )
+    for row, prompt in enumerate(keys):
+        if row not in whole.errors:
+            add(prompt, answers[row], whole.ids.row(row))
     for side in SIDES:
-        ids, texts = Ragged.from_arrow(pairs[f"{side}_ids"]), pairs[f"{side}_full"].to_pylist()
+        ids, turns = Ragged.from_arrow(pairs[f"{side}_ids"]), answers_of(pairs, side, f"{side}_full")
         for row, name in enumerate(names):
-            add(name[:PROMPT_DIGITS], texts[row], ids.row(row))
-    return Gathered(list(found.values()), Counter(bad.values()))
+            add(name[:PROMPT_DIGITS], turns[row], ids.row(row))
+    return Gathered(list(found.values()), Counter(map(_in_short, whole.errors.values())))
+
+
+def _in_short(error: str) -> str:
+    """The kind of an encoding error, for a count."""
+    if "special token" in error:
+        return "the text spells out a special token"
+    return "no text" if "has no tokens" in error else "it does not follow its prompt token for token"
 
 
 def reward_all(
@@ -150,10 +163,10 @@ def reward_all(
         pay: calls a batch of expensive work by a name, and again if its engine fails.
         progress: shows what is done.
     """
-    scorer = Scorer(reward.model, reward.config, ledger_root=ledger, spend=spend)
+    scorer = Scorer(reward.model, reward.config, ledger_root=ledger, spend=spend, today=reward.today)
     every = [prompt for part in gathered.values() for prompt in part.prompts]
-    asked = scorer.of_texts(
-        [one.conversation for one in every for _ in one.texts], [text for one in every for text in one.texts]
+    asked = scorer.of_answers(
+        [one.asked for one in every for _ in one.answers], [turn for one in every for turn in one.answers]
     )
     with closing(scorer.calls):
         scorer.pay(asked, "score responses", pay=pay, progress=progress)
@@ -161,7 +174,7 @@ def reward_all(
     for why in sorted({one for one in asked if isinstance(one, str)})[:1]:
         logger.warning("responses without a reward are left out, for one: %s", why)
     return {
-        split: _rewarded(part, [[next(rewards) for _ in one.texts] for one in part.prompts])
+        split: _rewarded(part, [[next(rewards) for _ in one.answers] for one in part.prompts])
         for split, part in gathered.items()
     }
 
@@ -177,7 +190,9 @@ def _rewarded(gathered: Gathered, rewards: Sequence[Sequence[float | str]]) -> R
     return Rewarded(examples, +left_out)
 
 
-def with_kept_responses(examples: Sequence[Example], kept: Kept, *, max_length: int, where: str) -> KeptExamples:
+def with_kept_responses(
+    examples: Sequence[Example], kept: Kept, *, max_length: int, where: str, around: TurnTokens = NOTHING_AROUND
+) -> KeptExamples:
     """Examples with the beginning of each response that `kept` means, none beyond `max_length` with its prompt.
 
     Args:
@@ -185,6 +200,7 @@ def with_kept_responses(examples: Sequence[Example], kept: Kept, *, max_length: 
         kept: `full`, or a share of each response.
         max_length: of prompt and response together.
         where: which examples these are, for messages.
+        around: what the run's chat template writes around a text: a cut does not count it.
 
     Raises:
         SchemaError: a prompt leaves no room for a response; names the examples.
@@ -192,8 +208,9 @@ def with_kept_responses(examples: Sequence[Example], kept: Kept, *, max_length: 
     prompt_tokens = np.array([len(one.prompt) for one in examples for _ in one.responses])
     check_room([one.name for one in examples for _ in one.responses], prompt_tokens, max_length, where)
     lengths = np.array([len(response) for one in examples for response in one.responses])
+    lead = around.lead(Ragged.of([response for one in examples for response in one.responses]))
     ratio = kept if isinstance(kept, float) else 1.0
-    wanted = np.maximum(1, floor_share(ratio, lengths))
+    wanted = lead + np.maximum(1, floor_share(ratio, lengths - lead))
     keep = np.minimum(wanted, max_length - prompt_tokens)
     left = iter(keep.tolist())
     cut = [replace(one, responses=tuple(response[: next(left)] for response in one.responses)) for one in examples]

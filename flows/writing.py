@@ -11,7 +11,7 @@ from flows.run import Run
 from transforms.curated import curated, summary_rows
 from transforms.manifest import FileRecord, TokenCounts
 from transforms.parts import rechunk
-from transforms.schema import CURATED, RESPONSES
+from transforms.schema import CURATED, RESPONSES, written
 from transforms.shards import SplitWriter, in_test_split, version_of, write_splits
 
 
@@ -28,15 +28,16 @@ class Written(NamedTuple):
 def write_data(run: Run) -> Written:
     """Write kept pairs as splits, dropped pairs with their reasons, and all responses where sources have them."""
     output = run.recipe.output
+    schema = written(CURATED, structured=run.structured)
     writers = {
-        split: SplitWriter(run.work / "dataset" / split, CURATED, shard_rows=output.shard_rows, split=split)
+        split: SplitWriter(run.work / "dataset" / split, schema, shard_rows=output.shard_rows, split=split)
         for split in (("train", "test") if output.test_size else ("train",))
     }
-    dropped = SplitWriter(run.work / "dropped", CURATED, shard_rows=output.shard_rows, split=None)
+    dropped = SplitWriter(run.work / "dropped", schema, shard_rows=output.shard_rows, split=None)
     summaries = []
     with run.progress.bar("write shards", unit="pairs", total=sum(map(len, run.judged))) as advance:
         for part in run.judged:
-            table = curated(part, run.chat)
+            table = curated(part, run.chat).select(schema.names)
             split = _splits(part, output.test_size)
             for name, writer in (*writers.items(), ("dropped", dropped)):
                 rows = table.filter(pc.equal(split, name))
@@ -76,11 +77,11 @@ def _finish(run: Run, writers: dict[str, SplitWriter], dropped: SplitWriter, row
 
 def _write_responses(run: Run) -> list[FileRecord]:
     """All responses of sources with several a prompt, each once."""
-    writer = None
+    writer, schema = None, written(RESPONSES, structured=run.structured)
     for table in rechunk(run.responses.drain()):
         if writer is None:
-            writer = SplitWriter(run.work / "responses", RESPONSES, shard_rows=run.recipe.output.shard_rows, split=None)
-        writer.write(table)
+            writer = SplitWriter(run.work / "responses", schema, shard_rows=run.recipe.output.shard_rows, split=None)
+        writer.write(table.select(schema.names))
     return writer.close() if writer else []
 
 

@@ -21,11 +21,11 @@ from torch import nn
 
 from trainers.settings import Dtype
 from transforms.errors import ModelError, OutputError
+from transforms.tokens import ChatTokens
 
 log = logging.getLogger(__name__)
 
 RECORD = "training.json"  # what the trainer says about the folder
-_SENTINEL = "sentinel answer"
 
 
 class PolicyCheckpoint(NamedTuple):
@@ -54,7 +54,12 @@ class PolicyCheckpoint(NamedTuple):
 
 
 def open_policy(
-    location: str | Path, revision: str | None = None, *, dtype: torch.dtype, device: torch.device
+    location: str | Path,
+    revision: str | None = None,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    template: str | None = None,
 ) -> PolicyCheckpoint:
     """A policy, ready to give features.
 
@@ -63,6 +68,7 @@ def open_policy(
         revision: commit of a Hub id; None for a folder.
         dtype: of its weights when loaded.
         device: where it is loaded.
+        template: the text of a chat template to use in place of its own.
 
     Raises:
         ModelError: not a model folder; weights missing; no class with a bias-free `score` head for this
@@ -103,7 +109,7 @@ def open_policy(
         message = f"{type(model).__name__} has no bias-free linear `score` with one output; use another policy"
         raise ModelError(message)
     model.to(device).eval()
-    return PolicyCheckpoint(model, *_turns(location, revision))
+    return PolicyCheckpoint(model, *_turns(location, revision, template))
 
 
 def new_head(model: Any, *, seed: int) -> None:
@@ -128,6 +134,7 @@ def save_trained(
     last_ids: Iterable[int],
     record: dict[str, Any],
     out: Path,
+    template: str | None = None,
 ) -> None:
     """Write a reward model whose weights were trained to `out`, an adapter merged into them.
 
@@ -139,12 +146,13 @@ def save_trained(
         last_ids: of the training sequences; none of them may be padding.
         record: training.json.
         out: must not exist; appears complete or not at all.
+        template: the text of a chat template to use in place of the policy's.
     """
     if hasattr(trained, "merge_and_unload"):
         trained = trained.merge_and_unload()
     head = trained.score.weight.detach()[0].float().cpu()
     trained.to(getattr(torch, dtype))
-    checkpoint = PolicyCheckpoint(trained, *_turns(location, revision))
+    checkpoint = PolicyCheckpoint(trained, *_turns(location, revision, template))
     save_checkpoint(checkpoint, head, padding=padding_token(checkpoint, last_ids), record=record, out=out)
 
 
@@ -235,7 +243,7 @@ def weights_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _turns(location: str | Path, revision: str | None) -> tuple[Any, str, str, int]:
+def _turns(location: str | Path, revision: str | None, template: str | None) -> tuple[Any, str, str, int]:
     """Tokenizer, chat template, and the token (with its id) that it puts behind a finished assistant turn."""
     from transformers import AutoTokenizer
 
@@ -244,16 +252,9 @@ def _turns(location: str | Path, revision: str | None) -> tuple[Any, str, str, i
     except (OSError, ValueError) as error:
         message = f"no tokenizer can be loaded from {location}: {error}"
         raise ModelError(message) from error
-    template = tokenizer.chat_template
+    template = template or tokenizer.chat_template
     if not isinstance(template, str):
         message = f"{location}: the tokenizer has no chat template (or several); expected exactly one"
         raise ModelError(message)
-    text = tokenizer.apply_chat_template(
-        [{"role": "user", "content": "question"}, {"role": "assistant", "content": _SENTINEL}], tokenize=False
-    )
-    specials = set(tokenizer.all_special_ids)
-    for token in tokenizer(text.rpartition(_SENTINEL)[2], add_special_tokens=False).input_ids:
-        if token in specials:
-            return tokenizer, template, str(tokenizer.convert_ids_to_tokens(token)), int(token)
-    message = f"{location}: the chat template ends an assistant turn with no special token; a response needs an end"
-    raise ModelError(message)
+    chat = ChatTokens(tokenizer, template=template)
+    return tokenizer, template, chat.eot, chat.eot_id

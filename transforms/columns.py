@@ -39,6 +39,9 @@ CURATED: Final = {
     "decided_by": "`uncut`, `proxy`, `sampling`, `n_max` or `undecided`.",
     "verdict": "`keep` or `drop`.",
     "reason": "Why it was dropped; null for kept pairs.",
+    "structure": "What is not in role and content, as JSON text: `tools`, `chat_template_kwargs`, further fields of "
+    "messages, such as `tool_calls` (`prompt` by turn number, `chosen`, `rejected`). The column is there only if a row "
+    "of the run has any.",
 }
 
 # Of responses/ (schema.RESPONSES).
@@ -52,4 +55,5 @@ RESPONSES: Final = {
     "finished": "The response ended by itself.",
     "model": "What wrote it, if the source says so.",
     "score": "The source's own score, if it has one.",
+    "structure": "As in dataset/, of the prompt.",
 }

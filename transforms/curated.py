@@ -20,13 +20,7 @@ def curated(judged: pa.Table, chat: ChatTokens) -> pa.Table:
 
 def _kept_texts(judged: pa.Table, side: str, chat: ChatTokens) -> pa.Array:
     ids = Ragged.from_arrow(judged[f"{side}_ids"])
-    full, keeps = judged[side].to_pylist(), judged[f"{side}_keep"].to_pylist()
-    lengths = ids.lengths.tolist()
-    texts = [
-        text if keep == length else chat.kept_text(text, ids.row(row), keep)
-        for row, (text, keep, length) in enumerate(zip(full, keeps, lengths, strict=True))
-    ]
-    return pa.array(texts, pa.string())
+    return pa.array(chat.kept_texts(judged[side].to_pylist(), ids, judged[f"{side}_keep"].to_pylist()), pa.string())
 
 
 def summary_rows(judged: pa.Table, split: pa.Array) -> pl.DataFrame:

@@ -232,9 +232,10 @@ def cut_by(pairs: pa.Table, truncation: Truncation, *, at: float) -> Cut:
         prompt_tokens=_lengths(pairs, "prompt"),
         chosen_tokens=_lengths(pairs, "chosen"),
         rejected_tokens=_lengths(pairs, "rejected"),
-        chosen_finished=pairs["chosen_finished"].to_numpy(),
-        rejected_finished=pairs["rejected_finished"].to_numpy(),
+        chosen_end=pairs["chosen_finished"].to_numpy().astype(np.int64),
+        rejected_end=pairs["rejected_finished"].to_numpy().astype(np.int64),
         max_length=None,
+        lead=pairs["lead_tokens"].to_numpy().astype(np.int64),
     )
     return Cut(at, {"chosen": kept.chosen, "rejected": kept.rejected})
 

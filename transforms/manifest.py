@@ -42,6 +42,34 @@ class TokenizerRecord(_Part):
     eot_id: int
 
 
+class ProbeRecord(_Part):
+    """A conversation that was tried on the model before the run."""
+
+    name: str
+    exact: bool = Field(description="Its tokens are the family's own; otherwise rows like it go to quarantine.")
+    why: str | None = Field(None, description="The reason that such rows get.")
+
+
+class TemplateRecord(_Part):
+    """What the chat template was called with, and what it does to responses."""
+
+    text: str | None = Field(
+        None, description="The template, where the recipe names a file in place of the model's own."
+    )
+    kwargs: dict[str, Any] = Field(default_factory=dict, description="What every conversation was called with.")
+    reasoning: Literal["template", "inline"] = Field("template", description="Where reasoning goes, as in the recipe.")
+    date: str | None = Field(None, description="The day that it was told; null where it does not ask.")
+    stops: list[int] = Field(description="Tokens that can end a response, the end-of-turn first.")
+    before_text: list[int] = Field(
+        description="Tokens that it writes between the prompt and the text of a response. They belong to the response "
+        "and no truncation counts them: minimum, ratio and number are of the tokens behind them, on both sides alike."
+    )
+    before_reasoning: list[int] = Field(description="Likewise, before the reasoning of a response that has some.")
+    after_text: list[int] = Field(description="Tokens after the text, the end-of-turn last.")
+    changed: int = Field(description="Responses whose white space it changed: it trims them, and the tokens follow it.")
+    probes: list[ProbeRecord] = Field(description="What was tried before the run.")
+
+
 class StageRecord(_Part):
     """rows_in = rows_out + dropped + quarantined, for every stage."""
 
@@ -203,6 +231,7 @@ class Manifest(_Part):
     fingerprint: str = Field(description="Of recipe, sources, models and code: equal means nothing changed.")
     sources: list[SourceRecord]
     tokenizer: TokenizerRecord
+    template: TemplateRecord | None = Field(None, description="Null in runs of earlier versions.")
     policy: ModelRecord | None
     reward: ModelRecord | None
     packages: dict[str, str]

@@ -13,6 +13,12 @@ from transforms.errors import SchemaError
 MESSAGE: Final = pa.struct([pa.field("role", pa.string()), pa.field("content", pa.string())])
 TOKEN_IDS: Final = pa.list_(pa.int32())
 
+# What of a conversation is not in role and content, as the JSON text of an object with any of the keys `tools`,
+# `chat_template_kwargs`, `prompt` (turn number → further fields), `chosen` and `rejected` (further fields); null where
+# there is nothing. Text, because no two rows have the same fields, and Arrow would fill in those of all the others.
+# A table that is written has the column only if a row of it needs it (`written`).
+STRUCTURE: Final = pa.field("structure", pa.string())
+
 PROMPT_DIGITS: Final = 16  # of a pair_id: its prompt's id
 
 # One row a preference pair, as the sources make it. `pair_id` is content: 16 hex digits of the prompt's
@@ -34,6 +40,11 @@ PAIRS: Final = pa.schema(
         # Why the pair will be dropped (tie, duplicate, ...). It still travels through the cheap stages, so
         # that dropped/ has the same columns as dataset/.
         pa.field("reason", pa.string()),
+        STRUCTURE,
+        # Token ids that the row brought along: taken as they are and checked against the text, never encoded again.
+        pa.field("given_prompt_ids", TOKEN_IDS),
+        pa.field("given_chosen_ids", TOKEN_IDS),
+        pa.field("given_rejected_ids", TOKEN_IDS),
     ]
 )
 
@@ -49,13 +60,17 @@ RESPONSES: Final = pa.schema(
         pa.field("finished", pa.bool_(), nullable=False),  # as in PAIRS
         pa.field("model", pa.string()),
         pa.field("score", pa.float64()),
+        STRUCTURE,
     ]
 )
+
+# Columns of PAIRS that say what a row brought along; null in nearly all rows, and gone once the ids are made.
+GIVEN: Final = ("given_prompt_ids", "given_chosen_ids", "given_rejected_ids")
 
 # Token ids of the whole responses, end-of-turn included; keeps say how many of them are used.
 TOKENIZED: Final = pa.unify_schemas(
     [
-        PAIRS,
+        pa.schema([field for field in PAIRS if field.name not in GIVEN]),
         pa.schema(
             [
                 pa.field("prompt_ids", TOKEN_IDS, nullable=False),
@@ -79,6 +94,8 @@ TRUNCATED: Final = pa.unify_schemas(
                 # Which rule bound: none, poet, ratio, tokens, eot or context.
                 pa.field("chosen_cut_by", pa.string(), nullable=False),
                 pa.field("rejected_cut_by", pa.string(), nullable=False),
+                # Tokens of both sides that the template writes before the text: no truncation counts them.
+                pa.field("lead_tokens", pa.int32(), nullable=False),
             ]
         ),
     ]
@@ -113,9 +130,10 @@ CURATED: Final = pa.schema(
         pa.field("rejected", pa.string(), nullable=False),
         pa.field("chosen_full", pa.string(), nullable=False),  # the original
         pa.field("rejected_full", pa.string(), nullable=False),
-        *[TRUNCATED.field(name) for name in TRUNCATED.names if name not in PAIRS.names],
+        *[TRUNCATED.field(name) for name in TRUNCATED.names if name not in (*PAIRS.names, "lead_tokens")],
         *[PAIRS.field(name) for name in PAIRS.names if name.endswith(("_finished", "_score"))],
         *JUDGED_FIELDS,
+        STRUCTURE,
     ]
 )
 
@@ -169,6 +187,11 @@ DECODED: Final = pa.schema(
         pa.field("reward", pa.float64()),  # null: the reward model could not read it
     ]
 )
+
+
+def written(schema: pa.Schema, *, structured: bool) -> pa.Schema:
+    """CURATED or RESPONSES as a run writes it: `structure` only where a row of the run has any."""
+    return schema if structured else schema.remove(schema.get_field_index(STRUCTURE.name))
 
 
 def check(table: pa.Table | pa.RecordBatch, schema: pa.Schema, *, where: str) -> None:

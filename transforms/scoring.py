@@ -7,8 +7,10 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from transforms.chat.conversation import Turn, answer, answers_of, asked_of
+from transforms.chat.turn import REASONING_FIELDS
 from transforms.requests import SIDES, PrefixSample, Side
-from transforms.tokens import ChatTokens, Conversation, Ragged
+from transforms.tokens import Asked, ChatTokens, Ids, Ragged
 
 
 class Reading(NamedTuple):
@@ -18,15 +20,32 @@ class Reading(NamedTuple):
     side: Side
     keep: int | None  # tokens of the prefix that was completed, or is read as it is; None: the full response
     sample: int | None  # which completion
-    prompt: Conversation
-    response: str
+    asked: Asked
+    answer: Turn
 
 
-def full_readings(pairs: pa.Table, rows: Iterable[int]) -> list[Reading]:
-    """Both full responses of the given rows of schema.TRUNCATED."""
-    prompts = pairs["prompt"].to_pylist()
-    texts = {side: pairs[side].to_pylist() for side in SIDES}
-    return [Reading(row, side, None, None, prompts[row], texts[side][row]) for row in rows for side in SIDES]
+def full_readings(pairs: pa.Table, rows: Iterable[int], chat: ChatTokens) -> list[Reading]:
+    """Both full responses of the given rows of schema.TRUNCATED.
+
+    A response with tool calls is read as the policy writes it, as its completions are: a reward model's own way to
+    write a call would make two texts of one.
+    """
+    prompts = asked_of(pairs)
+    answers = {side: answers_of(pairs, side) for side in SIDES}
+    found = []
+    for row in rows:
+        for side in SIDES:
+            turn = answers[side][row]
+            if "tool_calls" in turn:
+                turn = spoken(chat, Ragged.from_arrow(pairs[f"{side}_ids"].slice(row, 1)).row(0))
+            found.append(Reading(row, side, None, None, prompts[row], turn))
+    return found
+
+
+def spoken(chat: ChatTokens, ids: Ids) -> Turn:
+    """A response's tokens as the turn that they are: its text, and its reasoning where the template marks it off."""
+    said = chat.said(ids)
+    return answer(said.text, {REASONING_FIELDS[0]: said.reasoning} if said.reasoning else None)
 
 
 def completion_readings(
@@ -44,14 +63,14 @@ def completion_readings(
         chat: the tokenizer that made the ids, to turn prefix and completion into text together: apart, a
             character that the cut split would be lost.
     """
-    prompts = pairs["prompt"].to_pylist()
+    prompts = asked_of(pairs)
     ids = {side: Ragged.from_arrow(pairs[f"{side}_ids"]) for side in SIDES}
     found = []
     for sample in samples:
         prefix = ids[sample.side].row(sample.pair_row)[: sample.keep]
         whole = np.concatenate([prefix, np.asarray(completions[sample.request.request_id], np.int32)])
-        text, index = chat.decode(whole), sample.request.sample_index
-        found.append(Reading(sample.pair_row, sample.side, sample.keep, index, prompts[sample.pair_row], text))
+        index, asked = sample.request.sample_index, prompts[sample.pair_row]
+        found.append(Reading(sample.pair_row, sample.side, sample.keep, index, asked, spoken(chat, whole)))
     return found
 
 

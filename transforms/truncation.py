@@ -1,5 +1,9 @@
 """How many tokens of each response to keep (methods §2): numbers, never copies.
 
+What a template writes between prompt and text (`lead`: an empty thinking block, a channel, a space) is generated like
+any other token and so belongs to the response, but it is the same for every response and says nothing: it is kept
+whole, and minimum, ratio and number are of the tokens behind it. Both sides of a pair count the same lead, the shorter.
+
 POET: arXiv 2506.09457. Ratio: Shallow Preference Signals (THUQiXuan/Shallow-preference-signal), whose
 paper says tokens while its script cuts characters; here it is tokens.
 """
@@ -73,9 +77,10 @@ def keeps(
     prompt_tokens: Ints,
     chosen_tokens: Ints,
     rejected_tokens: Ints,
-    chosen_finished: Bools,
-    rejected_finished: Bools,
+    chosen_end: Ints,
+    rejected_end: Ints,
     max_length: int | None,
+    lead: Ints | int = 0,
 ) -> Keeps:
     """How many tokens of each response to keep.
 
@@ -84,21 +89,23 @@ def keeps(
         prompt_tokens: shape (pairs,).
         chosen_tokens: shape (pairs,), end-of-turn included; at least 1.
         rejected_tokens: likewise.
-        chosen_finished: whether the response ends in an end-of-turn.
-        rejected_finished: likewise.
+        chosen_end: tokens behind the text, the end-of-turn among them; 0 for an unfinished response.
+        rejected_end: likewise.
         max_length: prompt and response together; None is no limit.
+        lead: tokens before the text, of both sides.
 
     Returns:
-        Keeps of at least 1, but 0 where the prompt leaves no room for one token (the pair is invalid).
+        Keeps of at least one token behind the lead, but 0 where the prompt leaves no room for it (an invalid pair).
     """
     lengths = np.stack([chosen_tokens, rejected_tokens])
     usable = lengths.copy()
     if truncation.eot == "never":
-        usable -= np.stack([chosen_finished, rejected_finished])
-    by_rule = _kept_by_rule(truncation, lengths, usable)
+        usable -= np.stack([chosen_end, rejected_end]).astype(np.int64)
+    by_rule = lead + _kept_by_rule(truncation, lengths - lead, usable - lead)
     room = np.full_like(prompt_tokens, np.iinfo(np.int64).max)
     if max_length is not None:
         room = np.maximum(max_length - prompt_tokens, 0)
+        room[room <= lead] = 0
     kept = np.minimum(by_rule, room)
     by = np.full(kept.shape, "none", dtype=object)
     by[usable < lengths] = "eot"
@@ -108,7 +115,7 @@ def keeps(
 
 
 def _kept_by_rule(truncation: Truncation, lengths: Ints, usable: Ints) -> Ints:
-    """Keeps of shape (2, pairs) before any context limit."""
+    """Keeps of shape (2, pairs), of the tokens behind the lead, before any context limit."""
     kept: Ints = usable
     if truncation.method == "poet":
         kept = np.broadcast_to(usable.min(axis=0), usable.shape)

@@ -127,6 +127,7 @@ def test_rules_share_their_luck_and_prompts_do_not(found):
 
 
 def test_rewards_are_those_of_the_run_s_own_reward_model(found, run, models):
+    from transforms.chat.conversation import answer
     from transforms.engines.models import resolve_model
     from transforms.engines.protocol import ScoreRequest
     from transforms.engines.reward_inputs import RewardInputs
@@ -134,9 +135,9 @@ def test_rewards_are_those_of_the_run_s_own_reward_model(found, run, models):
 
     row = pq.read_table(found[1] / "decode.parquet").to_pylist()[7]
     prompts = decoding.read_prompts(run, 5, room=100)
-    prompt = prompts.conversations[prompts.pair_ids.index(row["pair_id"])]
+    prompt = prompts.asked[prompts.pair_ids.index(row["pair_id"])]
     engine = open_rewards(resolve_model(models[1], dtype="float32", engine="transformers"))
-    [ids] = RewardInputs(models[1]).token_ids([prompt], [row["text"]])
+    [ids] = RewardInputs(models[1]).token_ids([prompt], [answer(row["text"])])
     assert engine.score([ScoreRequest("r", ids)]) == [pytest.approx(row["reward"], abs=1e-4)]
 
 

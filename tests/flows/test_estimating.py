@@ -198,13 +198,14 @@ def test_a_run_killed_in_a_late_round_goes_on_there_and_ends_the_same(tmp_path, 
 def test_conversations_come_by_beginning_for_vllm_and_by_length_for_a_padding_engine(tmp_path, models, engine, key):
     from flows.run import Run
     from flows.scoring import Scorer
+    from transforms.chat.conversation import Asked, answer
     from transforms.scoring import Reading
 
     reward = {"model": str(models[1]), "engine": engine, "dtype": "float32", "batch": 100}
     scorer = Scorer.of(Run(plan_run(sampling_recipe(tmp_path, models, ROWS, reward=reward)), tmp_path))
     texts = ["the cat sat on the mat", "dog", "the cat", "dog and cat ran", "the cat sat"]
-    prompt = [{"role": "user", "content": "question"}]
-    part = scorer.to_score([Reading(0, "chosen", None, None, prompt, text) for text in texts])
+    asked = Asked([{"role": "user", "content": "question"}])
+    part = scorer.to_score([Reading(0, "chosen", None, None, asked, answer(text)) for text in texts])
     [batch] = scorer.batches(part.requests)
     found = [key(request.token_ids) for request in batch.missing]
     assert found == sorted(found)

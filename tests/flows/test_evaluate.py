@@ -229,7 +229,7 @@ def test_a_cut_response_is_scored_without_an_end_of_turn(tmp_path, models, monke
 
     scorer = Spy(reward.model, reward.config, ledger_root=str(tmp_path / "ledger"), spend=SpendRecord.nothing())
     cuts = [*ratio_cuts(pairs, [1.0]), *token_cuts(pairs, [3])]
-    found = reward_margins(scorer, pairs, cuts, pay=call_at_once, progress=Progress())
+    found = reward_margins(scorer, pairs, cuts, reward.chat, pay=call_at_once, progress=Progress())
     scorer.calls.close()
     assert found.margins.shape == (2, len(pairs))
     assert not found.problems

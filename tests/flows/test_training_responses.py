@@ -60,7 +60,7 @@ def test_each_distinct_response_is_there_once_and_those_of_the_pairs_are_among_t
     table = responses((ONE, "dog", True), (ONE, "five six", True), (ONE, "dog", True), ("f" * 16, "dropped", True))
     found = gather(CURATED, table, CHAT)
     assert [one.name for one in found.prompts] == [PAIRS["pair_id"][at].as_py() for at in (0, 2)]
-    assert [one.texts for one in found.prompts] == [
+    assert [[turn["content"] for turn in one.answers] for one in found.prompts] == [
         ["dog", "five six", "the cat sat", "one two"],
         ["naïve café", "déjà vu"],
     ]
@@ -80,7 +80,7 @@ def test_responses_that_curating_would_quarantine_are_left_out_and_counted() -> 
     table = responses((ONE, "", True), (TWO, "it ends <|im_end|> here", True), (TWO, "seven", True))
     found = gather(CURATED, table, CHAT)
     assert found.left_out == {"no text": 1, "the text spells out a special token": 1}
-    assert found.prompts[1].texts == ["seven", "naïve café", "déjà vu"]
+    assert [turn["content"] for turn in found.prompts[1].answers] == ["seven", "naïve café", "déjà vu"]
 
 
 def example(prompt: int, *lengths: int) -> Example:

@@ -77,19 +77,19 @@ def pair(number: int, chosen: str = "the cat sat on the mat", rejected: str = "d
     return {"prompt": f"question {number}", "chosen": chosen, "rejected": rejected}
 
 
-def model_folders(folder: Path) -> tuple[Path, Path]:
-    """A policy and a reward model of a few thousand random weights each, with the tiny tokenizer."""
+def model_folders(folder: Path, tokenizer: Any = None, *, context: int = 128, width: int = 16) -> tuple[Path, Path]:
+    """A policy and a reward model of few random weights each, with the tiny tokenizer or another."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 
-    tokenizer = tiny_tokenizer()
+    tokenizer = tokenizer or tiny_tokenizer()
     shape = {
         "vocab_size": len(tokenizer),
-        "hidden_size": 16,
-        "intermediate_size": 32,
+        "hidden_size": width,
+        "intermediate_size": 2 * width,
         "num_hidden_layers": 1,
         "num_attention_heads": 2,
-        "max_position_embeddings": 128,
+        "max_position_embeddings": context,
         "pad_token_id": tokenizer.pad_token_id,
         "eos_token_id": tokenizer.eos_token_id,
     }

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from transforms.requests import Prefix, PrefixSample, cut_sides, sample_prefixes
 from transforms.schema import PAIRS
-from transforms.sources.canonical import pair_id
+from transforms.sources.canonical import Message, pair_id
 from transforms.tokens import ChatTokens
 
 TEMPLATE = (
@@ -53,7 +53,7 @@ def row(prompt: str | list[dict[str, str]], chosen: str, rejected: str, **fields
     """One canonical pair as a dict."""
     messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
     content = {
-        "pair_id": pair_id([(m["role"], m["content"]) for m in messages], chosen, rejected),
+        "pair_id": pair_id(tuple(Message(m["role"], m["content"]) for m in messages), chosen, rejected),
         "source": "unit",
         "source_id": f"{prompt}/{chosen}/{rejected}"[:40],
         "prompt": messages,
@@ -64,6 +64,10 @@ def row(prompt: str | list[dict[str, str]], chosen: str, rejected: str, **fields
         "chosen_finished": True,
         "rejected_finished": True,
         "reason": None,
+        "structure": None,
+        "given_prompt_ids": None,
+        "given_chosen_ids": None,
+        "given_rejected_ids": None,
     }
     return content | fields
 

@@ -147,5 +147,5 @@ def test_a_template_that_ends_a_turn_with_text_is_refused(policy: Path, tmp_path
     for path in policy.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "chat_template.jinja").write_text("{% for m in messages %}{{ m['content'] }}\n{% endfor %}")
-    with pytest.raises(ModelError, match="ends an assistant turn with no special token"):
+    with pytest.raises(ModelError, match="after an assistant turn: no special token"):
         opened(tmp_path)

@@ -5,6 +5,7 @@ import math
 import pytest
 from tests_support import chat, completions_of_cuts, pairs_table, row
 
+from transforms.chat.conversation import Asked, answer
 from transforms.engines.protocol import ModelIdentity, Sampling
 from transforms.prepare import prepare
 from transforms.scoring import Reading, completion_readings, full_readings, why_unusable
@@ -27,22 +28,22 @@ def test_both_full_responses_of_the_named_rows_are_read_with_their_prompt():
     pairs = prepare(
         pairs_table(row("q", TEXT, "dog"), row("p", "a", "b"), row("o", "c", "d")), CHAT, Truncation(), max_length=None
     ).pairs
-    found = full_readings(pairs, [2, 0])
+    found = full_readings(pairs, [2, 0], CHAT)
     wanted = [(r, side, pairs[side][r].as_py()) for r in (2, 0) for side in ("chosen", "rejected")]
-    assert [(r.pair_row, r.side, r.response) for r in found] == wanted
+    assert [(r.pair_row, r.side, r.answer["content"]) for r in found] == wanted
     assert {(r.keep, r.sample) for r in found} == {(None, None)}
-    assert found[0].prompt == pairs["prompt"][2].as_py()
+    assert found[0].asked.turns == pairs["prompt"][2].as_py()
 
 
 def test_each_completion_is_read_as_the_response_that_it_makes_of_its_prefix():
     pairs, samples = part()
     keep = pairs["chosen_keep"][0].as_py()
-    kept = CHAT.kept_text(TEXT, CHAT.encode([TEXT]).row(0), keep)
+    [kept] = CHAT.kept_texts([TEXT], CHAT.encode([TEXT]), [keep])
     texts = {s.request.request_id: CHAT.encode([t]).row(0).tolist() for s, t in zip(samples, [" x", " y"], strict=True)}
-    prompt = [{"role": "user", "content": "q"}]
+    asked = Asked([{"role": "user", "content": "q"}])
     assert completion_readings(pairs, samples, texts, CHAT) == [
-        Reading(0, "chosen", keep, 0, prompt, kept + " x"),
-        Reading(0, "chosen", keep, 1, prompt, kept + " y"),
+        Reading(0, "chosen", keep, 0, asked, answer(kept + " x")),
+        Reading(0, "chosen", keep, 1, asked, answer(kept + " y")),
     ]
 
 
@@ -54,11 +55,11 @@ def test_a_character_that_the_cut_split_is_whole_again_when_the_completion_bring
     completions = {s.request.request_id: ids[keep:] for s in samples if s.side == "chosen"}
     completions |= {s.request.request_id: [] for s in samples if s.side == "rejected"}
     found = completion_readings(pairs, samples, completions, CHAT)
-    assert {r.response for r in found if r.side == "chosen"} == {TEXT}
+    assert {r.answer["content"] for r in found if r.side == "chosen"} == {TEXT}
 
 
-FULL = Reading(0, "rejected", None, None, [], "text")
-COMPLETION = Reading(0, "chosen", 3, 1, [], "text")
+FULL = Reading(0, "rejected", None, None, Asked([]), answer("text"))
+COMPLETION = Reading(0, "chosen", 3, 1, Asked([]), answer("text"))
 
 
 @pytest.mark.parametrize(

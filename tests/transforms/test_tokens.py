@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests_support import TEMPLATE, chat, tiny_tokenizer
 
+from transforms.chat.encoding import encode_prompts, encode_responses
 from transforms.errors import ModelError
-from transforms.tokens import ChatTokens, Ragged
+from transforms.tokens import Asked, ChatTokens, Ragged
 
 CHAT = chat()
 
@@ -18,14 +19,17 @@ def test_end_of_turn_is_the_special_token_after_an_assistant_turn_not_the_newlin
 
 
 def test_a_prompt_is_the_template_with_the_generation_prompt():
-    [text] = CHAT.prompts([[{"role": "user", "content": "hi"}]])
+    [text] = CHAT.template.prompts([Asked([{"role": "user", "content": "hi"}])])
     assert text == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
 
 
 def test_prompt_and_response_ids_are_what_the_template_gives_for_the_whole_conversation():
     turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "the cat sat"}]
-    prompt = CHAT.encode([CHAT.prompts([turns[:1]])[0]]).row(0)
-    response = CHAT.encode(["the cat sat"]).with_end(CHAT.eot_id, np.array([True])).row(0)
+    prompts = encode_prompts(CHAT, [Asked(turns[:1])])
+    prompt, response = (
+        prompts.ids.row(0),
+        encode_responses(CHAT, prompts, turns[1:], np.array([True]), "chosen").ids.row(0),
+    )
     whole = tiny_tokenizer().apply_chat_template(turns, return_dict=False)
     newline = CHAT.encode(["\n"]).row(0)
     assert [*prompt, *response, *newline] == whole
@@ -45,7 +49,8 @@ def test_a_template_without_an_end_of_turn_is_refused():
 def test_a_template_that_refuses_a_role_gives_an_error_for_that_row_only():
     template = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + TEMPLATE
     refusing = ChatTokens(tiny_tokenizer(template=template))
-    good, bad = refusing.prompts([[{"role": "user", "content": "hi"}], [{"role": "system", "content": "be kind"}]])
+    turns = [{"role": "user", "content": "hi"}], [{"role": "system", "content": "be kind"}]
+    good, bad = refusing.template.prompts([Asked(one) for one in turns])
     assert isinstance(good, str)
     assert "no system" in str(bad)
 
@@ -56,27 +61,22 @@ def test_equal_texts_are_encoded_alike_and_in_place():
     assert ids.lengths.tolist()[3] == 0
 
 
-def test_special_tokens_spelled_out_in_a_response_are_found():
-    ids = CHAT.encode(["fine", "leaked <|im_end|> here", "fine"])
-    assert CHAT.rows_with_specials(ids) == [1]
-
-
 def test_special_tokens_spelled_out_in_a_prompt_are_told_from_the_templates_own():
-    prompts = [[{"role": "user", "content": "hi"}], [{"role": "user", "content": "x <|im_start|> y"}]]
-    ids = CHAT.encode([str(text) for text in CHAT.prompts(prompts)])
+    prompts = [Asked([{"role": "user", "content": text}]) for text in ("hi", "x <|im_start|> y")]
+    ids = CHAT.encode([str(text) for text in CHAT.template.prompts(prompts)])
     assert CHAT.specials_in_prompts(prompts, ids) == [(1, "<|im_start|>")]
 
 
 def test_a_cut_inside_a_character_leaves_the_character_out():
     text = "a 👩 b"  # four bytes, one token each in this vocabulary
-    ids = CHAT.encode([text]).row(0)
-    texts = [CHAT.kept_text(text, ids, keep) for keep in range(1, len(ids) + 1)]
+    ids = CHAT.encode([text])
+    texts = [CHAT.kept_texts([text], ids, [keep])[0] for keep in range(1, len(ids.values) + 1)]
     assert set(texts) == {"a", "a ", "a 👩", "a 👩 ", "a 👩 b"}
 
 
 def test_the_kept_text_of_all_but_the_end_of_turn_is_the_whole_text():
-    ids = CHAT.encode(["the cat"]).with_end(CHAT.eot_id, np.array([True])).row(0)
-    assert CHAT.kept_text("the cat", ids, len(ids) - 1) == "the cat"
+    ids = CHAT.encode(["the cat"]).with_end(CHAT.eot_id, np.array([True]))
+    assert CHAT.kept_texts(["the cat"], ids, [len(ids.values) - 1]) == ["the cat"]
 
 
 @given(st.text(max_size=40), st.data())
@@ -84,7 +84,7 @@ def test_the_kept_text_of_all_but_the_end_of_turn_is_the_whole_text():
 def test_kept_text_is_a_prefix_of_the_original_and_equals_decoding(text, data):
     ids = CHAT.encode([text]).row(0)
     keep = data.draw(st.integers(0, len(ids)))
-    kept = CHAT.kept_text(text, ids, keep)
+    [kept] = CHAT.kept_texts([text], CHAT.encode([text]), [keep])
     assert text.startswith(kept)
     # Decoding may leave a split character as U+FFFD in the middle of nowhere; beyond that it is the same text.
     assert CHAT.decode(ids[:keep]).rstrip("\ufffd") == kept.rstrip("\ufffd") or keep == len(ids)

@@ -15,8 +15,8 @@ def kept(truncation, chosen, rejected, *, prompt=10, finished=(True, True), max_
         prompt_tokens=np.array([prompt]),
         chosen_tokens=np.array([chosen]),
         rejected_tokens=np.array([rejected]),
-        chosen_finished=np.array([finished[0]]),
-        rejected_finished=np.array([finished[1]]),
+        chosen_end=np.array([finished[0]], np.int64),
+        rejected_end=np.array([finished[1]], np.int64),
         max_length=max_length,
     )
     return tuple(column[0] for column in result)

@@ -1,12 +1,19 @@
 """Conversations in the reward model's own tokens: its tokenizer, its chat template."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from transforms.chat.conversation import Asked, Turn, is_plain
+from transforms.chat.encoding import lost_of_answer, lost_of_prompt, lost_of_text
+from transforms.chat.template import DEFAULT_DATE, ChatTemplate, Rendered, reason
+from transforms.chat.turn import REASONING_FIELDS, as_text, reasoning_field
 from transforms.engines.tokenizer import context_length, load_tokenizer
+from transforms.errors import ModelError
 
-Conversation = Sequence[dict[str, str]]
+_THINKING: Final = re.compile(r"\s*<think>.*?(?:</think>\s*|\Z)", re.DOTALL)
 
 
 class RewardInputs:
@@ -17,45 +24,108 @@ class RewardInputs:
     """
 
     def __init__(
-        self, folder_or_id: str | Path, revision: str | None = None, *, trust_remote_code: bool = False
+        self,
+        folder_or_id: str | Path,
+        revision: str | None = None,
+        *,
+        trust_remote_code: bool = False,
+        template: str | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        today: date = DEFAULT_DATE,
+        leaves_out: Collection[str] = (),
     ) -> None:
         """Load the tokenizer only.
 
+        Args:
+            folder_or_id: of the reward model.
+            revision: of a hub id.
+            trust_remote_code: run Python code that comes with the model.
+            template: the text of a chat template to use in place of its own.
+            kwargs: what its chat template is called with.
+            today: the day that the template is told.
+            leaves_out: what the model is not shown: `reasoning`, `tools`, `system`.
+
         Raises:
-            ModelError: there is no fast tokenizer, or it has no chat template.
+            ModelError: there is no fast tokenizer, or it has no usable chat template.
         """
         self._name = str(folder_or_id)
-        self._tokenizer: Any = load_tokenizer(folder_or_id, revision, trust_remote_code=trust_remote_code)
-        self.context = context_length(folder_or_id, revision, trust_remote_code=trust_remote_code)
-
-    def token_ids(self, prompts: Sequence[Conversation], responses: Sequence[str]) -> list[list[int] | str]:
-        """The whole conversation, response as the last turn, for each prompt and its response.
-
-        Where the chat template refuses one (some take no system turn), its message stands in place of the ids.
-        """
-        from jinja2 import TemplateError
-
-        if not prompts:
-            return []
-        conversations = [
-            [*prompt, {"role": "assistant", "content": response}]
-            for prompt, response in zip(prompts, responses, strict=True)
-        ]
-        try:
-            return list(self._encode(conversations))
-        except TemplateError:
-            return [self._encode_one(conversation) for conversation in conversations]
-
-    def _encode(self, conversations: Any) -> Any:
-        return self._tokenizer.apply_chat_template(
-            conversations, add_generation_prompt=False, tokenize=True, return_dict=False
+        self._tokenizer: Any = load_tokenizer(
+            folder_or_id, revision, trust_remote_code=trust_remote_code, needs_template=template is None
         )
+        self.context = context_length(folder_or_id, revision, trust_remote_code=trust_remote_code)
+        self._leaves_out = frozenset(leaves_out)
+        self._template = ChatTemplate(self._tokenizer, text=template, kwargs=kwargs, today=today)
+        self._template.find_form()
+        self._field = reasoning_field(self._template)
 
-    def _encode_one(self, conversation: Conversation) -> list[int] | str:
-        from jinja2 import TemplateError
+    def token_ids(self, asked: Sequence[Asked], answers: Sequence[Turn]) -> list[list[int] | str]:
+        """The whole conversation, the answer as its last turn, for each prompt and its answer.
 
-        try:
-            ids: list[int] = self._encode(conversation)
-        except TemplateError as error:
-            return f"the chat template of the reward model {self._name} refuses the conversation: {error}"
-        return ids
+        Args:
+            asked: the prompts.
+            answers: one a prompt; reasoning under `reasoning_content`.
+
+        Returns:
+            Token ids, or why there are none: the chat template refuses the conversation (some take no system turn), or
+            leaves out something of it.
+        """
+        if not asked:
+            return []
+        shown = [self._shown(one) for one in asked]
+        turns = [self._answer(turn) for turn in answers]
+        rendered = self._template.wholes(shown, turns)
+        problems = [self._problem(*each) for each in zip(shown, turns, rendered, strict=True)]
+        texts = [text for text, problem in zip(rendered, problems, strict=True) if problem is None]
+        ids = iter(self._tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else ())
+        return [next(ids) if problem is None else problem for problem in problems]
+
+    def _shown(self, asked: Asked) -> Asked:
+        if "tools" in self._leaves_out and asked.tools:
+            asked = asked._replace(tools=None)
+        if "system" in self._leaves_out and asked.turns[0]["role"] == "system":
+            asked = asked._replace(turns=asked.turns[1:])
+        return asked
+
+    def _answer(self, turn: Turn) -> Turn:
+        content = turn["content"] or ""
+        if "reasoning" in self._leaves_out:
+            kept = {name: value for name, value in turn.items() if name not in REASONING_FIELDS}
+            return kept | {
+                "content": _THINKING.sub("", content, count=1) if content.lstrip().startswith("<think>") else content
+            }
+        thought = turn.get(REASONING_FIELDS[0])
+        if not isinstance(thought, str) or self._field == REASONING_FIELDS[0]:
+            return turn
+        rest = {name: value for name, value in turn.items() if name != REASONING_FIELDS[0]}
+        if self._field:
+            return rest | {self._field: thought}
+        return rest | {"content": as_text(thought, content, closed=bool(content))}
+
+    def _problem(self, asked: Asked, turn: Turn, rendered: Rendered) -> str | None:
+        of = f"the chat template of the reward model {self._name}"
+        if isinstance(rendered, Exception):
+            return f"{of} refuses the conversation: {reason(rendered)}"
+
+        def again(other: Asked) -> Rendered:
+            return self._template.wholes([other], [turn])[0]
+
+        lost = lost_of_prompt(asked, rendered, self._template, again) or lost_of_text(turn["content"] or "", rendered)
+        if lost is None and not is_plain(turn):
+            lost = lost_of_answer(self._template, asked, turn, rendered)
+        advice = "; reward.leaves_out says what it need not be shown" if lost else ""
+        return f"{of} {lost}{advice}" if lost else None
+
+
+def template_file(path: str | None) -> str | None:
+    """The text of a chat template that a recipe names.
+
+    Raises:
+        ModelError: there is no such file.
+    """
+    if path is None:
+        return None
+    try:
+        return Path(path).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"the chat template {path} cannot be read: {error}. Expected a file with a Jinja template"
+        raise ModelError(message) from error

@@ -12,9 +12,13 @@ if TYPE_CHECKING:
 
 
 def load_tokenizer(
-    folder_or_id: str | Path, revision: str | None = None, *, trust_remote_code: bool = False
+    folder_or_id: str | Path,
+    revision: str | None = None,
+    *,
+    trust_remote_code: bool = False,
+    needs_template: bool = True,
 ) -> "PreTrainedTokenizerFast":
-    """The model's fast tokenizer, with a chat template.
+    """The model's fast tokenizer, with a chat template unless the caller has one.
 
     Raises:
         ModelError: it cannot be read, is not a fast one (token offsets and batch speed need that), or has no
@@ -24,10 +28,10 @@ def load_tokenizer(
     if not tokenizer.is_fast:
         message = f"the tokenizer of {folder_or_id} is {type(tokenizer).__name__}, expected a fast one (tokenizer.json)"
         raise ModelError(message)
-    if not tokenizer.chat_template:
+    if needs_template and not tokenizer.chat_template:
         message = (
             f"the tokenizer of {folder_or_id} has no chat template. Use the model's instruct version, or name"
-            " a tokenizer with a template in the recipe (tokenizer: ...)"
+            " a tokenizer with a template in the recipe (tokenizer: ...), or a template (policy.chat_template: FILE)"
         )
         raise ModelError(message)
     loaded: PreTrainedTokenizerFast = tokenizer

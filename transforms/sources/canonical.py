@@ -18,10 +18,17 @@ MAX_TEXT_CHARS: Final = 1_000_000
 
 
 class Message(NamedTuple):
-    """One turn of a conversation. Roles are `system`, `user` and `assistant`."""
+    """One turn of a conversation. Roles are `system`, `user`, `assistant` and `tool`.
+
+    Attributes:
+        more: what a chat template may read beside role and content (`tool_calls`, `reasoning_content`, `name` …), as
+            the JSON text of an object, keys in the order in which they came because templates print them; empty for
+            nothing. A content that is null is `""` here and null in `more`.
+    """
 
     role: str
     content: str
+    more: str = ""
 
 
 Prompt = tuple[Message, ...]
@@ -34,8 +41,14 @@ class Pair:
     Attributes:
         source_id: the raw row's own id, else the hash of its content; never its position.
         prompt: optional system turn, then user and assistant in turn; the last is the user's.
+        chosen: content of the response; empty where `chosen_more` is the response (a tool call without a word).
         chosen_score: whatever the source gives; scales differ between sources.
         chosen_finished: False where the source knows that sampling ran out of room.
+        chosen_more: as in Message.
+        tools: functions that the assistant may call, JSON text of a list as the chat template takes it; empty for none.
+        template_kwargs: the row's own arguments of the chat template, JSON text of an object; empty for none.
+        prompt_ids: tokens that the row brought along, which were generated from; None where it has none.
+        chosen_ids: likewise, the response's, with its end-of-turn if it has one.
         reason: why the pair will be dropped, None for a usable one.
         subset: the part of the source that the pair belongs to (a benchmark's subset), where the source says.
     """
@@ -50,6 +63,33 @@ class Pair:
     rejected_finished: bool = True
     reason: str | None = None
     subset: str | None = None
+    chosen_more: str = ""
+    rejected_more: str = ""
+    tools: str = ""
+    template_kwargs: str = ""
+    prompt_ids: tuple[int, ...] | None = None
+    chosen_ids: tuple[int, ...] | None = None
+    rejected_ids: tuple[int, ...] | None = None
+
+    @property
+    def ids(self) -> "PairIds":
+        """What the pair and its prompt are known by."""
+        state = _hash_of_prompt(self.prompt, self.tools, self.template_kwargs)
+        return _ids_of(state, (self.chosen, self.chosen_more), (self.rejected, self.rejected_more))
+
+    @property
+    def structure(self) -> str | None:
+        """All that is not in role and content, as JSON text (schema.PAIRS); None for a plain pair."""
+        turns = {str(at): turn.more for at, turn in enumerate(self.prompt) if turn.more}
+        parts = {
+            "tools": self.tools,
+            "chat_template_kwargs": self.template_kwargs,
+            "prompt": "{" + ",".join(f'"{at}":{more}' for at, more in turns.items()) + "}" if turns else "",
+            "chosen": self.chosen_more,
+            "rejected": self.rejected_more,
+        }
+        texts = [f'"{name}":{text}' for name, text in parts.items() if text]
+        return "{" + ",".join(texts) + "}" if texts else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +128,12 @@ def pair_ids(prompt: Prompt, chosen: str, rejected: str) -> PairIds:
     Every string is preceded by its length and the prompt by its number of messages, so that no two different
     pairs are encoded alike. Lone surrogates are encoded too: an id exists before validation.
     """
-    state = _hash_of_prompt(prompt)
-    whole = state.copy()
-    sides = f"{len(chosen)}:{chosen}{len(rejected)}:{rejected}"
-    whole.update(sides.encode("utf-8", "surrogatepass"))
-    head = state.hexdigest()
-    return PairIds(head, head + whole.hexdigest())
+    return _ids_of(_hash_of_prompt(prompt), (chosen, ""), (rejected, ""))
 
 
-def prompt_id(prompt: Prompt) -> str:
-    """Return 16 hex digits that stand for the conversation."""
-    return _hash_of_prompt(prompt).hexdigest()
+def prompt_id(prompt: Prompt, tools: str = "", template_kwargs: str = "") -> str:
+    """Return 16 hex digits that stand for the conversation and what its template is called with."""
+    return _hash_of_prompt(prompt, tools, template_kwargs).hexdigest()
 
 
 def pair_id(prompt: Prompt, chosen: str, rejected: str) -> str:
@@ -140,8 +175,8 @@ def check_prompt(prompt: Prompt, *, max_chars: int = MAX_TEXT_CHARS) -> None:
             " in turn, ending in user"
         )
         raise RowError(message)
-    for at, (role, content) in enumerate(prompt):
-        check_text(content, "prompt turn {at} ({role})", max_chars=max_chars, at=at, role=role)
+    for at, turn in enumerate(prompt):
+        check_text(turn.content, "prompt turn {at} ({role})", max_chars=max_chars, at=at, role=turn.role)
 
 
 def check_text(text: object, what: str, *, max_chars: int = MAX_TEXT_CHARS, **names: object) -> None:
@@ -180,6 +215,19 @@ def check_score(score: float | None, what: str) -> None:
         raise RowError(message)
 
 
-def _hash_of_prompt(prompt: Prompt) -> "hashlib.blake2b":
-    turns = "".join([f"{len(role)}:{role}{len(content)}:{content}" for role, content in prompt])
-    return hashlib.blake2b(f"{len(prompt)};{turns}".encode("utf-8", "surrogatepass"), digest_size=8)
+def _hash_of_prompt(prompt: Prompt, tools: str = "", template_kwargs: str = "") -> "hashlib.blake2b":
+    turns = "".join([f"{len(role)}:{role}{_counted(content, more)}" for role, content, more in prompt])
+    called = f"|{len(tools)}:{tools}{len(template_kwargs)}:{template_kwargs}" if tools or template_kwargs else ""
+    return hashlib.blake2b(f"{len(prompt)};{turns}{called}".encode("utf-8", "surrogatepass"), digest_size=8)
+
+
+def _ids_of(state: "hashlib.blake2b", chosen: tuple[str, str], rejected: tuple[str, str]) -> PairIds:
+    whole = state.copy()
+    whole.update(f"{_counted(*chosen)}{_counted(*rejected)}".encode("utf-8", "surrogatepass"))
+    head = state.hexdigest()
+    return PairIds(head, head + whole.hexdigest())
+
+
+def _counted(content: str, more: str) -> str:
+    """A text behind its length, so that where it ends is known; a plus sign is no digit, so nothing else reads so."""
+    return f"{len(content)}:{content}" + (f"+{len(more)}:{more}" if more else "")

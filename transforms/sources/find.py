@@ -5,7 +5,6 @@ from typing import Any
 from transforms.errors import RowError
 from transforms.sources import SOURCES
 from transforms.sources.adapter import BadRow, Row
-from transforms.sources.canonical import pair_id as id_of
 from transforms.sources.options import SourceOptions
 from transforms.sources.read import read_rows
 
@@ -31,4 +30,4 @@ def _pair_ids(kind: Any, row: Row, options: SourceOptions) -> set[str]:
         pairs = kind.adapt(row, options).pairs
     except RowError:
         return set()
-    return {id_of(pair.prompt, pair.chosen, pair.rejected) for pair in pairs}
+    return {pair.ids.pair for pair in pairs}

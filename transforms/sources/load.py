@@ -5,7 +5,7 @@ Every raw row ends as a pair, a pair with a `reason`, or an entry for quarantine
 
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Any, Final, NamedTuple
 
@@ -22,8 +22,6 @@ from transforms.sources.canonical import (
     check_prompt,
     check_text,
     content_hash,
-    pair_ids,
-    prompt_id,
     validate,
 )
 from transforms.sources.options import SourceOptions
@@ -178,7 +176,7 @@ class _Batch:
         self.quarantined.append(Quarantined(STAGE, self.label, json_safe(source_id), str(error), json_safe(row)))
 
     def _add_pair(self, pair: Pair) -> None:
-        ids = pair_ids(pair.prompt, pair.chosen, pair.rejected)
+        ids = pair.ids
         reason = pair.reason
         if reason is None and pair.chosen_score is not None and pair.chosen_score == pair.rejected_score:
             reason = "tie"
@@ -203,7 +201,9 @@ class _Batch:
             rows["finished"].append(one.finished)
             self.chars += len(one.text)
         count = len(adapted.responses)
-        rows["prompt_id"] += [prompt_id(adapted.prompt)] * count
+        prompted = replace(adapted.pairs[0], chosen_more="", rejected_more="")
+        rows["prompt_id"] += [prompted.ids.prompt] * count
+        rows["structure"] += [prompted.structure] * count
         rows["prompt"] += [adapted.prompt] * count
         rows["source"] += [self.label] * count
         rows["source_id"] += [source_id] * count
@@ -221,6 +221,10 @@ class _Batch:
             "chosen_score": [pair.chosen_score for pair in pairs],
             "rejected_score": [pair.rejected_score for pair in pairs],
             "reason": self.reasons,
+            "structure": [pair.structure for pair in pairs],
+            "given_prompt_ids": [pair.prompt_ids for pair in pairs],
+            "given_chosen_ids": [pair.chosen_ids for pair in pairs],
+            "given_rejected_ids": [pair.rejected_ids for pair in pairs],
         }
         arrays = {name: pa.array(values, PAIRS.field(name).type) for name, values in columns.items()}
         arrays["prompt"] = _prompt_array([pair.prompt for pair in pairs])
@@ -236,7 +240,7 @@ def _prompt_array(prompts: list[Prompt]) -> pa.ListArray:
     offsets = [0]
     for prompt in prompts:
         offsets.append(offsets[-1] + len(prompt))
-    roles = pa.array([role for prompt in prompts for role, _ in prompt], pa.string())
-    contents = pa.array([content for prompt in prompts for _, content in prompt], pa.string())
+    roles = pa.array([turn.role for prompt in prompts for turn in prompt], pa.string())
+    contents = pa.array([turn.content for prompt in prompts for turn in prompt], pa.string())
     turns = pa.StructArray.from_arrays([roles, contents], fields=list(MESSAGE))
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), turns)

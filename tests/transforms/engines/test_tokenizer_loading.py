@@ -3,6 +3,7 @@ import json
 import pytest
 from tests_support import tiny_tokenizer
 
+from transforms.chat.conversation import Asked, answer
 from transforms.engines.reward_inputs import RewardInputs
 from transforms.engines.tokenizer import context_length, load_tokenizer
 from transforms.errors import ModelError
@@ -44,7 +45,7 @@ def test_a_missing_config_is_a_model_error(tmp_path):
 
 def test_reward_inputs_are_the_whole_conversation_in_the_models_own_template(tiny_reward):
     inputs = RewardInputs(tiny_reward)
-    (ids,) = inputs.token_ids([USER], ["three"])
+    (ids,) = inputs.token_ids([Asked(USER)], [answer("three")])
     text = "<|im_start|>user\none two<|im_end|>\n<|im_start|>assistant\nthree<|im_end|>\n"
     assert ids == load_tokenizer(tiny_reward).encode(text, add_special_tokens=False)
     assert inputs.context == 512
@@ -52,9 +53,9 @@ def test_reward_inputs_are_the_whole_conversation_in_the_models_own_template(tin
 
 def test_reward_inputs_of_many_conversations_equal_those_of_each_alone(tiny_reward):
     inputs = RewardInputs(tiny_reward)
-    responses = ["three", "", "four five six"]
-    together = inputs.token_ids([USER] * 3, responses)
-    assert together == [inputs.token_ids([USER], [response])[0] for response in responses]
+    responses = [answer(text) for text in ("three", "", "four five six")]
+    together = inputs.token_ids([Asked(USER)] * 3, responses)
+    assert together == [inputs.token_ids([Asked(USER)], [response])[0] for response in responses]
     assert inputs.token_ids([], []) == []
 
 
@@ -63,6 +64,6 @@ def test_a_conversation_that_the_template_refuses_gets_its_message_and_the_other
     tiny_tokenizer(template=refusal + "{% for m in messages %}{{ m['content'] }}{% endfor %}").save_pretrained(tmp_path)
     (tmp_path / "config.json").write_bytes((tiny_reward / "config.json").read_bytes())
     prompts = [[{"role": "system", "content": "be"}, *USER], USER]
-    refused, fine = RewardInputs(tmp_path).token_ids(prompts, ["x", "x"])
-    assert "refuses the conversation: no system turn" in refused
+    refused, fine = RewardInputs(tmp_path).token_ids([Asked(turns) for turns in prompts], [answer("x")] * 2)
+    assert "refuses the conversation: TemplateError: no system turn" in refused
     assert isinstance(fine, list)

@@ -1,0 +1,356 @@
+"""Tokenizers of real model families, made of what is installed: no download.
+
+Templates are those that TRL ships, and short ones of families that it does not have, as their model cards have them.
+Vocabularies: SentencePiece ones are Mistral's, which mistral_common ships (a dependency of vLLM), in the ways in which
+checkpoints have them; the others take SmolLM2's byte-level one, a byte-level one with Qwen's way to split, or a Unigram
+one that is trained on a few lines here. A family's marks are added as its special tokens.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
+from transformers import PreTrainedTokenizerFast
+
+from transforms.engines.starter_model import smollm2_folder
+from transforms.tokens import ChatTokens
+
+# What a family's template writes that its vocabulary has as a token of its own.
+_MARK: Final = re.compile(r"<[|｜][^<>\s]{1,40}?[|｜]>|<\|[a-z_]+>|<[a-z_]+\|>|</?(?:think|tool_call|tool_response)>")
+# Special in the templates where a mark stands in no angle brackets.
+_MORE: Final = {
+    "gemma": ["<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>"],
+    "cohere": [],
+    "glm4moe": ["[gMASK]", "<sop>"],
+    "llava_next": ["<s>", "</s>", "<image>"],
+    "smolvlm": ["<end_of_utterance>", "<image>"],
+    "idefics3": ["<end_of_utterance>", "<image>"],
+}
+# Families whose vocabulary is unlike the others', which all keep newlines together.
+_VOCABULARIES: Final = {
+    "gemma": "gemma",
+    "diffusion_gemma": "gemma",
+    "phi3": "sentencepiece",
+    "llava_next": "sentencepiece",
+    "smolvlm": "smollm2",
+    "cohere": "bytes",
+    "lfm2": "bytes",
+}
+_PLAIN_ADDED: Final = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>")
+
+_ZEPHYR = """{% for message in messages %}
+{% if message['role'] == 'user' %}
+{{ '<|user|>\n' + message['content'] + eos_token }}
+{% elif message['role'] == 'system' %}
+{{ '<|system|>\n' + message['content'] + eos_token }}
+{% elif message['role'] == 'assistant' %}
+{{ '<|assistant|>\n' + message['content'] + eos_token }}
+{% endif %}
+{% if loop.last and add_generation_prompt %}
+{{ '<|assistant|>' }}
+{% endif %}
+{% endfor %}"""
+_LLAMA2 = (
+    "{% if messages[0]['role'] == 'system' %}{% set turns = messages[1:] %}{% set system = messages[0]['content'] %}"
+    "{% else %}{% set turns = messages %}{% set system = false %}{% endif %}"
+    "{% for message in turns %}"
+    "{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('roles must alternate') }}{% endif %}"
+    "{% if loop.index0 == 0 and system != false %}"
+    "{% set content = '<<SYS>>\\n' + system + '\\n<</SYS>>\\n\\n' + message['content'] %}"
+    "{% else %}{% set content = message['content'] %}{% endif %}"
+    "{% if message['role'] == 'user' %}{{ bos_token + '[INST] ' + content.strip() + ' [/INST]' }}"
+    "{% elif message['role'] == 'assistant' %}{{ ' ' + content.strip() + ' ' + eos_token }}{% endif %}{% endfor %}"
+)
+_MISTRAL_V1 = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('roles must alternate') }}{% endif %}"
+    "{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] + ' [/INST]' }}"
+    "{% elif message['role'] == 'assistant' %}{{ message['content'] + eos_token + ' ' }}"
+    "{% else %}{{ raise_exception('only user and assistant') }}{% endif %}{% endfor %}"
+)
+_MISTRAL_V3 = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] + '[/INST]' }}"
+    "{% elif message['role'] == 'assistant' %}{{ ' ' + message['content'] | trim + eos_token }}"
+    "{% else %}{{ raise_exception('only user and assistant') }}{% endif %}{% endfor %}"
+)
+_VICUNA = (
+    "{% if messages[0]['role'] == 'system' %}{{ messages[0]['content'] + ' ' }}{% set turns = messages[1:] %}"
+    "{% else %}{{ 'A chat between a curious user and an assistant. ' }}{% set turns = messages %}{% endif %}"
+    "{% for message in turns %}{% if message['role'] == 'user' %}{{ 'USER: ' + message['content'] + ' ' }}"
+    "{% elif message['role'] == 'assistant' %}{{ 'ASSISTANT: ' + message['content'] + eos_token }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
+)
+_SOLAR = (
+    "{% for message in messages %}{% if message['role'] == 'system' %}{% if message['content'] %}"
+    "{{ '### System:\n' + message['content'] + '\n\n' }}{% endif %}"
+    "{% elif message['role'] == 'user' %}{{ '### User:\n' + message['content'] + '\n\n' }}"
+    "{% elif message['role'] == 'assistant' %}{{ '### Assistant:\n' + message['content'] }}{% endif %}"
+    "{% if loop.last and add_generation_prompt %}{{ '### Assistant:\n' }}{% endif %}{% endfor %}"
+)
+_CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+_CHATML_ENDLESS = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
+)
+_SPACED = _VICUNA.replace("'ASSISTANT:' }}{% endif %}", "'ASSISTANT: ' }}{% endif %}")
+_DATED = "{{ '<|im_start|>system\nToday is ' + strftime_now('%d %B %Y') + '.<|im_end|>\n' }}" + _CHATML
+
+CORPUS: Final = (
+    "the cat sat on the mat and the dog ran to the river", "naïve café déjà vu", "one two three four five six seven",
+    "莱茵河流经德国。", "```python\nprint(42)\n```", "The Rhine is 1,233 km long.\n\nIt ends in the sea.",
+)  # fmt: skip
+
+
+class Family(NamedTuple):
+    """A tokenizer and a template.
+
+    Attributes:
+        name: for tables.
+        build: of the vocabulary, a key of BUILDS.
+        template: its text.
+        bos: token at the beginning, None for none.
+        eos: the tokenizer's own end.
+        special: further special tokens.
+        added: tokens that are added and not special.
+    """
+
+    name: str
+    build: str
+    template: str
+    bos: str | None
+    eos: str
+    special: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    thinking: bool | None = None  # the argument enable_thinking, None to leave it out
+
+    def __repr__(self) -> str:  # of a failing example: the template is long
+        return f"Family({self.name!r})"
+
+    @property
+    def kwargs(self) -> dict[str, bool]:
+        """What the template is called with."""
+        return {} if self.thinking is None else {"enable_thinking": self.thinking}
+
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The family's tokenizer, with its template."""
+        return _tokenizer(self)
+
+    def chat(self) -> ChatTokens:
+        """The tokenizer as this project uses it.
+
+        Raises:
+            ModelError: it cannot be used.
+        """
+        return _chat(self)
+
+
+@cache
+def _chat(family: Family) -> ChatTokens:
+    return ChatTokens(family.tokenizer(), kwargs=family.kwargs)
+
+
+@cache
+def _tokenizer(family: Family) -> PreTrainedTokenizerFast:
+    backend = Tokenizer.from_str(BUILDS[family.build]().to_str())
+    backend.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in family.special])
+    backend.add_tokens([AddedToken(text, special=False, normalized=False) for text in family.added])
+    unk = "<unk>" if backend.token_to_id("<unk>") is not None else None
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token=family.bos, eos_token=family.eos, unk_token=unk, pad_token=family.eos,
+        clean_up_tokenization_spaces=False,
+    )  # fmt: skip
+    made.chat_template = family.template
+    made.name_or_path = family.name
+    return made
+
+
+def trl_families() -> list[Family]:
+    """Every template that TRL ships, on a small byte-level vocabulary with the template's own marks as tokens."""
+    found = []
+    for path in sorted(_package("trl").glob("chat_templates/*.jinja")):
+        text = path.read_text(encoding="utf-8")
+        marks = dict.fromkeys(_MARK.findall(text))
+        more = next((tokens for name, tokens in _MORE.items() if path.stem.startswith(name)), [])
+        special = [*more, *(mark for mark in marks if mark not in _PLAIN_ADDED), "<|endoftext|>"]
+        added = [mark for mark in marks if mark in _PLAIN_ADDED]
+        bos = next(
+            (token for token in ("<bos>", "<|begin_of_text|>", "<｜begin▁of▁sentence｜>") if token in special), None
+        )
+        if "bos_token" in text and bos is None:
+            bos = "<|startoftext|>"
+            special.append(bos)
+        build = next((build for name, build in _VOCABULARIES.items() if path.stem.startswith(name)), "qwen splitting")
+        found.append(Family(path.stem, build, text, bos, "<|endoftext|>", tuple(dict.fromkeys(special)), tuple(added)))
+    return found
+
+
+OTHERS: Final = [
+    Family("zephyr", "sentencepiece", _ZEPHYR, "<s>", "</s>"),
+    Family("zephyr, Metaspace", "metaspace", _ZEPHYR, "<s>", "</s>"),
+    Family("tinyllama", "sentencepiece", _ZEPHYR, "<s>", "</s>"),
+    Family("llama2", "sentencepiece", _LLAMA2, "<s>", "</s>"),
+    Family("llama2, Metaspace", "metaspace", _LLAMA2, "<s>", "</s>"),
+    Family("mistral v1, [INST] as text", "sentencepiece", _MISTRAL_V1, "<s>", "</s>"),
+    Family("mistral v3, [INST] as a token", "sentencepiece v3", _MISTRAL_V3, "<s>", "</s>"),
+    Family("mistral v3, Metaspace", "metaspace v3", _MISTRAL_V3, "<s>", "</s>"),
+    Family("vicuna", "sentencepiece", _VICUNA, "<s>", "</s>"),
+    Family("vicuna, generation prompt with a space", "sentencepiece", _SPACED, "<s>", "</s>"),
+    Family("solar", "sentencepiece", _SOLAR, "<s>", "</s>"),
+    Family("chatml on mistral", "sentencepiece", _CHATML, "<s>", "</s>", ("<|im_start|>", "<|im_end|>")),
+    Family("chatml, no generation prompt", "smollm2", _CHATML_ENDLESS, None, "<|im_end|>"),
+    Family("chatml with a date", "smollm2", _DATED, None, "<|im_end|>"),
+    Family("chatml, Qwen's splitting", "qwen splitting", _CHATML, None, "<|im_end|>", ("<|im_start|>", "<|im_end|>")),
+    Family("chatml, Unigram", "unigram", _CHATML, None, "<|im_end|>", ("<|im_start|>", "<|im_end|>")),
+    Family("chatml, NFC", "nfc", _CHATML, None, "<|im_end|>"),
+    Family("qwen3, Qwen's splitting", "qwen splitting", "qwen3", None, "<|im_end|>", ("<|im_start|>", "<|im_end|>"),
+           ("<think>", "</think>", "<tool_call>", "</tool_call>")),
+]  # fmt: skip
+
+
+def families() -> Iterator[Family]:
+    """All of them; templates that can be told not to think also with that."""
+    for family in (*trl_families(), *OTHERS):
+        text = family.template
+        found = family._replace(template=trl_template(text)) if re.fullmatch(r"\w+", text) else family
+        yield found
+        if "enable_thinking" in found.template and not found.name.endswith("_training"):
+            yield found._replace(name=f"{found.name}, enable_thinking: false", thinking=False)
+
+
+def family(name: str) -> Family:
+    """One by its name."""
+    return next(one for one in families() if one.name == name)
+
+
+def trl_template(name: str) -> str:
+    """The text of a template that TRL ships."""
+    return (_package("trl") / "chat_templates" / f"{name}.jinja").read_text(encoding="utf-8")
+
+
+def _package(name: str) -> Path:
+    spec = find_spec(name)
+    assert spec is not None and spec.origin is not None, f"{name} is not installed"
+    return Path(spec.origin).parent
+
+
+@cache
+def _smollm2() -> Tokenizer:
+    return Tokenizer.from_file(str(smollm2_folder() / "tokenizer.json"))
+
+
+@cache
+def _bytes() -> Tokenizer:
+    """A few hundred tokens, so that making a family takes no time; newlines go together, as in large vocabularies."""
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=500, initial_alphabet=alphabet, show_progress=False)
+    backend.train_from_iterator([*CORPUS, "\n\n", "\n\n\n"], trainer)
+    return backend
+
+
+@cache
+def _nfc() -> Tokenizer:
+    backend = Tokenizer.from_str(_smollm2().to_str())
+    backend.normalizer = normalizers.NFC()
+    return backend
+
+
+@cache
+def _qwen_splitting() -> Tokenizer:
+    """Newlines go together, so the end of a header and of a text that begins with a newline are one token."""
+    split = (
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+        r"|\s+(?!\S)|\s+"
+    )
+    backend = Tokenizer(models.BPE())
+    backend.normalizer = normalizers.NFC()
+    levels = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(split), "isolated"), levels])
+    backend.decoder = decoders.ByteLevel()
+    backend.train_from_iterator(
+        [*CORPUS, "\n\n\n", "\n\n", "\n\n x"],
+        trainers.BpeTrainer(
+            vocab_size=500, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False,
+            special_tokens=[AddedToken("<|endoftext|>", special=True)],
+        ),
+    )  # fmt: skip
+    return backend
+
+
+@cache
+def _unigram() -> Tokenizer:
+    backend = Tokenizer(models.Unigram())
+    backend.normalizer = normalizers.Sequence([normalizers.Replace(" ", "▁")])
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="first", split=True)
+    backend.decoder = decoders.Sequence(
+        [decoders.ByteFallback(), decoders.Metaspace(replacement="▁", prepend_scheme="first")]
+    )
+    backend.train_from_iterator(
+        [*CORPUS, "\n\t", *map(chr, range(33, 127))],
+        trainers.UnigramTrainer(vocab_size=400, special_tokens=["<unk>"], unk_token="<unk>", show_progress=False),
+    )
+    return backend
+
+
+@cache
+def _sentencepiece(version: str, prefix: Literal["normalizer", "metaspace", "none"]) -> Tokenizer:
+    import sentencepiece as spm
+
+    path = next(_package("mistral_common").glob(f"data/*tokenizer*.model.{version}"))
+    pieces = spm.SentencePieceProcessor(model_file=str(path))
+    ids = {pieces.id_to_piece(i): i for i in range(pieces.get_piece_size())}
+    score = {piece: pieces.get_score(i) for piece, i in ids.items()}
+    merges = [
+        (piece[:cut], piece[cut:])
+        for piece in ids
+        for cut in range(1, len(piece))
+        if piece[:cut] in ids and piece[cut:] in ids
+    ]
+    merges.sort(key=lambda m: (-score[m[0] + m[1]], ids[m[0]], ids[m[1]]))
+    built = Tokenizer(models.BPE(ids, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    if prefix == "metaspace":
+        built.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="first", split=False)
+    else:
+        first = [normalizers.Prepend("▁")] if prefix == "normalizer" else []
+        built.normalizer = normalizers.Sequence([*first, normalizers.Replace(" ", "▁")])
+    last = [decoders.Strip(" ", 1, 0)] if prefix != "none" else []
+    built.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), *last])
+    special = [piece for piece, i in ids.items() if pieces.is_control(i) or pieces.is_unknown(i)]
+    built.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in special])
+    built.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", ids["<s>"])])
+    return built
+
+
+BUILDS: Final = {
+    "bytes": _bytes,
+    "smollm2": _smollm2,
+    "nfc": _nfc,
+    "qwen splitting": _qwen_splitting,
+    "unigram": _unigram,
+    "sentencepiece": lambda: _sentencepiece("v1", "normalizer"),
+    "metaspace": lambda: _sentencepiece("v1", "metaspace"),
+    "gemma": lambda: _sentencepiece("v1", "none"),
+    "sentencepiece v3": lambda: _sentencepiece("v3", "normalizer"),
+    "metaspace v3": lambda: _sentencepiece("v3", "metaspace"),
+}

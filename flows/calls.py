@@ -79,7 +79,7 @@ class Calls(Generic[Request, Engine]):
         reused = len(batch.ids) - len(batch.missing)
         self.spend.requests += len(batch.ids)
         self.spend.reused += reused
-        advance(reused)
+        advance(reused, reused=True)
 
     def reused(self, request_id: str) -> bool:
         """Whether an answer was in the ledger before this run asked."""

@@ -75,7 +75,10 @@ class SamplingConfig(_Section):
     n: Positive = Field(3, description="Completions a cut side at most; all of them where `first` is not set.")
     first: Positive | None = Field(None, description="Sample so many, then in rounds until the posterior is sure.")
     step: Positive = Field(1, description="Completions a cut side in each later round.")
-    temperature: Annotated[float, Field(ge=0, le=5)] = Field(1.0, description="0 is greedy, for n: 1 only.")
+    # vLLM 0.32, like OpenAI's API, takes no more than 2, and makes 0.01 of what lies between it and 0.
+    temperature: Annotated[float, Field(ge=0, le=2)] = Field(
+        1.0, description="At least 0.01, or 0: greedy, for n: 1 only."
+    )
     top_p: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="1 samples from the whole distribution.")
     max_new_tokens: Positive = Field(512, description="Of a completion; less where the context ends.")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Of the run; each completion has its own from it.")
@@ -95,6 +98,9 @@ class SamplingConfig(_Section):
 
     @model_validator(mode="after")
     def _greedy_samples_once(self) -> Self:
+        if 0 < self.temperature < 0.01:
+            message = f"temperature {self.temperature} is one that vLLM raises to 0.01; set 0 (greedy), or 0.01 or more"
+            raise ValueError(message)
         if self.temperature == 0 and self.n > 1:
             message = f"temperature 0 gives {self.n} equal completions; set n: 1 or a temperature above 0"
             raise ValueError(message)

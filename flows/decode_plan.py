@@ -10,7 +10,7 @@ from flows import models
 from flows.config import Recipe, RewardConfig
 from flows.decode_config import DecodeConfig
 from flows.fingerprint import evaluation_fingerprint
-from flows.output import read_manifest
+from flows.versions import open_folder
 from transforms.decodings import Decodings
 from transforms.engines.models import ResolvedModel, resolve_model
 from transforms.engines.tokenizer import context_length
@@ -45,14 +45,13 @@ def plan_decoding(config: DecodeConfig) -> DecodePlan:
     """Find run and models; no weights are loaded, except that the starter models are made once.
 
     Raises:
-        ConfigError: no finished run there, or it names no reference or reward model and neither do the flags.
+        SourceError: no finished run there.
+        ConfigError: the run names no reference or reward model and neither do the flags, it is of another
+            release, or `max_tokens` leaves no room for a prompt.
         ModelError: a model that cannot be found, or that reads other tokens than the run's.
     """
-    manifest = read_manifest(config.run)
-    if manifest is None:
-        message = f"{config.run} holds no finished run (no manifest.json)"
-        raise ConfigError(message)
-    recipe = Recipe.model_validate(manifest.config)
+    version = open_folder(config.run)
+    manifest, recipe = version.manifest, version.recipe
     policy = _resolve(config, config.policy, config.policy_revision)
     reference = _resolve(config, *_reference(config, recipe))
     trust = config.trust_remote_code
@@ -75,6 +74,9 @@ def plan_decoding(config: DecodeConfig) -> DecodePlan:
         context_length(model.location, model.revision, trust_remote_code=config.trust_remote_code)
         for model in (policy, reference)
     )
+    if config.max_tokens >= context:
+        message = f"--max-tokens {config.max_tokens} leaves no room for a prompt: the models read {context} tokens"
+        raise ConfigError(message)
     ledger = ledger_root(recipe.ledger)
     finished = _finished(config.out, fingerprint)
     return DecodePlan(

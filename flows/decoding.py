@@ -22,6 +22,7 @@ from flows.decode_plan import PAGE, RESULT, TABLE, DecodePlan
 from flows.output import write_bytes, write_text
 from flows.progress import Advance, Progress
 from flows.scoring import Scorer
+from flows.versions import open_folder
 from trainers.decoding import Decoded, Decoder, Rule, Settings
 from transforms.chat.conversation import Turn, asked_of
 from transforms.decodings import Decodings, policy_curve, rule_results
@@ -70,7 +71,9 @@ def decode_run(plan: DecodePlan, pay: Pay, progress: Progress) -> Decodings:
     start = time.monotonic()
     config = plan.config
     prompts = read_prompts(config.run, config.prompts, room=plan.context - config.max_tokens)
-    table = _scored(plan, prompts, _decode(plan, prompts, pay, progress), pay, progress)
+    # Before anything is decoded: a ledger that cannot be written would cost all of it.
+    scorer = _scorer(plan)
+    table = _scored(plan, prompts, _decode(plan, prompts, pay, progress), scorer, pay, progress)
     check(table, DECODED, where="decode")
     found = Decodings(
         name=plan.manifest.name,
@@ -102,14 +105,12 @@ def read_prompts(run: Path, wanted: int, *, room: int) -> Prompts:
     """The first `wanted` distinct prompts of a run's test split that have at most `room` tokens.
 
     Raises:
+        SourceError: no finished run there, or shards that are missing or not those it wrote.
         ConfigError: there are fewer than two.
     """
-    parts = []
-    for path in sorted((run / "dataset" / "test").glob("*.arrow")):
-        with pa.memory_map(str(path)) as source:
-            parts.append(pa.ipc.open_stream(source).read_all())
+    version = open_folder(run)
+    table = version.read("test").sort_by("pair_id") if "test" in version.tables else None
     names = ["pair_id", "prompt", "prompt_ids", STRUCTURE.name]
-    table = pa.concat_tables(parts).sort_by("pair_id") if parts else None
     table = table.select([name for name in names if name in table.column_names]) if table is not None else None
     found, too_long = Prompts([], [], [], 0), 0
     seen: set[bytes] = set()
@@ -191,7 +192,9 @@ def _decode_batch(
     advance(len(tasks), sum(len(answer.token_ids) for answer in answers))
 
 
-def _scored(plan: DecodePlan, prompts: Prompts, answers: _Answers, pay: Pay, progress: Progress) -> pa.Table:
+def _scored(
+    plan: DecodePlan, prompts: Prompts, answers: _Answers, scorer: Scorer, pay: Pay, progress: Progress
+) -> pa.Table:
     """schema.DECODED, rule by rule."""
     rows = [
         {
@@ -208,17 +211,20 @@ def _scored(plan: DecodePlan, prompts: Prompts, answers: _Answers, pay: Pay, pro
     ]
     asked = [prompts.asked[task.prompt] for _ in answers.by_rule for task in answers.tasks]
     turns = [spoken(plan.chat, np.array(row["token_ids"], np.int32)) for row in rows]
-    for row, reward in zip(rows, _rewards(plan, asked, turns, pay, progress), strict=True):
+    for row, reward in zip(rows, _rewards(scorer, asked, turns, pay, progress), strict=True):
         row["reward"] = reward
     return pa.Table.from_pylist(rows, schema=DECODED)
 
 
+def _scorer(plan: DecodePlan) -> Scorer:
+    today = Recipe.model_validate(plan.manifest.config).chat_template_date
+    return Scorer(plan.reward, plan.reward_config, ledger_root=plan.ledger, spend=SpendRecord.nothing(), today=today)
+
+
 def _rewards(
-    plan: DecodePlan, asked: Sequence[Asked], answers: Sequence[Turn], pay: Pay, progress: Progress
+    scorer: Scorer, asked: Sequence[Asked], answers: Sequence[Turn], pay: Pay, progress: Progress
 ) -> list[float | None]:
     """Of each response; None where the reward model cannot read it or gives no number."""
-    today = Recipe.model_validate(plan.manifest.config).chat_template_date
-    scorer = Scorer(plan.reward, plan.reward_config, ledger_root=plan.ledger, spend=SpendRecord.nothing(), today=today)
     requests = scorer.of_answers(asked, answers)
     with closing(scorer.calls):
         scorer.pay(requests, "score responses", pay=pay, progress=progress)

@@ -16,7 +16,7 @@ def main() -> int:
         prog="python -m flows.diff",
         description=__doc__,
         epilog="A is the old version, B the new one; each the folder of a run, a published folder, or a Hub dataset as "
-        "org/name@revision. Where a folder of that name holds a manifest.json, the folder is meant.",
+        "org/name@revision. Where there is a folder of that name, the folder is meant.",
     )
     parser.add_argument("old", metavar="A", help="the version before")
     parser.add_argument("new", metavar="B", help="the version now")
@@ -52,7 +52,7 @@ def _place(where: str, revision: str | None) -> tuple[str, str | None]:
         ConfigError: a revision by name and by flag.
     """
     name, at, inside = where.partition("@")
-    if revision is None and (Path(where) / "manifest.json").is_file():
+    if revision is None and Path(where).is_dir():
         return (where if where.startswith((".", "/")) else f"./{where}"), None
     if not at:
         return where, revision

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.differing import RESPONSES, Difference
+from flows.differing import Difference
 from flows.output import disk_errors, write_bytes, write_text
-from flows.versions import Version
+from flows.versions import RESPONSES, Version
 from transforms.causes import REASONS
 from transforms.dedupe import DUPLICATE
 from transforms.difference import VersionDifference

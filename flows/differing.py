@@ -1,11 +1,11 @@
 """What became other between two versions of a curated dataset, and why."""
 
 from collections import Counter
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 
-from flows.versions import Version
+from flows.versions import QUARANTINE, RESPONSES, Version
 from transforms.causes import REASONS, with_causes
 from transforms.difference import JudgedAnew, ReasonCount, Transition, Unchanged, VersionDifference, VersionRecord
 from transforms.matched_rows import NEW, OLD, match_rows
@@ -13,9 +13,6 @@ from transforms.settings_changes import changed_models, setting_changes
 from transforms.shifts import consistency_shift, cost_shift, length_shift, margin_shift, source_shift
 from transforms.verdict_rules import VerdictRules
 from transforms.version_rows import COLUMNS, VersionRows, version_rows
-
-QUARANTINE: Final = "quarantine.jsonl"
-RESPONSES: Final = "responses"  # the one table that holds no pairs
 
 
 class Difference(NamedTuple):

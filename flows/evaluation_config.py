@@ -1,10 +1,12 @@
 """What `python -m flows.evaluate` reads: the one source of its flags, its YAML files and the Prefect form."""
 
+from datetime import date
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from flows.config import Dtype, Positive, RewardConfig
+from flows.config import Dtype, Positive, RewardConfig, TemplateKwargs
+from transforms.chat.template import DEFAULT_DATE
 from transforms.evaluation import Measure
 from transforms.sources import Source
 
@@ -51,6 +53,8 @@ class PolicyUnderTest(_Section):
     )
     max_tokens_per_batch: Positive = Field(8192, description="Padded tokens a forward pass.")
     trust_remote_code: bool = Field(False, description="Run Python code that comes with the model.")
+    chat_template: str | None = Field(None, description="File of a chat template to use in place of the model's own.")
+    chat_template_kwargs: TemplateKwargs = Field({}, description="What its chat template is called with.")
 
     @property
     def implicit(self) -> Measure:
@@ -86,6 +90,7 @@ class EvaluationConfig(_Section):
     output: EvaluationOutput
     ledger: str | None = Field(None, description="Folder or fsspec URL; the user's cache by default.")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Of the pairs that are read by position.")
+    chat_template_date: date = Field(DEFAULT_DATE, description="The day that chat templates are told which ask for it.")
 
     @model_validator(mode="after")
     def _something_is_evaluated(self) -> Self:

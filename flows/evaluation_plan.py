@@ -1,6 +1,7 @@
 """What an evaluation would do: data and models found, and whether the result is there already."""
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Final
 
@@ -9,10 +10,10 @@ from pydantic import ValidationError
 from flows.evaluation_config import EvaluationConfig, PolicyUnderTest, RewardUnderTest
 from flows.fingerprint import evaluation_fingerprint, source_records
 from flows.log_probs import Causal, find_causal
-from flows.models import resolve_reward
+from flows.models import chat_of, resolve_reward
 from flows.policy_evaluation import PolicyModels
 from transforms.engines.models import ResolvedModel
-from transforms.engines.tokenizer import check_same_vocabulary, load_tokenizer
+from transforms.engines.tokenizer import check_same_vocabulary
 from transforms.errors import OutputError
 from transforms.evaluation import Evaluation
 from transforms.manifest import SourceRecord
@@ -58,22 +59,26 @@ def plan_evaluation(config: EvaluationConfig) -> EvaluationPlan:
         OutputError: the folder holds another evaluation, or other files.
     """
     sources = source_records(config.sources)
-    reward = _find_reward(config.reward) if config.reward else None
-    policy = _find_policy(config.policy) if config.policy else None
+    today = config.chat_template_date
+    reward = _find_reward(config.reward, today) if config.reward else None
+    policy = _find_policy(config.policy, today) if config.policy else None
     found = [reward.model] if reward else []
     found += [causal.model for causal in (policy.policy, policy.reference) if causal] if policy else []
-    fingerprint = evaluation_fingerprint(config.settings(), sources, [model.identity for model in found])
+    # What the tokens are, chat template and all, is in no identity of a model.
+    tokens = [one.chat.sha256 for one in (reward, policy) if one]
+    fingerprint = evaluation_fingerprint(
+        config.settings() | {"tokens": tokens}, sources, [model.identity for model in found]
+    )
     finished = _finished(Path(config.output.dir), fingerprint, overwrite=config.output.overwrite)
     return EvaluationPlan(config, sources, reward, policy, fingerprint, finished)
 
 
-def _find_reward(config: RewardUnderTest) -> RewardModel:
+def _find_reward(config: RewardUnderTest, today: date) -> RewardModel:
     model = resolve_reward(config)
-    tokenizer = load_tokenizer(model.location, model.revision, trust_remote_code=config.trust_remote_code)
-    return RewardModel(model, config, ChatTokens(tokenizer))
+    return RewardModel(model, config, chat_of(model, config, today))
 
 
-def _find_policy(config: PolicyUnderTest) -> PolicyModels:
+def _find_policy(config: PolicyUnderTest, today: date) -> PolicyModels:
     trust = config.trust_remote_code
 
     def find(name: str, revision: str | None) -> Causal:
@@ -84,7 +89,7 @@ def _find_policy(config: PolicyUnderTest) -> PolicyModels:
     reference = find(config.reference.model, config.reference.revision) if config.reference else None
     if reference:
         check_same_vocabulary(where, (reference.model.location, reference.model.revision), trust_remote_code=trust)
-    return PolicyModels(policy, reference, ChatTokens(load_tokenizer(*where, trust_remote_code=trust)))
+    return PolicyModels(policy, reference, chat_of(policy.model, config, today))
 
 
 def _finished(folder: Path, fingerprint: str, *, overwrite: bool) -> Evaluation | None:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from flows import models
 from flows.config import Recipe
-from flows.output import read_manifest
+from flows.versions import QUARANTINE, RESPONSES, Version, open_folder
 from transforms.dedupe import DUPLICATE
 from transforms.engines.protocol import ModelIdentity, Sampling
 from transforms.errors import ConfigError, CurationError
@@ -21,6 +21,7 @@ from transforms.ledger import Ledger
 from transforms.manifest import Manifest, ModelRecord
 from transforms.paths import ledger_root
 from transforms.requests import SAMPLED_CUTS, SIDES, Prefix, Side, sample_prefixes, score_requests
+from transforms.schema import CURATED, STRUCTURE, check, written
 from transforms.scoring import Reading, completion_readings
 from transforms.sources.find import find_raw_row
 from transforms.tokens import ChatTokens
@@ -67,7 +68,7 @@ class Explanation:
 
     @property
     def quarantined(self) -> bool:
-        return self.place == "quarantine.jsonl"
+        return self.place == QUARANTINE
 
 
 def explain(folder: Path, pair_id: str, *, find_raw: bool = True) -> Explanation:
@@ -79,16 +80,14 @@ def explain(folder: Path, pair_id: str, *, find_raw: bool = True) -> Explanation
         find_raw: read the source again for the raw row.
 
     Raises:
-        ConfigError: no run there, no such pair, or several that start like this.
+        SourceError: no finished run there, or files that are missing or not those it wrote.
+        ConfigError: no such pair, several that start like this, or a recipe of another release.
     """
-    manifest = read_manifest(folder)
-    if manifest is None:
-        message = f"{folder} holds no finished run (no manifest.json)"
-        raise ConfigError(message)
+    version = open_folder(folder)
     if len(pair_id) < MIN_PREFIX:
         message = f"{pair_id!r} is too short: give the id's first {MIN_PREFIX} digits at least"
         raise ConfigError(message)
-    found = list(chain(_curated(folder, pair_id), _quarantined(folder, pair_id)))
+    found = list(chain(_curated(version, pair_id), _quarantined(version, pair_id)))
     ids = sorted({str(_id_of(row)) for _, row in found})
     if len(ids) != 1:
         what = f"{len(ids)} pairs start with {pair_id}: {', '.join(ids[:5])}" if ids else f"no pair {pair_id}"
@@ -97,31 +96,34 @@ def explain(folder: Path, pair_id: str, *, find_raw: bool = True) -> Explanation
     # A kept pair and its dropped duplicates share an id: the one that was judged is meant.
     found.sort(key=lambda item: item[1].get("reason") == DUPLICATE)
     place, row = found[0]
-    raw, note = _raw_row(manifest, ids[0], row["source"]) if find_raw else (None, "not looked for")
-    if place == "quarantine.jsonl":
+    manifest, recipe = version.manifest, version.recipe
+    raw, note = _raw_row(manifest, recipe, ids[0], row["source"]) if find_raw else (None, "not looked for")
+    if place == QUARANTINE:
         return Explanation(manifest, place, row, len(found) - 1, raw, note)
-    recipe = Recipe.model_validate(manifest.config)
     chat = models.load_chat(recipe, manifest)
     texts = {side: _kept_and_cut(row, side, chat) for side in SIDES}
     completions, why = _completions(manifest, recipe, row, chat)
     return Explanation(manifest, place, row, len(found) - 1, raw, note, texts, completions, why)
 
 
-def _curated(folder: Path, pair_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for path in sorted([*folder.glob("dataset/*/*.arrow"), *folder.glob("dropped/*.arrow")]):
-        with pa.memory_map(str(path)) as source:
-            for batch in pa.ipc.open_stream(source):
-                mine = batch.filter(pc.starts_with(batch["pair_id"], pair_id))
-                for row in mine.to_pylist():
-                    yield path.parent.relative_to(folder).as_posix(), row
+def _curated(version: Version, pair_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name in version.tables:
+        if name == RESPONSES:
+            continue
+        for batch in version.batches(name):
+            structured = STRUCTURE.name in batch.column_names
+            check(batch, written(CURATED, structured=structured), where=f"{version.where}, {name}")
+            mine = batch.filter(pc.starts_with(batch["pair_id"], pair_id))
+            for row in mine.to_pylist():
+                yield f"dataset/{name}" if name in version.splits else name, row
 
 
-def _quarantined(folder: Path, pair_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    with (folder / "quarantine.jsonl").open(encoding="utf-8") as lines:
+def _quarantined(version: Version, pair_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    with version.file(QUARANTINE).open(encoding="utf-8") as lines:
         for line in lines:
             row = json.loads(line)
             if str(_id_of(row)).startswith(pair_id):
-                yield "quarantine.jsonl", row
+                yield QUARANTINE, row
 
 
 def _id_of(row: dict[str, Any]) -> str | None:
@@ -132,9 +134,8 @@ def _id_of(row: dict[str, Any]) -> str | None:
     return inner["pair_id"] if isinstance(inner, dict) and "pair_id" in inner else row.get("source_id")
 
 
-def _raw_row(manifest: Manifest, pair_id: str, label: str) -> tuple[Any, str]:
-    sources = Recipe.model_validate(manifest.config).sources
-    for source, record in zip(sources, manifest.sources, strict=True):
+def _raw_row(manifest: Manifest, recipe: Recipe, pair_id: str, label: str) -> tuple[Any, str]:
+    for source, record in zip(recipe.sources, manifest.sources, strict=True):
         if record.label != label:
             continue
         pinned = source.model_copy(update={"revision": record.revision}) if record.revision else source
@@ -183,7 +184,7 @@ def _completions(
         )
     )
     root = ledger_root(recipe.ledger)
-    ledger = Ledger(root, "completions", _identity(manifest.policy))
+    ledger = Ledger(root, "completions", _identity(manifest.policy), writable=False)
     rows = ledger.fetch([sample.request.request_id for sample in samples])
     found: dict[str, list[int]] = dict(zip(rows["request_id"], rows["completion_ids"].to_list(), strict=True))
     there = [sample for sample in samples if sample.request.request_id in found]
@@ -214,7 +215,7 @@ def _rewards(
     conversations = inputs.token_ids([r.asked for r in read], [r.answer for r in read])
     requests = score_requests(_identity(record), conversations, inputs.context)
     ids = [None if isinstance(request, str) else request.request_id for request in requests]
-    rows = Ledger(root, "scores", _identity(record)).fetch([key for key in ids if key])
+    rows = Ledger(root, "scores", _identity(record), writable=False).fetch([key for key in ids if key])
     known: dict[str, float] = dict(zip(rows["request_id"], rows["reward"], strict=True))
     return [known.get(key) if key else None for key in ids]
 

@@ -4,7 +4,7 @@ import logging
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from flows.config import PolicyConfig, Recipe, RewardConfig
 from flows.starter import STARTER_REWARD, starter_reward_model
@@ -23,6 +23,19 @@ from transforms.tokens import ChatTokens
 # Probes that ordinary rows are like: of the others, those rows say themselves that they cannot be used.
 TOLD: Final = ("plain", "digit first", "code fence first", "CJK", "earlier turns")
 logger = logging.getLogger(__name__)
+
+
+class TemplateSettings(Protocol):
+    """The keys of a configuration that say what a chat template is called with."""
+
+    @property
+    def trust_remote_code(self) -> bool: ...
+
+    @property
+    def chat_template(self) -> str | None: ...
+
+    @property
+    def chat_template_kwargs(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -85,6 +98,29 @@ def load_chat(recipe: Recipe, manifest: Manifest | None = None) -> ChatTokens:
             "that it knows stand in its text (tokenizer_config.json or chat_template.jinja)"
         )
         raise ModelError(message)
+    return chat
+
+
+def chat_of(model: ResolvedModel, config: TemplateSettings, today: date) -> ChatTokens:
+    """A model's own tokens, as an evaluation reads labelled pairs in them.
+
+    Args:
+        model: a policy or a reward model.
+        config: says what its chat template is called with.
+        today: the day that the template is told.
+
+    Raises:
+        ModelError: as `load_chat`, or plain responses cannot be had token for token.
+    """
+    template = template_file(config.chat_template)
+    tokenizer = load_tokenizer(
+        model.location,
+        model.revision,
+        trust_remote_code=config.trust_remote_code,
+        needs_template=template is None,
+    )
+    chat = ChatTokens(tokenizer, template=template, kwargs=config.chat_template_kwargs, today=today)
+    check(chat)
     return chat
 
 

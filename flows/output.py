@@ -9,6 +9,7 @@ import contextlib
 import errno
 import fcntl
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -19,18 +20,21 @@ from pydantic import ValidationError
 
 from transforms.errors import OutputError
 from transforms.manifest import Manifest
+from transforms.shards import file_sha256
 
-CONTRACT: Final = ("dataset", "dropped", "responses", "quarantine.jsonl", "report.html", "figures", "README.md")
+CARD: Final = "README.md"  # the one page that people may improve before they publish
+CONTRACT: Final = ("dataset", "dropped", "responses", "quarantine.jsonl", "report.html", "figures", CARD)
 MANIFEST: Final = "manifest.json"
 WORK: Final = ".work"
 LOCK: Final = ".lock"
+logger = logging.getLogger(__name__)
 
 
 def read_manifest(folder: Path) -> Manifest | None:
     """The manifest of a finished run, None where there is none.
 
     Raises:
-        OutputError: a manifest.json that this project did not write.
+        OutputError: a manifest.json that this project did not write, or another release of it.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -38,16 +42,36 @@ def read_manifest(folder: Path) -> Manifest | None:
     try:
         return Manifest.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        message = f"{path} is not a manifest of this version ({error.error_count()} problems); choose another "
-        raise OutputError(message + "output.dir, or remove the folder") from error
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        more = f", and {error.error_count() - 1} more" if error.error_count() > 1 else ""
+        message = (
+            f"{path} is not a manifest of this version ({where + ': ' if where else ''}{first['msg']}{more}): it is "
+            "damaged, or another version of this project wrote it. Restore it or use that version, or curate again "
+            "into another output.dir"
+        )
+        raise OutputError(message) from error
 
 
 def finished_run(folder: Path, fingerprint: str) -> Manifest | None:
-    """The manifest of the finished run of exactly these inputs, if it lies in `folder` with all its files."""
+    """The manifest of the finished run of exactly these inputs, if it lies in `folder` with all that it wrote.
+
+    A file that is gone or not the run's any more is told in the log: the run is to be made again, from the ledger.
+    """
     manifest = read_manifest(folder)
     if manifest is None or manifest.fingerprint != fingerprint:
         return None
-    return manifest if all((folder / file.path).is_file() for file in manifest.files) else None
+    for file in manifest.files:
+        path = folder / file.path
+        if not path.is_file():
+            problem = "is missing"
+        elif file.path != CARD and file_sha256(path) != file.sha256:
+            problem = "was changed after the run"
+        else:
+            continue
+        logger.warning("%s: %s %s, so the run is made again", folder, file.path, problem)
+        return None
+    return manifest
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from flows.output import MANIFEST, disk_errors, locked
+from flows.output import CARD, MANIFEST, disk_errors, locked
 from flows.versions import Version, open_version
 from transforms.card import render_card, with_configs
 from transforms.errors import ConfigError, OutputError
@@ -16,7 +16,6 @@ from transforms.semver import Contents
 from transforms.shards import ContentHash, file_sha256
 
 STAGING: Final = ".publish"
-CARD: Final = "README.md"  # the one page that people may improve before they publish
 
 
 class Export(NamedTuple):

@@ -63,7 +63,7 @@ def evaluate_reward(
     whole = ratio_cuts(pairs, [1.0])
     by_ratio, by_tokens = ratio_cuts(pairs, config.ratios), token_cuts(pairs, cutting_tokens(pairs, config.tokens))
     spend = SpendRecord.nothing()
-    scorer = Scorer(model, config, ledger_root=ledger_root, spend=spend)
+    scorer = Scorer(model, config, ledger_root=ledger_root, spend=spend, today=chat.template.today)
     with closing(scorer.calls):
         found = reward_margins(scorer, pairs, [*whole, *by_ratio, *by_tokens], chat, pay=pay, progress=progress)
     good = [row for row in range(len(pairs)) if row not in found.problems]

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from flows.output import read_manifest
 from transforms.manifest import DecisionRecord, Manifest, RateRecord, SpendRecord
+from transforms.report.chat_template import template_in_words
 from transforms.report.published import reason_in_words
 
 
@@ -26,6 +27,8 @@ def print_summary(console: Console, folder: Path, *, seconds: float, unchanged: 
     if manifest.proxy:
         console.print(f"proxy        {manifest.proxy.why}")
     console.print(_token_line(manifest))
+    if words := template_in_words(manifest):
+        console.print(f"template     {'; '.join(words)}", markup=False)
     if not unchanged:
         for name, spend in (("completions", manifest.completions), ("rewards", manifest.scores)):
             if spend:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.calls import Pay
-from flows.config import Recipe, RewardConfig
+from flows.config import RewardConfig
 from flows.models import resolve_reward
 from flows.progress import Progress
 from flows.scoring import Scorer
@@ -87,7 +87,7 @@ def find_reward(run: FoundRun, chat: ChatTokens) -> RunReward:
             "(dataset.responses: pairs)"
         )
         raise ConfigError(message)
-    recipe = Recipe.model_validate(run.manifest.config)
+    recipe = run.version.recipe
     config = recipe.reward
     if config is None:
         message = f"{path} has no reward model, and dataset.responses: all needs its rewards: curate with reward.model"

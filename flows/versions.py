@@ -3,8 +3,6 @@
 Its manifest says which files belong to it, and no table is handed out before its files have the manifest's hashes.
 """
 
-import re
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,18 +13,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from flows.output import MANIFEST, read_manifest
-from transforms.errors import SourceError, first_line
+from flows.config import Recipe
+from flows.output import MANIFEST, WORK, read_manifest
+from transforms.errors import ConfigError, SourceError, first_line
 from transforms.manifest import FileRecord, Manifest
+from transforms.run_files import files_below, foreign_files, say_foreign, tables_of
 from transforms.shards import BATCH_ROWS, file_sha256
 from transforms.sources.read import is_hub_id
 
-# Arrow shards of a run, and Parquet shards of what was published. The name is also what keeps a path of a
-# stranger's manifest inside its folder.
-_SHARD: Final = re.compile(
-    r"(?:dataset/(?P<split>\w+)|(?P<table>dropped|responses))/data-\d{5}-of-\d{5}\.arrow"
-    r"|(?:data|dropped|responses)/(?P<published>\w+)-\d{5}-of-\d{5}\.parquet"
-)
+QUARANTINE: Final = "quarantine.jsonl"
+RESPONSES: Final = "responses"  # the one table that holds no pairs
 _ATTEMPTS: Final = 4  # at what is read: seven seconds, where publishing is worth minutes
 
 
@@ -51,6 +47,25 @@ class Version:
     def splits(self) -> list[str]:
         """Its tables of kept pairs, in the order of the manifest."""
         return [name for name in self.manifest.counts.splits if name in self.tables]
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe that made it.
+
+        Raises:
+            ConfigError: it is of another release, whose keys were others.
+        """
+        try:
+            return Recipe.model_validate(self.manifest.config)
+        except ValidationError as error:
+            from flows.cli import problems_in_words  # settings and YAML, that readers need for this alone
+
+            problems = problems_in_words(error, lambda at: ".".join(map(str, at)), found=False)
+            message = (
+                f"{self.where}: the recipe in its {MANIFEST} is of another version of this project ({problems}). "
+                "Curate again with this one, or use that one"
+            )
+            raise ConfigError(message) from error
 
     def paths(self, table: str) -> list[Path]:
         """The table's local files, downloaded if they are on the Hub; Arrow streams of a run, else Parquet.
@@ -106,8 +121,8 @@ class Version:
             problem = f"has sha256 {found[:12]}…, the manifest says {file.sha256[:12]}…"
         if problem:
             message = (
-                f"{self.where}: {file.path} {problem}: the shards are not those that the run wrote. "
-                "Curate or publish again, or restore them"
+                f"{self.where}: {file.path} {problem}: this is not what the run wrote. Curate or publish again, or "
+                "restore it"
             )
             raise SourceError(message)
         return path
@@ -130,24 +145,42 @@ def open_version(where: str, revision: str | None = None, *, token: str | None =
     if revision is not None:
         message = f"{where} is a folder, so leave out revision {revision!r}"
         raise SourceError(message)
-    folder = Path(where).expanduser()
+    return open_folder(Path(where).expanduser(), where)
+
+
+def open_folder(folder: Path, where: str | None = None) -> Version:
+    """The version in a folder. Files among its data that the manifest does not name are told in the log, once.
+
+    Args:
+        folder: of a run or of a published dataset.
+        where: as the user named it.
+
+    Raises:
+        SourceError: no finished run there.
+        OutputError: a manifest that this project did not write, or another release of it.
+    """
+    where = where or str(folder)
     manifest = read_manifest(folder)
     if manifest is None:
-        message = (
-            f"{where} holds no finished run of flows.curate (no {MANIFEST}). Curate first, or name another; a folder "
-            "is written ./runs/NAME, a dataset on the Hub org/name"
-        )
-        raise SourceError(message)
-    return Version(where, None, manifest, tables_of(manifest), lambda path: folder / path)
+        raise SourceError(_no_run(folder, where))
+    say_foreign(where, foreign_files(files_below(folder, manifest.files), manifest.files))
+    return Version(where, None, manifest, tables_of(manifest.files), lambda path: folder / path)
 
 
-def tables_of(manifest: Manifest) -> dict[str, list[FileRecord]]:
-    """The manifest's data files by table."""
-    tables = defaultdict(list)
-    for file in manifest.files:
-        if match := _SHARD.fullmatch(file.path):
-            tables[match["split"] or match["table"] or match["published"]].append(file)
-    return dict(tables)
+def _no_run(folder: Path, where: str) -> str:
+    """What is there instead, and what to name."""
+    forms = "a folder is written ./runs/NAME, a dataset on the Hub org/name"
+    none = f"{where} holds no finished run of flows.curate (no {MANIFEST})"
+    if not folder.is_dir():
+        return f"{none}: {'it is a file' if folder.exists() else 'there is no such folder'}; {forms}"
+    for above in folder.resolve().parents[:2]:
+        if (above / MANIFEST).is_file():
+            return f"{none}, but {above} does: name that folder"
+    if (folder / WORK).is_dir():
+        return f"{none}: the run in it died or is not done. Run the same flows.curate again; what it paid for is kept"
+    found = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    what = f"it holds {', '.join(found[:5])}" if found else "it is empty"
+    return f"{none}: {what}. Curate first, or name another; {forms}"
 
 
 def _on_the_hub(repo: str, revision: str | None, token: str | None) -> Version:
@@ -156,13 +189,19 @@ def _on_the_hub(repo: str, revision: str | None, token: str | None) -> Version:
     from flows.hub_token import hub_token
 
     hub = Hub(repo, token=token or hub_token(), patience=Patience(attempts=_ATTEMPTS), error=SourceError)
-    commit = hub.resolve(revision)
+    try:
+        commit = hub.resolve(revision)
+    except SourceError as error:
+        # A folder in the working directory never takes the Hub's place; but whoever meant one wants to know.
+        here = f"; ./{repo} is a folder here: name it so" if Path(repo).is_dir() else f"; a folder is written ./{repo}"
+        message = f"{str(error).removesuffix('; a folder is written ./NAME').rstrip('.')}{here}"
+        raise SourceError(message) from error
     try:
         manifest = Manifest.model_validate_json(hub.download(commit, MANIFEST).read_bytes())
     except ValidationError as error:
         message = f"{repo} at {commit[:12]}: its {MANIFEST} is none of this version ({error.error_count()} problems)"
         raise SourceError(message) from error
-    return Version(repo, commit, manifest, tables_of(manifest), partial(hub.download, commit))
+    return Version(repo, commit, manifest, tables_of(manifest.files), partial(hub.download, commit))
 
 
 def _read(path: Path, columns: Sequence[str] | None) -> Iterator[pa.Table]:

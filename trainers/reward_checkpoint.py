@@ -94,7 +94,7 @@ def open_policy(
             local_files_only=local,
             use_safetensors=True,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         message = f"{location} cannot be opened as a sequence classifier: {error}"
         raise ModelError(message) from error
     finally:

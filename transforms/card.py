@@ -22,6 +22,7 @@ from transforms.markdown import Trusted, cell, code, fenced, markdown
 from transforms.papers import POET, SHALLOW, Paper
 from transforms.public import public, public_path
 from transforms.report.calibration import error_in_words
+from transforms.report.chat_template import template_in_words
 from transforms.report.funnel import distinct_sources, losses
 from transforms.report.page import headline_rate, saved_share
 from transforms.report.published import (
@@ -87,6 +88,7 @@ def render_card(manifest: Manifest, *, repo: str | None = None) -> str:
             saved=saved_share(manifest),
             verdict=verdict_of(headline.low, headline.high) if headline else None,
             evidence=evidence_in_words(),
+            template_words=template_in_words(manifest),
             published=PUBLISHED,
             points=points_in_words,
             columns=list(_columns()),

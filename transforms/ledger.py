@@ -37,16 +37,21 @@ class Ledger:
         root: folder or fsspec URL, shared by runs.
         kind: completions, scores or log-probs.
         identity: the model; a folder of its own, so that a scan reads no other model's parts.
+        writable: False to look only: nothing is made, and a ledger that is not there is an empty one.
+
+    Raises:
+        OutputError: no folder can be made there, or a part cannot be read.
     """
 
-    def __init__(self, root: str, kind: Kind, identity: ModelIdentity) -> None:
+    def __init__(self, root: str, kind: Kind, identity: ModelIdentity, *, writable: bool = True) -> None:
         self.kind = kind
         facts = identity.facts()
         key = json.dumps([facts[name] for name in ("fingerprint", "revision", "dtype", "engine")])
         model = f"{_slug(facts['name'] or LOCAL)}-{blake2b(key.encode(), digest_size=8).hexdigest()}"
         self._fs, path = fsspec.core.url_to_fs(root)
         self._folder = f"{path.rstrip('/')}/{kind}/{model}"
-        self._fs.makedirs(self._folder, exist_ok=True)
+        if writable:  # before a model is paid for
+            self._make_folder()
         self._known = self._read_ids()
         self.interrupted = 0
 
@@ -89,7 +94,16 @@ class Ledger:
     def _read_ids(self) -> set[str]:
         return set(self._read(columns=["request_id"])["request_id"].to_pylist())
 
+    def _make_folder(self) -> None:
+        try:
+            self._fs.makedirs(self._folder, exist_ok=True)
+        except OSError as error:
+            message = f"cannot make the ledger's folder {self._folder}: {error.strerror or error}. Set `ledger:`"
+            raise OutputError(message) from error
+
     def _read(self, **scan: Any) -> pa.Table:
+        if not self._fs.isdir(self._folder):
+            return SCHEMAS[self.kind].empty_table().select(scan.get("columns") or SCHEMAS[self.kind].names)
         parts = sorted(f for f in self._fs.ls(self._folder, detail=False) if _name(f).startswith("part-"))
         try:
             parquet = pads.dataset(parts, schema=SCHEMAS[self.kind], filesystem=self._fs, format="parquet")

@@ -33,7 +33,7 @@ class Counter:
     def __init__(self):
         self.requests = self.tokens = 0
 
-    def __call__(self, requests, tokens=0):
+    def __call__(self, requests, tokens=0, *, reused=False):
         self.requests += requests
         self.tokens += tokens
 

@@ -69,6 +69,8 @@ def write(tmp_path, **changes):
         ({"truncate": {"method": "poets"}}, r"truncate.method: .*'poet'.*found 'poets'"),
         ({"sampling": {"n": 0}}, r"sampling.n: .*greater than or equal to 1 \(found 0\)"),
         ({"sampling": {"temperature": 0}}, "temperature 0 gives 3 equal completions"),
+        ({"sampling": {"temperature": 2.5}}, r"sampling.temperature: .*less than or equal to 2 \(found 2.5\)"),
+        ({"sampling": {"temperature": 0.005}}, "temperature 0.005 is one that vLLM raises to 0.01"),
         ({"reward": None}, "no reward model scores them"),
         ({"sources": []}, "sources: .*at least 1 item"),
         ({"sources": [{"kind": "ultrafedback", "path": "x"}]}, "ultrafedback"),

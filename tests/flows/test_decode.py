@@ -1,5 +1,7 @@
 """`flows.decode` with tiny real models: a curated run in, a table and a page out."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -19,7 +21,7 @@ from flows.plan import plan_run
 from flows.progress import Progress
 from trainers.decoding import Decoder
 from transforms.decodings import Decodings
-from transforms.errors import ConfigError, EngineError, ModelError
+from transforms.errors import ConfigError, EngineError, ModelError, OutputError, SourceError
 from transforms.schema import DECODED, check
 
 pytestmark = pytest.mark.slow
@@ -199,8 +201,39 @@ def test_prompts_are_distinct_and_those_without_room_are_left_out(run):
         decoding.read_prompts(run, 100, room=1)
 
 
+def test_what_map_left_in_the_test_split_is_no_prompt(run, tmp_path):
+    import datasets
+
+    whole = decoding.read_prompts(run, 100, room=100)
+    copy = shutil.copytree(run, tmp_path / "run")
+    test = datasets.load_from_disk(str(copy / "dataset"))["test"]
+    test.map(lambda row: {"prompt_ids": row["prompt_ids"][1:]})
+    test.filter(lambda row: row["chosen_cut"])
+    found = decoding.read_prompts(copy, 100, room=100)
+    assert found.pair_ids == whole.pair_ids
+    assert [ids.tolist() for ids in found.ids] == [ids.tolist() for ids in whole.ids]
+    next((copy / "dataset" / "test").glob("data-*.arrow")).write_bytes(b"")
+    with pytest.raises(SourceError, match=r"dataset/test/data-00000-of-00001\.arrow has sha256 e3b0c44298fc…"):
+        decoding.read_prompts(copy, 100, room=100)
+
+
+def test_more_tokens_than_the_models_read_are_refused_before_anything_is_loaded(run, trained, tmp_path):
+    with pytest.raises(ConfigError, match=r"--max-tokens 128 leaves no room for a prompt: the models read 128 tokens"):
+        plan_decoding(config(run, trained, tmp_path / "out", max_tokens=128))
+
+
+def test_a_ledger_that_cannot_be_written_ends_it_before_anything_is_decoded(run, trained, tmp_path, monkeypatch):
+    copy = shutil.copytree(run, tmp_path / "run")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["config"]["ledger"] = str(copy / "report.html" / "ledger")
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    monkeypatch.setattr(decoding, "load_causal", lambda *_, **__: pytest.fail("a model was loaded"))
+    with pytest.raises(OutputError, match=r"cannot make the ledger's folder .*Set `ledger:`"):
+        decode(copy, trained, tmp_path / "out")
+
+
 def test_a_folder_without_a_run_is_one_message(tmp_path, trained):
-    with pytest.raises(ConfigError, match="holds no finished run"):
+    with pytest.raises(SourceError, match="holds no finished run"):
         plan_decoding(config(tmp_path, trained, tmp_path / "out"))
 
 

@@ -94,6 +94,13 @@ def test_a_folder_of_a_run_may_be_named_without_a_dot(folders, tmp_path, monkeyp
     assert run(monkeypatch, capsys, "runs/a", "./runs/a").startswith("Equal")
 
 
+def test_a_folder_that_is_there_is_never_looked_up_on_the_hub(folders, tmp_path, monkeypatch, capsys):
+    (tmp_path / "runs" / "half" / ".work").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceError, match=r"^\./runs/half holds no finished run .* died or is not done"):
+        run(monkeypatch, capsys, "runs/half", folders[0])
+
+
 @pytest.mark.parametrize(
     ("words", "kind", "message"),
     [

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from io import StringIO
 
+import pyarrow as pa
 import pytest
 from flows_support import call_plainly, model_folders, pair, sampling_recipe
 from rich.console import Console
@@ -14,7 +15,9 @@ import flows.curate as curate_module
 from flows import explain as command
 from flows.explaining import explain
 from flows.plan import plan_run
-from transforms.errors import ConfigError
+from flows.publish_export import export_run
+from transforms.errors import ConfigError, SchemaError, SourceError
+from transforms.shards import file_sha256
 
 pytestmark = pytest.mark.slow
 ROWS = [
@@ -101,8 +104,70 @@ def test_an_unknown_pair_is_one_message(folder, wanted, message):
 
 
 def test_a_folder_without_a_run_is_one_message(tmp_path):
-    with pytest.raises(ConfigError, match="no finished run"):
+    with pytest.raises(SourceError, match="holds no finished run"):
         explain(tmp_path, "abcdef")
+
+
+def test_what_map_left_in_the_folder_changes_nothing(folder, rows, tmp_path, caplog):
+    import datasets
+
+    shutil.copytree(folder, tmp_path / "run")
+    train = datasets.load_from_disk(str(tmp_path / "run" / "dataset"))["train"]
+    train.map(lambda row: {"chosen_ids": row["chosen_ids"][: row["chosen_keep"]]})
+    train.filter(lambda row: row["chosen_cut"])
+    train.train_test_split(0.5, seed=0)
+    assert len(list((tmp_path / "run" / "dataset" / "train").glob("cache-*.arrow"))) == 4
+    for row in rows:
+        found = explain(tmp_path / "run", row["pair_id"], find_raw=False)
+        before = explain(folder, row["pair_id"], find_raw=False)
+        assert (found.row, found.copies, found.texts) == (before.row, before.copies, before.texts)
+    assert sum("not of this run and not read" in line for line in caplog.messages) == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda run: (run / "quarantine.jsonl").unlink(), r"quarantine\.jsonl is missing"),
+        (lambda run: next(run.glob("dropped/*.arrow")).unlink(), r"dropped/data-00000-of-00001\.arrow is missing"),
+        (lambda run: next(run.glob("dropped/*.arrow")).write_bytes(b""), r"dropped/data-.* has sha256 e3b0c44298fc…"),
+    ],
+)
+def test_a_folder_that_lost_or_changed_a_file_is_one_message(folder, rows, tmp_path, damage, message):
+    shutil.copytree(folder, tmp_path / "run")
+    damage(tmp_path / "run")
+    with pytest.raises(SourceError, match=message):
+        explain(tmp_path / "run", rows[0]["pair_id"])
+
+
+def test_a_table_of_another_release_is_refused_by_its_columns(folder, rows, tmp_path):
+    run = shutil.copytree(folder, tmp_path / "run")
+    [shard] = (run / "dropped").glob("*.arrow")
+    old = pa.table({"pair_id": ["a" * 32], "verdict": ["drop"]})
+    with pa.ipc.new_stream(str(shard), old.schema) as stream:
+        stream.write_table(old)
+    manifest = json.loads((run / "manifest.json").read_text())
+    for file in manifest["files"]:
+        file["sha256"] = file_sha256(run / file["path"])
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(SchemaError, match=r"run, dropped: .*chosen_ids"):
+        explain(run, rows[0]["pair_id"])
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_a_published_version_is_explained_too(folder, rows, tmp_path, published):
+    if published:
+        export_run(folder, tmp_path, "org/unit")
+        # A published recipe names models without their folders.
+        manifest = json.loads((tmp_path / "manifest.json").read_text())
+        manifest["config"] = json.loads((folder / "manifest.json").read_text())["config"]
+        (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    row = by_prompt(rows, 2)
+    found = explain(tmp_path if published else folder, row["pair_id"])
+    assert (found.place, found.row["chosen_ids"]) == (
+        "dataset/train" if row["verdict"] == "keep" else "dropped",
+        row["chosen_ids"],
+    )
+    assert len(found.completions) == 2
 
 
 def test_a_ledger_that_was_cleared_is_said(folder, rows, tmp_path):
@@ -113,6 +178,7 @@ def test_a_ledger_that_was_cleared_is_said(folder, rows, tmp_path):
     found = explain(tmp_path / "run", by_prompt(rows, 2)["pair_id"], find_raw=False)
     assert found.completions == []
     assert "2 of 2 completions are not in the ledger" in found.completions_note
+    assert not (tmp_path / "empty").exists()
     assert found.raw_note == "not looked for"
 
 

@@ -7,6 +7,8 @@ from flows_support import manifest
 
 from flows.output import finished_run, output_folder, publish, read_manifest
 from transforms.errors import OutputError
+from transforms.manifest import FileRecord
+from transforms.shards import file_sha256
 
 
 def finish(folder, fingerprint="f1", **claim):
@@ -14,12 +16,22 @@ def finish(folder, fingerprint="f1", **claim):
         (work / "dataset").mkdir()
         (work / "dataset" / "data.arrow").write_text(fingerprint)
         (work / "report.html").write_text("r")
-        publish(folder, manifest(fingerprint=fingerprint, files=["dataset/data.arrow", "report.html"]))
+        (work / "README.md").write_text("card")
+        records = [
+            FileRecord(path=path, rows=0, sha256=file_sha256(work / path))
+            for path in ("dataset/data.arrow", "report.html", "README.md")
+        ]
+        publish(folder, manifest(fingerprint=fingerprint).model_copy(update={"files": records}))
 
 
 def test_a_finished_run_leaves_the_contract_and_nothing_else(tmp_path):
     finish(tmp_path / "run")
-    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["dataset", "manifest.json", "report.html"]
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
+        "README.md",
+        "dataset",
+        "manifest.json",
+        "report.html",
+    ]
     assert finished_run(tmp_path / "run", "f1") is not None
 
 
@@ -68,6 +80,19 @@ def test_a_run_with_a_file_missing_is_not_finished(tmp_path):
     finish(tmp_path)
     (tmp_path / "report.html").unlink()
     assert finished_run(tmp_path, "f1") is None
+
+
+def test_a_run_whose_data_were_changed_is_not_finished_and_says_so(tmp_path, caplog):
+    finish(tmp_path)
+    (tmp_path / "dataset" / "data.arrow").write_text("others")
+    assert finished_run(tmp_path, "f1") is None
+    assert caplog.messages == [f"{tmp_path}: dataset/data.arrow was changed after the run, so the run is made again"]
+
+
+def test_a_card_that_somebody_improved_is_still_of_a_finished_run(tmp_path):
+    finish(tmp_path)
+    (tmp_path / "README.md").write_text("a better card")
+    assert finished_run(tmp_path, "f1") is not None
 
 
 def test_two_runs_at_once_in_one_folder_are_refused(tmp_path):

@@ -250,6 +250,6 @@ def test_a_run_that_is_being_written_or_is_none_is_refused(hub, run, tmp_path):
     path = next((run / "dataset" / "train").glob("*.arrow"))
     with pa.OSFile(str(path), "ab") as sink:
         sink.write(b"x")
-    with pytest.raises(SourceError, match="the shards are not those that the run wrote"):
+    with pytest.raises(SourceError, match="this is not what the run wrote"):
         publish(run)
     assert REPO not in hub.repos

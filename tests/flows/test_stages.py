@@ -86,6 +86,22 @@ def test_a_finished_run_is_found_and_nothing_is_done(tmp_path, models):
 
 
 @pytest.mark.slow
+def test_a_run_whose_shard_was_changed_is_made_again_from_the_ledger(tmp_path, models, monkeypatch, caplog):
+    recipe = sampling_recipe(tmp_path, models, ROWS)
+    before = run(recipe)
+    shard = tmp_path / "out" / "dataset" / "train" / "data-00000-of-00001.arrow"
+    content = shard.read_bytes()
+    shard.write_bytes(content[:-1] + b"x")
+    monkeypatch.setattr(flow_models, "open_policy", no_model)
+    monkeypatch.setattr(flow_models, "open_reward", no_model)
+    assert plan_run(recipe).finished is None
+    assert f"{tmp_path / 'out'}: dataset/train/{shard.name} was changed after the run" in caplog.text
+    assert run(recipe).version == before.version
+    assert shard.read_bytes() == content
+    assert plan_run(recipe).finished is not None
+
+
+@pytest.mark.slow
 def test_a_resumed_run_ends_in_the_same_bytes_and_pays_for_no_finished_batch_again(tmp_path, models, monkeypatch):
     straight = run(sampling_recipe(tmp_path, models, ROWS, ledger=str(tmp_path / "other")))
 

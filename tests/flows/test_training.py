@@ -174,7 +174,7 @@ def test_shards_that_are_not_the_manifests_are_refused(tmp_path, run, change):
     [shard] = (run[0] / "dataset" / "train").glob("*.arrow")
     if change == "remove":
         shard.unlink()
-        message = r"data-00000-of-00001\.arrow is missing: the shards are not those that the run wrote"
+        message = r"data-00000-of-00001\.arrow is missing: this is not what the run wrote"
     else:
         content = bytearray(shard.read_bytes())
         content[-100] ^= 1

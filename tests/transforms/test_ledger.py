@@ -40,6 +40,19 @@ def test_a_new_process_finds_what_an_earlier_one_finished(root):
     assert again.fetch(["b", "x"]).rows() == [("b", 2.0, 3)]
 
 
+def test_looking_into_a_ledger_that_is_not_there_makes_nothing_and_finds_nothing(root, tmp_path):
+    looked = Ledger(root, "scores", IDENTITY, writable=False)
+    assert (len(looked), looked.fetch(["a"]).rows(), list(tmp_path.iterdir())) == (0, [], [])
+    ledger(root).append(["a"], scores(a=1.0))
+    assert Ledger(root, "scores", IDENTITY, writable=False).fetch(["a"]).rows() == [("a", 1.0, 3)]
+
+
+def test_a_place_where_no_folder_can_be_made_is_one_message(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"cannot make the ledger's folder .*: Not a directory\. Set `ledger:`"):
+        ledger(str(tmp_path / "file" / "ledger"))
+
+
 @pytest.mark.parametrize(
     "change", [{"fingerprint": "e" * 64}, {"revision": "def"}, {"dtype": "float32"}, {"engine": "vllm"}]
 )

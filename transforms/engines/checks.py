@@ -30,6 +30,13 @@ def check_completions(
         if not 0 <= request.seed <= MAX_SEED:
             message = f"request {request.request_id} has the seed {request.seed}, expected 0 to {MAX_SEED}"
             raise EngineError(message)
+        if context is not None and len(request.token_ids) >= context:
+            message = (
+                f"request {request.request_id} has {len(request.token_ids)} tokens, which leave no room in the model's"
+                f" context of {context}: nothing can follow. Leave long prompts out (filters.max_prompt_tokens), lower"
+                " truncate.max_length, or use a model with a longer context"
+            )
+            raise EngineError(message)
         if context is not None and len(request.token_ids) + request.max_tokens > context:
             message = (
                 f"request {request.request_id} has {len(request.token_ids)} tokens and asks for"

@@ -13,7 +13,7 @@ from transforms.engines.protocol import (
     Sampling,
     no_progress,
 )
-from transforms.engines.vllm_process import VllmProcess
+from transforms.engines.vllm_process import VllmProcess, vllm_errors
 from transforms.errors import EngineError
 
 
@@ -56,9 +56,11 @@ class VllmCompletions:
     ) -> list[Completion]:
         """Completions in the order of `requests`; see CompletionEngine."""
         check_completions(requests, sampling, vocab=self._process.vocab, context=self._process.context)
+        with vllm_errors(EngineError, "vLLM cannot sample so"):
+            params = [_params(request, sampling) for request in requests]
         outputs = self._process.run(
             [request.token_ids for request in requests],
-            [_params(request, sampling) for request in requests],
+            params,
             lambda output: progress(1, len(output.outputs[0].token_ids)),
         )
         return [_completion(request, output) for request, output in zip(requests, outputs, strict=True)]

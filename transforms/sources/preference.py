@@ -12,8 +12,10 @@ Raw rows, the layouts of https://huggingface.co/docs/trl/dataset_formats#prefere
 
 Optional columns: `id`, `chosen_score`, `rejected_score`, and `subset`, with which this is RewardBench's layout.
 Plain text without a prompt is refused unless it is a Human/Assistant transcript: where the prompt ends cannot be
-told. TRL takes the common characters, which moves "Sure, here is" into the prompt when both answers start so, and
-cuts a character off when one side is the beginning of the other.
+told. TRL takes the common characters (`extract_prompt`, 1.16.0), which moves "Sure, here is" into the prompt when both
+answers start so, and leaves the last of them in both responses when one side is the beginning of the other ("ab" and
+"abc": prompt "a"). Without a common beginning, a chosen text that ends in a space becomes the prompt: of "Nile. " and
+"Po." it makes the prompt "Nile.", chosen " " and rejected ".".
 """
 
 from typing import Any, Final, Literal

@@ -4,14 +4,16 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import fsspec
 
 from transforms.errors import SourceError
+from transforms.run_files import data_folders, foreign_files, named_files, say_foreign, splits_of
 from transforms.sources.adapter import BadRow, Row
 from transforms.sources.files import BATCH_ROWS, ENDINGS, ending_of, read_file
 from transforms.sources.options import SourceOptions
@@ -32,6 +34,7 @@ class Fingerprint(NamedTuple):
 class _Files(NamedTuple):
     filesystem: Any
     paths: list[str]
+    stated: Mapping[str, str] = MappingProxyType({})  # path → sha256, where a run's manifest states it
 
 
 def is_hub_id(path: str) -> bool:
@@ -57,15 +60,7 @@ def fingerprint(options: SourceOptions) -> Fingerprint:
     digest = hashlib.sha256()
     files = _files(options)
     for path in files.paths:
-        one = hashlib.sha256()
-        try:
-            with files.filesystem.open(path, "rb") as raw:
-                while chunk := raw.read(_READ_BYTES):
-                    one.update(chunk)
-        except OSError as error:
-            message = f"{path}: cannot be read: {type(error).__name__}: {error}"
-            raise SourceError(message) from error
-        digest.update(one.digest())
+        digest.update(bytes.fromhex(_checked_sha256(files, path)))
     return Fingerprint(None, digest.hexdigest())
 
 
@@ -84,7 +79,29 @@ def _all_rows(options: SourceOptions) -> Iterator[Row | BadRow]:
         return
     files = _files(options)
     for path in files.paths:
+        if path in files.stated:
+            _checked_sha256(files, path)
         yield from read_file(files.filesystem, path)
+
+
+def _checked_sha256(files: _Files, path: str) -> str:
+    """Hash of a file, which is the one that the run's manifest states."""
+    digest = hashlib.sha256()
+    try:
+        with files.filesystem.open(path, "rb") as raw:
+            while chunk := raw.read(_READ_BYTES):
+                digest.update(chunk)
+    except OSError as error:
+        message = f"{path}: cannot be read: {type(error).__name__}: {error}"
+        raise SourceError(message) from error
+    found, stated = digest.hexdigest(), files.stated.get(path)
+    if stated not in (None, found):
+        message = (
+            f"{path} has sha256 {found[:12]}…, the run's manifest says {stated[:12]}…: this is not what the run wrote. "
+            "Curate or publish again, or restore it"
+        )
+        raise SourceError(message)
+    return found
 
 
 def _files(options: SourceOptions) -> _Files:
@@ -105,7 +122,8 @@ def _files(options: SourceOptions) -> _Files:
         if not filesystem.isdir(root):
             message = f"{options.path}: no such file or folder"
             raise SourceError(message)
-        return _Files(filesystem, _folder(filesystem, root.rstrip("/"), options))
+        root = root.rstrip("/")
+        return _run(filesystem, root, options) or _Files(filesystem, _folder(filesystem, root, options))
     except (OSError, ValueError, ImportError) as error:
         message = f"{options.path}: cannot be read: {type(error).__name__}: {error}"
         raise SourceError(message) from error
@@ -118,12 +136,36 @@ def _data_file(path: str, shown: str) -> str:
     return path
 
 
+def _run(filesystem: Any, root: str, options: SourceOptions) -> _Files | None:
+    """The shards of one split that a run's manifest names: it stands for the pairs that it kept. None without a run."""
+    if not filesystem.isfile(f"{root}/manifest.json"):
+        if filesystem.isdir(f"{root}/.work"):
+            message = f"{options.path}: the run in it died or is not done (no manifest.json); run it again first"
+            raise SourceError(message)
+        return None
+    try:
+        named = named_files(filesystem.cat_file(f"{root}/manifest.json"))
+    except ValueError as error:
+        message = f"{options.path}: its manifest.json cannot be read: {error}. Restore it, or curate again"
+        raise SourceError(message) from error
+    if named is None:  # somebody else's
+        if options.kind == "curated":  # type: ignore[attr-defined]  # each kind's options have it
+            message = f"{options.path}: its manifest.json is none of this project; expected the folder of a run"
+            raise SourceError(message)
+        return None
+    splits = splits_of(named)
+    if options.split not in splits:
+        message = f"{options.path}: has the splits {', '.join(splits)}; expected split {options.split!r}"
+        raise SourceError(message)
+    names = [
+        name.removeprefix(f"{root}/") for folder in data_folders(named) for name in filesystem.find(f"{root}/{folder}")
+    ]
+    say_foreign(options.path, foreign_files(names, named))
+    stated = {f"{root}/{file.path}": file.sha256 for file in splits[options.split]}
+    return _Files(filesystem, list(stated), stated)
+
+
 def _folder(filesystem: Any, root: str, options: SourceOptions) -> list[str]:
-    if filesystem.isfile(f"{root}/manifest.json"):  # a curated run stands for the pairs that it kept
-        if filesystem.isdir(f"{root}/dataset"):
-            root = f"{root}/dataset"
-        elif filesystem.isdir(f"{root}/data"):
-            return _published_split(filesystem, f"{root}/data", options)
     if filesystem.isfile(f"{root}/dataset_dict.json"):
         splits = json.loads(filesystem.cat_file(f"{root}/dataset_dict.json"))["splits"]
         if options.split not in splits:
@@ -144,14 +186,6 @@ def _folder(filesystem: Any, root: str, options: SourceOptions) -> list[str]:
     found = data or [name for name in names if ending_of(name)[0]]
     if not found:
         message = f"{options.path}: a folder without data files; expected one of {', '.join(ENDINGS)}"
-        raise SourceError(message)
-    return found
-
-
-def _published_split(filesystem: Any, root: str, options: SourceOptions) -> list[str]:
-    found = sorted(filesystem.glob(f"{root}/{options.split}-*.parquet"))
-    if not found:
-        message = f"{options.path}: a published version without split {options.split!r}"
         raise SourceError(message)
     return found
 

@@ -24,6 +24,8 @@ def test_a_request_that_exactly_fills_the_context_is_fine():
         (request([-1, 3]), "r7 has the token id -1"),
         (request([1], max_tokens=0), "r7 asks for 0 tokens, expected at least 1"),
         (request([1], seed=-1), "r7 has the seed -1"),
+        (request([1] * 8, max_tokens=1), "r7 has 8 tokens, which leave no room in the model's context of 8"),
+        (request([1] * 9, max_tokens=1), "r7 has 9 tokens, which leave no room in the model's context of 8"),
         (request([1] * 5), "r7 has 5 tokens and asks for 4 more, but the model's context is 8"),
     ],
 )

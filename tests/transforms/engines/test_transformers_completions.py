@@ -103,3 +103,11 @@ def test_a_closed_engine_says_so(tiny_policy):
     engine.close()
     with pytest.raises(EngineError, match="is closed"):
         engine.complete(requests(), GREEDY)
+
+
+def test_a_checkpoint_with_cut_weights_is_a_model_error(tiny_policy, tmp_path, cache):
+    for file in tiny_policy.iterdir():
+        content = file.read_bytes()
+        (tmp_path / file.name).write_bytes(content[: len(content) // 2] if file.suffix == ".safetensors" else content)
+    with pytest.raises(ModelError, match=r"transformers cannot load .*: SafetensorError: "):
+        TransformersCompletions(resolve_model(tmp_path, engine="transformers", dtype="float32"))

@@ -140,3 +140,11 @@ def changed_config(source, folder, **values):
     (folder / "config.json").write_text(json.dumps(content))
     (folder / "model.safetensors").write_bytes((source / "model.safetensors").read_bytes())
     return folder
+
+
+def test_a_checkpoint_with_cut_weights_is_a_model_error(tiny_reward, tmp_path, cache):
+    for file in tiny_reward.iterdir():
+        content = file.read_bytes()
+        (tmp_path / file.name).write_bytes(content[: len(content) // 2] if file.suffix == ".safetensors" else content)
+    with pytest.raises(ModelError, match=r"the reward model .*: SafetensorError: "):
+        TransformersRewards(resolve_model(tmp_path, engine="transformers", dtype="float32"))

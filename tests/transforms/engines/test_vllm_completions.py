@@ -171,6 +171,46 @@ def test_a_model_that_vllm_does_not_know_is_a_model_error(tiny_policy, tmp_path,
         VllmCompletions(resolve_model(tmp_path, engine="vllm", dtype="float32"))
 
 
+def test_what_vllm_itself_refuses_is_one_engine_error_and_the_engine_stays_usable(tiny_policy, cache):
+    from vllm import SamplingParams
+    from vllm.exceptions import VLLMError
+
+    from transforms.engines.vllm_completions import VllmCompletions
+
+    engine = VllmCompletions(resolve_model(tiny_policy, engine="vllm", dtype="float32"), kv_cache_gib=1 / 16)
+    batch = requests([[5, 6, 7]], max_tokens=4)
+    expected = engine.complete(batch, GREEDY)
+    with pytest.raises(EngineError, match="r0 has 512 tokens, which leave no room in the model's context of 512"):
+        engine.complete(requests([[5] * 512], max_tokens=1), GREEDY)
+    # Past the check: no ValueError since vLLM 0.32.
+    with pytest.raises(
+        EngineError, match=r"^vLLM failed: VLLMValidationError: .*\(length 512\) plus the number"
+    ) as error:
+        engine._process.run([[5] * 512], [SamplingParams(max_tokens=1)], lambda output: None)
+    assert isinstance(error.value.__cause__, VLLMError)
+    assert not isinstance(error.value.__cause__, ValueError)
+    with pytest.raises(
+        EngineError, match=r"^vLLM cannot sample so: VLLMValidationError: temperature must be in \[0, 2\]"
+    ):
+        engine.complete(batch, Sampling(2.5, 1.0, (EOT,)))
+    assert engine.complete(batch, GREEDY) == expected
+    engine.close()
+
+
+def test_a_checkpoint_with_cut_weights_is_a_model_error_and_torch_has_its_threads(tiny_policy, tmp_path, cache):
+    import torch
+
+    from transforms.engines.vllm_completions import VllmCompletions
+
+    for file in tiny_policy.iterdir():
+        content = file.read_bytes()
+        (tmp_path / file.name).write_bytes(content[: len(content) // 2] if file.suffix == ".safetensors" else content)
+    before = torch.set_num_threads
+    with pytest.raises(ModelError, match=r"vLLM cannot load .*: SafetensorError: "):
+        VllmCompletions(resolve_model(tmp_path, engine="vllm", dtype="float32"), kv_cache_gib=1 / 16)
+    assert torch.set_num_threads is before
+
+
 INTERRUPTED = """
     import signal, sys, psutil, threading
     from pathlib import Path

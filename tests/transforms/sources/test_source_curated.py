@@ -1,13 +1,18 @@
 """What a run wrote, read again: whole or kept responses, and end-of-turns only where they belong."""
 
+import json
+import shutil
+
 import datasets
 import pytest
 from pydantic import TypeAdapter
 from sources_support import ASKED, QUESTION, adapt, chat, only_pair
 
 from transforms.errors import RowError, SourceError
+from transforms.shards import file_sha256
 from transforms.sources import Source
 from transforms.sources.load import load_batches
+from transforms.sources.read import fingerprint, read_rows
 
 ROW = {
     "pair_id": "0" * 32,
@@ -58,14 +63,86 @@ def test_a_flag_that_is_no_truth_value_is_refused():
         adapt("curated", ROW | {"chosen_finished": None})
 
 
-def test_the_folder_of_a_run_stands_for_its_dataset(tmp_path):
-    both = datasets.DatasetDict({split: datasets.Dataset.from_list([ROW]) for split in ("train", "test")})
-    both.save_to_disk(tmp_path / "run" / "dataset")
-    datasets.Dataset.from_list([ROW] * 3).save_to_disk(tmp_path / "run" / "dropped")
-    (tmp_path / "run" / "manifest.json").write_text("{}")
-    [batch] = read(tmp_path / "run", kind="curated", split="test")
-    assert (batch.raw_rows, batch.subsets) == (1, ["shp"])
-    assert batch.pairs["chosen"].to_pylist() == ["The Nile, the Rhine and the Po."]
+def run_folder(folder, published=False):
+    """A run with a row to train on, another to test on and one dropped; its manifest is all that a source reads."""
+    files = []
+    for table, name in (("train", "a"), ("test", "b"), ("dropped", "c")):
+        rows = datasets.Dataset.from_list([ROW | {"source_id": name}])
+        if published:
+            path = f"{'dropped' if table == 'dropped' else 'data'}/{table}-00000-of-00001.parquet"
+            rows.to_parquet(folder / path)
+        else:
+            path = f"{'dropped' if table == 'dropped' else f'dataset/{table}'}/data-00000-of-00001.arrow"
+            rows.save_to_disk((folder / path).parent)
+        files.append({"path": path, "rows": 1, "sha256": file_sha256(folder / path)})
+    manifest = {"version": "1", "fingerprint": "f", "files": files, "a_key_of_another_release": 1}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def ids(path, **options):
+    return [name for batch in read(path, kind="curated", **options) for name in batch.pairs["source_id"].to_pylist()]
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_the_folder_of_a_run_stands_for_the_split_that_its_manifest_names(tmp_path, published):
+    run = run_folder(tmp_path / "run", published)
+    assert ids(run) == ["a"]
+    assert ids(run, split="test") == ["b"]
+    with pytest.raises(SourceError, match="has the splits train, test; expected split 'dropped'"):
+        ids(run, split="dropped")
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_files_that_its_manifest_does_not_name_are_not_read_and_told_in_one_line(tmp_path, published, caplog):
+    run = run_folder(tmp_path / "run", published)
+    shard = next((run / ("data" if published else "dataset/train")).glob("*train*" if published else "*.arrow"))
+    foreign = shard.with_name("train-00001-of-00002.parquet" if published else "cache-0123.arrow")
+    shutil.copy(shard, foreign)
+    # A shard more in the file that datasets goes by is none of the run's either.
+    state = run / "dataset" / "train" / "state.json"
+    if state.is_file():
+        state.write_text(json.dumps({"_data_files": [{"filename": shard.name}, {"filename": foreign.name}]}))
+    assert ids(run) == ["a"]
+    [line] = caplog.messages
+    assert line.startswith(f"{run}: not of this run and not read")
+    assert line.endswith(f": {foreign.relative_to(run)}")
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_a_shard_of_it_that_was_changed_or_is_gone_is_an_error_that_names_it(tmp_path, published):
+    run = run_folder(tmp_path / "run", published)
+    options = TypeAdapter(Source).validate_python({"path": str(run), "kind": "curated"})
+    before = fingerprint(options)
+    shard = next((run / ("data" if published else "dataset/train")).glob("*train*" if published else "*.arrow"))
+    content = shard.read_bytes()
+    shard.write_bytes(content + b"x")
+    for look in (fingerprint, lambda options: list(read_rows(options))):
+        with pytest.raises(SourceError, match=rf"{shard.name} has sha256 .* the run's manifest says .*restore it"):
+            look(options)
+    shard.unlink()
+    with pytest.raises(SourceError, match=rf"{shard.name}: cannot be read: FileNotFoundError"):
+        fingerprint(options)
+    shard.write_bytes(content)
+    assert fingerprint(options) == before
+
+
+def test_a_run_that_died_or_whose_manifest_is_damaged_is_no_source(tmp_path):
+    run = run_folder(tmp_path / "run")
+    whole = (run / "manifest.json").read_text()
+    (run / "manifest.json").write_text(whole[:50])
+    with pytest.raises(SourceError, match=r"its manifest\.json cannot be read"):
+        ids(run)
+    (run / "manifest.json").write_text(whole.replace('"sha256"', '"md5"'))
+    with pytest.raises(SourceError, match="its list of files is of another version of this project"):
+        ids(run)
+    (run / "manifest.json").write_text('{"name": "a web app"}')
+    with pytest.raises(SourceError, match=r"its manifest\.json is none of this project"):
+        ids(run)
+    (run / "manifest.json").unlink()
+    (run / ".work").mkdir()
+    with pytest.raises(SourceError, match=r"the run in it died or is not done \(no manifest\.json\)"):
+        ids(run)
 
 
 def test_reading_it_as_plain_preferences_is_refused_because_cut_responses_would_be_ended(tmp_path):

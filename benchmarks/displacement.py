@@ -23,6 +23,7 @@ VARIANTS: Final[dict[str, dict[str, Any]]] = {
     "DPO, β 0.01": {"name": "dpo", "settings": {"beta": 0.01}},
     "DPO, β 0.1": {"name": "dpo", "settings": {"beta": 0.1}},
     "RAO, log Z₀ 50": {"name": "rao", "settings": {"beta": 0.1, "log_z0": 50.0}},
+    "RAO, Z₀ 50": {"name": "rao", "settings": {"beta": 0.1, "log_z0": 3.912}},  # log 50, as algorithm 1 has it
     "RAO, log Z₀ 0": {"name": "rao", "settings": {"beta": 0.1, "log_z0": 0.0}},
     "AlphaPO, α −0.5": {"name": "alphapo", "settings": {"alpha": -0.5, "beta": 2.5, "gamma_beta_ratio": 0.5}},
     "SimPO (α 0)": {"name": "simpo", "settings": {"beta": 2.5, "gamma_beta_ratio": 0.5}},
@@ -30,7 +31,7 @@ VARIANTS: Final[dict[str, dict[str, Any]]] = {
     "AlphaPO, α 1": {"name": "alphapo", "settings": {"alpha": 1.0, "beta": 2.5, "gamma_beta_ratio": 0.5}},
 }
 CHOSEN, REJECTED = "eval_mean_logps/chosen", "eval_mean_logps/rejected"
-COLOURS: Final = ("#c0392b", "#e08e79", "#2e7d5b", "#7fbf9e", "#1a365d", "#2b6cb0", "#63a4dd", "#a9c9e8")
+COLOURS: Final = ("#c0392b", "#e08e79", "#2e7d5b", "#56a882", "#9fd4b8", "#1a365d", "#2b6cb0", "#63a4dd", "#a9c9e8")
 
 
 def train(name: str, objective: Mapping[str, Any], arguments: argparse.Namespace, number: int) -> list[dict[str, Any]]:

@@ -1,16 +1,18 @@
-"""`python -m flows.audit`: is truncating this data safe, which way, what does it save, and how sure is that?"""
+"""`python -m flows.audit`: what does truncating this data keep of its order, what does it save, how sure is that?"""
 
 import argparse
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from flows.cli import CONFIGS, load_recipe, prepare_process, run_command
 from flows.config import Recipe
-from transforms.audit import Audit
+from transforms.audit import Audit, AuditSettings
 from transforms.errors import ConfigError
 
 
@@ -18,14 +20,16 @@ def main() -> int:
     """Parse, audit, print, write."""
     parser = argparse.ArgumentParser(
         prog="python -m flows.audit",
-        usage="python -m flows.audit [RECIPE] [--pairs N] [--n N] [--out DIR] [--any.key VALUE …]",
+        usage="python -m flows.audit [RECIPE] [--pairs N] [--n N] [--curve-pairs N] [--curve-tokens K] "
+        "[--position-pairs N] [--out DIR] [--any.key VALUE …]",
         description=__doc__,
         epilog="RECIPE is a YAML file as for flows.curate, the starter by default. Every key of it is a flag too, e.g. "
         "--sources, --reward.model, --budget.tokens.",
     )
-    parser.add_argument("--pairs", type=int, help="pairs to audit; by default what the budget pays for, or 64")
-    parser.add_argument("--n", type=int, default=2, help="completions a prefix (default 2)")
-    parser.add_argument("--out", type=Path, help="folder for audit.json and audit.html; runs/NAME-audit by default")
+    for name, field in AuditSettings.model_fields.items():
+        default = "" if field.default is None else f" Default: {field.default}."
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=f"{field.description}{default}")
+    parser.add_argument("--out", type=Path, help="Folder for audit.json and audit.html; runs/NAME-audit by default.")
     argv = sys.argv[1:]
     # Not argparse's: it would take the value of an unknown flag for the recipe.
     config = ["--config", argv.pop(0)] if argv and not argv[0].startswith("-") else []
@@ -34,22 +38,36 @@ def main() -> int:
     if recipe.policy.engine == "none" or recipe.reward is None:
         message = "an audit samples and scores: the recipe needs policy.engine other than none, and reward.model"
         raise ConfigError(message)
-    if arguments.n < 1 or (arguments.pairs is not None and arguments.pairs < 2):
-        message = f"--n {arguments.n} and --pairs {arguments.pairs}: at least 1 completion and 2 pairs are needed"
-        raise ConfigError(message)
+    settings = _settings({name: getattr(arguments, name) for name in AuditSettings.model_fields})
     folder = arguments.out or Path("runs") / f"{recipe.name}-audit"
     start = time.monotonic()
-    audit = _run(recipe, folder, arguments.pairs, arguments.n)
+    audit = _run(recipe, folder, settings)
     print_audit(Console(soft_wrap=True), audit, folder, seconds=time.monotonic() - start)
     return 0
 
 
-def _run(recipe: Recipe, folder: Path, pairs: int | None, n: int) -> Audit:
+def _settings(given: Mapping[str, int | None]) -> AuditSettings:
+    """What the flags say; those left out have their defaults.
+
+    Raises:
+        ConfigError: a number that is too small; all of them are named.
+    """
+    try:
+        return AuditSettings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        problems = [
+            f"--{str(problem['loc'][0]).replace('_', '-')} {problem['input']}: {problem['msg']}"
+            for problem in error.errors()
+        ]
+        raise ConfigError("; ".join(problems)) from error
+
+
+def _run(recipe: Recipe, folder: Path, settings: AuditSettings) -> Audit:
     from flows.audit_flow import audit
     from flows.temporary_server import keep_server_from_signals
 
     keep_server_from_signals()
-    return audit(recipe, folder, pairs, n)
+    return audit(recipe, folder, settings)
 
 
 def print_audit(console: Console, audit: Audit, folder: Path, *, seconds: float) -> None:
@@ -61,13 +79,21 @@ def print_audit(console: Console, audit: Audit, folder: Path, *, seconds: float)
     for name in ("consistency with the label", "with the reward model", "tokens saved"):
         table.add_column(name, justify="right")
     table.add_column("verdict")
-    colours = {"safe": "green", "unclear": "yellow", "harmful": "red"}
+    # Not red: no verdict says that a cut hurts.
+    colours = {"supported": "green", "undecided": "yellow", "unsupported": "magenta"}
     for method in audit.methods:
         rates = [f"{r.value:.1%} [{r.low:.1%}, {r.high:.1%}]" for r in (method.consistency, method.by_reward)]
         colour = colours[method.verdict]
         table.add_row(method.name, *rates, f"{method.tokens_saved:.1%}", f"[{colour}]{method.verdict}[/]")
     console.print(table)
     agrees = audit.reward_agrees
+    looked = [f"ΔQ(k) on {audit.curve_pairs:,} pairs, k up to {audit.settings.curve_tokens:,}"]
+    looked += [f"positions of {audit.position_pairs:,} pairs"] if audit.position_pairs else []
+    console.print(
+        f"rests on     {audit.audited:,} pairs of {audit.prompts:,} prompts, {audit.settings.n} completions a prefix; "
+        + ", ".join(looked),
+        highlight=False,
+    )
     console.print(
         f"before any cut the reward model orders {agrees.value:.1%} [{agrees.low:.1%}, {agrees.high:.1%}] of the pairs "
         "as the label does",

@@ -3,6 +3,7 @@
 import tempfile
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from prefect import flow
 
@@ -15,20 +16,21 @@ from flows.plan import plan_run
 from flows.run import Run
 from flows.tasks import engine_call, stage
 from flows.temporary_server import end_server_with_us
-from transforms.audit import Audit
+from transforms.audit import Audit, AuditSettings
 from transforms.report.audit_page import render_audit
 from transforms.truncation import Truncation
 
+DEFAULTS: Final = AuditSettings()
+
 
 @flow(name="audit", flow_run_name="audit {recipe.name}", persist_result=False)
-def audit(recipe: Recipe, folder: Path, pairs: int | None = None, n: int = 2) -> Audit:
+def audit(recipe: Recipe, folder: Path, settings: AuditSettings = DEFAULTS) -> Audit:
     """Measure what truncation would do to a dataset; audit.json and audit.html go to `folder`.
 
     Args:
         recipe: as for curate; its own truncation is replaced by each one under audit.
         folder: where the result goes.
-        pairs: to audit; None: what the recipe's budget pays for, 64 without one.
-        n: completions a prefix.
+        settings: how much to look at.
     """
     end_server_with_us()
     whole = Truncation(method="none", max_length=recipe.truncate.max_length)
@@ -39,7 +41,7 @@ def audit(recipe: Recipe, folder: Path, pairs: int | None = None, n: int = 2) ->
         artifacts.show_progress(run.progress)
         buckets = stage("load sources", partial(load, run))
         stage("tokenise", partial(prepare_parts, run, buckets))
-        found = audit_run(run, engine_call, wanted=pairs, n=n)
+        found = audit_run(run, engine_call, settings)
     write_text(folder / "audit.json", found.model_dump_json(indent=2))
     write_text(folder / "audit.html", render_audit(found))
     artifacts.show_audit(found, folder)

@@ -16,8 +16,9 @@ from flows.run import Run
 from flows.sampling import Sampler
 from flows.scoring import Scorer
 from transforms import advice
-from transforms.audit import Audit, MethodAudit, PositionCurves
-from transforms.consistency import Floats, Rate, win_share
+from transforms.audit import Audit, AuditSettings, MethodAudit, PositionCurves
+from transforms.clustered import clustered_rate
+from transforms.consistency import win_share
 from transforms.curves import (
     Cut,
     PrefixKey,
@@ -25,6 +26,7 @@ from transforms.curves import (
     cut_prefixes,
     cutting_tokens,
     position_curves,
+    prompts_of,
     quality_curve,
     ratio_cuts,
     rewards_by_prefix,
@@ -34,17 +36,15 @@ from transforms.deciding import random_ranks
 from transforms.engines.protocol import PositionRequest
 from transforms.engines.select import on_gpu, open_positions
 from transforms.errors import SourceError
-from transforms.estimates import mean_rate
 from transforms.manifest import ShareRecord
 from transforms.requests import SIDES, Prefix, Side
+from transforms.schema import PROMPT_DIGITS
 from transforms.scoring import completion_readings, full_readings, why_unusable
 from transforms.tokens import Ragged
 from transforms.truncation import Truncation
 
 RATIOS: Final = (0.5, 0.4, 0.33, 0.25)
-TOKENS: Final = (4, 8, 16, 32, 64, 128, 256)
-CURVE_PAIRS: Final = 32  # of ΔQ(k), which takes as many completions as all methods together
-POSITION_PAIRS: Final = 64
+PAIRS: Final = 64  # where neither the command nor a budget says how many
 logger = logging.getLogger(__name__)
 
 
@@ -59,31 +59,31 @@ class Method(NamedTuple):
 class Measured(NamedTuple):
     """Rewards of the audited pairs."""
 
-    pairs: pa.Table  # schema.TRUNCATED, whole responses
+    pairs: pa.Table  # schema.TRUNCATED, whole responses, in random order
     full: dict[str, dict[Side, float]]  # pair id → side → reward; pairs without both are left out
     drawn: dict[PrefixKey, list[float]]
 
 
-def audit_run(run: Run, pay: Pay, *, wanted: int | None, n: int) -> Audit:
+def audit_run(run: Run, pay: Pay, settings: AuditSettings) -> Audit:
     """Audit the pairs that a run prepared without truncation.
 
     Args:
         run: with its pairs loaded and tokenised.
         pay: calls a batch of expensive work by a name, and again if its engine fails.
-        wanted: pairs to audit; None: as many as the recipe's budget pays for, 64 without one.
-        n: completions a prefix.
+        settings: how much to look at.
     """
     start = time.monotonic()
     live = sum(len(part.places) for part in live_parts(run))
     if not live:
         message = "no pair is left to audit: every row was dropped or quarantined; see quarantine.jsonl"
         raise SourceError(message)
-    pairs = _sample(run, live, wanted or _affordable(run, n))
-    truncations = [("poet", Truncation(method="poet"))]
+    n = settings.n
+    pairs = _sample(run, live, settings.pairs or _affordable(run, settings))
+    truncations = [(advice.POET, Truncation(method="poet"))]
     truncations += [(f"ratio {ratio:g}", Truncation(method="ratio", ratio=ratio)) for ratio in RATIOS]
     methods = [Method(name, how, cut_by(pairs, how, at=0)) for name, how in truncations]
-    some = pairs.slice(0, CURVE_PAIRS)
-    curve = token_cuts(some, cutting_tokens(some, TOKENS))
+    some = pairs.slice(0, settings.curve_pairs)
+    curve = token_cuts(some, cutting_tokens(some, settings.curve_at))
     wanted_prefixes = _once(cut_prefixes(pairs, [m.cut for m in methods], n), cut_prefixes(some, curve, n))
     sampler, scorer = Sampler(run), Scorer.of(run)
     try:
@@ -92,9 +92,11 @@ def audit_run(run: Run, pay: Pay, *, wanted: int | None, n: int) -> Audit:
         sampler.calls.close()
         scorer.calls.close()
     saved = _tokens_saved(run, [how for _, how in truncations])
-    agrees = _share([_order(measured.full[key]) for key in measured.full])
+    full = [key for key in pairs["pair_id"].to_pylist() if key in measured.full]
+    agrees = _share([_order(measured.full[key]) for key in full], full)
     audited = [_audited(method, measured, agrees, share, n) for method, share in zip(methods, saved, strict=True)]
-    positions = _positions(run, pairs)
+    read = pairs.slice(0, settings.position_pairs)
+    positions = _positions(run, read)
     spend, seconds = sampler.calls.spend, time.monotonic() - start
     best = advice.recommended(audited)
     policy, reward = run.require_policy(), run.require_reward()[0]
@@ -104,8 +106,12 @@ def audit_run(run: Run, pay: Pay, *, wanted: int | None, n: int) -> Audit:
         sources=run.sources,
         policy=model_record(policy.identity),
         reward=model_record(reward.identity),
+        settings=settings,
         pairs=live,
-        audited=len(measured.full),
+        audited=len(full),
+        prompts=len({_prompt(key) for key in full}),
+        curve_pairs=sum(key in measured.full for key in some["pair_id"].to_pylist()),
+        position_pairs=len(read) if positions else 0,
         reward_agrees=agrees,
         methods=audited,
         recommended=best.name if best else None,
@@ -123,25 +129,31 @@ def audit_run(run: Run, pay: Pay, *, wanted: int | None, n: int) -> Audit:
 
 
 def _sample(run: Run, live: int, wanted: int) -> pa.Table:
-    """A simple random sample of the live pairs, the same for the same data in any order."""
+    """A simple random sample of the live pairs in random order, the same for the same data in any order of its rows.
+
+    In random order, because ids begin with their prompt's hash: the first of a sample by id share their prompts.
+    """
     ids = [key for part in live_parts(run) for key in part.pairs["pair_id"].take(_rows(part.places)).to_pylist()]
     ranks = random_ranks(ids, run.recipe.sampling.seed)
     chosen = set(np.flatnonzero(ranks < min(wanted, live)).tolist())
-    return pa.concat_tables(
-        part.pairs.take(_rows(row for row, place in part.places.items() if place in chosen)) for part in live_parts(run)
-    ).combine_chunks()
+    drawn = [[(row, place) for row, place in part.places.items() if place in chosen] for part in live_parts(run)]
+    table = pa.concat_tables(
+        part.pairs.take(_rows(row for row, _ in rows)) for part, rows in zip(live_parts(run), drawn, strict=True)
+    )
+    places = [place for rows in drawn for _, place in rows]
+    return table.take(_rows(np.argsort(ranks[places]).tolist())).combine_chunks()
 
 
-def _affordable(run: Run, n: int) -> int:
-    """Pairs that the recipe's budget pays for in the worst case; 64 without a budget."""
+def _affordable(run: Run, settings: AuditSettings) -> int:
+    """Pairs that the recipe's budget pays for in the worst case; PAIRS without a budget."""
     budget, config = run.recipe.budget, run.recipe.sampling
-    a_pair, a_curve = n * (1 + 2 * len(RATIOS)), n * 2 * len(TOKENS)
+    a_pair, a_curve = settings.n * (1 + 2 * len(RATIOS)), settings.n * 2 * len(settings.curve_at)
     limits = [budget.completions] if budget.completions else []
     limits += [budget.tokens // config.max_new_tokens] if budget.tokens else []
     if not limits:
-        return 64
-    few, room = min(limits) // (a_pair + a_curve), min(limits) - CURVE_PAIRS * a_curve
-    return max(2, few if few < CURVE_PAIRS else room // a_pair)
+        return PAIRS
+    few, room = min(limits) // (a_pair + a_curve), min(limits) - settings.curve_pairs * a_curve
+    return max(2, few if few < settings.curve_pairs else room // a_pair)
 
 
 def _measure(
@@ -192,6 +204,7 @@ def _full_rewards(pairs: pa.Table, rewards: Sequence[float | str]) -> dict[str, 
 def _audited(method: Method, measured: Measured, agrees: ShareRecord, saved: float, n: int) -> MethodAudit:
     shares: list[float] = []
     by_reward: list[float] = []
+    judged: list[str] = []
     completions = 0
     for row, key in enumerate(measured.pairs["pair_id"].to_pylist()):
         if key not in measured.full:
@@ -207,19 +220,19 @@ def _audited(method: Method, measured: Measured, agrees: ShareRecord, saved: flo
             continue
         share = 1.0 if whole else win_share(compared["chosen"], compared["rejected"])
         order = _order(full)
+        judged.append(key)
         shares.append(share)
         by_reward.append(1.0 if whole else (share if order == 1 else 1 - share if order == 0 else 0.5))
-    rates = _share(shares), _share(by_reward)
-    judged = advice.judged_rate(*rates, agrees)
-    verdict = advice.verdict_of(judged)
+    rates = _share(shares, judged), _share(by_reward, judged)
+    rate = advice.judged_rate(*rates, agrees)
     return MethodAudit(
         name=method.name,
         consistency=rates[0],
         by_reward=rates[1],
         tokens_saved=saved,
         completions=completions,
-        verdict=verdict,
-        why=advice.why_of(verdict, judged),
+        verdict=advice.verdict_of(rate),
+        why=advice.why_of(method.name, rate),
     )
 
 
@@ -236,18 +249,19 @@ def _tokens_saved(run: Run, truncations: Sequence[Truncation]) -> list[float]:
 
 
 def _positions(run: Run, pairs: pa.Table) -> list[PositionCurves]:
-    """Entropy and log-prob of the policy on the audited responses, by position; none for a policy on a server."""
+    """Entropy and log-prob of the policy on these pairs by position; none for a policy on a server."""
     policy = run.require_policy()
     if policy.identity.engine == "server":
         logger.info("no position curves: the policy is on a server, which shows no whole distributions")
         return []
-    some = pairs.slice(0, POSITION_PAIRS)
-    prompts = Ragged.from_arrow(some["prompt_ids"])
-    ids = {side: Ragged.from_arrow(some[f"{side}_ids"]) for side in SIDES}
+    if not len(pairs):
+        return []
+    prompts = Ragged.from_arrow(pairs["prompt_ids"])
+    ids = {side: Ragged.from_arrow(pairs[f"{side}_ids"]) for side in SIDES}
     requests = [
         PositionRequest(f"{key} {side}", prompts.row(row).tolist(), ids[side].row(row).tolist())
         for side in SIDES
-        for row, key in enumerate(some["pair_id"].to_pylist())
+        for row, key in enumerate(pairs["pair_id"].to_pylist())
     ]
     engine = open_positions(policy, trust_remote_code=run.recipe.policy.trust_remote_code)
     try:
@@ -255,7 +269,7 @@ def _positions(run: Run, pairs: pa.Table) -> list[PositionCurves]:
             found = engine.positions(requests, advance)
     finally:
         engine.close()
-    return position_curves({"chosen": found[: len(some)], "rejected": found[len(some) :]})
+    return position_curves({"chosen": found[: len(pairs)], "rejected": found[len(pairs) :]}, prompts_of(pairs))
 
 
 def _order(full: dict[Side, float]) -> float:
@@ -263,10 +277,14 @@ def _order(full: dict[Side, float]) -> float:
     return float(np.heaviside(full["chosen"] - full["rejected"], 0.5))
 
 
-def _share(values: Sequence[float]) -> ShareRecord:
-    numbers: Floats = np.asarray(values, np.float64)
-    rate: Rate = mean_rate(numbers)
+def _share(values: Sequence[float], keys: Sequence[str]) -> ShareRecord:
+    """Mean of one value a pair; its interval is over the prompts that begin the pairs' ids."""
+    rate = clustered_rate(np.asarray(values, np.float64), [_prompt(key) for key in keys])
     return ShareRecord(value=rate.value, low=rate.low, high=rate.high, count=len(values))
+
+
+def _prompt(pair_id: str) -> str:
+    return pair_id[:PROMPT_DIGITS]
 
 
 def _rows(rows: Iterable[int]) -> pa.Array:

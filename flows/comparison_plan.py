@@ -112,6 +112,7 @@ def _recipe(
         # An adapter alone cannot be judged without the model under it.
         "lora": base.lora.model_copy(update={"merge": True}) if base.lora else None,
         "eval_steps": None,
+        "keep_best": None,
         "output": base.output.model_copy(
             update={"dir": str(Path(config.output.dir) / "trainings" / name), "overwrite": False, "resume": True}
         ),

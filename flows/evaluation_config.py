@@ -21,7 +21,9 @@ class RewardUnderTest(RewardConfig):
     """A reward model, and how much of the responses it is to read beside all of it. Each costs a reading."""
 
     ratios: list[Ratio] = Field(
-        [0.25, 0.33, 0.4, 0.5], description="Kept ratios (Shallow Preference Signals, table 1)."
+        [0.25, 0.33, 0.4, 0.5],
+        description="Kept ratios of the responses that are judged. Those of Shallow Preference Signals' table 1, which "
+        "cuts the training pairs and judges whole responses: that is `dataset.kept` of a training.",
     )
     tokens: list[Positive] = Field([], description="Kept tokens.")
 

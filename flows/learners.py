@@ -24,6 +24,11 @@ class Learner(Protocol):
         """Name and all settings of what it minimises."""
         ...
 
+    @property
+    def accuracy(self) -> str:
+        """What metrics.jsonl calls the share of test examples that the model orders right, without `eval_`."""
+        ...
+
     def examples(self, table: pa.Table, *, where: str) -> list[Example]:
         """Pairs with the keeps that training asks for, as it reads them."""
         ...

@@ -189,7 +189,7 @@ def _distance(compared: Mapping[int, list[TokenComparison]], prompts: Sequence[s
         return None
     kl = np.array([np.concatenate([side.kl for side in compared[row]]).mean(dtype=np.float64) for row in rows])
     curves = [
-        Curve(measure=measure, model=model, side=side, points=_by_position(compared, rows, field, at))
+        Curve(measure=measure, model=model, side=side, points=_by_position(compared, rows, field, at, prompts))
         for field, measure, model in _CURVES
         for at, side in enumerate(SIDES)
     ]
@@ -197,9 +197,9 @@ def _distance(compared: Mapping[int, list[TokenComparison]], prompts: Sequence[s
 
 
 def _by_position(
-    compared: Mapping[int, list[TokenComparison]], rows: Sequence[int], field: str, side: int
+    compared: Mapping[int, list[TokenComparison]], rows: Sequence[int], field: str, side: int, prompts: Sequence[str]
 ) -> list[CurvePoint]:
-    return binned([getattr(compared[row][side], field) for row in rows])
+    return binned([getattr(compared[row][side], field) for row in rows], [prompts[row] for row in rows])
 
 
 # Field of a comparison → what its curve is called.

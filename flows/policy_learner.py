@@ -1,9 +1,11 @@
 """A policy that is trained on preferences."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import torch
 
@@ -13,6 +15,7 @@ from trainers.batches import Layout
 from trainers.examples import Example, check_first_token, group_by_prompt, read_examples
 from trainers.layouts import Choice, choose_layout
 from trainers.objectives import BoundObjective
+from trainers.objectives.by_response import pushed_down
 from trainers.policies import save_policy, trainable
 from trainers.preferences import Preferences, preferences_identity
 from trainers.references import References
@@ -21,6 +24,7 @@ from transforms.engines.causal_model import load_causal
 from transforms.engines.tokenizer import load_tokenizer
 
 REWARDS: Final = ("reward_chosen", "reward_rejected")
+logger = logging.getLogger(__name__)
 
 
 class PolicyLearner:
@@ -39,6 +43,11 @@ class PolicyLearner:
         """Name and all settings."""
         return {"name": self._objective.objective.name, **self._objective.settings.model_dump()}
 
+    @property
+    def accuracy(self) -> str:
+        """By the objective's own implicit reward."""
+        return "rewards/accuracies"
+
     def examples(self, table: pa.Table, *, where: str) -> list[Example]:
         """Pairs, or prompts with all their responses for objectives of those."""
         found = read_examples(table, where=where, rewards=REWARDS if "reward" in self._objective.needs else None)
@@ -48,6 +57,24 @@ class PolicyLearner:
         """Where log Z_0 belongs to the first token, all prompts must begin with it."""
         if "prompt_ratio" in self._objective.needs:
             check_first_token(examples, where=where)
+        if self._objective.objective.name == "rao":
+            self._say_what_falls([one.rewards for one in examples if one.rewards])
+
+    def _say_what_falls(self, rewards: Sequence[Sequence[float]]) -> None:
+        """Warn where log Z_0 is too high for the rewards: likelihoods fall then, which RAO promises they do not."""
+        settings = self._objective.settings.model_dump()
+        low = pushed_down(rewards, **settings)
+        if 2 * low > len(rewards):
+            best = float(np.median([max(found) for found in rewards]))
+            logger.warning(
+                "rao: β log Z₀ is %.3g, above the best reward of %d of %d prompts (median %.3g): from the first step "
+                "on even their best responses become less likely. With log_z0 below %.3g those of half of them rise",
+                settings["beta"] * settings["log_z0"],
+                low,
+                len(rewards),
+                best,
+                best / settings["beta"],
+            )
 
     def identity(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Objective, settings and the data's hash."""

@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import pyarrow as pa
 from pydantic import BaseModel
@@ -19,6 +19,9 @@ from transforms import columns, errors, manifest, schema
 from transforms.report.published import REASONS
 from transforms.sources import SOURCES
 from transforms.sources.options import SourceOptions
+
+if TYPE_CHECKING:
+    from trainers.objectives.published import Published
 
 HEADER: Final = "<!-- Made by `python -m flows.reference` from the code. Change the code, then run it. -->\n"
 _SOURCES: Final = {"sources": "list of [sources](sources.md), at least 1"}
@@ -105,6 +108,7 @@ def _sources() -> str:
 
 
 def _objectives() -> str:
+    from trainers.objectives.published import PUBLISHED
     from trainers.objectives.registry import OBJECTIVES
 
     parts = [
@@ -121,7 +125,24 @@ def _objectives() -> str:
         parts += [f"## {name}\n", text + "\n", facts]
         rows = [(f"`{key.name}`", key.kind, key.default) for key in keys(found.settings)]
         parts += [_table(("setting", "type", "default"), rows)]
+        if name in PUBLISHED:
+            parts += [_table(("published for", "settings", "learning rate", "known from"), _published(PUBLISHED[name]))]
     return "\n".join(parts)
+
+
+def _published(models: Mapping[str, "Published"]) -> list[Sequence[str]]:
+    return [
+        (
+            model,
+            ", ".join(
+                f"`{key}` {value:.4g}" if isinstance(value, float) else f"`{key}` {value}"
+                for key, value in found.settings.items()
+            ),
+            "–" if found.learning_rate is None else f"{found.learning_rate:g}",
+            found.source,
+        )
+        for model, found in models.items()
+    ]
 
 
 def _columns() -> str:

@@ -39,6 +39,11 @@ class RewardLearner:
         """Name and all settings."""
         return {"name": "bradley_terry", **self._terms.model_dump()}
 
+    @property
+    def accuracy(self) -> str:
+        """By its rewards."""
+        return "accuracy"
+
     def examples(self, table: pa.Table, *, where: str) -> list[Example]:
         """Pairs, with the rewards or scores that the margin is made of."""
         columns = {"reward": REWARDS, "score": SCORES}

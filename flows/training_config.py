@@ -63,7 +63,7 @@ class ObjectiveConfig(_Section):
     """What a policy minimises; trainers/objectives has one function each."""
 
     name: str = Field(description="One of objectives.md.")
-    settings: dict[str, float | None] = Field({}, description="β and the like; published values by default.")
+    settings: dict[str, float | str | None] = Field({}, description="β and the like; published values by default.")
 
 
 class TrainingOutput(_Section):
@@ -95,6 +95,11 @@ class TrainingRecipe(_Section):
     eval_steps: Positive | None = Field(
         None, description="Steps between measurements on `test`, beside first and last."
     )
+    keep_best: Literal["loss", "accuracy"] | None = Field(
+        None,
+        description="Save the model of the measurement on `test` with the lowest loss or the highest accuracy, not the "
+        "last step's; needs `eval_steps`, and writes a checkpoint with each.",
+    )
     report_to: list[str] = Field([], description="Loggers of transformers: wandb, tensorboard, mlflow, …")
     output: TrainingOutput
     ledger: str | None = Field(None, description="Folder or fsspec URL; the user's cache by default.")
@@ -108,7 +113,8 @@ class TrainingRecipe(_Section):
         elif self.head is None:
             foreign = {"objective"}
         else:
-            needed, foreign = set(), {"objective", "optimisation", "lora", "save_steps", "eval_steps", "report_to"}
+            needed = set()
+            foreign = {"objective", "optimisation", "lora", "save_steps", "eval_steps", "keep_best", "report_to"}
         of = f"kind: {self.kind}" + (" with a head alone" if self.kind == "reward" and self.head else "")
         if missing := sorted(needed - given):
             message = f"{of} needs {', '.join(missing)}"
@@ -118,6 +124,22 @@ class TrainingRecipe(_Section):
             raise ValueError(message)
         if self.kind == "reward" and self.lora is not None and not self.lora.merge:
             message = "lora.merge: false leaves an adapter, which no reward engine loads; a reward model is saved whole"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _the_best_is_measured_and_saved(self) -> Self:
+        if self.keep_best is None:
+            return self
+        if self.eval_steps is None or "test" not in self.dataset.splits:
+            message = f"keep_best: {self.keep_best} chooses among measurements on test: it needs eval_steps and the "
+            message += "split test"
+            raise ValueError(message)
+        if self.save_steps not in (None, self.eval_steps):
+            message = (
+                f"keep_best: {self.keep_best} writes a checkpoint with every measurement, and save_steps: "
+                f"{self.save_steps} is not eval_steps: {self.eval_steps}; leave save_steps out"
+            )
             raise ValueError(message)
         return self
 
@@ -136,6 +158,8 @@ class TrainingRecipe(_Section):
     def settings(self) -> dict[str, Any]:
         """The keys that can change a number."""
         outside = {"output": True, "ledger": True, "save_steps": True, "report_to": True}
+        # A training that keeps the last step's model is what it was before there was a choice.
+        outside |= {} if self.keep_best else {"keep_best": True}
         return self.model_dump(mode="json", exclude=outside)
 
     def identity(self) -> dict[str, Any]:
@@ -143,4 +167,5 @@ class TrainingRecipe(_Section):
         order = {"epochs", "steps", "pairs_per_step", "seed"}
         optimisation = None if self.optimisation is None else self.optimisation.model_dump(exclude=order)
         lora = None if self.lora is None else self.lora.model_dump(exclude={"merge"})
-        return {"optimisation": optimisation, "lora": lora, "memory": {"dtype": self.memory.dtype}}
+        kept = {} if self.keep_best is None else {"keep_best": self.keep_best}
+        return {"optimisation": optimisation, "lora": lora, "memory": {"dtype": self.memory.dtype}, **kept}

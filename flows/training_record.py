@@ -35,6 +35,15 @@ class RewardsRecord(_Part):
     left_out: dict[str, int]  # responses that could not be used, by reason
 
 
+class KeptRecord(_Part):
+    """The measurement on test examples whose model was saved, where the recipe asks for the best of them."""
+
+    step: int
+    figure: str  # as in metrics.jsonl
+    value: float
+    measurements: int  # that it is the best of; that before the first step is none of them
+
+
 class StepsRecord(_Part):
     """What training did; counted while it ran."""
 
@@ -52,6 +61,7 @@ class Outcome(NamedTuple):
     before: dict[str, float]
     after: dict[str, float]
     device: str
+    kept: KeptRecord | None = None
 
 
 class TrainingRecord(_Part):
@@ -65,7 +75,8 @@ class TrainingRecord(_Part):
     model: ModelRecord
     trained: StepsRecord
     before: dict[str, float]  # on the test pairs, before the first step; without test pairs the first step's
-    after: dict[str, float]  # and after the last; of a head alone also on training pairs, each held out once
+    after: dict[str, float]  # of the model that was saved; of a head alone also on training pairs, each held out once
+    kept: KeptRecord | None = None  # None where the model is that of the last step
     rewards: RewardsRecord | None  # None where the run's own were read, or none
     reference: SpendRecord | None  # what the reference's log-probs cost
     packages: dict[str, str]

@@ -22,8 +22,8 @@ from flows.reward_head import fit_head_alone
 from flows.training_examples import TrainingExamples
 from flows.training_output import CHECKPOINTS, METRICS, MODEL
 from flows.training_plan import TrainingPlan
-from flows.training_record import DataRecord, Outcome, StepsRecord, TrainingRecord
-from trainers.arguments import training_arguments, training_order
+from flows.training_record import DataRecord, KeptRecord, Outcome, StepsRecord, TrainingRecord
+from trainers.arguments import Best, training_arguments, training_order
 from trainers.batches import PACKED, Layout
 from trainers.checkpoints import check_same_run, saving
 from trainers.examples import check_readable, examples_sha256
@@ -70,6 +70,14 @@ class Training:
         """What decides the weights, beside the task's own."""
         return self.recipe.identity() | {"model": self.plan.model.identity.fingerprint}
 
+    @property
+    def best(self) -> Best | None:
+        """Which measurement's model is saved; None: that of the last step."""
+        if self.recipe.keep_best is None:
+            return None
+        accuracy = self.recipe.keep_best == "accuracy"
+        return Best(f"eval_{self.learner.accuracy if accuracy else 'loss'}", accuracy)
+
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Add the seconds of the block to a stage."""
@@ -100,6 +108,12 @@ class Training:
         path = self.recipe.dataset.path
         if "train" not in self.data.by_split:
             message = f"{path} has no training pairs: see its report for what became of them"
+            raise ConfigError(message)
+        if self.best and "test" not in self.data.by_split:
+            message = (
+                f"keep_best: {self.recipe.keep_best} chooses among measurements on test, and {path} held out no "
+                "prompts: hold some out with --dataset.test_size 0.05"
+            )
             raise ConfigError(message)
         for split, examples in self.data.by_split.items():
             limits = {"vocabulary": self.plan.vocabulary, "context": self.plan.context}
@@ -163,7 +177,8 @@ class Training:
             model = trainer.accelerator.unwrap_model(trainer.model)
             self.learner.save(model, self.work / MODEL, examples=self.data.every)
         log = trainer.state.log_history
-        return _outcome(log, "packed" if layout is PACKED else "padded", _device(trainer.args.device))
+        layout_name, device = "packed" if layout is PACKED else "padded", _device(trainer.args.device)
+        return _outcome(log, layout_name, device, best=self.best, kept_step=trainer.kept_step)
 
     def steps(self) -> tuple[StepTrainer, Layout]:
         """Take every step and measurement, in each process that met; how the examples were laid out."""
@@ -185,9 +200,10 @@ class Training:
                     recipe.stepwise,
                     recipe.memory,
                     order,
-                    save_steps=recipe.save_steps,
+                    save_steps=recipe.eval_steps if self.best else recipe.save_steps,
                     eval_first="test" in tasks,
                     eval_steps=recipe.eval_steps if "test" in tasks else None,
+                    best=self.best,
                     report_to=recipe.report_to,
                 ),
                 task=tasks["train"],
@@ -225,6 +241,7 @@ class Training:
             trained=outcome.trained,
             before=outcome.before,
             after=outcome.after,
+            kept=outcome.kept,
             rewards=self.data.rewards,
             reference=self.spend,
             packages=package_versions(),
@@ -235,7 +252,9 @@ class Training:
         )
 
 
-def _outcome(lines: Sequence[dict[str, Any]], layout: str, device: str) -> Outcome:
+def _outcome(
+    lines: Sequence[dict[str, Any]], layout: str, device: str, *, best: Best | None, kept_step: int
+) -> Outcome:
     """What the log says of a training in steps."""
     steps = [line for line in lines if "loss" in line]
     measured = [line for line in lines if "eval_loss" in line] or steps
@@ -247,7 +266,12 @@ def _outcome(lines: Sequence[dict[str, Any]], layout: str, device: str) -> Outco
         read_tokens=last["read_tokens"],
         layout=layout,
     )
-    return Outcome(trained, measured[0], measured[-1], device)
+    if best is None:
+        return Outcome(trained, measured[0], measured[-1], device)
+    after = [line for line in measured if line["step"] > 0]
+    [of_kept] = [line for line in after if line["step"] == kept_step]
+    kept = KeptRecord(step=kept_step, figure=best.figure, value=of_kept[best.figure], measurements=len(after))
+    return Outcome(trained, measured[0], of_kept, device, kept)
 
 
 class _Advance:

@@ -57,6 +57,13 @@ def print_training(console: Console, record: TrainingRecord, folder: Path, *, se
         f"{trained.layout})",
         highlight=False,
     )
+    if record.kept:
+        kept = record.kept
+        console.print(
+            f"kept         the model of step {kept.step:,}: {kept.figure} {kept.value:.4f}, the best of "
+            f"{kept.measurements:,} measurements",
+            highlight=False,
+        )
     if record.rewards:
         spend, left_out = record.rewards.spend, sum(record.rewards.left_out.values())
         console.print(

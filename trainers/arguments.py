@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 from transformers import TrainingArguments
@@ -12,6 +12,13 @@ from trainers.order import Order
 from trainers.settings import Memory, Optimisation
 
 CHECKPOINTS_KEPT: Final = 2  # the newest, and one more in case the disk fails under it
+
+
+class Best(NamedTuple):
+    """Which of the measurements on test examples is the best."""
+
+    figure: str  # as metrics.jsonl calls it: eval_loss
+    highest: bool
 
 
 def training_order(settings: Optimisation, examples: int) -> Order:
@@ -31,6 +38,7 @@ def training_arguments(
     save_steps: int | None = None,
     eval_first: bool = False,
     eval_steps: int | None = None,
+    best: Best | None = None,
     report_to: Sequence[str] = (),
 ) -> TrainingArguments:
     """What `trainers.step_trainer.StepTrainer` takes.
@@ -43,6 +51,8 @@ def training_arguments(
         save_steps: between checkpoints; None: none is written.
         eval_first: whether to measure on the test examples before any step.
         eval_steps: between measurements after that; None: none is made.
+        best: of these measurements, whose model training ends with; None: it ends with the last step's. A checkpoint
+            is then written with every measurement, so `save_steps` must be `eval_steps`.
         report_to: loggers of transformers (`wandb`, `tensorboard`, …).
     """
     return TrainingArguments(
@@ -66,6 +76,9 @@ def training_arguments(
         eval_strategy="no" if eval_steps is None else "steps",
         eval_steps=eval_steps,
         eval_on_start=eval_first,
+        # The Trainer keeps the count; StepTrainer loads the checkpoint, whose place the Trainer does not know.
+        metric_for_best_model=best.figure if best else None,
+        greater_is_better=best.highest if best else None,
         report_to=list(report_to) or "none",
         disable_tqdm=True,
         remove_unused_columns=False,

@@ -16,6 +16,7 @@ import torch
 from accelerate.utils import DistributedType
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import rotate_checkpoints
 
@@ -27,6 +28,7 @@ from trainers.steps import Step, Steps, share
 from trainers.task import Read, Task
 from trainers.watch import check_gradient, check_loss, check_trend
 from trainers.wrapping import call_through, own_outputs
+from transforms.errors import OutputError
 
 Result = TypeVar("Result")
 
@@ -103,16 +105,36 @@ class StepTrainer(Trainer):  # type: ignore[misc]
     def train(self, resume_from_checkpoint: str | Path | None = None, **options: Any) -> Any:
         """Train, from the start or from a checkpoint of the same run.
 
+        Where the arguments name a best measurement, the model is then that of its step (`kept_step`).
+
         Raises:
             ConfigError: the checkpoint is of other settings or data.
             ModelError: a loss or a gradient is not finite or runs away; that step was not applied.
-            OutputError: a checkpoint cannot be written.
+            OutputError: a checkpoint cannot be written, or that of the best measurement is gone.
         """
         if resume_from_checkpoint is not None:
             check_same_run(Path(resume_from_checkpoint), self.identity)
             self.args.eval_on_start = False
         self._log.start()
-        return super().train(None if resume_from_checkpoint is None else str(resume_from_checkpoint), **options)
+        done = super().train(None if resume_from_checkpoint is None else str(resume_from_checkpoint), **options)
+        if self._best is not None and self.kept_step != self.state.global_step:
+            if not self._best.is_dir():
+                message = f"{self._best}, the checkpoint of the best measurement, is gone; start anew without resume"
+                raise OutputError(message)
+            self._load_from_checkpoint(str(self._best))
+        return done
+
+    @property
+    def kept_step(self) -> int:
+        """The step whose model this is, once it is trained: the last one, or that of the best measurement."""
+        step: int = self.state.global_step
+        return step if self._best is None else int(self.state.best_global_step)
+
+    @property
+    def _best(self) -> Path | None:
+        """The checkpoint of the best measurement so far."""
+        step = self.state.best_global_step
+        return None if step is None else Path(self.args.output_dir) / f"checkpoint-{step}"
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
         """Mean loss and figures over the test examples, logged."""
@@ -172,12 +194,17 @@ class StepTrainer(Trainer):  # type: ignore[misc]
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()
             if self.args.should_save:
+                if self.state.best_model_checkpoint is not None:
+                    # The Trainer notes the folder that it wrote to, which is about to have another name.
+                    self.state.best_model_checkpoint = None
+                    self.state.save_to_json(folder / PARTIAL / name / TRAINER_STATE_NAME)
                 write_identity(folder / PARTIAL / name, self.identity)
                 # A run that goes on from an earlier checkpoint comes by here again.
                 shutil.rmtree(folder / name, ignore_errors=True)
                 (folder / PARTIAL / name).rename(folder / name)
                 shutil.rmtree(folder / PARTIAL)
-                rotate_checkpoints(str(folder), save_total_limit=self.args.save_total_limit)
+                best = None if self._best is None else str(self._best)
+                rotate_checkpoints(str(folder), save_total_limit=self.args.save_total_limit, best_model_checkpoint=best)
             self.accelerator.wait_for_everyone()
         self._log.start()
 

@@ -1,25 +1,27 @@
-"""What an audit's numbers mean for a training run: is this cut safe, which one is best, how sure is that.
+"""What an audit's numbers mean for a training run: how much of the order a cut keeps, and what is known to follow.
 
-The only published rates that come with an effect are POET's own (arXiv 2506.09457, table 1 and 2): at 93.8 %
-consistency it cost 2.8 points of AlpacaEval 2, at 98.5 % it brought 2.0, at 98.9 % 2.9. Nothing is published between
-93.8 % and 98.5 %, nor for ratios. So a cut is called safe where its whole interval lies above the rate that hurt and
-its rate nearer to the one that helped; harmful where it lies at or below the one that hurt; else unclear.
+The consistency of a cut is measured here; what training on such pairs does is known from four settings of one paper
+(`transforms.report.published`): POET with SimPO on three on-policy sets of one model family, which lost at 93.8 % and
+gained at 98.5 and 98.9 %, and one off-policy set that gained at 91.4 % with SimPO and DPO. So a verdict says what these
+settings carry and no more: `supported` where the settings with such a rate gained, `unsupported` where none is
+published, and `undecided` between, where some gained and one lost. None of the three says that a cut hurts. For ratios
+no rate is published at all, and POET's are an analogy.
 """
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final
 
 from transforms.audit import MethodAudit, PublishedRate
 from transforms.manifest import ShareRecord
 from transforms.report import published
+from transforms.report.published import GAINED, LOST, LOWEST, Verdict
 
-HURT: Final = 0.938
-HELP: Final = 0.985
 PUBLISHED: Final = [
-    PublishedRate(data=row.setting, rate=row.rate, points=row.change, source="POET, arXiv 2506.09457, table 1")
+    PublishedRate(data=row.setting, rate=row.rate, dpo=row.dpo, simpo=row.simpo, on_policy=row.on_policy,
+                  source=row.source)
     for row in published.PUBLISHED
-]
-Verdict = Literal["safe", "unclear", "harmful"]
+]  # fmt: skip
+POET: Final = "poet"
 
 
 def judged_rate(consistency: ShareRecord, by_reward: ShareRecord, reward_agrees: ShareRecord) -> ShareRecord:
@@ -28,34 +30,40 @@ def judged_rate(consistency: ShareRecord, by_reward: ShareRecord, reward_agrees:
     Against the label, unless the reward model orders the uncut pairs so unlike the label that no cut could reach
     the published rates; then against its own order of the full responses, which the cut alone can change.
     """
-    return by_reward if reward_agrees.high < HELP else consistency
+    return by_reward if reward_agrees.high < GAINED else consistency
 
 
 def verdict_of(rate: ShareRecord) -> Verdict:
-    """Whether truncating data with such a rate is known to be safe."""
-    if rate.low > HURT and rate.value >= (HURT + HELP) / 2:
-        return "safe"
-    if rate.value <= HURT and rate.high < HELP:
-        return "harmful"
-    return "unclear"
+    """What the published settings say for a cut with such a rate."""
+    return published.verdict_of(rate.low, rate.high)
 
 
-def why_of(verdict: Verdict, rate: ShareRecord) -> str:
-    """The verdict in words."""
-    found = _interval(rate)
-    return {
-        "safe": f"{found} keep their order: above the {HURT:.1%} at which POET lost points, near the {HELP:.1%} at "
-        "which it gained",
-        "harmful": f"{found} keep their order: at or below the {HURT:.1%} at which POET lost 2.8 points",
-        "unclear": f"{found} keep their order: between the {HURT:.1%} that hurt and the {HELP:.1%} that helped, or too "
-        "few pairs to tell",
-    }[verdict]
+def why_of(name: str, rate: ShareRecord) -> str:
+    """The verdict on the method `name` in words: its rate, and the published settings that it can be held against."""
+    verdict = verdict_of(rate)
+    if verdict == "supported":
+        said = (
+            f"above the {LOST:.1%} at which a published setting lost, and not surely below the {GAINED:.1%} from "
+            "which on both gained"
+        )
+    elif verdict == "unsupported":
+        said = f"fewer than in any published setting (the lowest: {LOWEST:.1%}), so what training would do is not known"
+    elif rate.low > LOST:
+        said = (
+            f"between the {LOST:.1%} at which a published setting lost and the {GAINED:.1%} from which on both gained"
+        )
+    elif rate.high >= GAINED:
+        said = "too few pairs to tell the published settings that gained from the one that lost"
+    else:
+        said = f"of the published settings the one with {LOWEST:.1%} gained and the one with {LOST:.1%} lost"
+    analogy = "" if name == POET else " (those are POET's: no rate is published for ratios)"
+    return f"{_interval(rate)} keep their order: {said}{analogy}"
 
 
 def recommended(methods: Sequence[MethodAudit]) -> MethodAudit | None:
-    """The safe cut that saves most tokens; None where none is safe."""
-    safe = [method for method in methods if method.verdict == "safe"]
-    return max(safe, key=lambda method: method.tokens_saved, default=None)
+    """The supported cut that saves most tokens; None where none is supported."""
+    supported = [method for method in methods if method.verdict == "supported"]
+    return max(supported, key=lambda method: method.tokens_saved, default=None)
 
 
 def sentences(
@@ -78,28 +86,30 @@ def sentences(
         seconds: that the audit took.
     """
     poet, best = methods[0], recommended(methods)
-    against = "its own order of the full responses" if reward_agrees.high < HELP else "the label"
+    against = "its own order of the full responses" if reward_agrees.high < GAINED else "the label"
     first = {
-        "safe": "POET is safe on this data",
-        "unclear": "POET is not clearly safe on this data",
-        "harmful": "POET would hurt on this data",
+        "supported": "POET keeps the order of this data",
+        "undecided": "The rate of this data does not decide whether to use POET",
+        "unsupported": "POET keeps the order of fewer pairs here than where it was published",
     }[poet.verdict]
     advice = [f"{first}: {poet.why} (against {against}). It would cut {poet.tokens_saved:.1%} of the response tokens."]
     if best is None:
         advice.append(
-            "None of the cuts is safe for the data as it is. Train on full responses, or curate: "
-            "`python -m flows.curate` keeps the pairs whose preference survives the cut and drops the rest."
+            "Published settings neither speak for cutting this data as it is nor foretell what it would do. Curate: "
+            "`python -m flows.curate` keeps the pairs whose preference survives the cut and drops the rest. Then "
+            "`python -m flows.compare` trains on whole, cut and curated pairs and says what each does to your model."
         )
     elif best is poet:
-        advice.append("Use POET: no ratio that saves more is as safe.")
+        advice.append("Use POET: no ratio that saves more is supported as well.")
     else:
         advice.append(f"Use {best.name}: {best.why}, and it saves {best.tokens_saved:.1%} of the response tokens.")
-    if reward_agrees.high < HELP:
+    if reward_agrees.high < GAINED:
         advice.append(
             f"The reward model orders only {_interval(reward_agrees)} of the uncut pairs as the label does, so "
             "disagreement with the label is mostly its own, not the cut's. Verdicts rest on its own order; a better "
             "reward model would say more."
         )
+    advice.append(published.evidence_in_words())
     widest = max(method.consistency.high - method.consistency.low for method in methods) / 2
     advice.append(_surer(widest, audited, pairs, tokens, seconds))
     return advice

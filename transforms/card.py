@@ -25,7 +25,14 @@ from transforms.report.calibration import error_in_words
 from transforms.report.chat_template import template_in_words
 from transforms.report.funnel import distinct_sources, losses
 from transforms.report.page import headline_rate, saved_share
-from transforms.report.published import DECIDED_BY, PUBLISHED, WARN_AT, cut_in_words
+from transforms.report.published import (
+    DECIDED_BY,
+    PUBLISHED,
+    cut_in_words,
+    evidence_in_words,
+    points_in_words,
+    verdict_of,
+)
 from transforms.report.text import NBSP, count, duration, signed, visible_plain
 from transforms.report.text import interval as report_interval
 from transforms.report.text import percent as report_percent
@@ -61,6 +68,7 @@ def render_card(manifest: Manifest, *, repo: str | None = None) -> str:
         repo: Hub id that it goes to, None for the card in the run's folder. Its tag is no part of the card: tags come
             after the commit, and one commit may have several.
     """
+    headline = headline_rate(manifest)
     return (
         _environment()
         .get_template("card.md.j2")
@@ -71,16 +79,18 @@ def render_card(manifest: Manifest, *, repo: str | None = None) -> str:
             counts=manifest.counts,
             figures={file.path for file in manifest.files if file.path.startswith("figures/")},
             tables=_tables(manifest),
-            headline=headline_rate(manifest),
+            headline=headline,
             losses=losses(manifest.counts),
             rates=[(source, _by_reference(manifest, source)) for source in distinct_sources(manifest.consistency)],
             decided_by=DECIDED_BY,
             proxy_error=error_in_words(manifest.proxy) if manifest.proxy else "",
             cut=cut_in_words(manifest.config),
             saved=saved_share(manifest),
+            verdict=verdict_of(headline.low, headline.high) if headline else None,
+            evidence=evidence_in_words(),
             template_words=template_in_words(manifest),
             published=PUBLISHED,
-            warn_at=WARN_AT,
+            points=points_in_words,
             columns=list(_columns()),
             terms=licence_terms(manifest),
             sources=[_source(record) for record in manifest.sources],

@@ -10,13 +10,15 @@ that a few large ones do not pass for many. In simulations (12, 30 and 100 promp
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from scipy import stats
 
 from transforms.consistency import LEVEL, Floats, Rate, wilson
 from transforms.evaluation import MeanRecord
+
+_NO_SPREAD: Final = 1e-12  # of p (1 − p), for the variance of a mean: equal values differ by rounding alone
 
 
 def clustered_share(values: Floats, clusters: Sequence[str]) -> Rate:
@@ -29,15 +31,37 @@ def clustered_share(values: Floats, clusters: Sequence[str]) -> Rate:
         values: 1, 0, or 0.5 for a tie; (values,).
         clusters: what each belongs to, such as its prompt.
     """
+    worth = min(_worth(values, clusters), len(values))
+    return wilson(float(values.sum()) / max(len(values), 1) * worth, worth)
+
+
+def clustered_rate(values: Floats, clusters: Sequence[str]) -> Rate:
+    """Mean of shares in [0, 1], such as of a pair's completions, with a 95 % interval.
+
+    `estimates.mean_rate` where each value is a cluster of its own: Wilson's of as many zeros and ones as have the
+    variance of the mean, taken with Student's t, so narrower than that of zeros and ones where values lie in between.
+    With clusters the variance is theirs. Values that are equal within each cluster get the interval of the clusters'
+    means, which is the widest; the narrowest is that of as many independent values.
+
+    Args:
+        values: (values,).
+        clusters: what each belongs to, such as its prompt.
+    """
+    alone = _worth(values, [str(row) for row in range(len(values))])
+    worth = min(_worth(values, clusters), alone)
+    return wilson(float(values.sum()) / max(len(values), 1) * worth, worth)
+
+
+def _worth(values: Floats, clusters: Sequence[str]) -> float:
+    """How many independent zeros and ones would be known as well; at least n² / Σ n_g² (equal clusters)."""
     if not len(values):
-        return wilson(0.0, 0)
+        return 0.0
     found = _clustered(values, clusters)
     binary = found.mean * (1 - found.mean)
-    worth = found.effective
-    if found.variance > 1e-12 * binary > 0:
-        caution = float(stats.norm.ppf(0.5 + LEVEL / 2)) / found.t
-        worth = float(np.clip(binary / found.variance * caution**2, worth, len(values)))
-    return wilson(found.mean * worth, worth)
+    if not found.variance > _NO_SPREAD * binary > 0:
+        return found.effective
+    caution = float(stats.norm.ppf(0.5 + LEVEL / 2)) / found.t
+    return max(found.effective, binary / found.variance * caution**2)
 
 
 def design_effect(values: Floats, clusters: Sequence[str]) -> float:

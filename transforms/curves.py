@@ -1,8 +1,9 @@
 """Curves of an audit: how sure the policy is at each position, and what a prefix is worth by how much is kept.
 
 By position: POET (arXiv 2506.09457) fig. 2. Prefix quality ΔQ(k) = Q(y_w,≤k) − Q(y_l,≤k): POET fig. 3, where
-Q(y_≤k) is the expected reward of completions of the prefix (methods §3). Pairs are what is sampled, so all
-intervals are Student's t over pairs; a point of fewer than two pairs has none and is left out.
+Q(y_≤k) is the expected reward of completions of the prefix (methods §3). Pairs of one prompt are alike, so all
+intervals are Student's t over prompts (`transforms.clustered`); a point of fewer than two prompts has none and is left
+out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy import stats
 
 from transforms.audit import CurvePoint, PositionCurves
-from transforms.consistency import LEVEL
+from transforms.clustered import clustered_mean
 from transforms.engines.protocol import Positions
 from transforms.requests import SIDES, Prefix, PrefixSample, Side
+from transforms.schema import PROMPT_DIGITS
 from transforms.truncation import Truncation, keeps
 
 Floats = npt.NDArray[np.float64]
@@ -39,30 +40,38 @@ class PrefixKey(NamedTuple):
     keep: int
 
 
-def position_curves(positions: Mapping[Side, Sequence[Positions]]) -> list[PositionCurves]:
+def position_curves(positions: Mapping[Side, Sequence[Positions]], prompts: Sequence[str]) -> list[PositionCurves]:
     """Entropy and log-probability of the data by response position, one entry a side.
 
     Each pair's numbers are averaged within a bin of positions, then over the pairs that reach it.
 
     Args:
         positions: of the policy on the full responses, one entry a pair.
+        prompts: of each pair.
     """
     return [
         PositionCurves(
             side=side,
-            entropy=binned([one.entropy for one in found]),
-            log_prob=binned([one.log_prob for one in found]),
+            entropy=binned([one.entropy for one in found], prompts),
+            log_prob=binned([one.log_prob for one in found], prompts),
         )
         for side, found in positions.items()
     ]
 
 
-def binned(rows: Sequence[npt.NDArray[np.float32]]) -> list[CurvePoint]:
+def prompts_of(pairs: pa.Table) -> list[str]:
+    """What each pair's prompt is known by; of any table with pair ids."""
+    return [key[:PROMPT_DIGITS] for key in pairs["pair_id"].to_pylist()]
+
+
+def binned(rows: Sequence[npt.NDArray[np.float32]], prompts: Sequence[str]) -> list[CurvePoint]:
     """A measure by response position; each point stands at the mean of the positions that it averages.
 
     Args:
         rows: of every token of a response, one entry a response.
+        prompts: of each response.
     """
+    names = np.array(prompts, object)
     starts = bin_starts(max(map(len, rows), default=0))
     values = np.full((len(rows), len(starts)), np.nan)
     centres = np.full_like(values, np.nan)
@@ -74,7 +83,7 @@ def binned(rows: Sequence[npt.NDArray[np.float32]]) -> list[CurvePoint]:
     points = []
     for column in range(len(starts)):
         reach = ~np.isnan(values[:, column])
-        points.append(mean_point(float(centres[reach, column].mean()), values[reach, column]))
+        points.append(mean_point(float(centres[reach, column].mean()), values[reach, column], names[reach].tolist()))
     return [point for point in points if point is not None]
 
 
@@ -88,14 +97,20 @@ def bin_starts(longest: int) -> Ints:
     return starts[starts < longest]
 
 
-def mean_point(at: float, values: Floats) -> CurvePoint | None:
-    """Mean and 95 % interval of one value a pair; None for fewer than two pairs."""
-    if len(values) < 2:
+def mean_point(at: float, values: Floats, prompts: Sequence[str]) -> CurvePoint | None:
+    """Mean and 95 % interval of one value a pair; None for fewer than two prompts.
+
+    Args:
+        at: where it stands.
+        values: (values,).
+        prompts: of each value.
+    """
+    if len(set(prompts)) < 2:
         return None
-    mean = float(values.mean())
-    error = float(values.std(ddof=1)) / len(values) ** 0.5
-    half = float(stats.t.ppf(0.5 + LEVEL / 2, len(values) - 1)) * error
-    return CurvePoint(at=at, mean=mean, low=mean - half, high=mean + half, pairs=len(values))
+    mean = clustered_mean(values, prompts)
+    if mean.low is None or mean.high is None:
+        return None
+    return CurvePoint(at=at, mean=mean.value, low=mean.low, high=mean.high, pairs=len(values))
 
 
 def token_cuts(pairs: pa.Table, tokens: Sequence[int]) -> list[Cut]:
@@ -182,7 +197,7 @@ def quality_curve(
         drawn: rewards of completions, as `rewards_by_prefix` sorts them.
 
     Returns:
-        A point a cut, in their order, without those of fewer than two pairs.
+        A point a cut, in their order, without those of fewer than two prompts.
     """
     ids, reasons = pairs["pair_id"].to_pylist(), pairs["reason"].to_pylist()
     rows = [row for row, key in enumerate(ids) if reasons[row] is None and key in full]
@@ -194,11 +209,13 @@ def quality_curve(
         rewards = drawn.get(PrefixKey(ids[row], side, keep), ())
         return sum(rewards) / len(rewards) if rewards else np.nan
 
+    prompts = np.array([ids[row][:PROMPT_DIGITS] for row in rows], object)
     points = []
     for cut in cuts:
         chosen, rejected = ([quality(row, side, int(cut.keep[side][row])) for row in rows] for side in SIDES)
         gaps = np.array([won - lost for won, lost in zip(chosen, rejected, strict=True)])
-        points.append(mean_point(cut.at, gaps[np.isfinite(gaps)]))
+        known = np.isfinite(gaps)
+        points.append(mean_point(cut.at, gaps[known], prompts[known].tolist()))
     return [point for point in points if point is not None]
 
 

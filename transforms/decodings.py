@@ -80,8 +80,8 @@ def rule_results(decoded: pa.Table) -> list[RuleResult]:
 
 def policy_curve(decoded: pa.Table) -> list[CurvePoint]:
     """KL(π_DPO ‖ π_ref) by position where the policy alone wrote (Shallow fig. 3); empty where it did not."""
-    rows = of_rule(decoded, "mix", 1.0)["policy_kl"].to_pylist()
-    return binned([np.array(row, np.float32) for row in rows])
+    rows = of_rule(decoded, "mix", 1.0)
+    return binned([np.array(row, np.float32) for row in rows["policy_kl"].to_pylist()], rows["pair_id"].to_pylist())
 
 
 def of_rule(decoded: pa.Table, kind: str, value: float) -> pa.Table:

@@ -11,7 +11,8 @@ import flows.audit as command
 import flows.audit_flow as flow_module
 from flows import artifacts
 from flows import models as flow_models
-from transforms.audit import Audit
+from transforms.audit import Audit, AuditSettings
+from transforms.consistency import wilson
 from transforms.errors import SourceError
 
 pytestmark = pytest.mark.slow
@@ -32,8 +33,9 @@ def models(tmp_path_factory):
     return model_folders(tmp_path_factory.mktemp("models"))
 
 
-def audit(folder, models, rows=ROWS, *, pairs=None, n=2, **changes) -> Audit:
-    return flow_module.audit.fn(sampling_recipe(folder, models, rows, **changes), folder / "audit", pairs, n)
+def audit(folder, models, rows=ROWS, *, settings=None, **changes) -> Audit:
+    recipe = sampling_recipe(folder, models, rows, **changes)
+    return flow_module.audit.fn(recipe, folder / "audit", AuditSettings(**(settings or {})))
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +97,8 @@ def test_a_second_audit_pays_for_nothing(tmp_path, models, monkeypatch):
 
 
 def test_a_sample_is_random_and_does_not_depend_on_the_order_of_the_rows(tmp_path, models):
-    one = audit(tmp_path, models, pairs=3)
-    other = audit(tmp_path, models, ROWS[::-1], pairs=3)
+    one = audit(tmp_path, models, settings={"pairs": 3})
+    other = audit(tmp_path, models, ROWS[::-1], settings={"pairs": 3})
     assert (one.audited, one.pairs) == (3, 8)
     assert one.methods == other.methods
 
@@ -104,6 +106,56 @@ def test_a_sample_is_random_and_does_not_depend_on_the_order_of_the_rows(tmp_pat
 def test_the_budget_decides_how_many_pairs_are_audited(tmp_path, models):
     # Below 32 pairs, one costs at most n · (1 + 2·4 ratios + 2·7 token counts) = 46 completions with n = 2.
     assert audit(tmp_path, models, budget={"completions": 46 * 3 + 45}).audited == 3
+    # Of ΔQ(4) alone it is 2 · (1 + 8 + 2) = 22 for the first two pairs, and 18 for each of the others.
+    few = {"curve_pairs": 2, "curve_tokens": 4}
+    assert audit(tmp_path, models, settings=few, budget={"completions": 4 * 2 + 18 * 5 + 17}).audited == 5
+
+
+def test_each_figure_looks_at_as_many_pairs_as_it_is_told_and_the_audit_says_so(tmp_path, models):
+    asked = {"pairs": 6, "n": 1, "curve_pairs": 4, "curve_tokens": 4, "position_pairs": 3}
+    result = audit(tmp_path, models, settings=asked)
+    assert result.settings.model_dump() == asked
+    assert (result.audited, result.prompts, result.curve_pairs, result.position_pairs) == (6, 6, 4, 3)
+    assert [(point.at, point.pairs) for point in result.quality_by_tokens] == [(4.0, 4)]
+    assert {point.pairs for point in result.quality_by_ratio} == {6}
+    assert [curve.entropy[0].pairs for curve in result.positions] == [3, 3]
+    assert {method.consistency.count for method in result.methods} == {6}
+    fewer = audit(tmp_path, models, settings={"pairs": 6, "n": 1, "curve_pairs": 0, "position_pairs": 0})
+    assert (fewer.quality_by_tokens, fewer.positions) == ([], [])
+    assert (fewer.curve_pairs, fewer.position_pairs) == (0, 0)
+    assert fewer.methods == result.methods
+
+
+def test_k_doubles_up_to_the_largest_that_is_asked_for():
+    assert AuditSettings().curve_at == [4, 8, 16, 32, 64, 128, 256]
+    assert AuditSettings(curve_tokens=100).curve_at == [4, 8, 16, 32, 64]
+    assert AuditSettings(curve_tokens=4).curve_at == [4]
+
+
+def test_the_first_pairs_of_a_sample_are_random_ones_and_not_those_of_one_prompt(tmp_path, models):
+    # Ids begin with the prompt's hash, so by id ten pairs of a prompt stand side by side.
+    words = ("the cat", "dog", "and", "on the mat", "sat", "cat dog", "the dog", "mat", "cat and", "on")
+    rows = [
+        {"prompt": f"question {prompt}", "chosen": f"{one} sat", "rejected": f"{one} and dog sat"}
+        for prompt in range(4)
+        for one in words
+    ]
+    asked = {"pairs": 40, "n": 1, "curve_pairs": 8, "curve_tokens": 4, "position_pairs": 0}
+    result = audit(tmp_path, models, rows, settings=asked)
+    assert (result.audited, result.prompts, result.curve_pairs) == (40, 4, 8)
+    # Eight pairs of one prompt would be a point without an interval, and so none.
+    assert [point.pairs for point in result.quality_by_tokens] == [8]
+
+
+def test_intervals_are_over_prompts(tmp_path, models):
+    # Sides of equal lengths: POET cuts nothing, so all nine pairs of the three prompts keep their order.
+    sides = (("the cat sat", "the dog sat"), ("cat and dog", "dog and cat"), ("on the mat", "on the cat"))
+    rows = [{"prompt": f"question {n}", "chosen": one, "rejected": other} for n in range(3) for one, other in sides]
+    result = audit(tmp_path, models, rows, settings={"n": 1, "curve_pairs": 0, "position_pairs": 0})
+    poet = result.methods[0]
+    assert (result.audited, result.prompts, poet.completions) == (9, 3, 0)
+    assert (poet.consistency.value, poet.consistency.count) == (1.0, 9)
+    assert (poet.consistency.low, poet.consistency.high) == pytest.approx(wilson(3, 3)[1:])
 
 
 def test_nothing_to_audit_is_one_message(tmp_path, models):
@@ -119,6 +171,10 @@ def test_the_terminal_shows_advice_rates_and_where_the_report_is(found):
     assert text.startswith(result.advice[0][:40])
     for word in ("poet", "ratio 0.25", "tokens saved", "audit.html", "before any cut"):
         assert word in text
+    assert (
+        "rests on     8 pairs of 8 prompts, 2 completions a prefix; ΔQ(k) on 8 pairs, k up to 256, positions of 8"
+        in text
+    )
 
 
 def test_the_artifact_is_silent_outside_a_flow(found):

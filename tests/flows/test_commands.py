@@ -54,8 +54,9 @@ def test_help_imports_nothing_heavy(name):
 @pytest.mark.parametrize(
     ("name", "flags", "message"),
     [
-        ("audit", ["--n", "0"], "at least 1 completion and 2 pairs are needed"),
-        ("audit", ["--pairs", "1"], "at least 1 completion and 2 pairs are needed"),
+        ("audit", ["--n", "0"], "--n 0: Input should be greater than or equal to 1"),
+        ("audit", ["--pairs", "1"], "--pairs 1: Input should be greater than or equal to 2"),
+        ("audit", ["--curve-tokens", "3"], "--curve-tokens 3: Input should be greater than or equal to 4"),
         ("audit", ["--policy.engine", "none"], "an audit samples and scores"),
         ("audit", ["no-such.yaml"], "there is no recipe no-such.yaml"),
         ("evaluate", ["no-such.yaml"], "there is no recipe no-such.yaml"),

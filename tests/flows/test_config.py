@@ -19,6 +19,13 @@ def test_every_shipped_recipe_loads_and_is_named_like_its_file(path):
     assert load("--config", str(path)).name == path.stem
 
 
+def test_the_recipe_of_poets_first_setting_pairs_and_filters_as_the_paper_did():
+    recipe = load("--config", str(CONFIGS / "ultrafeedback-poet.yaml"))
+    assert recipe.sources[0].score == "mean"
+    assert (recipe.truncate.method, recipe.truncate.max_length) == ("poet", 2048)
+    assert recipe.filters.max_prompt_tokens == 1800
+
+
 def test_there_are_recipes_to_load():
     assert len(RECIPES) >= 5
 

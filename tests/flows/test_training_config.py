@@ -35,6 +35,40 @@ def test_papers_settings_are_those_of_the_registry_of_published_ones():
     assert (recipe.optimisation.schedule, recipe.optimisation.epochs) == ("cosine", 1)
 
 
+@pytest.mark.parametrize(
+    ("stem", "model", "policy"),
+    [
+        ("alphapo", "llama-3-8b-instruct", "meta-llama/Meta-Llama-3-8B-Instruct"),
+        ("alphapo-mistral", "mistral-7b-instruct", "mistralai/Mistral-7B-Instruct-v0.2"),
+        ("alphapo-gemma2", "gemma-2-9b-it", "google/gemma-2-9b-it"),
+    ],
+)
+def test_each_row_of_alphapos_table_that_is_known_is_a_recipe_on_on_policy_pairs(stem, model, policy):
+    from trainers.objectives.published import PUBLISHED
+
+    published = PUBLISHED["alphapo"][model]
+    recipe = load("--config", str(CONFIGS / "train" / f"{stem}.yaml"))
+    assert recipe.objective.settings == published.settings
+    assert recipe.optimisation.learning_rate == published.learning_rate
+    assert recipe.model.model == policy
+    assert "onpolicy" in recipe.dataset.path
+    assert set(PUBLISHED["alphapo"]) == {"llama-3-8b-instruct", "mistral-7b-instruct", "gemma-2-9b-it"}
+
+
+def test_rao_is_trained_as_in_the_papers_main_runs_by_the_reading_that_lets_chosen_responses_rise():
+    from trainers.objectives.published import PUBLISHED
+
+    recipe = load("--config", str(CONFIGS / "train" / "rao.yaml"))
+    assert (recipe.optimisation.epochs, recipe.keep_best, recipe.dataset.responses) == (3, "loss", "pairs")
+    assert recipe.dataset.kept == "full"
+    assert recipe.objective.settings == pytest.approx(PUBLISHED["rao"]["Z_0 = 50"].settings, abs=1e-4)
+
+
+def test_a_setting_may_be_a_name():
+    recipe = load("--objective", '{"name": "cal_dpo", "settings": {"form": "authors", "beta": 0.01}}')
+    assert recipe.objective.settings == {"form": "authors", "beta": 0.01}
+
+
 def test_any_key_is_a_flag():
     recipe = load(
         "--dataset.kept", "0.5", "--objective.settings", '{"beta": 0.2}', "--optimisation.learning_rate", "1e-6"
@@ -54,7 +88,10 @@ def test_any_key_is_a_flag():
         (("--head.folds", "3"), r"kind: preference has no use for head; leave it out"),
         (("--objective", "null"), r"kind: preference needs objective"),
         (("--optimisation.learning_rate", "0"), r"optimisation\.learning_rate: .*greater than 0"),
-        (("--config", "nowhere.yaml"), r"no recipe nowhere\.yaml; shipped ones: alphapo\.yaml, .*flows/configs/train"),
+        (
+            ("--config", "nowhere.yaml"),
+            r"no recipe nowhere\.yaml; shipped ones: alphapo-gemma2\.yaml, .*flows/configs/train",
+        ),
         (("--dataset.responses", "all"), r"kept: truncated cuts the two responses of a pair"),
     ],
 )

@@ -14,9 +14,11 @@ import flows.curate as curate_module
 import flows.train_flow as train_module
 from flows import models as flow_models
 from flows.plan import plan_run
+from flows.policy_learner import PolicyLearner
 from flows.training_plan import plan_training
 from flows.training_responses import gather, with_kept_responses
 from trainers.examples import Example
+from trainers.objectives import objective
 from transforms.errors import ConfigError, SchemaError
 from transforms.prepare import prepare
 from transforms.schema import PROMPT_DIGITS, RESPONSES
@@ -102,6 +104,32 @@ def test_each_response_is_cut_alone_and_the_context_last(kept: Any, expected: li
 def test_a_prompt_that_leaves_no_room_for_any_response_is_named() -> None:
     with pytest.raises(SchemaError, match=r"fills all 6 tokens that may be read, in 1 pairs: p6"):
         with_kept_responses([example(4, 1), example(6, 9, 2)], "full", max_length=6, where="unit")
+
+
+@pytest.mark.parametrize(
+    ("log_z0", "said"),
+    [
+        (
+            50.0,
+            "β log Z₀ is 5, above the best reward of 3 of 4 prompts (median 2.25): from the first step on even their ",
+        ),
+        (3.912, None),  # 0.39 is above the best reward of one prompt alone
+        (0.0, None),
+    ],
+)
+def test_rao_warns_where_most_prompts_would_fall_from_the_first_step_on(
+    log_z0: float, said: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    rewards = [(2.5, 1.0), (2.0, 0.5), (-1.0, -3.0), (7.0, 6.0)]
+    prompt, response = np.array([1, 2], np.int32), np.array([3], np.int32)
+    examples = [Example(f"p{at}", prompt, (response, response), one) for at, one in enumerate(rewards)]
+    learner = PolicyLearner(None, objective("rao", beta=0.1, log_z0=log_z0))  # type: ignore[arg-type]
+    learner.check(examples, where="unit")
+    warned = [record.getMessage() for record in caplog.records]
+    assert len(warned) == (said is not None)
+    if said:
+        assert said in warned[0]
+        assert warned[0].endswith("With log_z0 below 22.5 those of half of them rise")
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def source(kind: str = "ultrafeedback", **changes: Any) -> SourceRecord:
     return SourceRecord(**{**fields, **changes})
 
 
-def manifest(*, rate: float = 0.962, **changes: Any) -> Manifest:
+def manifest(*, rate: float = 0.962, low: float = 0.95, high: float = 0.972, **changes: Any) -> Manifest:
     """1,250 pairs, 40 quarantined, 10 ties, 1,200 kept."""
     model = ModelRecord(name="org/model", revision="local", fingerprint="f", dtype="float32", engine="vllm")
     fields: dict[str, Any] = {
@@ -61,8 +61,8 @@ def manifest(*, rate: float = 0.962, **changes: Any) -> Manifest:
                 pairs=1240,
                 sampled=900,
                 rate=rate,
-                low=0.95,
-                high=0.972,
+                low=low,
+                high=high,
                 reward_agrees=0.8,
             )
         ],

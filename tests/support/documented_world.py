@@ -24,7 +24,11 @@ from tests_support import tiny_tokenizer
 
 from transforms.engines import starter_model
 
-POLICIES: Final = ("HuggingFaceH4/mistral-7b-sft-beta", "meta-llama/Llama-3.1-8B-Instruct")
+POLICIES: Final = (
+    "HuggingFaceH4/mistral-7b-sft-beta",
+    "meta-llama/Llama-3.1-8B-Instruct",
+    "meta-llama/Meta-Llama-3-8B-Instruct",
+)
 REWARDS: Final = ("Skywork/Skywork-Reward-V2-Llama-3.1-8B",)
 PROMPTS_SHOWN: Final = {"writing-038"}  # in the documentation by name
 FEW: Final = 10
@@ -52,6 +56,8 @@ def fill_hub(hub: LoopbackHub, models: Path) -> None:
     add(hub, "openbmb/UltraFeedback", _split("train", [_rated(number) for number in range(12)]))
     talks = [_two_talks(number) for number in range(12)]
     add(hub, "Skywork/Skywork-Reward-Preference-80K-v0.2", _split("train", talks))
+    own = [_onpolicy(number) for number in range(12)]
+    add(hub, "princeton-nlp/llama3-ultrafeedback-armorm", _split("train", own))
     bench = [{"id": n, "prompt": f"q {n}", "chosen": "one two three four", "rejected": "dog"} for n in range(8)]
     subsets = ("alpacaeval-easy", "mt-bench-hard")
     add(hub, "allenai/reward-bench", _split("filtered", [row | {"subset": subsets[row["id"] % 2]} for row in bench]))
@@ -198,11 +204,27 @@ def _split(name: str, rows: list[dict[str, Any]]) -> dict[str, bytes]:
 
 def _rated(number: int) -> dict[str, Any]:
     texts = ("the cat sat on the mat", "dog", "one two three four five", "café déjà vu")
+    aspects = ("helpfulness", "honesty", "instruction_following", "truthfulness")
     completions = [
-        {"model": f"m{at}", "response": text, "overall_score": float(2 * at + 1), "annotations": {}}
+        {
+            "model": f"m{at}",
+            "response": text,
+            "overall_score": float(2 * at + 1),
+            "annotations": {aspect: {"Rating": str(at + 1)} for aspect in aspects},
+        }
         for at, text in enumerate(texts)
     ]
     return {"source": "unit", "instruction": f"question {number}", "completions": completions}
+
+
+def _onpolicy(number: int) -> dict[str, Any]:
+    texts = ["one two three four five six", "the dog ran and the cat sat", "dog", "the cat sat", "one two"]
+    asked = {"role": "user", "content": f"question {number}"}
+    sides = {
+        side: [asked, {"role": "assistant", "content": texts[at]}] for side, at in (("chosen", 0), ("rejected", 2))
+    }
+    scores = [0.17, 0.15, 0.11, 0.12, 0.13]
+    return {"prompt_id": str(number), "all_generated_responses": texts, "all_rm_scores": scores, **sides}
 
 
 def _two_talks(number: int) -> dict[str, Any]:

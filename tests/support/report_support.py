@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from transforms.audit import Audit, CurvePoint, MethodAudit, PositionCurves, PublishedRate
+from transforms.audit import Audit, AuditSettings, CurvePoint, MethodAudit, PositionCurves, PublishedRate
 from transforms.manifest import (
     CalibrationPoint,
     Counts,
@@ -68,7 +68,9 @@ def rows(kept: int = 60, dropped: int = 20, *, sampled: bool = True) -> pl.DataF
     return pl.DataFrame(frame, schema_overrides=kinds)
 
 
-def manifest(*, rate: float = 0.95, sampled: bool = True, **changes: Any) -> Manifest:
+def manifest(
+    *, rate: float = 0.95, spread: tuple[float, float] = (0.06, 0.03), sampled: bool = True, **changes: Any
+) -> Manifest:
     """Of a run over `rows()`: 85 rows read, 5 quarantined, 20 dropped, 60 kept."""
     model = ModelRecord(name="tiny", revision="local", fingerprint="f", dtype="float32", engine="vllm")
     spend = SpendRecord(requests=180, generated=150, reused=30, tokens_generated=4321, tokens_reused=99, seconds=8)
@@ -108,7 +110,7 @@ def manifest(*, rate: float = 0.95, sampled: bool = True, **changes: Any) -> Man
         "tokens": TokenCounts(
             prompt=300, chosen_before=1050, chosen_after=600, rejected_before=600, rejected_after=600
         ),
-        "consistency": _rates(rate) if sampled else [],
+        "consistency": _rates(rate, *spread) if sampled else [],
         "completions": spend if sampled else None,
         "scores": spend if sampled else None,
         "files": [FileRecord(path="dataset/train/data.arrow", rows=50, sha256="bb")],
@@ -118,8 +120,8 @@ def manifest(*, rate: float = 0.95, sampled: bool = True, **changes: Any) -> Man
     return Manifest(**{**fields, **changes})
 
 
-def _rates(rate: float) -> list[RateRecord]:
-    rates = {"rate": rate, "low": rate - 0.06, "high": rate + 0.03, "reward_agrees": 0.83}
+def _rates(rate: float, below: float, above: float) -> list[RateRecord]:
+    rates = {"rate": rate, "low": rate - below, "high": rate + above, "reward_agrees": 0.83}
     return [
         RateRecord(source=source, reference=by, pairs=80, sampled=60, **rates)
         for source in ("all", "starter", "other")
@@ -247,20 +249,24 @@ def curve(
 
 
 def audit(**changes: Any) -> Audit:
-    """Of 40 of 80 pairs: POET is safe, half of each response is unclear, a quarter harmful."""
+    """Of 40 of 80 pairs: POET is supported, half of each response undecided, a quarter unsupported."""
     model = ModelRecord(name="tiny", revision="local", fingerprint="f", dtype="float32", engine="vllm")
     verdicts: list[tuple[str, float, Any]] = [
-        ("poet", 0.97, "safe"),
-        ("ratio 0.5", 0.93, "unclear"),
-        ("ratio 0.25", 0.8, "harmful"),
+        ("poet", 0.97, "supported"),
+        ("ratio 0.5", 0.93, "undecided"),
+        ("ratio 0.25", 0.8, "unsupported"),
     ]
     fields: dict[str, Any] = {
         "name": "test-audit",
         "sources": manifest().sources,
         "policy": model,
         "reward": model,
+        "settings": AuditSettings(pairs=40, curve_tokens=128),
         "pairs": 80,
         "audited": 40,
+        "prompts": 25,
+        "curve_pairs": 31,
+        "position_pairs": 39,
         "reward_agrees": share(0.85, 40),
         "methods": [
             MethodAudit(
@@ -283,8 +289,12 @@ def audit(**changes: Any) -> Audit:
             PositionCurves(side="rejected", entropy=curve(2.5, 2.5, 1.5), log_prob=curve(-3.0, -2.0, -1.5)),
         ],
         "published": [
-            PublishedRate(data="Llama-3-8B-Instruct v0.1", rate=0.938, points=-2.8, source="POET, table 1"),
-            PublishedRate(data="Zephyr + UltraFeedback", rate=0.914, points=None, source="POET, table 1"),
+            PublishedRate(
+                data="Llama-3-8B-Instruct v0.1", rate=0.938, dpo=None, simpo=-2.8, on_policy=True, source="table 4"
+            ),
+            PublishedRate(
+                data="Zephyr + UltraFeedback", rate=0.914, dpo=15.6, simpo=3.3, on_policy=False, source="table 2"
+            ),
         ],
         "seconds": 75.0,
         "completions": 300,

@@ -1,5 +1,6 @@
 """A step's result is that of all its examples, however it was cut, laid out or interrupted."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,23 @@ def test_rao_learns_from_any_number_of_responses_and_weighs_prompts_alike(tmp_pa
     # Δ and the ratio of the prompts are zero at the start, so what is left of the loss is the squared reward.
     by_hand = np.mean([np.mean(np.square(example.rewards)) for example in many])
     assert lines(tmp_path)[0]["loss"] == pytest.approx(by_hand, rel=1e-6)
+
+
+@pytest.mark.parametrize(("log_z0", "rises"), [(None, True), (0.0, True), (50.0, False)])
+def test_rao_raises_chosen_responses_with_its_default_and_lowers_them_with_the_other_reading_of_its_50(
+    tmp_path: Path, log_z0: float | None, rises: bool
+) -> None:
+    # Rewards of 2 and 0.5, as docs/measured.md has them: above β log 50 = 0.39, and below β 50 = 5.
+    pairs = [replace(example, rewards=(2.0, 0.5)) for example in some_examples(16)]
+    model = small_policy()
+    references = reference_of(model, pairs)
+    settings = {"beta": 0.1} | ({} if log_z0 is None else {"log_z0": log_z0})
+    known = {"references": references, "test": pairs, "test_references": references}
+    trainer(tmp_path, model, pairs, "rao", settings=settings, epochs=3, **known).train()
+    first, *_, last = (line for line in lines(tmp_path) if "eval_loss" in line)
+    assert first["eval_displacement"] == pytest.approx(0, abs=1e-9)
+    assert (last["eval_displacement"] > 0.01) == rises
+    assert (last["eval_displacement"] < -0.01) != rises
 
 
 def test_dro_trains_its_value_head_beside_the_policy_and_goes_on_with_it(tmp_path: Path) -> None:

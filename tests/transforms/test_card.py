@@ -134,10 +134,25 @@ def test_funnel_and_rates_are_those_of_the_manifest() -> None:
     assert "| completions | 2,700 | 2,600 | 100 | 123,456 | 7 | 0.0 s |" in card
 
 
-def test_the_card_warns_of_the_end_of_turn_and_of_a_low_rate() -> None:
+def test_the_card_warns_of_the_end_of_turn() -> None:
     assert "would then end with `<|im_end|>` in the middle" in render_card(manifest())
-    assert "**Warning.**" in render_card(manifest(rate=0.93))
-    assert "**Warning.**" not in render_card(manifest())
+
+
+def test_the_card_says_what_is_known_of_a_rate_and_nothing_of_one_that_published_settings_speak_for() -> None:
+    known, lower = "**What is known of such a rate.**", "No training is published for a rate as low as"
+    between, below, high = (
+        render_card(manifest(rate=rate, low=rate - 0.02, high=rate + 0.01)) for rate in (0.962, 0.85, 0.98)
+    )
+    assert (known in between, lower in between) == (True, False)
+    assert (known in below, lower in below) == (True, True)
+    assert known not in high
+    assert "SimPO −2.8 at 93.8%" in between
+    for card in (between, below, high):
+        assert (
+            "Zephyr + UltraFeedback 91.4 % (DPO +15.6, SimPO +3.3); Llama-3-8B-Instruct v0.1 93.8 % (SimPO −2.8)"
+            in card
+        )
+        assert not [word for word in ("**Warning.**", "hurt", "on the side that") if word in card]
 
 
 def test_a_run_that_only_truncated_claims_no_rate() -> None:

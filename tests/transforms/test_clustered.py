@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.clustered import clustered_mean, clustered_share, design_effect, weighted_share
+from transforms.clustered import clustered_mean, clustered_rate, clustered_share, design_effect, weighted_share
 from transforms.consistency import Rate, wilson
+from transforms.estimates import mean_rate
 
 
 def test_pairs_of_different_prompts_get_wilsons_interval():
@@ -85,6 +86,62 @@ def test_intervals_hold_the_truth_as_often_as_they_say(truth, correlation):
     assert held / rounds > (0.92 if correlation < 1 else 0.89)
     if correlation == 1.0:
         assert naive / rounds < 0.75
+
+
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of a pair with two completions on both sides
+
+
+def test_shares_of_different_prompts_have_the_interval_of_independent_ones():
+    values = np.random.default_rng(0).choice(SHARES, size=40)
+    assert tuple(clustered_rate(values, [str(row) for row in range(40)])) == pytest.approx(tuple(mean_rate(values)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_equal_pairs_within_prompts_have_the_interval_of_the_prompts(seed):
+    draw = np.random.default_rng(seed)
+    for prompts in (draw.choice(SHARES, size=24), (draw.random(24) < 0.9).astype(float)):
+        values, names = np.repeat(prompts, 5), [str(row // 5) for row in range(120)]
+        assert tuple(clustered_rate(values, names)) == pytest.approx(tuple(mean_rate(prompts)))
+
+
+def test_all_pairs_consistent_are_as_many_observations_as_prompts():
+    assert tuple(clustered_rate(np.ones(120), [str(row // 5) for row in range(120)])) == pytest.approx(
+        tuple(wilson(24, 24))
+    )
+    assert tuple(clustered_rate(np.zeros(0), [])) == (0.0, 0.0, 1.0)
+
+
+def test_prompts_that_vary_less_than_their_pairs_make_no_interval_narrower_than_independent_pairs_have():
+    # Every prompt has one share of 0.25 and one of 0.75: the means of prompts do not vary at all.
+    values, prompts = np.tile([0.25, 0.75], 20), [str(row // 2) for row in range(40)]
+    found, alone = clustered_rate(values, prompts), mean_rate(values)
+    assert found.low <= alone.low
+    assert found.high >= alone.high
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.sampled_from(SHARES), st.integers(0, 5)), min_size=1, max_size=40))
+def test_an_interval_over_prompts_holds_that_over_pairs(rows):
+    values, prompts = np.array([value for value, _ in rows]), [str(prompt) for _, prompt in rows]
+    found, alone = clustered_rate(values, prompts), clustered_rate(values, [str(row) for row in range(len(rows))])
+    assert found.low <= alone.low + 1e-12 <= found.value + 2e-12
+    assert found.value <= alone.high + 1e-12 <= found.high + 2e-12
+
+
+def test_intervals_over_prompts_hold_the_truth_where_intervals_over_pairs_miss_it_twice_in_five():
+    """24 prompts of 5 equal pairs: shares of two completions on both sides, their mean consistency 0.7."""
+    draw = np.random.default_rng(14)
+    names, rounds = [str(row // 5) for row in range(120)], 1000
+    over_prompts = over_pairs = 0
+    for _ in range(rounds):
+        chance = draw.beta(1.4, 0.6, size=24)  # mean 0.7
+        values = np.repeat(draw.binomial(4, chance) / 4, 5)
+        for by_prompt, rate in ((True, clustered_rate(values, names)), (False, mean_rate(values))):
+            held = rate.low <= 0.7 <= rate.high
+            over_prompts += by_prompt and held
+            over_pairs += not by_prompt and held
+    assert 0.94 <= over_prompts / rounds <= 0.98  # 95.8 % of 4,000
+    assert over_pairs / rounds < 0.65  # 61.4 %
 
 
 def test_a_weighted_mean_puts_the_intervals_of_its_parts_together():

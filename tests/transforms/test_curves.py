@@ -45,21 +45,31 @@ def asked(pairs, prefixes, context=None):
 # --- one point
 
 
-def test_the_interval_is_students_t_over_pairs():
-    point = mean_point(5, np.array([1.0, 3.0]))
+def test_the_interval_is_students_t_over_prompts():
+    point = mean_point(5, np.array([1.0, 3.0]), ["a", "b"])
     # t with one degree of freedom is tan(0.475 π) = 12.7062; the standard error is √2 / √2 = 1.
     assert (point.at, point.mean, point.pairs) == (5, 2, 2)
     assert (point.low, point.high) == pytest.approx((2 - 12.7062, 2 + 12.7062), abs=1e-4)
 
 
 def test_pairs_that_agree_leave_no_width():
-    point = mean_point(1, np.array([0.5, 0.5, 0.5]))
+    point = mean_point(1, np.array([0.5, 0.5, 0.5]), list("abc"))
     assert (point.low, point.mean, point.high) == (0.5, 0.5, 0.5)
 
 
-@pytest.mark.parametrize("values", [[], [1.0]])
-def test_fewer_than_two_pairs_have_no_interval_and_no_point(values):
-    assert mean_point(1, np.array(values)) is None
+def test_equal_pairs_of_a_prompt_are_one_observation_and_all_are_counted():
+    # Four prompts of 1, 3, 2 and 6: mean 3, standard error √(14/3 / 4); t with three degrees of freedom is 3.18245.
+    alone = mean_point(5, np.array([1.0, 3.0, 2.0, 6.0]), list("abcd"))
+    five = mean_point(5, np.repeat([1.0, 3.0, 2.0, 6.0], 5), list("aaaaabbbbbcccccddddd"))
+    half = 3.18245 * (14 / 12) ** 0.5
+    assert (alone.low, alone.high) == pytest.approx((3 - half, 3 + half), abs=1e-4)
+    assert (five.mean, five.low, five.high) == pytest.approx((alone.mean, alone.low, alone.high))
+    assert (alone.pairs, five.pairs) == (4, 20)
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [1.0, 2.0]])
+def test_fewer_than_two_prompts_have_no_interval_and_no_point(values):
+    assert mean_point(1, np.array(values), ["a"] * len(values)) is None
 
 
 # --- by position
@@ -85,7 +95,7 @@ def curves_of(*rows):
     found = [
         Positions(str(i), np.array(values, np.float32), -np.array(values, np.float32)) for i, values in enumerate(rows)
     ]
-    [curves] = position_curves({"chosen": found})
+    [curves] = position_curves({"chosen": found}, [str(row) for row in range(len(rows))])
     return curves
 
 
@@ -107,7 +117,7 @@ def test_in_a_wide_bin_a_pair_counts_once_whatever_its_length():
 
 def test_both_sides_have_their_curves_and_no_pairs_have_none():
     one = [Positions("a", np.zeros(2, np.float32), np.ones(2, np.float32))] * 2
-    chosen, rejected = position_curves({"chosen": one, "rejected": []})
+    chosen, rejected = position_curves({"chosen": one, "rejected": []}, list("ab"))
     assert [p.mean for p in chosen.entropy] == [1, 1]
     assert (rejected.side, rejected.entropy, rejected.log_prob) == ("rejected", [], [])
 

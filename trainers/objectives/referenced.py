@@ -1,5 +1,7 @@
 """Pairwise objectives that hold the policy against a frozen reference: Δ = ℓ − ℓ_ref, summed over tokens."""
 
+from typing import Literal
+
 import torch
 from torch.nn.functional import logsigmoid
 
@@ -37,14 +39,20 @@ def rpo(chosen: Responses, rejected: Responses, *, beta: Positive = 0.1) -> torc
 
 @pairwise(needs={"reference"}, source="arXiv 2412.14516")
 def cal_dpo(
-    chosen: Responses, rejected: Responses, *, beta: Positive = 0.001, dpo_beta: Positive | None = None
+    chosen: Responses,
+    rejected: Responses,
+    *,
+    beta: Positive = 0.001,
+    form: Literal["dpo", "paper", "authors"] = "dpo",
 ) -> torch.Tensor:
-    """DPO + (Δ_w − 1/(2β))² + (Δ_l + 1/(2β))², (pairs,).
+    """A contrast + a calibration C = (Δ_w − 1/(2β))² + (Δ_l + 1/(2β))², (pairs,), in one of three forms.
 
-    `dpo_beta` is the β of the first term, by default the same; the authors' code has 1 there.
+    `form: dpo` is −log σ(β(Δ_w − Δ_l)) + C: DPO as it is, and calibration. `paper`, eq. 10, has no β in the contrast:
+    −log σ(Δ_w − Δ_l) + C, as the first code that its authors released (Cal-DPO/Cal-DPO). `authors` halves the
+    calibration besides, −log σ(Δ_w − Δ_l) + C/2, as their code does now (tengxiao1/Cal-DPO, scripts/dpo_trainer.py).
     """
-    contrast = dpo(chosen, rejected, beta=beta if dpo_beta is None else dpo_beta)
-    return contrast + sppo(chosen, rejected, beta=beta)
+    contrast = dpo(chosen, rejected, beta=beta if form == "dpo" else 1.0)
+    return contrast + (0.5 if form == "authors" else 1.0) * sppo(chosen, rejected, beta=beta)
 
 
 @pairwise(needs={"reference"}, source="arXiv 2405.00675, eq. 4.7 with P = 1")

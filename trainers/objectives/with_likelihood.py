@@ -1,5 +1,7 @@
 """Pairwise objectives that need no reference because they also raise the chosen response's likelihood."""
 
+from typing import Literal
+
 import torch
 from torch.nn.functional import logsigmoid, relu
 
@@ -26,6 +28,20 @@ def orpo(chosen: Responses, rejected: Responses, *, weight: NotNegative = 0.1) -
     source="arXiv 2401.08417, eq. 3",
     implicit=lambda responses, settings: settings.beta * responses.log_prob,
 )
-def cpo(chosen: Responses, rejected: Responses, *, beta: Positive = 0.1, weight: NotNegative = 1.0) -> torch.Tensor:
-    """−log σ(β(ℓ_w − ℓ_l)) − λ ℓ̄_w, (pairs,); `weight` is λ. The first term sums, the second averages."""
-    return -logsigmoid(beta * (chosen.log_prob - rejected.log_prob)) - weight * chosen.mean
+def cpo(
+    chosen: Responses,
+    rejected: Responses,
+    *,
+    beta: Positive = 0.1,
+    weight: NotNegative = 1.0,
+    likelihood: Literal["mean", "sum"] = "mean",
+) -> torch.Tensor:
+    """−log σ(β(ℓ_w − ℓ_l)) − λ ℓ̄_w, or with ℓ_w in the second term, (pairs,); `weight` is λ.
+
+    `likelihood: sum` is the paper's equation as it stands, −log π(y_w|x), which weighs a response by its length.
+    `mean` is a token's, as in the trainers that its authors released (fe1ixxu/ALMA, fe1ixxu/CPO_SIMPO; TRL's is from
+    there): those average over all chosen tokens of a batch, this over each response's. At equal λ the two differ by
+    |y_w|.
+    """
+    target = chosen.log_prob if likelihood == "sum" else chosen.mean
+    return -logsigmoid(beta * (chosen.log_prob - rejected.log_prob)) - weight * target

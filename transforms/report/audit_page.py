@@ -1,4 +1,4 @@
-"""audit.html from an audit: what truncating would do to a dataset, said before anyone trains on it."""
+"""audit.html from an audit: what truncating would keep of a dataset's order, said before anyone trains on it."""
 
 from typing import Final
 
@@ -8,12 +8,12 @@ from transforms.report.curves import position_plot, quality_plot
 from transforms.report.decided import Piece, Stack
 from transforms.report.environment import render
 from transforms.report.funnel import Forest, ForestRow
-from transforms.report.published import WARN_AT
+from transforms.report.published import LOWEST, points_in_words
 from transforms.report.scales import Scale
-from transforms.report.text import count, interval, percent, signed
+from transforms.report.text import count, interval, percent
 
-# The style of a verdict's badge.
-BADGES: Final = {"safe": "keep", "unclear": "unclear", "harmful": "drop"}
+# The style of a verdict's badge. None is that of what is bad: no verdict says that a cut hurts.
+BADGES: Final = {"supported": "keep", "undecided": "unclear", "unsupported": "unknown"}
 
 
 def render_audit(audit: Audit) -> str:
@@ -24,7 +24,7 @@ def render_audit(audit: Audit) -> str:
         "audit": audit,
         "recommended": next((method for method in audit.methods if method.name == audit.recommended), None),
         "badges": BADGES,
-        "warn_at": WARN_AT,
+        "lowest": LOWEST,
         "forest": audit_forest(audit) if audit.methods else None,
         "qualities": [plot for plot in qualities if plot],
         "positions": [plot for plot in positions if plot],
@@ -46,10 +46,9 @@ def audit_forest(audit: Audit) -> Forest:
     rows.append(agrees._replace(kind="agrees"))
     for at, published in enumerate(audit.published):
         place = scale.at(published.rate)
-        note = "" if published.points is None else f"AlpacaEval 2 {signed(published.points)}"
-        text = percent(published.rate)
+        text, note = percent(published.rate), points_in_words(published)
         rows.append(ForestRow("Published", at == 0, published.data, "published", place, place, place, text, note))
-    return Forest(rows, scale.ticks(5, percent=True), scale.at(WARN_AT))
+    return Forest(rows, scale.ticks(5, percent=True), scale.at(LOWEST))
 
 
 def _shares(method: MethodAudit) -> tuple[ShareRecord, ShareRecord]:

@@ -15,7 +15,7 @@ from transforms.report.examples import Example
 from transforms.report.figures import Layer, Plot, Word
 from transforms.report.funnel import Forest, ForestRow
 from transforms.report.pairs import MOST, NONE, Column, PairTable, Row, filled_table, pairs_script
-from transforms.report.published import WARN_AT, reason_in_words
+from transforms.report.published import LOWEST, reason_in_words
 from transforms.report.scales import Numbers, Scale, Tick, around, bin_count, counts, edges, outline, token_bins
 from transforms.report.text import count, interval, one_line, percent, signed, visible_plain
 
@@ -74,6 +74,7 @@ def render_difference(found: VersionDifference, pairs: pl.DataFrame, reads: Sequ
         "about": words.REASON_ABOUT,
         "changes": words.CHANGE_WORDS,
         "rates": rate_forest(found.rates),
+        "lowest": LOWEST,
         "shifts": shift_forest(found),
         "plots": _plots(found, pairs),
         "spread": words.spread_in_words,
@@ -136,7 +137,7 @@ def rate_forest(rates: Sequence[RateDifference]) -> Forest | None:
             text = interval(rate.rate, rate.low, rate.high)
             places = scale.at(rate.rate), scale.at(rate.low), scale.at(rate.high)
             rows.append(ForestRow(group, first, name, kind, *places, text, ""))  # type: ignore[arg-type]
-    return Forest(rows, scale.ticks(5, percent=True), scale.at(WARN_AT))
+    return Forest(rows, scale.ticks(5, percent=True), scale.at(LOWEST))
 
 
 def shift_forest(found: VersionDifference) -> Forest | None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from transforms.manifest import Counts, RateRecord
-from transforms.report.published import PUBLISHED, WARN_AT, reason_in_words
+from transforms.report.published import LOWEST, PUBLISHED, points_in_words, reason_in_words
 from transforms.report.scales import Scale, Tick
-from transforms.report.text import interval, percent, signed
+from transforms.report.text import interval, percent
 
 
 class FunnelRow(NamedTuple):
@@ -41,7 +41,7 @@ class Forest:
 
     rows: list[ForestRow]
     ticks: list[Tick]
-    warn_at: float  # rates left of it are where POET was seen to hurt
+    zone: float  # shaded from the left up to here; the template says what it is
 
 
 def losses(counts: Counts) -> list[tuple[str, int]]:
@@ -97,7 +97,6 @@ def forest(rates: Sequence[RateRecord]) -> Forest:
         rows.append(_before(mine[0], scale))
     for at, row in enumerate(PUBLISHED):
         place = scale.at(row.rate)
-        note = "" if row.change is None else f"AlpacaEval 2 {signed(row.change)}"
         rows.append(
             ForestRow(
                 "Published for POET",
@@ -108,10 +107,10 @@ def forest(rates: Sequence[RateRecord]) -> Forest:
                 place,
                 place,
                 percent(row.rate),
-                note,
+                points_in_words(row),
             )
         )
-    return Forest(rows, scale.ticks(5, percent=True), scale.at(WARN_AT))
+    return Forest(rows, scale.ticks(5, percent=True), scale.at(LOWEST))
 
 
 def _measured(rate: RateRecord, scale: Scale, *, first: bool) -> ForestRow:

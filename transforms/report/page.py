@@ -17,7 +17,14 @@ from transforms.report.examples import Example
 from transforms.report.figures import consistency_plots, length_plots, margin_plot
 from transforms.report.funnel import adds_up, distinct_sources, forest, funnel
 from transforms.report.pairs import pair_table, pairs_script
-from transforms.report.published import DECIDED_BY, PUBLISHED, WARN_AT, cut_in_words
+from transforms.report.published import (
+    DECIDED_BY,
+    LOWEST,
+    PUBLISHED,
+    cut_in_words,
+    evidence_in_words,
+    verdict_of,
+)
 from transforms.report.scales import Scale
 
 COLUMNS: Final = (
@@ -61,14 +68,17 @@ def render_report(manifest: Manifest, rows: pl.DataFrame, examples: Sequence[Exa
     _check(manifest, rows)
     kept = rows.filter(pl.col("verdict") == "keep")
     table = pair_table(manifest, rows)
+    headline = headline_rate(manifest)
     page = {
         "manifest": manifest,
         "cut": cut_in_words(manifest.config),
         "saved": saved_share(manifest),
-        "headline": headline_rate(manifest),
+        "headline": headline,
+        "verdict": verdict_of(headline.low, headline.high) if headline else None,
+        "evidence": evidence_in_words(),
         "low_sources": low_sources(manifest.consistency),
         "published": PUBLISHED,
-        "warn_at": WARN_AT,
+        "lowest": LOWEST,
         "funnel": funnel(manifest.counts),
         "adds_up": adds_up(manifest.counts),
         "forest": forest(manifest.consistency) if manifest.consistency else None,
@@ -109,8 +119,9 @@ def headline_rate(manifest: Manifest) -> RateRecord | None:
 
 
 def low_sources(rates: Sequence[RateRecord]) -> list[RateRecord]:
-    """Single sources whose rate against the label is where POET was seen to hurt."""
-    return [rate for rate in rates if rate.source != "all" and rate.reference == "label" and rate.rate <= WARN_AT]
+    """Single sources whose rate against the label is lower than any that a training is published for."""
+    mine = [rate for rate in rates if rate.source != "all" and rate.reference == "label"]
+    return [rate for rate in mine if verdict_of(rate.low, rate.high) == "unsupported"]
 
 
 def saved_share(manifest: Manifest) -> float:

@@ -129,7 +129,33 @@ def test_a_setting_without_a_default_is_refused() -> None:
             return beta * chosen.log_prob
 
 
-def test_published_settings_are_valid() -> None:
+def test_published_settings_are_valid_and_say_where_they_are_known_from() -> None:
     for name, models in PUBLISHED.items():
         for published in models.values():
             assert objective(name, **published.settings).settings.model_dump().items() >= published.settings.items()
+            assert published.source
+
+
+def test_the_rows_of_alphapos_table_and_its_defaults_are_one_of_them() -> None:
+    rows = {
+        model: (
+            found.settings["alpha"],
+            found.settings["beta"],
+            found.settings["gamma_beta_ratio"],
+            found.learning_rate,
+        )
+        for model, found in PUBLISHED["alphapo"].items()
+    }
+    assert rows == {
+        "llama-3-8b-instruct": (0.25, 10.0, 0.3, 1.1e-6),
+        "mistral-7b-instruct": (0.25, 2.5, 0.1, 7e-7),
+        "gemma-2-9b-it": (0.1, 10.0, 0.5, 8e-7),
+    }
+    assert objective("alphapo").settings.model_dump() == PUBLISHED["alphapo"]["llama-3-8b-instruct"].settings
+
+
+def test_a_form_that_there_is_not_names_those_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"form = 'original': Input should be 'dpo', 'paper' or 'authors'"):
+        objective("cal_dpo", form="original")
+    with pytest.raises(ConfigError, match=r"likelihood = 'total': Input should be 'mean' or 'sum'"):
+        objective("cpo", likelihood="total")

@@ -12,6 +12,8 @@ import torch
 from objectives_support import losses, responses
 
 from trainers.objectives import OBJECTIVES, objective
+from trainers.objectives.by_response import pushed_down
+from trainers.objectives.published import PUBLISHED
 
 W = responses(log_prob=[-4.0], tokens=[4.0], reference=[-5.0], reward=[2.0])
 L = responses(log_prob=[-6.0], tokens=[2.0], reference=[-5.5], reward=[0.5])
@@ -49,14 +51,20 @@ VALUES = {
     ("orpo", "weight=0.5"): 1 + 0.5 * math.log(1 + (math.e - 1) / (math.e**3 - 1)),
     # β(ℓ_w − ℓ_l) = 0.5 · 2; λ ℓ̄_w = −3
     ("cpo", "beta=0.5 weight=3"): softplus(-1) + 3,
+    ("cpo", "beta=0.5 weight=3 likelihood=mean"): softplus(-1) + 3,
+    # As the paper writes it: λ ℓ_w = −12
+    ("cpo", "beta=0.5 weight=3 likelihood=sum"): softplus(-1) + 12,
     # (2 · 1.5 − 1.5)²
     ("rpo", "beta=2"): 2.25,
     # ±1/(2β) = ±2: (1 − 2)² + (−½ + 2)²
     ("sppo", "beta=0.25"): 1 + 2.25,
     # dpo with 0.25 · 1.5 beside it
     ("cal_dpo", "beta=0.25"): softplus(-0.375) + 3.25,
+    ("cal_dpo", "beta=0.25 form=dpo"): softplus(-0.375) + 3.25,
     # eq. 10 of the paper: no β in the first term
-    ("cal_dpo", "beta=0.25 dpo_beta=1"): softplus(-1.5) + 3.25,
+    ("cal_dpo", "beta=0.25 form=paper"): softplus(-1.5) + 3.25,
+    # The authors' code: half of the calibration besides
+    ("cal_dpo", "beta=0.25 form=authors"): softplus(-1.5) + 1.625,
     # P = σ(1.5); ±(P − ½)/β = ±t
     ("sppo_soft", "beta=0.25"): (1 - 4 * (1 / (1 + math.exp(-1.5)) - 0.5)) ** 2
     + (-0.5 + 4 * (1 / (1 + math.exp(-1.5)) - 0.5)) ** 2,
@@ -69,7 +77,7 @@ VALUES = {
 def test_the_loss_has_the_value_worked_by_hand(case: tuple[str, str], expected: float) -> None:
     name, settings = case
     chosen = dict(pair.split("=") for pair in settings.split())
-    found = losses(name, W, L, **{key: float(value) for key, value in chosen.items()})
+    found = losses(name, W, L, **{key: value if value.isalpha() else float(value) for key, value in chosen.items()})
     assert found.shape == (1,)
     assert found.item() == pytest.approx(expected, rel=1e-12)
 
@@ -91,6 +99,26 @@ def test_a_lower_log_z0_raises_the_log_ratio_that_rao_asks_for() -> None:
     for log_z0, ratio in ((4.0, 0.0), (1.0, 3.0)):
         one = responses(log_prob=[ratio - 5], reference=[-5.0], reward=[2.0], prompt_ratio=[0.0])
         assert losses("rao", one, beta=0.5, log_z0=log_z0).item() == 0.0
+
+
+def test_raos_50_has_two_readings_and_the_one_of_its_algorithm_lets_the_same_response_rise() -> None:
+    settings = PUBLISHED["rao"]
+    assert settings["Z_0 = 50"].settings == objective("rao").settings.model_dump()  # the default
+    assert settings["Z_0 = 50"].settings["log_z0"] == pytest.approx(3.912, abs=1e-3)
+    for reading, sign in (("Z_0 = 50", -1), ("log Z_0 = 50", 1)):
+        log_prob = torch.tensor([-5.0], dtype=torch.float64, requires_grad=True)
+        # As a run starts: the policy is the reference. A reward of 2 is more than 0.1 · 3.91 and less than 0.1 · 50.
+        one = responses(log_prob=log_prob, reference=[-5.0], reward=[2.0], prompt_ratio=[0.0])
+        losses("rao", one, **settings[reading].settings).sum().backward()
+        assert log_prob.grad is not None
+        assert log_prob.grad.sign().item() == sign  # a step goes against the gradient
+
+
+def test_a_prompt_is_pushed_down_where_even_its_best_reward_is_below_beta_log_z0() -> None:
+    rewards = [(0.3, -1.0), (0.5, 0.1), (6.0,), (-2.0, -3.0)]
+    assert pushed_down(rewards, beta=0.1, log_z0=3.912) == 2
+    assert pushed_down(rewards, beta=0.1, log_z0=50.0) == 3
+    assert pushed_down(rewards, beta=0.1, log_z0=0.0) == 1
 
 
 def test_the_gradient_of_rao_does_not_go_through_the_prompt() -> None:

@@ -17,7 +17,7 @@ def test_the_advice_stands_before_every_figure() -> None:
         "Recommended: poet",
         "Cut to the shorter response.",
         "A quarter of each response loses the order.",
-        "poet safe ratio 0.5 unclear ratio 0.25 harmful",
+        "poet supported ratio 0.5 undecided ratio 0.25 unsupported",
         "Which cut keeps the order?",
     ]
     places = [text.index(part) for part in order]
@@ -28,11 +28,20 @@ def test_numbers_on_the_page_are_those_of_the_audit() -> None:
     text = words(render_audit(audit()))
     assert "Audited 40 of 80 pairs, 50.0 %" in text
     assert "ratio 0.5 93.0 % [88.0, 98.0] 92.0 % [87.0, 97.0] 30.0 %" in text
-    assert "ratio 0.25 harmful because of ratio 0.25" in text
+    assert "ratio 0.25 unsupported because of ratio 0.25" in text
     assert "Before any cut the two agree on 85.0 % [80.0, 90.0] of 40 pairs" in text
-    assert "Llama-3-8B-Instruct v0.1 93.8 % −2.8 POET, table 1" in text
-    assert "Zephyr + UltraFeedback 91.4 % – POET, table 1" in text
+    assert "Llama-3-8B-Instruct v0.1 on-policy 93.8 % – −2.8 table 4" in text
+    assert "Zephyr + UltraFeedback off-policy 91.4 % +15.6 +3.3 table 2" in text
     assert "300 completions of 30,000 tokens together, 100 a completion, in 1 min 15 s: 7.5 completions" in text
+
+
+def test_every_figure_says_how_many_pairs_it_rests_on() -> None:
+    text = words(render_audit(audit()))
+    assert "intervals are over the 25 prompts of the 40 pairs" in text
+    assert "By kept tokens: 31 of the audited pairs ( --curve-pairs ), k up to 128 ( --curve-tokens )." in text
+    assert "By kept ratio: all 40." in text
+    assert "In nats, of 39 of the audited pairs ( --position-pairs )." in text
+    assert "the policy completed the cut responses (2 a prefix)" in text
 
 
 def test_methods_agreement_and_published_rates_share_one_axis() -> None:
@@ -48,7 +57,9 @@ def test_methods_agreement_and_published_rates_share_one_axis() -> None:
     assert drawn.ticks[0].text == "70\u00a0%"
     agrees = drawn.rows[6]
     assert (agrees.low, agrees.at, agrees.high) == (33.33, 50.0, 66.67)
-    assert drawn.rows[7].note == "AlpacaEval 2 −2.8"
+    assert [row.note for row in drawn.rows[7:]] == ["SimPO −2.8", "DPO +15.6, SimPO +3.3"]
+    # Shaded is what lies below every published setting, and POET's own first setting does not.
+    assert drawn.zone == pytest.approx(100 * (0.914 - 0.7) / 0.3, abs=0.01) == drawn.rows[8].at
 
 
 def test_all_four_curves_are_drawn() -> None:

@@ -208,9 +208,9 @@ def test_figures_hold_every_interval_and_say_where_zero_and_chance_are() -> None
     assert differences is not None
     assert [row.name for row in differences.rows] == ["poet", "ratio 0.33", "curated"]
     assert all(0 <= row.low < row.at < row.high <= 100 for row in differences.rows)
-    assert differences.rows[1].high < differences.warn_at < differences.rows[2].low
+    assert differences.rows[1].high < differences.zone < differences.rows[2].low
     accuracy = accuracy_forest(rows)
-    assert accuracy.warn_at < accuracy.rows[0].low or accuracy.rows[0].at > accuracy.warn_at
+    assert accuracy.zone < accuracy.rows[0].low or accuracy.rows[0].at > accuracy.zone
     assert difference_forest(rows[:1]) is None
 
 

@@ -55,6 +55,6 @@ def test_the_axis_of_rates_reaches_down_to_the_lowest_mark() -> None:
     drawn = forest([rate("all", agrees=0.62)])
     assert drawn.ticks[0].text == "60\u00a0%"
     assert [row.kind for row in drawn.rows] == ["label", "before", *["published"] * 4]
-    assert drawn.warn_at == 85.0
+    assert drawn.zone == 78.5  # 91.4 %, the lowest published rate, between 60 and 100
     first = drawn.rows[0]
     assert (first.low, first.at, first.high) == (80.0, 87.5, 92.5)

@@ -95,22 +95,35 @@ def test_equal_runs_make_equal_pages_whatever_the_order_of_rows() -> None:
     assert render_report(manifest(), rows(), [example()]) == render_report(manifest(), shuffled, [example()])
 
 
-def test_a_rate_at_94_percent_warns_and_one_above_does_not() -> None:
-    low = words(render_report(manifest(rate=0.94), rows(), []))
-    high = words(render_report(manifest(rate=0.96), rows(), []))
-    assert "Warning: 94.0 % is a rate at which cutting has hurt training" in low
-    assert "by −2.8 points where the rate was 93.8 %, by +2.0 points where the rate was 98.5 %, and by +2.9" in low
-    assert "below the rate itself" in low  # the reward model agrees with 83 % of labels before any cut
-    assert "Warning:" not in high
-    assert "The interval reaches 90.0 %" in high
+def test_a_rate_between_published_ones_foretells_nothing_and_says_what_is_known() -> None:
+    text = words(render_report(manifest(rate=0.94), rows(), []))
+    assert "A rate of 94.0 % [88.0, 97.0] does not foretell what training does" in text
+    assert "SimPO −2.8 at 93.8%; SimPO +2.0 at 98.5%; SimPO +2.9 at 98.9%." in text
+    assert "DPO +15.6, SimPO +3.3 at 91.4%" in text
+    assert "below the rate itself" in text  # the reward model agrees with 83 % of labels before any cut
+    assert "Sources below" not in text
+
+
+def test_a_rate_below_all_published_ones_says_that_and_names_the_sources() -> None:
+    text = words(render_report(manifest(rate=0.8), rows(), []))
+    assert "80.0 % is lower than any rate that a training is published for" in text
+    assert "That is the ceiling the cut started from" in text  # 83 % before any cut
+    assert "Sources below 91.4 %, the lowest rate that a training is published for starter: 80.0 % [74.0, 83.0]" in text
+
+
+def test_a_rate_as_high_as_those_that_gained_needs_no_word_and_none_is_called_harmful() -> None:
+    pages = {rate: words(render_report(manifest(rate=rate, spread=(0.03, 0.01)), rows(), [])) for rate in (0.98, 0.92)}
+    assert "does not foretell" not in pages[0.98]
+    for text in pages.values():
+        assert not [word for word in ("hurt", "harmful", "Warning") if word in text]
 
 
 def test_the_published_rates_stand_beside_the_measured_ones() -> None:
     text = words(render_report(manifest(), rows(), []))
     for published in (
-        "Zephyr + UltraFeedback 91.4 %",
-        "AlpacaEval 2 −2.8 93.8 %",
-        "AlpacaEval 2 +2.9 98.9 %",
+        "Zephyr + UltraFeedback DPO +15.6, SimPO +3.3 91.4 %",
+        "SimPO −2.8 93.8 %",
+        "SimPO +2.9 98.9 %",
     ):
         assert published in text
 

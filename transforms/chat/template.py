@@ -18,7 +18,7 @@ from transforms.errors import ModelError, first_line
 DEFAULT_DATE: Final = date(2024, 7, 26)
 
 Rendered = str | Exception
-_SENTINEL: Final = {"role": "user", "content": "Sentinel question"}
+_SENTINEL: Final[Turn] = {"role": "user", "content": "Sentinel question"}
 _CALL: Final = {"type": "function", "function": {"name": "sentinel", "arguments": {}}}
 
 # Arguments of apply_chat_template itself: a row that set them would choose its own template, or take its own apart.

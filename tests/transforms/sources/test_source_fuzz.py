@@ -9,6 +9,7 @@ from transforms.errors import RowError
 from transforms.sources import SOURCES, Source
 from transforms.sources.adapter import row_hash
 from transforms.sources.canonical import pair_ids, validate
+from transforms.sources.rows import Fields
 
 # Keys and words that the adapters look for, so that the search gets past their first check.
 keys = st.sampled_from(["role", "content", "from", "value", "response", "overall_score", "annotations"])
@@ -32,7 +33,7 @@ def test_an_adapter_makes_pairs_or_refuses_the_row(kind, data):
     SOURCES[kind].looks_like(row)
     assert len(row_hash(row)) == 16
     try:
-        for pair in SOURCES[kind].adapt(row, options).pairs:
+        for pair in SOURCES[kind].adapt(Fields(row), options).pairs:
             validate(pair)
             pair_ids(pair.prompt, pair.chosen, pair.rejected)
     except RowError:

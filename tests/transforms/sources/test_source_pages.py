@@ -9,6 +9,7 @@ from transforms.sources.about import About, hub_id
 from transforms.sources.adapter import row_hash
 from transforms.sources.canonical import validate
 from transforms.sources.pages import facts, parsed_rows, renewed
+from transforms.sources.rows import Fields
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -22,11 +23,11 @@ def test_the_raw_rows_of_a_docstring_become_pairs(name: str) -> None:
         assert kind.required <= row.keys()
     if name == "starter":  # one response a row: a prompt needs one at each temperature
         other = {**rows[0], "temperature": 1.1, "response": "Nile."}
-        rows = list(kind.gather([rows[0], other], options))
-    for row in rows:
+        rows = [rows[0], other]
+    for row in kind.gather([Fields(row) for row in rows], options):
         for pair in kind.adapt(row, options).pairs:
             validate(pair)
-            assert row_hash(row)
+            assert row_hash(row.raw)
 
 
 def test_several_raw_rows_stand_one_after_the_other() -> None:

@@ -46,6 +46,9 @@ class Run:
         self.spend: dict[str, SpendRecord] = {}
         self.rounds: list[RoundRecord] = []
         self.structured = False  # whether a row has more than roles and contents
+        self.contradictions = self.contradicting = 0  # as in manifest.Counts
+        self.unmeasured: Counter[str] = Counter()
+        self.scored = 0  # pairs that a filter on scores could judge
         (self.work / "quarantine.jsonl").touch()
 
     @property

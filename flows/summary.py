@@ -8,6 +8,7 @@ from rich.table import Table
 from flows.output import read_manifest
 from transforms.manifest import DecisionRecord, Manifest, RateRecord, SpendRecord
 from transforms.report.published import reason_in_words
+from transforms.report.remarks import remarks
 
 
 def print_summary(console: Console, folder: Path, *, seconds: float, unchanged: bool) -> None:
@@ -18,6 +19,11 @@ def print_summary(console: Console, folder: Path, *, seconds: float, unchanged: 
     if unchanged:
         console.print(f"Nothing changed since {manifest.finished_at}: no model was loaded.", style="bold green")
     console.print(funnel_table(manifest))
+    for about, words in remarks(manifest):
+        # Names and texts are strangers': no markup, and no link or colour that Rich would see in them.
+        console.print(
+            f"{about:<12} {words}", markup=False, highlight=False, style="yellow" if about == "template" else ""
+        )
     for rate in manifest.consistency:
         if rate.source == "all":
             console.print(_rate_line(rate))

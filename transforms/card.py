@@ -25,6 +25,7 @@ from transforms.report.calibration import error_in_words
 from transforms.report.funnel import distinct_sources, losses
 from transforms.report.page import headline_rate, saved_share
 from transforms.report.published import DECIDED_BY, PUBLISHED, WARN_AT, cut_in_words
+from transforms.report.remarks import decisions_in_words, leak_rows, unread_rows
 from transforms.report.text import NBSP, count, duration, signed, visible_plain
 from transforms.report.text import interval as report_interval
 from transforms.report.text import percent as report_percent
@@ -72,6 +73,9 @@ def render_card(manifest: Manifest, *, repo: str | None = None) -> str:
             tables=_tables(manifest),
             headline=headline_rate(manifest),
             losses=losses(manifest.counts),
+            unread=unread_rows(manifest.sources),
+            leaks=leak_rows(manifest.sources),
+            remarks=decisions_in_words(manifest),
             rates=[(source, _by_reference(manifest, source)) for source in distinct_sources(manifest.consistency)],
             decided_by=DECIDED_BY,
             proxy_error=error_in_words(manifest.proxy) if manifest.proxy else "",

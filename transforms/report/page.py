@@ -17,6 +17,7 @@ from transforms.report.figures import consistency_plots, length_plots, margin_pl
 from transforms.report.funnel import adds_up, distinct_sources, forest, funnel
 from transforms.report.pairs import pair_table, pairs_script
 from transforms.report.published import DECIDED_BY, PUBLISHED, WARN_AT, cut_in_words
+from transforms.report.remarks import decisions_in_words, leak_rows, unread_rows
 from transforms.report.scales import Scale
 
 COLUMNS: Final = (
@@ -70,6 +71,9 @@ def render_report(manifest: Manifest, rows: pl.DataFrame, examples: Sequence[Exa
         "warn_at": WARN_AT,
         "funnel": funnel(manifest.counts),
         "adds_up": adds_up(manifest.counts),
+        "unread": unread_rows(manifest.sources),
+        "leaks": leak_rows(manifest.sources),
+        "remarks": decisions_in_words(manifest),
         "forest": forest(manifest.consistency) if manifest.consistency else None,
         "rates": _rate_table(manifest.consistency),
         "group_plots": group_plots(manifest.groups),

@@ -82,9 +82,12 @@ class Fields:
         return found
 
     def object(self, name: str) -> "Fields | None":
-        """An object inside this one; fields left in it are `name.field`. None where there is none."""
-        value = self.get(name)
-        return self._child(f"{name}.", value) if isinstance(value, dict) else None
+        """An object inside this one; fields left in it are `name.field`. None, and not read, where it is none."""
+        value = self.raw.get(name)
+        if not isinstance(value, dict):
+            return None
+        self.left.pop(name, None)
+        return self._child(f"{name}.", value)
 
     def _child(self, path: str, raw: dict[str, Any]) -> "Fields":
         child = Fields(raw)

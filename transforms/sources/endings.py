@@ -89,8 +89,8 @@ def finished(value: object, what: str) -> bool | None:
         message = f"{what} is {value!r}: what was sampled was stopped from outside and is no response to train on"
         raise RowError(message)
     message = (
-        f"{what} is {value!r}, an unknown finish reason; expected one such as stop, end_turn or eos_token (finished), or"
-        " length or max_tokens (cut)"
+        f"{what} is {value!r}, an unknown finish reason; expected one such as stop, end_turn or eos_token (finished),"
+        " or length or max_tokens (cut)"
     )
     raise RowError(message)
 

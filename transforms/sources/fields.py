@@ -249,6 +249,7 @@ def tools(row: Fields) -> str:
         if not all(isinstance(one, dict) for one in listed):
             message = f"{name} is {kind_of(value)}, expected a list of functions as objects"
             raise RowError(message)
+        listed = [_with_parameters(one) for one in listed]
         if name == "functions":  # OpenAI's old way to write them, bare
             listed = [one if "function" in one else {"type": "function", "function": one} for one in listed]
         if found and found != json_text(listed, name):
@@ -256,6 +257,19 @@ def tools(row: Fields) -> str:
             raise RowError(message)
         found = json_text(listed, name)
     return found
+
+
+def _with_parameters(tool: dict[str, Any]) -> dict[str, Any]:
+    """A function whose parameters are an object, as a template prints them, and not the JSON text of one.
+
+    No two functions have the same parameters, so tables like to keep them as text.
+    """
+    inner = tool.get("function")
+    body = inner if isinstance(inner, dict) else tool
+    if not isinstance(body.get("parameters"), str):
+        return tool
+    parsed = body | {"parameters": _parsed(body["parameters"], "the parameters of a function", "an object")}
+    return tool | {"function": parsed} if body is inner else parsed
 
 
 def template_kwargs(row: Fields) -> str:

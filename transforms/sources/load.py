@@ -228,10 +228,12 @@ class _Batch:
         start = len(self.pairs) - len(self.unmarked)
         rows, self.unmarked = self.unmarked, []
         found = find_marks(self.pairs[start:])
-        for at in sorted(found, reverse=True):  # from the end: what is taken out moves those after it
-            self._judge_marks(start + at, found[at], rows[at])
+        gone = [start + at for at in sorted(found) if not self._stays(start + at, found[at], rows[at])]
+        for at in reversed(gone):
+            del self.pairs[at], self.pair_ids[at], self.reasons[at]
 
-    def _judge_marks(self, at: int, found: Found, row: Row) -> None:
+    def _stays(self, at: int, found: Found, row: Row) -> bool:
+        """Count marks, and do with the pair what the recipe says; False where it went to the quarantine."""
         problem = found.placeholder
         if found.leaks and problem is None:
             self.leaks.add(self.pair_ids[at], found.leaks)
@@ -244,7 +246,7 @@ class _Batch:
                 self.reasons[at] = FOREIGN_TEMPLATE
         if problem is not None:
             self._quarantine(self.pairs[at].source_id, problem, row)
-            del self.pairs[at], self.pair_ids[at], self.reasons[at]
+        return problem is None
 
     def _add_responses(self, adapted: Adapted) -> None:
         check_prompt(adapted.prompt)

@@ -98,6 +98,13 @@ def test_tools_are_the_text_of_a_list_in_all_their_forms(given):
     assert of(tools=given).tools == TEXT
 
 
+def test_parameters_that_a_table_keeps_as_text_are_an_object_again():
+    function = TOOLS[0]["function"] | {"parameters": json.dumps(TOOLS[0]["function"]["parameters"])}
+    assert of(tools=[{"type": "function", "function": function}]).tools == TEXT
+    assert of(tools=[function]).tools == json.dumps([TOOLS[0]["function"]], separators=(",", ":"))
+    refused("the parameters of a function is the text 'x', which is no JSON", tools=[{"name": "f", "parameters": "x"}])
+
+
 def test_functions_are_wrapped_as_tools_and_no_tools_are_none():
     assert of(functions=[TOOLS[0]["function"]]).tools == of(functions=TOOLS, tools=TOOLS).tools == TEXT
     assert [of(tools=nothing).tools for nothing in (None, "", " ", "[]", "null", [])] == [""] * 6

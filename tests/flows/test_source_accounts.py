@@ -3,6 +3,7 @@
 import io
 import json
 
+import datasets
 import pytest
 from flows_support import call_plainly, pair, truncate_recipe, write_rows
 from pydantic import ValidationError
@@ -11,7 +12,11 @@ from rich.console import Console
 import flows.curate as curate_module
 from flows.config import Recipe
 from flows.dry_run import dry_run
+from flows.evaluation_data import load_pairs
+from flows.explaining import explain
+from flows.fingerprint import source_records
 from flows.plan import plan_run
+from flows.progress import Progress
 from flows.summary import print_summary
 from transforms.errors import ConfigError
 
@@ -160,6 +165,23 @@ def test_a_cap_on_one_source_takes_no_pair_of_another_with_the_same_prompt(tmp_p
     first, second = ([pair(1, chosen=f"{word} {at}") for at in range(3)] for word in ("cat", "dog"))
     manifest = run(two_sources(tmp_path, first, second, **{"0": {"max_pairs_per_prompt": 1}}))
     assert (manifest.counts.kept, manifest.counts.dropped) == (1 + 3, {"pairs_per_prompt": 2})
+
+
+def test_a_pair_is_explained_by_the_row_of_its_own_source(tmp_path):
+    run(two_sources(tmp_path, [pair(1) | {"file": "first"}], [pair(2) | {"file": "second"}]))
+    rows = datasets.load_from_disk(str(tmp_path / "out" / "dataset" / "train")).to_list()
+    assert {(row["source"], explain(tmp_path / "out", row["pair_id"]).raw["file"]) for row in rows} == {
+        ("preference", "first"),
+        ("preference-2", "second"),
+    }
+
+
+def test_an_evaluation_tells_two_sources_of_one_kind_apart(tmp_path):
+    recipe = two_sources(tmp_path, [pair(1) | {"file": "first"}], [pair(2), pair(3)])
+    records = source_records(recipe.sources)
+    loaded = load_pairs(recipe.sources, records, Progress())
+    assert loaded.labelled.pairs["source"].to_pylist() == ["preference", "preference-2", "preference-2"]
+    assert [(one.pairs, one.columns_unread) for one in records] == [(1, {"file": 1}), (2, {})]
 
 
 def test_two_sources_of_one_label_are_refused_by_the_recipe(tmp_path):

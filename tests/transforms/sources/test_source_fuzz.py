@@ -48,9 +48,16 @@ call = st.fixed_dictionaries(
 )
 calls = st.lists(call, max_size=2)
 extras = {
-    "tool_calls": calls | values, "function_call": values, "reasoning_content": st.sampled_from("xy"), "thinking": values,
-    "name": leaves, "tool_call_id": leaves, "finish_reason": words, "images": values, "weight": leaves,
-}  # fmt: skip
+    "tool_calls": calls | values,
+    "function_call": values,
+    "reasoning_content": st.sampled_from("xy"),
+    "thinking": values,
+    "name": leaves,
+    "tool_call_id": leaves,
+    "finish_reason": words,
+    "images": values,
+    "weight": leaves,
+}
 turns = st.builds(
     lambda role, content, more: {"role": role, "content": content, **more},
     st.sampled_from(["system", "user", "assistant", "tool"]),

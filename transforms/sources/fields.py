@@ -21,12 +21,15 @@ TOOLS: Final = ("tools", "functions")
 TEMPLATE_KWARGS: Final = "chat_template_kwargs"
 TIE: Final = "tie"
 
-_WORDS: Final = ("score", "rating", "avg_rating", "reward")
+_SPELLINGS: Final = {
+    "score": ("{}_score", "score_{}", "{}-score"),
+    "rating": ("{}_rating", "rating_{}", "{}-rating"),
+    "avg_rating": ("{}_avg_rating", "avg_rating_{}"),
+    "reward": ("{}_reward", "reward_{}"),
+}
 # (chosen, rejected), of which the first that is there is read; the others stay unread and are named.
 SCORES: Final = tuple(
-    (spelled.format("chosen"), spelled.format("rejected"))
-    for word in _WORDS
-    for spelled in (f"{{}}_{word}", f"{word}_{{}}", f"{{}}-{word}")
+    (spelled.format("chosen"), spelled.format("rejected")) for names in _SPELLINGS.values() for spelled in names
 )
 BOTH_SCORES: Final = ("rating", "ratings", "score", "scores")
 # Responses in an order of their own: a rating is then of the first and the second of them, not of chosen and rejected.

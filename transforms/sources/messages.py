@@ -140,7 +140,16 @@ def conversation(row: Fields, prompt: str = "prompt", chosen: str = "chosen", re
         turns = _open_transcript(question, prompt)
     if texts:
         return answers(turns, better, worse)
-    return split(_after(turns, _said(better, chosen, row)), _after(turns, _said(worse, rejected, row)))
+    return replies(turns, _said(better, chosen, row), _said(worse, rejected, row))
+
+
+def replies(prompt: Prompt, chosen: Spoken, rejected: Spoken) -> Sides:
+    """A prompt with two sides, each of one assistant turn; a side may repeat the prompt's messages before it.
+
+    Raises:
+        RowError: as `split`.
+    """
+    return split(_after(prompt, chosen), _after(prompt, rejected))
 
 
 def split(chosen: Spoken, rejected: Spoken) -> Sides:

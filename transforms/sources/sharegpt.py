@@ -15,7 +15,7 @@ from transforms.sources.about import About
 from transforms.sources.adapter import SourceKind
 from transforms.sources.canonical import Adapted
 from transforms.sources.fields import pair
-from transforms.sources.messages import Spoken, holds_messages, messages, split
+from transforms.sources.messages import holds_messages, messages, replies
 from transforms.sources.options import SourceOptions
 from transforms.sources.rows import Fields
 
@@ -29,9 +29,7 @@ class SharegptOptions(SourceOptions):
 def adapt(row: Fields, options: SharegptOptions) -> Adapted:
     """One row, one pair. `function_call` and `observation` turns are calls and what the tools answered."""
     turns = messages(row, "conversations").turns
-    chosen, rejected = (messages(row, side) for side in ("chosen", "rejected"))
-    sides = split(*(Spoken(turns + side.turns, side.ending) for side in (chosen, rejected)))
-    return Adapted([pair(row, options, sides)])
+    return Adapted([pair(row, options, replies(turns, messages(row, "chosen"), messages(row, "rejected")))])
 
 
 KIND: Final = SourceKind(

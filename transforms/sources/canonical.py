@@ -159,14 +159,19 @@ def validate(pair: Pair, *, max_chars: int = MAX_TEXT_CHARS) -> None:
             text over `max_chars`; roles out of order; equal sides; a score that is not finite.
     """
     check_prompt(pair.prompt, max_chars=max_chars)
-    _check_turn(pair.chosen, pair.chosen_more, "chosen", max_chars=max_chars)
-    _check_turn(pair.rejected, pair.rejected_more, "rejected", max_chars=max_chars)
+    if pair.chosen_more or pair.rejected_more:
+        _check_turn(pair.chosen, pair.chosen_more, "chosen", max_chars=max_chars)
+        _check_turn(pair.rejected, pair.rejected_more, "rejected", max_chars=max_chars)
+    else:
+        check_text(pair.chosen, "chosen", max_chars=max_chars)
+        check_text(pair.rejected, "rejected", max_chars=max_chars)
     if pair.chosen == pair.rejected and pair.chosen_more == pair.rejected_more:
         message = "chosen and rejected are the same text; a pair needs two different responses"
         raise RowError(message)
-    for more, what in ((pair.tools, "tools"), (pair.template_kwargs, "chat_template_kwargs")):
-        if more:
-            _check_json(more, what, max_chars=max_chars)
+    if pair.tools:
+        _check_json(pair.tools, "tools", max_chars=max_chars)
+    if pair.template_kwargs:
+        _check_json(pair.template_kwargs, "chat_template_kwargs", max_chars=max_chars)
     check_score(pair.chosen_score, "chosen_score")
     check_score(pair.rejected_score, "rejected_score")
 

@@ -95,21 +95,25 @@ def pair(
         RowError: something that cannot be honoured, by the name of its column.
     """
     prompt, chosen, rejected, chosen_ending, rejected_ending = sides
+    source_id = source_id or row_hash(row.raw)
     said = chosen_ending, rejected_ending
+    beside = SHARED.intersection(row.raw)
+    if not beside and said == finished == _SILENT and given is None:  # most rows say nothing else
+        texts = chosen.content, rejected.content
+        more = chosen.more, rejected.more
+        return Pair(source_id, prompt, *texts, *(scores or _SILENT), True, True, reason, subset, *more)
     further: dict[str, Any] = {}
     ended = (True, True)
-    beside = SHARED.intersection(row.raw)
-    if beside:
-        if not beside.isdisjoint(_OF_MEDIA):
-            refuse_what_is_not_text(row)
-        if not beside.isdisjoint(_OF_TEXT):
-            prompt = with_system(prompt, row)
-            further = {"tools": tools(row), "template_kwargs": template_kwargs(row)}
-        if not beside.isdisjoint(_OF_SCORES):
-            if scores is None:
-                scores = row_scores(row)
-            if row.peek("status") == TIE and reason is None:
-                reason = _tied(row, scores)
+    if not beside.isdisjoint(_OF_MEDIA):
+        refuse_what_is_not_text(row)
+    if not beside.isdisjoint(_OF_TEXT):
+        prompt = with_system(prompt, row)
+        further = {"tools": tools(row), "template_kwargs": template_kwargs(row)}
+    if not beside.isdisjoint(_OF_SCORES):
+        if scores is None:
+            scores = row_scores(row)
+        if row.peek("status") == TIE and reason is None:
+            reason = _tied(row, scores)
     if options.token_ids == "use" and (given or not beside.isdisjoint(_OF_IDS)):
         of_row = given_ids(row)
         further |= Given(*(mine or theirs for mine, theirs in zip(given or of_row, of_row, strict=True)))._asdict()
@@ -117,7 +121,7 @@ def pair(
         ended = endings.finished_sides(row, said, finished)
     better, worse = scores or _SILENT
     return Pair(
-        source_id or row_hash(row.raw),
+        source_id,
         prompt,
         chosen.content,
         rejected.content,

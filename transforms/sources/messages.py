@@ -149,6 +149,10 @@ def replies(prompt: Prompt, chosen: Spoken, rejected: Spoken) -> Sides:
     Raises:
         RowError: as `split`.
     """
+    if len(chosen.turns) == len(rejected.turns) == 1 and prompt:  # the usual row: two answers
+        better, worse = chosen.turns[0], rejected.turns[0]
+        if better.role == worse.role == "assistant":
+            return Sides(prompt, better, worse, chosen.ending, rejected.ending)
     return split(_after(prompt, chosen), _after(prompt, rejected))
 
 

@@ -49,6 +49,7 @@ _ARGUMENTS: Final = ("arguments", "parameters", "args", "input")
 # Type of a part of a content → the field that may hold its text.
 _PARTS: Final[Mapping[Any, tuple[str, ...]]] = {
     "text": ("text",),
+    None: ("text",),  # Gemini's
     "thinking": ("thinking", "text"),
     "reasoning": ("reasoning", "text"),
 }
@@ -472,6 +473,8 @@ def _content(value: object, what: str, more: dict[str, Any], row: Fields, column
     if value is None:
         more["content"] = None
         return ""
+    if isinstance(value, dict):
+        value = [value]
     if not isinstance(value, list):
         message = f"{what.rpartition('.')[0]} has a {what.rpartition('.')[2]} that is {kind_of(value)}, expected text"
         raise RowError(message)
@@ -481,12 +484,13 @@ def _content(value: object, what: str, more: dict[str, Any], row: Fields, column
             texts["text"].append(part)
             continue
         kind = part.get("type") if isinstance(part, dict) else None
-        held = next((name for name in _PARTS.get(kind, ()) if isinstance(part.get(name), str)), None)
+        names = _PARTS.get(kind, ()) if isinstance(part, dict) and isinstance(kind, str | None) else ()
+        held = next((name for name in names if isinstance(part.get(name), str)), None)
         if held is None:
             found = f"of type {kind!r}" if kind else kind_of(part)
             message = f"{what}[{at}] is {found}, which is not text; expected parts of text only"
             raise RowError(message)
-        texts["text" if kind == "text" else "thinking"].append(part[held])
+        texts["text" if kind in ("text", None) else "thinking"].append(part[held])
         for name, value_beside in part.items():
             if name not in ("type", held) and value_beside is not None:
                 row.missed(f"{column}[].{what.rpartition('.')[2]}[].{name}")

@@ -10,7 +10,8 @@ Raw rows, the layouts of https://huggingface.co/docs/trl/dataset_formats#prefere
                 {"role": "assistant", "content": "Nile, Rhine, Po."}],
      "rejected": [{"role": "user", "content": "Name three rivers."}, {"role": "assistant", "content": "Nile."}]}
 
-Optional columns: `id`, `chosen_score`, `rejected_score`, and `subset`, with which this is RewardBench's layout.
+Optional columns: `id`, and `subset`, with which this is RewardBench's layout. What rows say beside their texts (tools,
+scores, finish reasons, token ids …) is read in `fields`. A Human/Assistant transcript may stand for messages.
 Plain text without a prompt is refused unless it is a Human/Assistant transcript: where the prompt ends cannot be
 told. TRL takes the common characters, which moves "Sure, here is" into the prompt when both answers start so, and
 cuts a character off when one side is the beginning of the other.
@@ -51,8 +52,9 @@ KIND: Final = SourceKind(
     looks_like=lambda row: (
         isinstance(row.get("chosen"), str | list | dict)
         and isinstance(row.get("rejected"), str | list | dict)
-        and "conversations" not in row
         and "chosen_full" not in row
+        # One message a side beside a conversation is sharegpt's.
+        and not (isinstance(row.get("chosen"), dict) and "conversations" in row)
     ),
     adapt=adapt,
     about=About(

@@ -201,6 +201,15 @@ def test_preference_formats_all_become_the_same_pair(row):
     assert (pair.prompt, pair.chosen, pair.rejected) == (ASKED, "Nile, Po.", "Nile.")
 
 
+def test_a_transcript_has_one_id_in_the_layout_of_hh_and_split_into_three_columns():
+    whole = only_pair("hh_rlhf", {"chosen": f"{TRANSCRIPT} Nile, Po. ", "rejected": f"{TRANSCRIPT} Nile."})
+    split = only_pair("preference", {"prompt": TRANSCRIPT, "chosen": " Nile, Po.", "rejected": "Nile.\n"})
+    turns = "\n\nHuman: Hi.\n\nAssistant: Ho." + TRANSCRIPT
+    longer = only_pair("hh_rlhf", {"chosen": f"{turns} Nile, Po.", "rejected": f"{turns} Nile."})
+    longer_split = only_pair("preference", {"prompt": f"{turns} ", "chosen": "Nile, Po.", "rejected": " Nile."})
+    assert whole.ids == split.ids != longer.ids == longer_split.ids
+
+
 def test_preference_text_without_a_prompt_is_refused_rather_than_guessed():
     with pytest.raises(RowError, match="plain text without a prompt column"):
         adapt("preference", {"chosen": "Sure, here is A", "rejected": "Sure, here is B"})

@@ -139,9 +139,14 @@ def test_what_is_not_known_is_counted_as_unread_and_nulls_are_not():
 
 
 def test_text_parts_are_joined_and_their_other_fields_are_unread():
-    parts = ["a", {"type": "text", "text": "b", "cache_control": {"type": "ephemeral"}, "image_url": None}]
+    parts = [
+        "a",
+        {"type": "text", "text": "b", "cache_control": {"type": "ephemeral"}, "image_url": None},
+        {"text": "c"},
+    ]
     found, _, unread = one(content=parts)
-    assert (found.content, unread) == ("ab", ["x[].content[].cache_control"])
+    assert (found.content, unread) == ("abc", ["x[].content[].cache_control"])
+    assert one(content=parts[2])[0].content == "c"
 
 
 @pytest.mark.parametrize(
@@ -149,6 +154,7 @@ def test_text_parts_are_joined_and_their_other_fields_are_unread():
     [
         ({"content": [{"type": "image_url", "image_url": {}}]}, r"x\[1\].content\[0\] is of type 'image_url'"),
         ({"content": [{"type": "text"}]}, r"x\[1\].content\[0\] is of type 'text', which is not text"),
+        ({"content": [{"type": ["text"], "text": "a"}]}, r"x\[1\].content\[0\] is of type \['text'\]"),
         ({"content": [3]}, r"x\[1\].content\[0\] is 3, which is not text"),
         ({"content": 7}, r"x\[1\] has a content that is 7, expected text"),
         ({"content": "a", "images": ["x.png"]}, r"x\[1\].images is not text"),

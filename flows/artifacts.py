@@ -27,6 +27,7 @@ from transforms.manifest import Manifest, SourceRecord, SpendRecord
 from transforms.report.comparison_words import AT, headline, points, share
 from transforms.report.pictures import draw_funnel
 from transforms.report.published import reason_in_words
+from transforms.report.remarks import remarks
 from transforms.report.text import one_line, visible_plain
 
 
@@ -108,9 +109,9 @@ def _accuracy(what: str, name: str, row: AccuracyRecord | SectionRecord) -> str:
     return f"| {what} | {_as_code(name)} | {row.pairs} | {row.value:.1%} | {row.low:.1%} – {row.high:.1%} |"
 
 
-def _as_code(name: str) -> str:
+def _as_code(name: str, limit: int = 80) -> str:
     # Sources and subsets are named by strangers: as code, without what would end it or the cell.
-    safe = one_line(visible_plain(name), 80).replace("`", "'").replace("|", "/")
+    safe = one_line(visible_plain(name), limit).replace("`", "'").replace("|", "/")
     return f"`{safe}`"
 
 
@@ -220,6 +221,8 @@ def _markdown(manifest: Manifest, folder: Path) -> str:
     lines = [f"# {manifest.name}", "", f"Version `{manifest.version}` in `{folder}`.", ""]
     # As a data URI: the UI shows pictures in markdown, and no file of this machine.
     lines += [f"![funnel](data:image/png;base64,{b64encode(draw_funnel(manifest.counts)).decode()})", ""]
+    if said := remarks(manifest):
+        lines += [*(f"- {about}: {_as_code(words, 400)}" for about, words in said), ""]
     if manifest.consistency:
         lines += ["| source | against | pairs | consistency | 95 % interval |", "| --- | --- | ---: | ---: | --- |"]
         lines += [

@@ -9,7 +9,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from transforms.chat.template import DEFAULT_DATE, RESERVED
+from transforms.choices import Contradictions, ForeignTemplate
+from transforms.errors import ConfigError
 from transforms.sources import Source
+from transforms.sources.labels import labels
 from transforms.truncation import Truncation
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -162,13 +165,25 @@ class BudgetConfig(_Section):
 
 
 class FiltersConfig(_Section):
-    """Rules on measures that are columns of the output. A null rule is off."""
+    """Rules on measures that are columns of the output. A null rule is off. A pair without the measure passes it."""
 
-    min_score_margin: float | None = Field(None, description="chosen_score − rejected_score, at least.")
+    min_score_margin: float | None = Field(
+        None, description="chosen_score − rejected_score, at least. A run in which no pair has scores is an error."
+    )
     min_reward_margin: float | None = Field(None, description="reward_chosen − reward_rejected, at least.")
     max_prompt_tokens: Positive | None = Field(None, description="Tokens of the prompt, at most.")
     min_kept_tokens: Positive | None = Field(None, description="Of the side that keeps fewer.")
     min_kept_share: Fraction | None = Field(None, description="Kept over all response tokens of the pair.")
+    contradictions: Contradictions = Field(
+        "keep",
+        description="Rows that prefer A to B and B to A after one prompt: all stay, all go, or the order stays that "
+        "more rows have (of a draw none). They are counted in any case.",
+    )
+    foreign_template: ForeignTemplate = Field(
+        "keep",
+        description="Pairs whose texts hold marks of a chat template (`</s>`, `<|eot_id|>`, `[INST]` …), whatever the "
+        "tokenizer. They are counted and shown in any case.",
+    )
 
 
 class OutputConfig(_Section):
@@ -213,6 +228,23 @@ class Recipe(_Section):
             raise ValueError(message)
         return self
 
+    @model_validator(mode="after")
+    def _sources_are_told_apart(self) -> Self:
+        check_labels(self.sources)
+        return self
+
     def settings(self) -> dict[str, Any]:
         """The recipe as plain JSON, for manifest and fingerprint."""
         return self.model_dump(mode="json")
+
+
+def check_labels(sources: list[Source]) -> None:
+    """Refuse sources that are called the same, as a validator has to.
+
+    Raises:
+        ValueError: which ones, and what to do.
+    """
+    try:
+        labels(sources)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from flows.config import Dtype, Positive, RewardConfig, TemplateKwargs
+from flows.config import Dtype, Positive, RewardConfig, TemplateKwargs, check_labels
 from transforms.chat.template import DEFAULT_DATE
 from transforms.evaluation import Measure
 from transforms.sources import Source
@@ -97,10 +97,7 @@ class EvaluationConfig(_Section):
         if self.reward is None and self.policy is None:
             message = "nothing to evaluate: name reward.model, policy.model or both"
             raise ValueError(message)
-        labels = [source.label or source.kind for source in self.sources]
-        if twice := sorted({label for label in labels if labels.count(label) > 1}):
-            message = f"several sources are called {', '.join(twice)}; give each a label of its own"
-            raise ValueError(message)
+        check_labels(self.sources)
         return self
 
     def settings(self) -> dict[str, Any]:

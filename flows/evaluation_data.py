@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from flows.output import write_text
 from flows.progress import Progress
+from flows.source_account import SourceAccount
 from transforms.accuracies import Groups
 from transforms.consistency import Ints
 from transforms.errors import SourceError
@@ -75,18 +76,18 @@ def load_pairs(sources: Sequence[SourceOptions], records: Sequence[SourceRecord]
     quarantined: list[Quarantined] = []
     left_out: Counter[str] = Counter()
     for source, record in zip(sources, records, strict=True):
-        pinned = source.model_copy(update={"revision": record.revision}) if record.revision else source
+        account = SourceAccount(record)
         with progress.bar(f"load {record.label}", unit="rows") as advance:
-            for batch in load_batches(pinned):
+            for batch in load_batches(account.pinned(source)):
                 reasons = batch.pairs["reason"].to_pylist()
                 usable = [reason is None for reason in reasons]
                 tables.append(batch.pairs.filter(pa.array(usable, pa.bool_())))
                 subsets += [subset for subset, use in zip(batch.subsets, usable, strict=True) if use]
                 left_out.update(reason for reason in reasons if reason is not None)
                 quarantined += batch.quarantined
-                record.raw_rows += batch.raw_rows
-                record.pairs += len(reasons) + len(batch.quarantined)
+                account.add(batch)
                 advance(batch.raw_rows)
+        account.close()
     pairs = pa.concat_tables([PAIRS.empty_table(), *tables]).combine_chunks()
     counts = Counts(
         raw_rows=sum(record.raw_rows for record in records),

@@ -14,6 +14,7 @@ from transforms.engines.protocol import ModelIdentity
 from transforms.engines.reward_inputs import template_file
 from transforms.manifest import SourceRecord
 from transforms.sources import SOURCES
+from transforms.sources.labels import labels
 from transforms.sources.options import SourceOptions
 from transforms.sources.read import fingerprint as source_fingerprint
 from transforms.sources.stated import stated_licence
@@ -35,13 +36,13 @@ def source_records(sources: Sequence[SourceOptions]) -> list[SourceRecord]:
         SourceError: a source that cannot be reached.
     """
     records = []
-    for source in sources:
-        kind: str = source.kind  # type: ignore[attr-defined]  # each kind's options have it
+    for source, label in zip(sources, labels(sources), strict=True):
+        kind = source.kind_name
         revision, content = source_fingerprint(source)
         stated = None if source.license else stated_licence(source, SOURCES[kind].about, revision)
         records.append(
             SourceRecord(
-                label=source.label or kind,
+                label=label,
                 kind=kind,
                 path=source.path,
                 revision=revision,

@@ -98,6 +98,9 @@ def checked_counts(run: Run, written: Written) -> Counts:
         quarantined=sum(stage.quarantined for stage in run.stages),
         splits=written.splits,
         stages=run.stages,
+        contradictions=run.contradictions,
+        contradicting=run.contradicting,
+        unmeasured=dict(run.unmeasured),
     )
     accounted = counts.kept + sum(dropped.values()) + counts.quarantined
     with (run.work / "quarantine.jsonl").open("rb") as lines:

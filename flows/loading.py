@@ -1,20 +1,27 @@
 """Sources to prepared parts: read, identify, deduplicate, tokenise, truncate; bounded memory at any size."""
 
+import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 import polars as pl
 import pyarrow as pa
 
 from flows.run import Run
+from flows.source_account import SourceAccount
 from transforms import filters
 from transforms.dedupe import mark_repeats
+from transforms.errors import ConfigError
 from transforms.manifest import StageRecord
 from transforms.parts import Buckets, rechunk
 from transforms.prepare import prepare
 from transforms.schema import PAIRS, TRUNCATED
 from transforms.sources.load import load_batches
+
+SCORE_MARGIN: Final = "min_score_margin"
+logger = logging.getLogger(__name__)
 
 
 def load(run: Run) -> Buckets:
@@ -22,18 +29,17 @@ def load(run: Run) -> Buckets:
     pairs = Buckets(run.work / "buckets", PAIRS)
     quarantined = 0
     for source, record in zip(run.recipe.sources, run.sources, strict=True):
+        account = SourceAccount(record)
         with run.progress.bar(f"load {record.label}", unit="rows") as advance:
-            # The commit that was fingerprinted, not whatever the branch holds by now.
-            pinned = source.model_copy(update={"revision": record.revision}) if record.revision else source
-            for batch in load_batches(pinned):
+            for batch in load_batches(account.pinned(source), foreign_template=run.recipe.filters.foreign_template):
                 pairs.add(batch.pairs)
                 run.structured |= batch.pairs["structure"].null_count < len(batch.pairs)
                 if batch.responses is not None:
                     run.responses.add(batch.responses)
                 quarantined += run.quarantine(batch.quarantined)
-                record.raw_rows += batch.raw_rows
-                record.pairs += len(batch.pairs) + len(batch.quarantined)
+                account.add(batch)
                 advance(batch.raw_rows)
+        account.close()
     total = sum(record.pairs for record in run.sources)
     run.stages.append(StageRecord(stage="load", rows_in=total, rows_out=total - quarantined, quarantined=quarantined))
     return pairs
@@ -56,6 +62,7 @@ def prepare_parts(run: Run, buckets: Buckets) -> None:
             dropped.update(reasons)
             rows_out += len(table) - len(reasons)
             advance(len(part))
+    _check_scores(run)
     run.stages.append(
         StageRecord(stage="prepare", rows_in=rows_in, rows_out=rows_out, dropped=dict(dropped), quarantined=quarantined)
     )
@@ -69,21 +76,54 @@ def _marked_parts(run: Run, buckets: Buckets) -> Iterator[pa.Table]:
         if source.max_pairs_per_prompt is not None
     }
     empty = True
-    for part in rechunk(mark_repeats(table, order=order, caps=caps) for table in buckets.drain()):
+    for part in rechunk(_marked(run, table, order, caps) for table in buckets.drain()):
         empty = False
         yield part
     if empty:  # a run of nothing but bad rows is a run
         yield PAIRS.empty_table()
 
 
+def _marked(run: Run, pairs: pa.Table, order: Mapping[str, int], caps: Mapping[str, int]) -> pa.Table:
+    marked = mark_repeats(pairs, order=order, caps=caps, contradictions=run.recipe.filters.contradictions)
+    run.contradictions += marked.disputes
+    run.contradicting += marked.disputed
+    return marked.pairs
+
+
 def _filtered(pairs: pa.Table, run: Run) -> pa.Table:
     limits = run.recipe.filters.model_dump()
     if all(limits[rule.reason] is None for rule in filters.EARLY):
         return pairs
-    frame = filters.apply(pl.DataFrame(pl.from_arrow(pairs)), filters.EARLY, limits)
+    frame = pl.DataFrame(pl.from_arrow(pairs))
+    if limits[SCORE_MARGIN] is not None:
+        unscored = frame.select(pl.col("chosen_score").is_null() | pl.col("rejected_score").is_null()).to_series()
+        run.unmeasured[SCORE_MARGIN] += int((unscored & frame["reason"].is_null()).sum())
+        run.scored += int((~unscored).sum())
+    frame = filters.apply(frame, filters.EARLY, limits)
     names = pairs.schema.names
     reason = pa.array(frame["reason"].to_list(), pa.string())
     return pairs.set_column(names.index("reason"), TRUNCATED.field("reason"), reason)
+
+
+def _check_scores(run: Run) -> None:
+    """Refuse a filter on scores that met none: the recipe asks for a choice that was never made.
+
+    Raises:
+        ConfigError: before anything is paid for.
+    """
+    limit, unscored = run.recipe.filters.min_score_margin, run.unmeasured[SCORE_MARGIN]
+    if limit is None or not unscored:
+        run.unmeasured = Counter({name: count for name, count in run.unmeasured.items() if count})
+        return
+    if not run.scored:
+        unread = {name for record in run.sources for name in record.columns_unread}
+        beside = f"; columns that are not read: {', '.join(map(repr, sorted(unread)))}" if unread else ""
+        message = (
+            f"filters.{SCORE_MARGIN} is {limit:g} and none of {unscored:,} pairs has two scores{beside}. Take the "
+            "filter out, or rename the columns that hold the scores to chosen_score and rejected_score"
+        )
+        raise ConfigError(message)
+    logger.warning("filters.%s lets %s pairs pass that have no scores", SCORE_MARGIN, f"{unscored:,}")
 
 
 def _read_ahead(parts: Iterator[pa.Table]) -> Iterator[pa.Table]:

@@ -14,6 +14,7 @@ from flows.decode_config import DecodeConfig
 from flows.evaluation_config import EvaluationConfig
 from flows.publish_config import PublishConfig
 from flows.reference_keys import described, first_paragraph, keys, type_in_words
+from flows.reference_rows import rows_page
 from flows.training_config import TrainingRecipe
 from transforms import columns, errors, manifest, schema
 from transforms.report.published import REASONS
@@ -70,6 +71,7 @@ def pages() -> dict[str, str]:
     configs = {name: _config(*parts) for name, parts in CONFIGS.items()}
     others = {
         "sources.md": _sources(),
+        "rows.md": rows_page(_table),
         "objectives.md": _objectives(),
         "columns.md": _columns(),
         "manifest.md": _manifest(),
@@ -95,7 +97,8 @@ def _sources() -> str:
     parts = [
         "# Sources\n",
         "`sources` of a [recipe](recipe.md) or an [evaluation](evaluation.md) is a list. Each entry names its `kind` "
-        "and `path`; data_cards/sources has a page a kind, with a raw row and the traps.\n",
+        "and `path`; data_cards/sources has a page a kind, with a raw row and the traps. What any row may say beside "
+        "its texts is in [rows.md](rows.md).\n",
         "## Every kind\n",
         _table(("key", "type", "default", "meaning"), _rows(SourceOptions)),
     ]

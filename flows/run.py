@@ -47,6 +47,9 @@ class Run:
         self.rounds: list[RoundRecord] = []
         self.changed_by_template = 0  # responses whose white space the chat template changed
         self.structured = False  # whether a row has more than roles and contents
+        self.contradictions = self.contradicting = 0  # as in manifest.Counts
+        self.unmeasured: Counter[str] = Counter()
+        self.scored = 0  # pairs that a filter on scores could judge
         (self.work / "quarantine.jsonl").touch()
 
     @property

@@ -9,6 +9,7 @@ from flows.output import read_manifest
 from transforms.manifest import DecisionRecord, Manifest, RateRecord, SpendRecord
 from transforms.report.chat_template import template_in_words
 from transforms.report.published import reason_in_words
+from transforms.report.remarks import remarks
 
 
 def print_summary(console: Console, folder: Path, *, seconds: float, unchanged: bool) -> None:
@@ -19,6 +20,9 @@ def print_summary(console: Console, folder: Path, *, seconds: float, unchanged: 
     if unchanged:
         console.print(f"Nothing changed since {manifest.finished_at}: no model was loaded.", style="bold green")
     console.print(funnel_table(manifest))
+    for about, words in remarks(manifest):
+        # Names and texts are strangers': no markup, and no link or colour that Rich would see in them.
+        console.print(f"{about:<12} {words}", markup=False, highlight=False, style="yellow" if about == "marks" else "")
     for rate in manifest.consistency:
         if rate.source == "all":
             console.print(_rate_line(rate))
@@ -27,8 +31,8 @@ def print_summary(console: Console, folder: Path, *, seconds: float, unchanged: 
     if manifest.proxy:
         console.print(f"proxy        {manifest.proxy.why}")
     console.print(_token_line(manifest))
-    if words := template_in_words(manifest):
-        console.print(f"template     {'; '.join(words)}", markup=False)
+    if facts := template_in_words(manifest):
+        console.print(f"template     {'; '.join(facts)}", markup=False)
     if not unchanged:
         for name, spend in (("completions", manifest.completions), ("rewards", manifest.scores)):
             if spend:

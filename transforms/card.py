@@ -33,6 +33,7 @@ from transforms.report.published import (
     points_in_words,
     verdict_of,
 )
+from transforms.report.remarks import decisions_in_words, leak_rows, unread_rows
 from transforms.report.text import NBSP, count, duration, signed, visible_plain
 from transforms.report.text import interval as report_interval
 from transforms.report.text import percent as report_percent
@@ -81,6 +82,9 @@ def render_card(manifest: Manifest, *, repo: str | None = None) -> str:
             tables=_tables(manifest),
             headline=headline,
             losses=losses(manifest.counts),
+            unread=unread_rows(manifest.sources),
+            leaks=leak_rows(manifest.sources),
+            remarks=decisions_in_words(manifest),
             rates=[(source, _by_reference(manifest, source)) for source in distinct_sources(manifest.consistency)],
             decided_by=DECIDED_BY,
             proxy_error=error_in_words(manifest.proxy) if manifest.proxy else "",

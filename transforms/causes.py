@@ -31,6 +31,8 @@ from transforms.version_rows import ROWS
 
 REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 _SAMPLED_OTHERWISE: Final = ("sampling.temperature", "sampling.top_p", "sampling.max_new_tokens", "sampling.seed")
+# Rules over the rows themselves: what they drop is no verdict that evidence could be asked about.
+_OVER_ROWS: Final = ("filters.contradictions", "filters.foreign_template")
 _TOKENS: Final = ("chosen_tokens", "rejected_tokens", "prompt_tokens")
 _KEEPS: Final = ("chosen_keep", "rejected_keep", "chosen_cut", "rejected_cut")
 _REWARDS: Final = ("reward_chosen", "reward_rejected")
@@ -48,6 +50,7 @@ class Differences:
         models: of policy, reward and tokenizer.
         truncation: whether truncation is set otherwise.
         rules: whether the same evidence may get another verdict.
+        over_rows: whether rules differ by which rows contradict each other or hold marks of a template.
         sampling: whether completions were sampled in another way.
         code: whether commit or packages differ.
     """
@@ -57,6 +60,7 @@ class Differences:
     models: frozenset[str]
     truncation: bool
     rules: bool
+    over_rows: bool
     sampling: bool
     code: bool
 
@@ -74,6 +78,7 @@ class Differences:
             models=frozenset(changed_models(old, new)),
             truncation=any(one.kind == "truncation" for one in changes),
             rules=rules[0] != rules[1] or (rules[0] is None and any(one.kind == "recipe" for one in changes)),
+            over_rows=any(one.key in _OVER_ROWS for one in changes),
             sampling=any(one.key in _SAMPLED_OTHERWISE for one in changes),
             code=any(one.kind == "code" for one in changes),
         )
@@ -169,7 +174,7 @@ def _verdict_reasons(differences: Differences) -> dict[str, pl.Expr]:
     facts = of_evidence | unknown
     structural = _differ("_fixed")
     other_data = structural & pl.lit(bool(differences.content)) | _differ("chosen_score") | _differ("rejected_score")
-    other_options = structural & pl.lit(bool(differences.options))
+    other_options = structural & pl.lit(bool(differences.options) or differences.over_rows)
     other_tokens = _any_differ(_TOKENS) | _any_differ(_KEEPS)
     answered = _any_differ(_REWARDS) | _any_differ(_COMPLETIONS)
     same_tokens = pl.lit("tokenizer" not in differences.models)
@@ -203,8 +208,10 @@ def _quarantine_reasons(differences: Differences) -> dict[str, pl.Expr]:
     stage = pl.coalesce(
         *(pl.when(pl.col(f"outcome{x}") == "quarantine").then(pl.col(f"reason{x}")) for x in (OLD, NEW))
     )
+    of_rows = _row_reasons(differences)
     return {
-        **_row_reasons(differences),
+        **of_rows,
+        "recipe": of_rows["recipe"] | (pl.lit(differences.over_rows) & (stage == "load")),
         "model": pl.lit(bool(differences.models)) & (stage != "load"),
         "truncation": pl.lit(differences.truncation) & (stage == "tokenise"),
     }

@@ -9,6 +9,23 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class LeakExample(_Part):
+    """A pair whose text holds a mark, and the text around it."""
+
+    pair_id: str
+    text: str
+
+
+class LeakRecord(_Part):
+    """Marks of one family's chat templates in the texts of a source's pairs, whatever became of them."""
+
+    family: str
+    side: Literal["prompt", "chosen", "rejected"]
+    pairs: int
+    marks: dict[str, int] = Field(description="Mark → pairs that have it there.")
+    examples: list[LeakExample]
+
+
 class SourceRecord(_Part):
     """One source of the recipe as it was read."""
 
@@ -21,6 +38,19 @@ class SourceRecord(_Part):
     pairs: int
     license: str | None = Field(None, description="As the recipe states it, or else the source's own card.")
     license_from: Literal["recipe", "card"] = Field("recipe", description="Who states `license`.")
+    columns_read: list[str] = Field(
+        default_factory=list,
+        description="Columns, and fields inside them (`chosen[].tool_calls`), that pairs are of.",
+    )
+    columns_unread: dict[str, int] = Field(
+        default_factory=dict,
+        description="Those that no pair is of → their values that are not null. A column that some rows are read by "
+        "and others not is in both.",
+    )
+    notes: dict[str, int] = Field(
+        default_factory=dict, description="What had to be decided about values of this source → how often."
+    )
+    leaks: list[LeakRecord] = Field(default_factory=list, description="Marks of chat templates in its texts.")
 
 
 class ModelRecord(_Part):
@@ -91,6 +121,13 @@ class Counts(_Part):
     quarantined: int
     splits: dict[str, int]
     stages: list[StageRecord]
+    contradictions: int = Field(
+        0, description="Twos of responses to one prompt that some rows order one way and others the other."
+    )
+    contradicting: int = Field(0, description="Rows of them, duplicates included.")
+    unmeasured: dict[str, int] = Field(
+        default_factory=dict, description="Filter → pairs that it let pass because they have nothing to measure."
+    )
 
 
 class TokenCounts(_Part):

@@ -38,8 +38,8 @@ def test_with_a_reference_the_reward_is_the_log_ratio():
             "measure: log_ratio needs policy.reference.model",
         ),
         (
-            ["--sources", '[{"kind": "shp", "path": "./a.jsonl"}, {"kind": "shp", "path": "./b.jsonl"}]'],
-            "several sources are called shp; give each a label of its own",
+            ["--sources", '[{"kind": "shp", "path": "./a"}, {"kind": "skywork", "path": "./b", "label": "shp"}]'],
+            "sources 1 and 2 are both called 'shp'; give each a label of its own",
         ),
     ],
 )

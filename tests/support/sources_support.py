@@ -6,6 +6,7 @@ from pydantic import TypeAdapter
 
 from transforms.sources import SOURCES, Source
 from transforms.sources.canonical import Adapted, Message, Pair
+from transforms.sources.rows import Fields
 
 QUESTION = "Name three rivers."
 ASKED = (Message("user", QUESTION),)
@@ -13,7 +14,7 @@ ASKED = (Message("user", QUESTION),)
 
 def adapt(kind: str, row: Any, **options: Any) -> Adapted:
     parsed = TypeAdapter(Source).validate_python({"kind": kind, "path": "./rows.jsonl", **options})
-    return SOURCES[kind].adapt(row, parsed)
+    return SOURCES[kind].adapt(row if isinstance(row, Fields) else Fields(row), parsed)
 
 
 def only_pair(kind: str, row: Any, **options: Any) -> Pair:

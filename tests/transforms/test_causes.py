@@ -91,6 +91,16 @@ def test_a_reason_of_the_source_with_equal_content_is_its_options():
     assert why(frame(row(1)), frame(unjudged(1, "weight")), now=now) == ("verdict", "recipe", ["recipe"], True)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [("contradictions", "drop_both", "contradiction"), ("foreign_template", "drop", "foreign_template")],
+)
+def test_a_rule_over_rows_is_the_reason_of_what_it_dropped_and_of_nothing_else(key, value, reason):
+    now = manifest(config=config(filters={key: value}))
+    assert why(frame(row(1)), frame(unjudged(1, reason)), now=now) == ("verdict", "recipe", ["recipe"], True)
+    assert why(frame(row(1)), frame(dropped(1)), now=now)[1] != "recipe"
+
+
 def test_a_filter_is_the_reason_of_what_it_dropped_before_anything_was_measured():
     now = manifest(config=config(filters={"min_kept_tokens": 5}), policy=OTHER_MODEL)
     new = frame(unjudged(1, "min_kept_tokens"))

@@ -52,7 +52,7 @@ def test_a_repeated_pair_is_kept_once_from_the_first_source_of_the_recipe():
         row("q", "a", "b", source="second", source_id="2"), row("q", "a", "b", source="first", source_id="1")
     )
     marked = mark_repeats(table, order={"first": 0, "second": 1}, caps={})
-    assert reasons(marked) == [("1", None), ("2", "duplicate")]
+    assert reasons(marked.pairs) == [("1", None), ("2", "duplicate")]
 
 
 def test_a_pair_that_is_dropped_anyway_does_not_push_its_equal_out():
@@ -61,7 +61,7 @@ def test_a_pair_that_is_dropped_anyway_does_not_push_its_equal_out():
         row("q", "a", "b", source="second", source_id="2"),
     )
     marked = mark_repeats(table, order={"first": 0, "second": 1}, caps={})
-    assert reasons(marked) == [("1", "weight"), ("2", None)]
+    assert reasons(marked.pairs) == [("1", "weight"), ("2", None)]
 
 
 @pytest.mark.parametrize("backwards", [False, True])
@@ -71,6 +71,6 @@ def test_a_prompt_keeps_at_most_as_many_pairs_as_its_source_allows_and_order_doe
     marked = mark_repeats(
         pairs_table(*(rows[::-1] if backwards else rows)), order={"shp": 0, "free": 1}, caps={"shp": 5}
     )
-    kept = {r["source_id"] for r in marked.to_pylist() if r["reason"] is None}
+    kept = {r["source_id"] for r in marked.pairs.to_pylist() if r["reason"] is None}
     first_five = sorted(rows[:7], key=lambda r: r["pair_id"])[:5]
     assert kept == {"free"} | {r["source_id"] for r in first_five}

@@ -25,6 +25,7 @@ from transforms.report.published import (
     evidence_in_words,
     verdict_of,
 )
+from transforms.report.remarks import decisions_in_words, leak_rows, unread_rows
 from transforms.report.scales import Scale
 
 COLUMNS: Final = (
@@ -81,6 +82,9 @@ def render_report(manifest: Manifest, rows: pl.DataFrame, examples: Sequence[Exa
         "lowest": LOWEST,
         "funnel": funnel(manifest.counts),
         "adds_up": adds_up(manifest.counts),
+        "unread": unread_rows(manifest.sources),
+        "leaks": leak_rows(manifest.sources),
+        "remarks": decisions_in_words(manifest),
         "forest": forest(manifest.consistency) if manifest.consistency else None,
         "rates": _rate_table(manifest.consistency),
         "group_plots": group_plots(manifest.groups),

@@ -86,6 +86,8 @@ REASONS: Final = {
     "pairs_per_prompt": "more pairs of a prompt than wanted",
     "excluded": "excluded by the recipe",
     "score_ratio": "scores too close",
+    "contradiction": "order contradicted by other rows",
+    "foreign_template": "marks of a chat template in its texts",
     "identical_after_cut": "sides became equal by the cut",
     "min_score_margin": "score margin too small",
     "min_reward_margin": "reward margin too small",

@@ -5,6 +5,8 @@ a file format or a dataset.
 """
 
 import hashlib
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -15,6 +17,7 @@ from transforms.errors import RowError
 # One million characters is some 250 times an ordinary response: what is longer is a broken row, and one such
 # row would cost more tokenizer time than thousands of good ones.
 MAX_TEXT_CHARS: Final = 1_000_000
+_ESCAPED_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class Message(NamedTuple):
@@ -40,7 +43,8 @@ class Pair:
 
     Attributes:
         source_id: the raw row's own id, else the hash of its content; never its position.
-        prompt: optional system turn, then user and assistant in turn; the last is the user's.
+        prompt: optional system turn, then user and assistant in turn, tools behind calls; the last is a user's or a
+            tool's.
         chosen: content of the response; empty where `chosen_more` is the response (a tool call without a word).
         chosen_score: whatever the source gives; scales differ between sources.
         chosen_finished: False where the source knows that sampling ran out of room.
@@ -151,32 +155,87 @@ def validate(pair: Pair, *, max_chars: int = MAX_TEXT_CHARS) -> None:
     """Raise RowError unless the pair can be tokenised, trained on and written.
 
     Raises:
-        RowError: null, empty or whitespace text; NUL or a lone surrogate; a text over `max_chars`; roles out
-            of order; equal sides; a score that is not finite.
+        RowError: null, empty or whitespace text, unless a response is a call or reasoning; NUL or a lone surrogate; a
+            text over `max_chars`; roles out of order; equal sides; a score that is not finite.
     """
     check_prompt(pair.prompt, max_chars=max_chars)
-    check_text(pair.chosen, "chosen", max_chars=max_chars)
-    check_text(pair.rejected, "rejected", max_chars=max_chars)
-    if pair.chosen == pair.rejected:
+    if pair.chosen_more or pair.rejected_more:
+        _check_turn(pair.chosen, pair.chosen_more, "chosen", max_chars=max_chars)
+        _check_turn(pair.rejected, pair.rejected_more, "rejected", max_chars=max_chars)
+    else:
+        check_text(pair.chosen, "chosen", max_chars=max_chars)
+        check_text(pair.rejected, "rejected", max_chars=max_chars)
+    if pair.chosen == pair.rejected and pair.chosen_more == pair.rejected_more:
         message = "chosen and rejected are the same text; a pair needs two different responses"
         raise RowError(message)
+    if pair.tools:
+        _check_json(pair.tools, "tools", max_chars=max_chars)
+    if pair.template_kwargs:
+        _check_json(pair.template_kwargs, "chat_template_kwargs", max_chars=max_chars)
     check_score(pair.chosen_score, "chosen_score")
     check_score(pair.rejected_score, "rejected_score")
 
 
 def check_prompt(prompt: Prompt, *, max_chars: int = MAX_TEXT_CHARS) -> None:
-    """Raise RowError unless roles are [system] (user assistant)* user and every turn has text."""
+    """Raise RowError unless roles are [system] (user assistant)* user and every turn has text.
+
+    `tool` turns may stand behind an assistant turn that calls, and behind one another; the assistant or the user goes
+    on after them. The last turn may be theirs.
+    """
     turns = prompt[1:] if prompt and prompt[0].role == "system" else prompt
-    if [turn.role for turn in turns] != ["user", "assistant"] * (len(turns) // 2) + ["user"]:
+    in_turn = [turn.role for turn in turns] == ["user", "assistant"] * (len(turns) // 2) + ["user"]
+    if not in_turn and not _tools_in_order(turns):
         roles = [str(turn.role) for turn in prompt]
         found = ", ".join(roles[:8]) + (", …" if len(roles) > 8 else "")
         message = (
             f"prompt has the roles [{found}]; expected an optional system turn, then user and assistant"
-            " in turn, ending in user"
+            " in turn, ending in user, and tool turns only behind the tool_calls of an assistant turn"
         )
         raise RowError(message)
     for at, turn in enumerate(prompt):
-        check_text(turn.content, "prompt turn {at} ({role})", max_chars=max_chars, at=at, role=turn.role)
+        if turn.more or turn.role == "tool":
+            _check_turn(
+                turn.content, turn.more, "prompt turn {at} ({role})", max_chars=max_chars, at=at, role=turn.role
+            )
+        else:
+            check_text(turn.content, "prompt turn {at} ({role})", max_chars=max_chars, at=at, role=turn.role)
+
+
+def _tools_in_order(turns: Prompt) -> bool:
+    """Whether roles are in order where tools answer calls."""
+    before, calls = "", False
+    for turn in turns:
+        allowed = {
+            "user": before in ("", "assistant", "tool"),
+            "assistant": before in ("user", "tool"),
+            "tool": before == "tool" or (before == "assistant" and calls),
+        }
+        if not allowed.get(turn.role, False):
+            return False
+        before, calls = turn.role, "tool_calls" in _fields(turn.more)
+    return before in ("user", "tool")
+
+
+def _check_turn(content: str, more: str, what: str, *, max_chars: int, **names: object) -> None:
+    """Check a text that may be empty: where a call or reasoning stands beside it, or a tool had nothing to say."""
+    if more:
+        _check_json(more, what, max_chars=max_chars, **names)
+    silent = isinstance(content, str) and (not content or content.isspace())
+    if silent and (names.get("role") == "tool" or _fields(more) & {"tool_calls", "reasoning_content"}):
+        return
+    check_text(content, what, max_chars=max_chars, **names)
+
+
+def _fields(more: str) -> set[str]:
+    return set(json.loads(more)) if more else set()
+
+
+def _check_json(more: str, what: str, *, max_chars: int, **names: object) -> None:
+    """What `check_text` asks of a text, of the texts in JSON: they are written out by a chat template."""
+    check_text(more, what, max_chars=max_chars, **names)
+    if _ESCAPED_NUL.search(more):
+        message = f"{what.format(**names)} is holding a NUL character in its further fields"
+        raise RowError(message)
 
 
 def check_text(text: object, what: str, *, max_chars: int = MAX_TEXT_CHARS, **names: object) -> None:
@@ -222,10 +281,9 @@ def _hash_of_prompt(prompt: Prompt, tools: str = "", template_kwargs: str = "") 
 
 
 def _ids_of(state: "hashlib.blake2b", chosen: tuple[str, str], rejected: tuple[str, str]) -> PairIds:
-    whole = state.copy()
-    whole.update(f"{_counted(*chosen)}{_counted(*rejected)}".encode("utf-8", "surrogatepass"))
     head = state.hexdigest()
-    return PairIds(head, head + whole.hexdigest())
+    state.update(f"{_counted(*chosen)}{_counted(*rejected)}".encode("utf-8", "surrogatepass"))
+    return PairIds(head, head + state.hexdigest())
 
 
 def _counted(content: str, more: str) -> str:

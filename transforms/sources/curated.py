@@ -9,13 +9,16 @@ A raw row::
      "rejected": "Nile.", "rejected_full": "Nile.", "rejected_cut": false, "rejected_finished": true}
 """
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from transforms.errors import RowError
 from transforms.sources.about import About
-from transforms.sources.adapter import Row, SourceKind, messages, number, row_hash, text_id
-from transforms.sources.canonical import Adapted, Pair
+from transforms.sources.adapter import SourceKind, row_hash
+from transforms.sources.canonical import Adapted, Pair, Prompt
+from transforms.sources.fields import Given, number, row_id, text_id, token_ids
+from transforms.sources.messages import json_text, messages, parsed_json
 from transforms.sources.options import SourceOptions
+from transforms.sources.rows import Fields
 
 
 class CuratedOptions(SourceOptions):
@@ -23,35 +26,105 @@ class CuratedOptions(SourceOptions):
 
     Attributes:
         responses: `full` as they were before the cut; `kept` what the cut left, as text, without an end-of-turn.
-            Tokenised anew, the last token or two of a cut response may differ from the shard's.
+            Tokenised anew, the last token or two of a cut response may differ from the shard's. A response that was cut
+            in a tool call or in its reasoning is no text, and its row is quarantined.
+        token_ids: `ignore` encodes the texts with the policy's tokenizer; `use` takes the run's own token ids, where
+            both have the same tokenizer (a row of which they do not give the text is quarantined).
     """
 
     kind: Literal["curated"]
     responses: Literal["full", "kept"] = "full"
+    token_ids: Literal["use", "ignore"] = "ignore"
 
 
-def adapt(row: Row, options: CuratedOptions) -> Adapted:
+def adapt(row: Fields, options: CuratedOptions) -> Adapted:
     """One row, one pair, its subset the source that the run took it from.
 
     Raises:
-        RowError: a flag that is no truth value, or what `messages` and `number` refuse.
+        RowError: a flag that is no truth value, what `messages` and `number` refuse, or a kept response with structure.
     """
     ending = "_full" if options.responses == "full" else ""
-    pair = Pair(
-        text_id(row.get("source_id")) or row_hash(row),
-        messages(row.get("prompt"), "prompt"),
-        row.get(f"chosen{ending}"),  # type: ignore[arg-type]  # validated with every other pair
-        row.get(f"rejected{ending}"),  # type: ignore[arg-type]
+    structure = _structure(row)
+    further = structure.get("prompt", {})
+    prompt = messages(row, "prompt").turns
+    ids = _ids(row, options) if options.token_ids == "use" else Given()
+    found = Pair(
+        row_id(row, "source_id") or row_hash(row.raw),
+        _with_more(prompt, further) if further else prompt,
+        row.get(f"chosen{ending}"),
+        row.get(f"rejected{ending}"),
         number(row.get("chosen_score"), "chosen_score"),
         number(row.get("rejected_score"), "rejected_score"),
         chosen_finished=_finished(row, "chosen", options),
         rejected_finished=_finished(row, "rejected", options),
         subset=text_id(row.get("source")),
+        chosen_more=_more(row, structure, "chosen", options),
+        rejected_more=_more(row, structure, "rejected", options),
+        tools=_part(structure, "tools"),
+        template_kwargs=_part(structure, "chat_template_kwargs"),
+        prompt_ids=ids.prompt_ids,
+        chosen_ids=ids.chosen_ids,
+        rejected_ids=ids.rejected_ids,
     )
-    return Adapted([pair])
+    return Adapted([found])
 
 
-def _finished(row: Row, side: str, options: CuratedOptions) -> bool:
+def _structure(row: Fields) -> dict[str, Any]:
+    """What is not in role and content, as `Pair.structure` wrote it; empty for a plain pair."""
+    value = row.get("structure")
+    if value is None:
+        return {}
+    try:
+        found = parsed_json(value) if isinstance(value, str) else None
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(part, dict | list) for part in found.values()):
+        message = f"structure is {str(value)[:60]!r}, expected what a run of this project writes there"
+        raise RowError(message)
+    return found
+
+
+def _part(structure: dict[str, Any], name: str) -> str:
+    return json_text(structure[name], "structure") if structure.get(name) else ""
+
+
+def _with_more(prompt: Prompt, further: Any) -> Prompt:
+    if not isinstance(further, dict) or not all(key.isdigit() and int(key) < len(prompt) for key in further):
+        message = f"structure has fields of the turns {', '.join(map(str, further))} of a prompt of {len(prompt)}"
+        raise RowError(message)
+    fields = {int(key): json_text(value, "structure") for key, value in further.items()}
+    return tuple(turn._replace(more=fields.get(at, "")) for at, turn in enumerate(prompt))
+
+
+def _more(row: Fields, structure: dict[str, Any], side: str, options: CuratedOptions) -> str:
+    value = structure.get(side)
+    if not value:
+        return ""
+    if options.responses == "kept" and row.get(f"{side}_cut") is not False:
+        message = (
+            f"the {side} response has {', '.join(value)} and was cut, so what is left of it is no text; read the row"
+            " with responses: full"
+        )
+        raise RowError(message)
+    return json_text(value, "structure")
+
+
+def _ids(row: Fields, options: CuratedOptions) -> Given:
+    """The run's own ids: of kept responses as many as were kept."""
+    prompt, *sides = (token_ids(row.get(f"{part}_ids"), f"{part}_ids") for part in ("prompt", "chosen", "rejected"))
+    if options.responses == "full":
+        return Given(prompt, *sides)
+    kept = []
+    for side, ids in zip(("chosen", "rejected"), sides, strict=True):
+        keep = row.get(f"{side}_keep")
+        if ids is not None and (not isinstance(keep, int) or not 0 < keep <= len(ids)):
+            message = f"{side}_keep is {keep!r} of {len(ids)} tokens, expected how many of them are kept"
+            raise RowError(message)
+        kept.append(ids and ids[:keep])
+    return Given(prompt, *kept)
+
+
+def _finished(row: Fields, side: str, options: CuratedOptions) -> bool:
     """A response that was cut has no end-of-turn, and one that its source left unfinished never had one."""
     name = f"{side}_cut" if options.responses == "kept" else f"{side}_finished"
     value = row.get(name)

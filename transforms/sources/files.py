@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from transforms.errors import SourceError
 from transforms.sources.adapter import BadRow, Row, row_hash
 from transforms.sources.canonical import content_hash
-from transforms.sources.tables import rows_of
+from transforms.sources.tables import JsonColumns, rows_of
 
 TEXT_ENDINGS: Final = (".jsonl", ".ndjson", ".json")
 TABLE_ENDINGS: Final = (".parquet", ".arrow", ".feather")
@@ -134,8 +134,9 @@ def _parquet(raw: Any) -> Iterator[Row | BadRow]:
     file = pq.ParquetFile(raw, pre_buffer=False, buffer_size=1 << 20)
     groups = [file.metadata.row_group(at) for at in range(file.metadata.num_row_groups)]
     widest = max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=1)
+    columns = JsonColumns(file.schema_arrow)
     for batch in file.iter_batches(batch_size=max(16, min(BATCH_ROWS, BATCH_BYTES // max(widest, 1)))):
-        yield from rows_of(batch)
+        yield from rows_of(batch, columns)
 
 
 def _arrow(raw: Any, path: str) -> Iterator[Row | BadRow]:
@@ -147,9 +148,11 @@ def _arrow(raw: Any, path: str) -> Iterator[Row | BadRow]:
             message = f"{path}: not an Arrow file, and as an Arrow stream it is cut short; copy or write it again"
             raise SourceError(message)
     raw.seek(0)
+    columns = None
     for batch in _record_batches(raw, is_file=is_file):
+        columns = columns or JsonColumns(batch.schema)
         for start in range(0, batch.num_rows, BATCH_ROWS):
-            yield from rows_of(batch.slice(start, BATCH_ROWS))
+            yield from rows_of(batch.slice(start, BATCH_ROWS), columns)
 
 
 def _record_batches(raw: Any, *, is_file: bool) -> Iterator[pa.RecordBatch]:

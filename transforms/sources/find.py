@@ -4,9 +4,10 @@ from typing import Any
 
 from transforms.errors import RowError
 from transforms.sources import SOURCES
-from transforms.sources.adapter import BadRow, Row
+from transforms.sources.adapter import BadRow, Row, SourceKind
 from transforms.sources.options import SourceOptions
 from transforms.sources.read import read_rows
+from transforms.sources.rows import Fields
 
 
 def find_raw_row(options: SourceOptions, pair_id: str) -> Row | None:
@@ -17,15 +18,15 @@ def find_raw_row(options: SourceOptions, pair_id: str) -> Row | None:
     Raises:
         SourceError: the source is gone or cannot be read.
     """
-    kind_name: str = options.kind  # type: ignore[attr-defined]  # each kind's options have it
-    kind = SOURCES[kind_name]
-    for row in kind.gather(read_rows(options), options):
+    kind = SOURCES[options.kind_name]
+    rows = (row if isinstance(row, BadRow) else Fields(row) for row in read_rows(options))
+    for row in kind.gather(rows, options):
         if not isinstance(row, BadRow) and pair_id in _pair_ids(kind, row, options):
-            return row
+            return row.raw
     return None
 
 
-def _pair_ids(kind: Any, row: Row, options: SourceOptions) -> set[str]:
+def _pair_ids(kind: SourceKind[Any], row: Fields, options: SourceOptions) -> set[str]:
     try:
         pairs = kind.adapt(row, options).pairs
     except RowError:

@@ -13,16 +13,12 @@ from typing import Final, Literal
 
 from transforms.papers import Paper
 from transforms.sources.about import About
-from transforms.sources.adapter import (
-    Row,
-    SourceKind,
-    is_transcript,
-    row_hash,
-    split_conversations,
-    transcript,
-)
-from transforms.sources.canonical import Adapted, Pair
+from transforms.sources.adapter import SourceKind
+from transforms.sources.canonical import Adapted
+from transforms.sources.fields import pair
+from transforms.sources.messages import is_transcript, split, transcript
 from transforms.sources.options import SourceOptions
+from transforms.sources.rows import Fields
 
 
 class HhRlhfOptions(SourceOptions):
@@ -31,12 +27,10 @@ class HhRlhfOptions(SourceOptions):
     kind: Literal["hh_rlhf"]
 
 
-def adapt(row: Row, options: HhRlhfOptions) -> Adapted:
+def adapt(row: Fields, options: HhRlhfOptions) -> Adapted:
     """One row, one pair: all turns before the last are the prompt."""
-    prompt, chosen, rejected = split_conversations(
-        transcript(row.get("chosen"), "chosen"), transcript(row.get("rejected"), "rejected")
-    )
-    return Adapted([Pair(row_hash(row), prompt, chosen, rejected)])
+    chosen, rejected = (transcript(row.get(side), side) for side in ("chosen", "rejected"))
+    return Adapted([pair(row, options, split(chosen, rejected))])
 
 
 HH_RLHF: Final = Paper(

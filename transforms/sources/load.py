@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
+from transforms.choices import ForeignTemplate
 from transforms.errors import RowError, SourceError
 from transforms.schema import MESSAGE, PAIRS, RESPONSES
 from transforms.sources import SOURCES
@@ -24,11 +25,16 @@ from transforms.sources.canonical import (
     content_hash,
     validate,
 )
+from transforms.sources.fields import TIE
+from transforms.sources.marks import Found, Leaks, find_marks
 from transforms.sources.options import SourceOptions
 from transforms.sources.read import read_rows
+from transforms.sources.rows import Columns, Fields
 
 STAGE: Final = "load"
 PEEKED_ROWS: Final = 32
+MARKED_PAIRS: Final = 512  # that are looked through for marks together, and whose raw rows are held until then
+FOREIGN_TEMPLATE: Final = "foreign_template"
 BATCH_CHARS: Final = 64 << 20  # a batch of very long rows is cut here, so that memory stays bounded
 
 
@@ -51,6 +57,8 @@ class SourceBatch(NamedTuple):
         quarantined: rows, or single pairs of a row, that cannot be used.
         raw_rows: rows read since the batch before.
         subsets: the part of the source that each pair belongs to; for evaluations, in no table.
+        columns: what was read of the rows, and what was not.
+        leaks: marks of chat templates in the texts of the pairs.
     """
 
     pairs: pa.Table
@@ -58,61 +66,69 @@ class SourceBatch(NamedTuple):
     quarantined: list[Quarantined]
     raw_rows: int
     subsets: list[str | None]
+    columns: Columns
+    leaks: Leaks
 
 
-def load_batches(options: SourceOptions, *, batch_rows: int = 4096) -> Iterator[SourceBatch]:
+def load_batches(
+    options: SourceOptions, *, batch_rows: int = 4096, foreign_template: ForeignTemplate = "keep"
+) -> Iterator[SourceBatch]:
     """Yield the source's pairs in batches of about `batch_rows`, in the order of the rows.
 
-    `weight` and ties set `reason` and remove nothing.
+    `weight`, ties and marks of foreign templates set `reason` and remove nothing.
+
+    Args:
+        options: of the source. Without a label of its own it is called by its kind.
+        batch_rows: pairs, at about which a batch ends.
+        foreign_template: what becomes of pairs whose texts hold marks of a chat template.
 
     Raises:
         SourceError: missing, unreadable, empty, or its rows do not fit the kind.
     """
-    kind_name: str = options.kind  # type: ignore[attr-defined]  # each kind's options have it
-    kind = SOURCES[kind_name]
-    label = options.label or kind_name
+    kind = SOURCES[options.kind_name]
     rows = read_rows(options)
     head = list(islice(rows, PEEKED_ROWS))
-    _check_rows(head, kind_name, options)
+    _check_rows(head, options)
     counter = _Counter(chain(head, rows))
-    batch = _Batch(label, options.weight)
+    batch = _Batch(options, foreign_template)
     for row in kind.gather(counter, options):
-        batch.add(row, kind, options)
-        if len(batch.pair_ids) >= batch_rows or batch.chars >= BATCH_CHARS or len(batch.quarantined) >= batch_rows:
+        batch.add(row, kind)
+        if len(batch.pairs) >= batch_rows or batch.chars >= BATCH_CHARS or len(batch.quarantined) >= batch_rows:
             yield batch.finish(counter.take())
-            batch = _Batch(label, options.weight)
+            batch = _Batch(options, foreign_template)
     rest = batch.finish(counter.take())
     if rest.raw_rows or rest.pairs.num_rows or rest.quarantined:
         yield rest
 
 
 class _Counter:
-    """Passes rows on and knows how many since the last `take`."""
+    """Passes rows on, each so that it knows what is read of it, and knows how many since the last `take`."""
 
     def __init__(self, rows: Iterable[Row | BadRow]) -> None:
         self._rows = iter(rows)
         self._seen = 0
 
-    def __iter__(self) -> Iterator[Row | BadRow]:
+    def __iter__(self) -> Iterator[Fields | BadRow]:
         return self
 
-    def __next__(self) -> Row | BadRow:
+    def __next__(self) -> Fields | BadRow:
         row = next(self._rows)
         self._seen += 1
-        return row
+        return row if isinstance(row, BadRow) else Fields(row)
 
     def take(self) -> int:
         seen, self._seen = self._seen, 0
         return seen
 
 
-def _check_rows(head: list[Row | BadRow], kind_name: str, options: SourceOptions) -> None:
+def _check_rows(head: list[Row | BadRow], options: SourceOptions) -> None:
     if not head:
         message = f"{options.path}: no rows"
         raise SourceError(message)
     rows = [row for row in head if not isinstance(row, BadRow)]
     if not rows:
         return
+    kind_name = options.kind_name
     kind = SOURCES[kind_name]
     columns = {name for row in rows for name in row}
     missing = sorted(kind.required - columns)
@@ -132,36 +148,51 @@ def _check_rows(head: list[Row | BadRow], kind_name: str, options: SourceOptions
 class _Batch:
     """Columns that grow: a table made of lists of plain values is ten times faster than one of dicts."""
 
-    label: str
-    weight: float
-    pair_ids: list[str] = field(default_factory=list)
+    options: SourceOptions
+    foreign_template: ForeignTemplate
     pairs: list[Pair] = field(default_factory=list)
+    pair_ids: list[str] = field(default_factory=list)
     reasons: list[str | None] = field(default_factory=list)
     responses: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in RESPONSES.names})
     quarantined: list[Quarantined] = field(default_factory=list)
+    columns: Columns = field(default_factory=Columns)
+    leaks: Leaks = field(default_factory=Leaks)
     chars: int = 0
+    unmarked: list[Row] = field(default_factory=list)  # of the last pairs, which were not looked through yet
 
-    def add(self, row: Row | BadRow, kind: SourceKind[Any], options: SourceOptions) -> None:
+    @property
+    def label(self) -> str:
+        return self.options.label or self.options.kind_name
+
+    def add(self, row: Fields | BadRow, kind: SourceKind[Any]) -> None:
         if isinstance(row, BadRow):
             self.quarantined.append(Quarantined(STAGE, self.label, row.row_hash, row.error, json_safe(row.row)))
             return
         try:
-            adapted = kind.adapt(row, options)
+            adapted = kind.adapt(row, self.options)
             if adapted.responses:
                 self._add_responses(adapted)
         except RowError as error:
-            self._quarantine(row_hash(row), error, row)
+            self.columns.put_aside(row)
+            self._quarantine(row_hash(row.raw), error, row.raw)
             return
+        good = False
         for pair in adapted.pairs:
             try:
                 validate(pair)
                 check_text(pair.source_id, "source_id")
             except RowError as error:
-                self._quarantine(pair.source_id, error, row)
+                self._quarantine(pair.source_id, error, row.raw)
             else:
-                self._add_pair(pair)
+                self._add_pair(pair, row)
+                good = True
+        if good:
+            self.columns.add(row)
+        else:
+            self.columns.put_aside(row)
 
     def finish(self, raw_rows: int) -> SourceBatch:
+        self._mark()
         responses = None
         if self.responses["prompt_id"]:
             columns = dict(self.responses)
@@ -170,22 +201,52 @@ class _Batch:
             arrays["prompt"] = prompts
             responses = pa.table([arrays[name] for name in RESPONSES.names], schema=RESPONSES)
         subsets = [pair.subset for pair in self.pairs]
-        return SourceBatch(self._pairs_table(), responses, self.quarantined, raw_rows, subsets)
+        table = self._pairs_table()
+        return SourceBatch(table, responses, self.quarantined, raw_rows, subsets, self.columns, self.leaks)
 
-    def _quarantine(self, source_id: str, error: RowError, row: Row) -> None:
-        self.quarantined.append(Quarantined(STAGE, self.label, json_safe(source_id), str(error), json_safe(row)))
+    def _quarantine(self, source_id: str, error: RowError | str, row: Row) -> None:
+        line = Quarantined(STAGE, self.label, json_safe(source_id), str(error), json_safe(row))
+        self.quarantined.append(line)
 
-    def _add_pair(self, pair: Pair) -> None:
+    def _add_pair(self, pair: Pair, row: Fields) -> None:
         ids = pair.ids
         reason = pair.reason
         if reason is None and pair.chosen_score is not None and pair.chosen_score == pair.rejected_score:
-            reason = "tie"
-        if reason is None and self.weight < 1 and not _within(ids.pair, self.weight):
+            reason = TIE
+        if reason is None and self.options.weight < 1 and not _within(ids.pair, self.options.weight):
             reason = "weight"
         self.pair_ids.append(ids.pair)
         self.pairs.append(pair)
         self.reasons.append(reason)
         self.chars += len(pair.chosen) + len(pair.rejected)
+        self.unmarked.append(row.raw)
+        if len(self.unmarked) >= MARKED_PAIRS:
+            self._mark()
+
+    def _mark(self) -> None:
+        """Look through the texts of the last pairs for what is not text and for marks of templates."""
+        start = len(self.pairs) - len(self.unmarked)
+        rows, self.unmarked = self.unmarked, []
+        found = find_marks(self.pairs[start:])
+        gone = [start + at for at in sorted(found) if not self._stays(start + at, found[at], rows[at])]
+        for at in reversed(gone):
+            del self.pairs[at], self.pair_ids[at], self.reasons[at]
+
+    def _stays(self, at: int, found: Found, row: Row) -> bool:
+        """Count marks, and do with the pair what the recipe says; False where it went to the quarantine."""
+        problem = found.placeholder
+        if found.leaks and problem is None:
+            self.leaks.add(self.pair_ids[at], found.leaks)
+            if self.foreign_template == "quarantine":
+                leak = found.leaks[0]
+                problem = (
+                    f"{leak.side} holds {', '.join(leak.marks)} of a chat template ({leak.family}); clean the text"
+                )
+            elif self.foreign_template == "drop" and self.reasons[at] is None:
+                self.reasons[at] = FOREIGN_TEMPLATE
+        if problem is not None:
+            self._quarantine(self.pairs[at].source_id, problem, row)
+        return problem is None
 
     def _add_responses(self, adapted: Adapted) -> None:
         check_prompt(adapted.prompt)

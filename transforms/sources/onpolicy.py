@@ -8,24 +8,24 @@ A raw row::
                 {"role": "assistant", "content": "The Nile, the Rhine and the Po."}],
      "rejected": [{"role": "user", "content": "Name three rivers."},
                   {"role": "assistant", "content": "Nile."}]}
+
+Lists beside the responses may say how each ended (`all_finish_reasons`, `all_finished`) and hold its token ids
+(`all_token_ids`).
 """
 
-from typing import Final, Literal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Literal, NamedTuple
 
 from transforms.errors import RowError
 from transforms.papers import Paper
 from transforms.sources.about import About
-from transforms.sources.adapter import (
-    Row,
-    SourceKind,
-    messages,
-    number,
-    row_hash,
-    split_conversations,
-    text_id,
-)
-from transforms.sources.canonical import Adapted, Pair, Response, check_score
+from transforms.sources.adapter import SourceKind
+from transforms.sources.canonical import Adapted, Response, check_score
+from transforms.sources.endings import finished_responses
+from transforms.sources.fields import Given, number, pair, row_id, token_ids
+from transforms.sources.messages import messages, split
 from transforms.sources.options import SourceOptions
+from transforms.sources.rows import Fields
 from transforms.sources.ultrafeedback import ULTRAFEEDBACK
 
 
@@ -35,33 +35,90 @@ class OnpolicyOptions(SourceOptions):
     kind: Literal["onpolicy"]
 
 
-def adapt(row: Row, options: OnpolicyOptions) -> Adapted:
+# Token ids of all responses, in their order.
+RESPONSE_IDS: Final = (
+    "all_generated_token_ids", "all_token_ids", "all_generated_response_ids", "all_response_ids", "all_generated_ids",
+    "all_output_token_ids", "response_token_ids", "response_ids", "output_token_ids", "token_ids",
+)  # fmt: skip
+
+
+class _Sampled(NamedTuple):
+    """One response with what lies beside it in the row's lists."""
+
+    response: Response
+    ended: bool | None  # None where the row does not say
+    ids: tuple[int, ...] | None
+
+
+def adapt(row: Fields, options: OnpolicyOptions) -> Adapted:
     """One row, one pair, and all its responses with their scores.
 
-    A pair's scores are those of its texts; None where a side is not among the responses.
+    A pair's scores, ends and token ids are those of its texts; a side that is not among the responses has none.
 
     Raises:
-        RowError: not as many scores as responses, or one that is not finite.
+        RowError: not as many scores as responses, or one that is not finite; a text that both ended and did not.
     """
-    prompt, chosen, rejected = split_conversations(
-        messages(row.get("chosen"), "chosen"), messages(row.get("rejected"), "rejected")
+    sides = split(messages(row, "chosen"), messages(row, "rejected"))
+    sampled = _sampled(row, options)
+    # bf16 reward models score the same text differently in another batch: the pair was made of the extremes.
+    better = _the_one(sampled, sides.chosen.content, "chosen", max)
+    worse = _the_one(sampled, sides.rejected.content, "rejected", min)
+    found = pair(
+        row,
+        options,
+        sides,
+        source_id=row_id(row, "prompt_id"),
+        scores=(better.response.score, worse.response.score),
+        finished=(better.ended, worse.ended),
+        given=Given(None, better.ids, worse.ids),
     )
+    return Adapted([found], found.prompt, [one.response for one in sampled])
+
+
+def _sampled(row: Fields, options: OnpolicyOptions) -> list[_Sampled]:
     texts, scores = row.get("all_generated_responses"), row.get("all_rm_scores")
     if not isinstance(texts, list) or not isinstance(scores, list) or len(texts) != len(scores):
         counts = [len(part) if isinstance(part, list) else "none" for part in (texts, scores)]
         message = f"{counts[0]} all_generated_responses and {counts[1]} all_rm_scores, expected equally many"
         raise RowError(message)
-    responses = []
+    ends = finished_responses(row, len(texts))
+    ids = _ids(row, len(texts)) if options.token_ids == "use" else [None] * len(texts)
+    found = []
     for at, (text, raw) in enumerate(zip(texts, scores, strict=True)):
         score = number(raw, "all_rm_scores")
         check_score(score, "all_rm_scores")
         if isinstance(text, str):
-            responses.append(Response(at, text, score=score))
-    # bf16 reward models score the same text differently in another batch: the pair was made of the extremes.
-    best = max((one.score for one in responses if one.text == chosen and one.score is not None), default=None)
-    worst = min((one.score for one in responses if one.text == rejected and one.score is not None), default=None)
-    pair = Pair(text_id(row.get("prompt_id")) or row_hash(row), prompt, chosen, rejected, best, worst)
-    return Adapted([pair], prompt, responses)
+            response = Response(at, text, score=score, finished=ends[at] is not False)
+            found.append(_Sampled(response, ends[at], ids[at]))
+    return found
+
+
+def _ids(row: Fields, count: int) -> list[tuple[int, ...] | None]:
+    for name in RESPONSE_IDS:
+        if isinstance(row.peek(name), list):
+            values = row.get(name)
+            if len(values) != count:
+                message = f"{len(values)} {name} for {count} responses, expected equally many"
+                raise RowError(message)
+            return [token_ids(value, f"{name}[{at}]") for at, value in enumerate(values)]
+    return [None] * count
+
+
+def _the_one(
+    sampled: Sequence[_Sampled], text: str, side: str, extreme: Callable[[Iterable[float]], float]
+) -> _Sampled:
+    """The response that a side is: of equal texts the one with the extreme score."""
+    same = [one for one in sampled if one.response.text == text]
+    scores = [one.response.score for one in same if one.response.score is not None]
+    if scores:
+        same = [one for one in same if one.response.score == extreme(scores)]
+    if not same:
+        return _Sampled(Response(-1, text), None, None)
+    ends = {one.ended for one in same}
+    if len(ends) > 1:
+        message = f"{side} is several responses of one score, of which some ended and some did not"
+        raise RowError(message)
+    return next((one for one in same if one.ids), same[0])
 
 
 SIMPO: Final = Paper(

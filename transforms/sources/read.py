@@ -15,9 +15,9 @@ import fsspec
 from transforms.errors import SourceError
 from transforms.run_files import data_folders, foreign_files, named_files, say_foreign, splits_of
 from transforms.sources.adapter import BadRow, Row
-from transforms.sources.files import BATCH_ROWS, ENDINGS, ending_of, read_file
+from transforms.sources.files import BATCH_ROWS, ENDINGS, TEXT_ENDINGS, ending_of, read_file
 from transforms.sources.options import SourceOptions
-from transforms.sources.tables import rows_of
+from transforms.sources.tables import JsonColumns, rows_of
 
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
@@ -207,14 +207,34 @@ def _hub_rows(options: SourceOptions) -> Iterator[Row | BadRow]:
             found = ", ".join(builder.info.splits)
             message = f"{options.path}: has the splits {found}; expected split {options.split!r}"
             raise SourceError(message)
+        if lines := _json_files(builder, options.split):
+            for url in lines:
+                filesystem, path = fsspec.core.url_to_fs(url)
+                yield from read_file(filesystem, path)
+            return
         stream = builder.as_streaming_dataset(split=options.split).with_format("arrow")
+        columns = None
         for table in stream.iter(batch_size=BATCH_ROWS):
+            columns = columns or JsonColumns(table.schema)
             for batch in table.to_batches():
-                yield from rows_of(batch)
+                yield from rows_of(batch, columns)
     except SourceError:
         raise
     except Exception as error:
         raise _hub_error(options, error) from error
+
+
+def _json_files(builder: Any, split: str) -> list[str]:
+    """A split's files where all are JSON lines: they are read here, row by row.
+
+    datasets would make one table of them, for which one `N/A` in a column of numbers, or one message with one more key,
+    changes every row.
+    """
+    files = [str(url) for url in (getattr(builder.config, "data_files", None) or {}).get(split, ())]
+    readable = getattr(builder.config, "field", None) is None and all(
+        ending_of(url)[0] in TEXT_ENDINGS for url in files
+    )
+    return files if readable else []
 
 
 def _hub_error(options: SourceOptions, error: Exception) -> SourceError:

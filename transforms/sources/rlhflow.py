@@ -13,9 +13,12 @@ from typing import Final, Literal
 
 from transforms.papers import Paper
 from transforms.sources.about import About
-from transforms.sources.adapter import Row, SourceKind, messages, number, row_hash, split_conversations
-from transforms.sources.canonical import Adapted, Pair
+from transforms.sources.adapter import SourceKind
+from transforms.sources.canonical import Adapted
+from transforms.sources.fields import pair
+from transforms.sources.messages import holds_messages, messages, split
 from transforms.sources.options import SourceOptions
+from transforms.sources.rows import Fields
 
 
 class RlhflowOptions(SourceOptions):
@@ -24,16 +27,9 @@ class RlhflowOptions(SourceOptions):
     kind: Literal["rlhflow"]
 
 
-def adapt(row: Row, options: RlhflowOptions) -> Adapted:
+def adapt(row: Fields, options: RlhflowOptions) -> Adapted:
     """One row, one pair; the scores are the parts' own and compare only within one pair."""
-    prompt, chosen, rejected = split_conversations(
-        messages(row.get("chosen"), "chosen"), messages(row.get("rejected"), "rejected")
-    )
-    scores = (
-        number(row.get("chosen_score"), "chosen_score"),
-        number(row.get("rejected_score"), "rejected_score"),
-    )
-    return Adapted([Pair(row_hash(row), prompt, chosen, rejected, *scores)])
+    return Adapted([pair(row, options, split(messages(row, "chosen"), messages(row, "rejected")))])
 
 
 RLHFLOW: Final = Paper(
@@ -46,7 +42,7 @@ RLHFLOW: Final = Paper(
 KIND: Final = SourceKind(
     options=RlhflowOptions,
     required=frozenset({"chosen", "rejected", "chosen_score", "rejected_score"}),
-    looks_like=lambda row: isinstance(row.get("chosen"), list) and "chosen_score" in row and "prompt" not in row,
+    looks_like=lambda row: holds_messages(row.get("chosen")) and "chosen_score" in row and "prompt" not in row,
     adapt=adapt,
     about=About(
         sets={"RLHFlow/pair_data_v2_80K_wsafety": None},

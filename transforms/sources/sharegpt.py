@@ -5,14 +5,19 @@ A raw row::
     {"system": "Answer in one sentence.", "conversations": [{"from": "human", "value": "Name three rivers."}],
      "chosen": {"from": "gpt", "value": "The Nile, the Rhine and the Po."},
      "rejected": {"from": "gpt", "value": "Nile."}}
+
+`tools` may hold the functions as JSON text.
 """
 
 from typing import Final, Literal
 
 from transforms.sources.about import About
-from transforms.sources.adapter import Row, SourceKind, messages, row_hash, split_conversations
-from transforms.sources.canonical import Adapted, Message, Pair
+from transforms.sources.adapter import SourceKind
+from transforms.sources.canonical import Adapted
+from transforms.sources.fields import pair
+from transforms.sources.messages import holds_messages, messages, replies
 from transforms.sources.options import SourceOptions
+from transforms.sources.rows import Fields
 
 
 class SharegptOptions(SourceOptions):
@@ -21,20 +26,16 @@ class SharegptOptions(SourceOptions):
     kind: Literal["sharegpt"]
 
 
-def adapt(row: Row, options: SharegptOptions) -> Adapted:
-    """One row, one pair. A `system` column with text becomes the first turn."""
-    system = row.get("system")
-    head = (Message("system", system),) if isinstance(system, str) and system.strip() else ()
-    turns = head + messages(row.get("conversations"), "conversations", role="from", content="value")
-    sides = [turns + messages([row.get(side)], side, role="from", content="value") for side in ("chosen", "rejected")]
-    prompt, chosen, rejected = split_conversations(*sides)
-    return Adapted([Pair(row_hash(row), prompt, chosen, rejected)])
+def adapt(row: Fields, options: SharegptOptions) -> Adapted:
+    """One row, one pair. `function_call` and `observation` turns are calls and what the tools answered."""
+    turns = messages(row, "conversations").turns
+    return Adapted([pair(row, options, replies(turns, messages(row, "chosen"), messages(row, "rejected")))])
 
 
 KIND: Final = SourceKind(
     options=SharegptOptions,
     required=frozenset({"conversations", "chosen", "rejected"}),
-    looks_like=lambda row: isinstance(row.get("conversations"), list) and isinstance(row.get("chosen"), dict),
+    looks_like=lambda row: holds_messages(row.get("conversations")) and holds_messages(row.get("chosen")),
     adapt=adapt,
     about=About(
         sets={"llamafactory/DPO-En-Zh-20k": "apache-2.0"},

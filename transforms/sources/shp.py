@@ -17,9 +17,12 @@ from pydantic import Field
 from transforms.errors import RowError
 from transforms.papers import Paper
 from transforms.sources.about import About
-from transforms.sources.adapter import Row, SourceKind, number, row_hash, text_id
-from transforms.sources.canonical import Adapted, Message, Pair, check_score
+from transforms.sources.adapter import SourceKind
+from transforms.sources.canonical import Adapted, Message, check_score
+from transforms.sources.fields import number, pair, text_id
+from transforms.sources.messages import answers
 from transforms.sources.options import SourceOptions
+from transforms.sources.rows import Fields
 
 
 class ShpOptions(SourceOptions):
@@ -35,7 +38,7 @@ class ShpOptions(SourceOptions):
     max_pairs_per_prompt: Annotated[int, Field(ge=1)] | None = 5
 
 
-def adapt(row: Row, options: ShpOptions) -> Adapted:
+def adapt(row: Fields, options: ShpOptions) -> Adapted:
     """One row, one pair, with the votes as scores.
 
     Raises:
@@ -58,16 +61,16 @@ def adapt(row: Row, options: ShpOptions) -> Adapted:
         raise RowError(message)
     texts: dict[str, Any] = {side: row.get(f"human_ref_{side}") for side in "AB"}
     ids = [text_id(row.get(name)) for name in ("post_id", "c_root_id_A", "c_root_id_B")]
-    pair = Pair(
-        source_id="/".join(filter(None, ids)) if all(ids) else row_hash(row),
-        prompt=(Message("user", row["history"]),) if isinstance(row.get("history"), str) else (),
-        chosen=texts[winner],
-        rejected=texts[loser],
-        chosen_score=better,
-        rejected_score=worse,
+    history = row.get("history")
+    one = pair(
+        row,
+        options,
+        answers((Message("user", history),) if isinstance(history, str) else (), texts[winner], texts[loser]),
+        source_id="/".join(filter(None, ids)) if all(ids) else None,
+        scores=(better, worse),
         reason="score_ratio" if better != worse and ratio < options.min_score_ratio else None,
     )
-    return Adapted([pair])
+    return Adapted([one])
 
 
 SHP: Final = Paper(

@@ -13,9 +13,12 @@ from typing import Final, Literal
 
 from transforms.papers import Paper
 from transforms.sources.about import About
-from transforms.sources.adapter import Row, SourceKind, messages, row_hash, split_conversations
-from transforms.sources.canonical import Adapted, Pair
+from transforms.sources.adapter import SourceKind
+from transforms.sources.canonical import Adapted
+from transforms.sources.fields import pair
+from transforms.sources.messages import holds_messages, messages, split
 from transforms.sources.options import SourceOptions
+from transforms.sources.rows import Fields
 
 
 class SkyworkOptions(SourceOptions):
@@ -24,12 +27,9 @@ class SkyworkOptions(SourceOptions):
     kind: Literal["skywork"]
 
 
-def adapt(row: Row, options: SkyworkOptions) -> Adapted:
+def adapt(row: Fields, options: SkyworkOptions) -> Adapted:
     """One row, one pair: the common messages are the prompt."""
-    prompt, chosen, rejected = split_conversations(
-        messages(row.get("chosen"), "chosen"), messages(row.get("rejected"), "rejected")
-    )
-    return Adapted([Pair(row_hash(row), prompt, chosen, rejected)])
+    return Adapted([pair(row, options, split(messages(row, "chosen"), messages(row, "rejected")))])
 
 
 SKYWORK: Final = Paper(
@@ -42,7 +42,12 @@ SKYWORK: Final = Paper(
 KIND: Final = SourceKind(
     options=SkyworkOptions,
     required=frozenset({"chosen", "rejected"}),
-    looks_like=lambda row: isinstance(row.get("chosen"), list) and row.keys() <= {"chosen", "rejected", "source"},
+    # Other layouts have one of these beside the two conversations, and something to say with it.
+    looks_like=lambda row: (
+        holds_messages(row.get("chosen"))
+        and row.keys().isdisjoint(("prompt", "conversations", "chosen_full", "all_generated_responses"))
+        and row.keys().isdisjoint(("chosen_score", "score_chosen"))
+    ),
     adapt=adapt,
     about=About(
         sets={"Skywork/Skywork-Reward-Preference-80K-v0.2": None},

@@ -17,9 +17,12 @@ from pydantic import model_validator
 from transforms.errors import RowError, SourceError
 from transforms.papers import Paper
 from transforms.sources.about import About
-from transforms.sources.adapter import BadRow, Row, SourceKind, messages, row_hash
-from transforms.sources.canonical import Adapted, Pair, Response, check_text
+from transforms.sources.adapter import BadRow, SourceKind, row_hash
+from transforms.sources.canonical import Adapted, Response, check_text
+from transforms.sources.fields import Given, pair, token_ids
+from transforms.sources.messages import answers, messages
 from transforms.sources.options import SourceOptions
+from transforms.sources.rows import Fields
 
 
 class StarterOptions(SourceOptions):
@@ -29,12 +32,16 @@ class StarterOptions(SourceOptions):
         better: sampling temperature of the chosen response; one of 0.2, 0.7, 1.1 and 1.5.
         worse: of the rejected one, higher.
         prompts: the reward model is trained on `train` and so must not score them.
+        token_ids: `ignore` encodes the texts anew, as all versions of the starter dataset were; `use` takes the ids
+            that were sampled (`response_ids`), which differ in 436 of 1,024 responses: a policy may spell a word in
+            tokens that its tokenizer would not choose.
     """
 
     kind: Literal["starter"]
     better: float = 0.7
     worse: float = 1.1
     prompts: Literal["train", "test"] = "test"
+    token_ids: Literal["use", "ignore"] = "ignore"
 
     @model_validator(mode="after")
     def _better_is_colder(self) -> Self:
@@ -44,7 +51,7 @@ class StarterOptions(SourceOptions):
         return self
 
 
-def gather(rows: Iterable[Row | BadRow], options: StarterOptions) -> Iterator[Row | BadRow]:
+def gather(rows: Iterable[Fields | BadRow], options: StarterOptions) -> Iterator[Fields | BadRow]:
     """Put the responses of each asked prompt into one row, in the order of prompt ids.
 
     All rows are held in memory: the file has about a thousand.
@@ -52,13 +59,13 @@ def gather(rows: Iterable[Row | BadRow], options: StarterOptions) -> Iterator[Ro
     Raises:
         SourceError: no prompt of the asked half was sampled at both temperatures.
     """
-    groups: dict[str, list[Row]] = {}
+    groups: dict[str, list[Fields]] = {}
     for row in rows:
         if isinstance(row, BadRow):
             yield row
         elif not isinstance(row.get("prompt_id"), str) or not isinstance(row.get("temperature"), float):
             error = f"prompt_id is {row.get('prompt_id')!r} and temperature {row.get('temperature')!r}"
-            yield BadRow(f"{error}, expected text and a number", row, row_hash(row))
+            yield BadRow(f"{error}, expected text and a number", row.raw, row_hash(row.raw))
         elif row.get("split") == options.prompts:
             groups.setdefault(row["prompt_id"], []).append(row)
     asked = {options.better, options.worse}
@@ -71,17 +78,17 @@ def gather(rows: Iterable[Row | BadRow], options: StarterOptions) -> Iterator[Ro
         raise SourceError(message)
     for key in sorted(groups):
         group = sorted(groups[key], key=lambda row: (row["temperature"], str(row.get("response"))))
-        yield {"prompt_id": key, "samples": group}
+        yield Fields.of_rows(group, prompt_id=key)
 
 
-def adapt(row: Row, options: StarterOptions) -> Adapted:
+def adapt(row: Fields, options: StarterOptions) -> Adapted:
     """Pair every response at the better temperature with every one at the worse.
 
     Raises:
         RowError: a response is missing at one of the temperatures, or rows of one prompt differ in it.
     """
-    samples: list[Row] = row["samples"]
-    prompt = messages(samples[0].get("prompt"), "prompt")
+    samples = row.rows()
+    prompt = messages(samples[0], "prompt").turns
     for at, sample in enumerate(samples):
         if sample.get("prompt") != samples[0].get("prompt"):
             message = f"prompt_id {row['prompt_id']} stands for two different prompts"
@@ -97,15 +104,14 @@ def adapt(row: Row, options: StarterOptions) -> Adapted:
         message = f"prompt {row['prompt_id']} has no response at {options.worse if better else options.better}"
         raise RowError(message)
     pairs = [
-        Pair(
+        pair(
+            row,
+            options,
+            answers(prompt, one["response"], other["response"]),
             source_id=row["prompt_id"],
-            prompt=prompt,
-            chosen=one["response"],
-            rejected=other["response"],
-            chosen_score=-one["temperature"],
-            rejected_score=-other["temperature"],
-            chosen_finished=one["finished"],
-            rejected_finished=other["finished"],
+            scores=(-one["temperature"], -other["temperature"]),
+            finished=(one["finished"], other["finished"]),
+            given=Given(None, *(_ids(side) for side in (one, other))) if options.token_ids == "use" else None,
         )
         for one, other in product(better, worse)
     ]
@@ -114,6 +120,10 @@ def adapt(row: Row, options: StarterOptions) -> Adapted:
         for at, sample in enumerate(samples)
     ]
     return Adapted(pairs, prompt, responses)
+
+
+def _ids(sample: Fields) -> tuple[int, ...] | None:
+    return token_ids(sample.get("response_ids"), "response_ids")
 
 
 SMOLLM2: Final = Paper(

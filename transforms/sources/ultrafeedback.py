@@ -6,32 +6,38 @@ A raw row::
      "completions": [
        {"model": "alpaca-7b", "response": "Nile, Rhine, Po.", "overall_score": 7.5,
         "annotations": {"helpfulness": {"Rating": "4", "Rationale": "…"}, "honesty": {"Rating": "5"},
-                        "instruction_following": {"Rating": "4"}, "truthfulness": {"Rating": "N/A"}}},
-       {"model": "gpt-4", "response": "The Nile, the Rhine and the Po.", "overall_score": 8.5, "annotations": {}}],
+                        "instruction_following": {"Rating": "4"}, "truthfulness": {"Rating": "3"}}},
+       {"model": "gpt-4", "response": "The Nile, the Rhine and the Po.", "overall_score": 8.5,
+        "annotations": {"helpfulness": {"Rating": "5"}, "honesty": {"Rating": "5"},
+                        "instruction_following": {"Rating": "5"}, "truthfulness": {"Rating": "5"}}}],
      "correct_answers": ["None"], "incorrect_answers": ["None"]}
 
 Ratings are text and may be "N/A". A completion without text or without the asked score is no candidate.
+
+`overall_score` was read out of GPT-4's critique by code that took a 1 for a 10 (OpenBMB/UltraFeedback, issue 8; some
+2,000 completions). The authors mended it by the aspects: a mean of 2 or less meant 1, up to 4 GPT-4 was asked again,
+above 4 the 10 stood. Revisions from before and after are both in use, so here a 10 counts only with a mean above 4.
 """
 
 from itertools import combinations
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from transforms.errors import RowError
 from transforms.papers import Paper
 from transforms.sources.about import About
-from transforms.sources.adapter import Row, SourceKind, is_usable, number, row_hash
-from transforms.sources.canonical import (
-    Adapted,
-    Message,
-    Pair,
-    Response,
-    check_score,
-    check_text,
-    content_hash,
-)
+from transforms.sources.adapter import SourceKind, row_hash
+from transforms.sources.canonical import Adapted, Message, Response, check_score, check_text, content_hash
+from transforms.sources.endings import finished
+from transforms.sources.fields import number, pair
+from transforms.sources.messages import answers
 from transforms.sources.options import SourceOptions
+from transforms.sources.rows import Fields
 
 ASPECTS: Final = ("helpfulness", "honesty", "instruction_following", "truthfulness")
+# overall_score: a best mark that may be the worst, and the mean of the aspects above which it is no mistake.
+DOUBTFUL: Final = 10
+BEYOND_DOUBT: Final = 4
+DOUBTFUL_NOTE: Final = "completions without a score: overall_score is 10 and may mean 1"
 
 
 class UltraFeedbackOptions(SourceOptions):
@@ -39,13 +45,14 @@ class UltraFeedbackOptions(SourceOptions):
 
     Attributes:
         pairing: best_vs_random is Zephyr's (arXiv 2310.16944); random by content, so a rerun picks the same.
-        score: what a completion is worth: GPT-4's overall score, the mean of its four ratings, or one of them.
+        score: what a completion is worth: the mean of its four ratings (as in the data of POET and of RAO), one of
+            them, or GPT-4's overall score, in which a 10 may mean 1: one without a mean above 4 is no score.
         exclude: values of the raw `source` whose pairs are dropped, such as `truthful_qa` (a benchmark).
     """
 
     kind: Literal["ultrafeedback"]
     pairing: Literal["best_vs_random", "best_vs_worst", "all_pairs"] = "best_vs_random"
-    score: Literal["overall", "mean", "helpfulness", "honesty", "instruction_following", "truthfulness"] = "overall"
+    score: Literal["mean", "overall", "helpfulness", "honesty", "instruction_following", "truthfulness"] = "mean"
     exclude: tuple[str, ...] = ()
 
 
@@ -53,41 +60,50 @@ class _Candidate(NamedTuple):
     score: float
     order: str  # breaks ties by content, whatever order the completions are in
     text: str
+    ended: bool | None
 
 
-def adapt(row: Row, options: UltraFeedbackOptions) -> Adapted:
+def adapt(row: Fields, options: UltraFeedbackOptions) -> Adapted:
     """Pair the completions of one prompt as `options.pairing` says and keep all of them as responses.
 
     Raises:
         RowError: fewer than two completions with text and the asked score.
     """
-    instruction, completions = row.get("instruction"), row.get("completions")
+    instruction = row.get("instruction")
     check_text(instruction, "instruction")
-    if not isinstance(completions, list):
-        message = f"completions is {type(completions).__name__}, expected a list"
-        raise RowError(message)
+    completions = row.objects("completions")
     prompt = (Message("user", str(instruction)),)
     candidates, responses = [], []
     for at, completion in enumerate(completions):
         score = _score(completion, options.score)
         text, model = completion.get("response"), completion.get("model")
+        ended = finished(completion.get("finish_reason"), f"completions[{at}].finish_reason")
         if isinstance(text, str):
-            responses.append(Response(at, text, model if isinstance(model, str) else None, score))
-        if score is not None and is_usable(text):
-            candidates.append(_Candidate(score, content_hash(prompt[0].content, text), text))
+            named = model if isinstance(model, str) else None
+            responses.append(Response(at, text, named, score, finished=ended is not False))
+        if score is not None and _is_usable(text):
+            candidates.append(_Candidate(score, content_hash(prompt[0].content, text), text, ended))
     if len(candidates) < 2:
         message = (
             f"{len(candidates)} of {len(completions)} completions have text and a score for {options.score},"
             " expected at least two"
         )
         raise RowError(message)
-    source_id = row_hash(row)
     reason = "excluded" if row.get("source") in options.exclude else None
+    source_id = row_hash(row.raw)
     pairs = [
-        Pair(source_id, prompt, better.text, worse.text, better.score, worse.score, reason=reason)
+        pair(
+            row,
+            options,
+            answers(prompt, better.text, worse.text),
+            source_id=source_id,
+            scores=(better.score, worse.score),
+            finished=(better.ended, worse.ended),
+            reason=reason,
+        )
         for better, worse in _pairings(candidates, options.pairing)
     ]
-    return Adapted(pairs, prompt, responses)
+    return Adapted(pairs, pairs[0].prompt, responses)
 
 
 def _pairings(candidates: list[_Candidate], pairing: str) -> list[tuple[_Candidate, _Candidate]]:
@@ -100,29 +116,39 @@ def _pairings(candidates: list[_Candidate], pairing: str) -> list[tuple[_Candida
     return [(ranked[0], min(ranked[1:], key=lambda one: content_hash("random", one.order)))]
 
 
-def _score(completion: Any, wanted: str) -> float | None:
-    if not isinstance(completion, dict):
-        message = f"a completion is {type(completion).__name__}, expected an object"
-        raise RowError(message)
+def _score(completion: Fields, wanted: str) -> float | None:
     if wanted == "overall":
         score = number(completion.get("overall_score"), "overall_score")
         check_score(score, "overall_score")
+        if score == DOUBTFUL:
+            mean = _score(completion, "mean")
+            if mean is None or mean <= BEYOND_DOUBT:
+                completion.note(DOUBTFUL_NOTE)
+                return None
         return score
-    ratings = [_rating(completion, aspect) for aspect in (ASPECTS if wanted == "mean" else (wanted,))]
+    annotations = completion.object("annotations")
+    ratings = [_rating(annotations, aspect) for aspect in (ASPECTS if wanted == "mean" else (wanted,))]
     known = [rating for rating in ratings if rating is not None]
     return sum(known) / len(known) if len(known) == len(ratings) else None
 
 
-def _rating(completion: Row, aspect: str) -> float | None:
-    annotations = completion.get("annotations")
-    annotation = annotations.get(aspect) if isinstance(annotations, dict) else None
-    raw = annotation.get("Rating") if isinstance(annotation, dict) else None
+def _rating(annotations: Fields | None, aspect: str) -> float | None:
+    annotation = annotations.object(aspect) if annotations is not None else None
+    raw = annotation.get("Rating") if annotation is not None else None
     try:
         rating = float(raw) if isinstance(raw, str | int | float) else None
-    except ValueError:  # "N/A"
+    except (ValueError, OverflowError):  # "N/A"
         return None
     check_score(rating, f"the rating of {aspect}")
     return rating
+
+
+def _is_usable(text: object) -> bool:
+    try:
+        check_text(text, "response")
+    except RowError:
+        return False
+    return True
 
 
 ULTRAFEEDBACK: Final = Paper(

@@ -13,17 +13,12 @@ from typing import Final, Literal
 
 from transforms.papers import Paper
 from transforms.sources.about import About
-from transforms.sources.adapter import (
-    Row,
-    SourceKind,
-    messages,
-    number,
-    row_hash,
-    split_conversations,
-    text_id,
-)
-from transforms.sources.canonical import Adapted, Pair
+from transforms.sources.adapter import SourceKind
+from transforms.sources.canonical import Adapted
+from transforms.sources.fields import number, pair, row_id
+from transforms.sources.messages import holds_messages, messages, split
 from transforms.sources.options import SourceOptions
+from transforms.sources.rows import Fields
 from transforms.sources.ultrafeedback import ULTRAFEEDBACK
 
 
@@ -38,16 +33,11 @@ class UltraFeedbackBinarizedOptions(SourceOptions):
     split: str = "train_prefs"
 
 
-def adapt(row: Row, options: UltraFeedbackBinarizedOptions) -> Adapted:
+def adapt(row: Fields, options: UltraFeedbackBinarizedOptions) -> Adapted:
     """One row, one pair, with the overall scores of both sides."""
-    prompt, chosen, rejected = split_conversations(
-        messages(row.get("chosen"), "chosen"), messages(row.get("rejected"), "rejected")
-    )
-    scores = (
-        number(row.get("score_chosen"), "score_chosen"),
-        number(row.get("score_rejected"), "score_rejected"),
-    )
-    return Adapted([Pair(text_id(row.get("prompt_id")) or row_hash(row), prompt, chosen, rejected, *scores)])
+    sides = split(messages(row, "chosen"), messages(row, "rejected"))
+    scores = number(row.get("score_chosen"), "score_chosen"), number(row.get("score_rejected"), "score_rejected")
+    return Adapted([pair(row, options, sides, source_id=row_id(row, "prompt_id"), scores=scores)])
 
 
 ZEPHYR: Final = Paper(
@@ -60,7 +50,7 @@ ZEPHYR: Final = Paper(
 KIND: Final = SourceKind(
     options=UltraFeedbackBinarizedOptions,
     required=frozenset({"chosen", "rejected", "score_chosen", "score_rejected"}),
-    looks_like=lambda row: isinstance(row.get("chosen"), list) and "score_chosen" in row,
+    looks_like=lambda row: holds_messages(row.get("chosen")) and "score_chosen" in row,
     adapt=adapt,
     about=About(
         sets={"HuggingFaceH4/ultrafeedback_binarized": "mit"},

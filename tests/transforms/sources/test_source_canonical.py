@@ -48,16 +48,73 @@ def test_what_validate_lets_through_can_be_written_as_utf8_and_has_two_sides(que
     assert chosen != rejected
 
 
-@given(st.lists(st.sampled_from(["system", "user", "assistant", "tool"]), max_size=6))
-def test_roles_are_taken_exactly_when_they_alternate_and_end_in_user(roles):
-    letters = "".join(role[0] for role in roles)
-    fits = letters.removeprefix("s") in {"u", "uau", "uauau"}
-    pair = dataclasses.replace(GOOD, prompt=tuple(Message(role, "text") for role in roles))
-    if fits:
+CALLS = '{"tool_calls":[]}'
+
+
+def turn(letter):
+    """Each letter a turn: c is an assistant's with calls."""
+    role = {"s": "system", "u": "user", "a": "assistant", "c": "assistant", "t": "tool"}[letter]
+    return Message(role, "text", CALLS if letter == "c" else "")
+
+
+def in_order(letters):
+    """By hand: who may speak after whom."""
+    after = {"": "su", "s": "u", "u": "ac", "a": "u", "c": "ut", "t": "tacu"}
+    pairs = zip(["", *letters], letters, strict=False)
+    return all(letter in after[before] for before, letter in pairs) and letters[-1:] in ("u", "t")
+
+
+@given(st.text("suact", max_size=7))
+def test_roles_are_taken_exactly_when_they_take_turns_and_tools_answer_calls(letters):
+    pair = dataclasses.replace(GOOD, prompt=tuple(map(turn, letters)))
+    if in_order(letters):
         validate(pair)
     else:
         with pytest.raises(RowError, match="prompt has the roles"):
             validate(pair)
+
+
+@pytest.mark.parametrize("more", [CALLS, '{"reasoning_content":"why"}', '{"content":null,"tool_calls":[{}]}'])
+@pytest.mark.parametrize("text", ["", "\n"])
+def test_a_response_may_be_silent_only_beside_a_call_or_reasoning(more, text):
+    validate(dataclasses.replace(GOOD, chosen=text, chosen_more=more))
+    with pytest.raises(RowError, match="chosen is"):
+        validate(dataclasses.replace(GOOD, chosen=text, chosen_more='{"name":"tool_calls"}'))
+
+
+def test_a_tool_may_have_nothing_to_say_and_nobody_else():
+    turns = (Message("user", "q"), Message("assistant", "", CALLS), Message("tool", ""))
+    validate(dataclasses.replace(GOOD, prompt=turns))
+    with pytest.raises(RowError, match=r"prompt turn 0 \(user\) is empty"):
+        validate(dataclasses.replace(GOOD, prompt=(Message("user", ""), *turns[1:])))
+
+
+def test_equal_texts_are_a_pair_where_calls_or_reasoning_differ():
+    same = {"chosen": "a", "rejected": "a"}
+    validate(dataclasses.replace(GOOD, **same, chosen_more='{"reasoning_content":"x"}'))
+    with pytest.raises(RowError, match="the same text"):
+        validate(dataclasses.replace(GOOD, **same, chosen_more=CALLS, rejected_more=CALLS))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"chosen_more": '{"reasoning_content":"a\\u0000b"}'},
+            "chosen is holding a NUL character in its further fields",
+        ),
+        ({"tools": '[{"name":"\\u0000"}]'}, "tools is holding a NUL character"),
+        ({"rejected_more": '{"reasoning_content":"\ud800"}'}, "rejected holds a lone surrogate"),
+        ({"template_kwargs": '{"a":"' + "x" * 1_000_000 + '"}'}, "chat_template_kwargs is 1,000,008 characters long"),
+    ],
+)
+def test_further_fields_are_held_to_what_texts_are(change, message):
+    with pytest.raises(RowError, match=message):
+        validate(dataclasses.replace(GOOD, **change))
+
+
+def test_a_backslash_before_a_number_is_no_nul():
+    validate(dataclasses.replace(GOOD, chosen_more='{"reasoning_content":"\\\\u0000"}'))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import datasets
 import pytest
@@ -164,3 +165,60 @@ def test_rewardbench_rows_have_their_subset_whichever_form_the_prompt_has(prompt
 
 def test_rows_without_a_subset_have_none():
     assert only_pair("preference", {"prompt": QUESTION, "chosen": "a", "rejected": "b"}).subset is None
+
+
+CASES = Path(__file__).parents[2] / "cases"
+
+
+def as_curated(pair):
+    """A row of schema.PAIRS as a run writes it, nothing cut."""
+    whole = {f"{side}_full": pair[side] for side in ("chosen", "rejected")}
+    return pair | whole | {"chosen_cut": False, "rejected_cut": False, "chosen_ids": [5, 6], "rejected_ids": [7]}
+
+
+@pytest.mark.parametrize("name", ["tools", "reasoning", "system", "plain"])
+def test_structure_comes_back_as_it_was_written(tmp_path, name):
+    [before] = read(CASES / f"{name}.jsonl", kind="preference")
+    pairs = before.pairs.to_pylist()
+    datasets.Dataset.from_list([as_curated(pair) for pair in pairs]).save_to_disk(tmp_path / "run")
+    for responses in ("full", "kept"):
+        [after] = read(tmp_path / "run", kind="curated", responses=responses)
+        assert after.pairs["pair_id"].to_pylist() == [pair["pair_id"] for pair in pairs]
+        assert after.pairs["structure"].to_pylist() == [pair["structure"] for pair in pairs]
+        assert after.quarantined == []
+
+
+def test_what_is_left_of_a_cut_call_is_no_text_and_goes_to_the_quarantine():
+    row = ROW | {"structure": '{"chosen":{"tool_calls":[]},"tools":[{"name":"f"}]}'}
+    assert only_pair("curated", row).chosen_more == '{"tool_calls":[]}'
+    with pytest.raises(RowError, match=r"the chosen response has tool_calls and was cut.*responses: full"):
+        adapt("curated", row, responses="kept")
+
+
+@pytest.mark.parametrize(
+    ("structure", "message"),
+    [
+        ("{", "structure is '{', expected what a run of this project writes there"),
+        ("[]", r"structure is '\[\]'"),
+        ('{"tools": 3}', "structure is"),
+        ('{"prompt": {"1": {"name": "x"}}}', "structure has fields of the turns 1 of a prompt of 1"),
+        ('{"prompt": {"x": {}}}', "structure has fields of the turns x"),
+    ],
+)
+def test_a_structure_that_no_run_wrote_is_refused(structure, message):
+    with pytest.raises(RowError, match=message):
+        adapt("curated", ROW | {"structure": structure})
+
+
+def test_token_ids_of_a_run_are_taken_only_where_asked_and_of_kept_responses_as_many_as_were_kept():
+    row = ROW | {"prompt_ids": [9], "chosen_keep": 2, "rejected_keep": 2}
+
+    def ids(**options):
+        pair = only_pair("curated", row, **options)
+        return pair.prompt_ids, pair.chosen_ids, pair.rejected_ids
+
+    assert ids() == (None, None, None)
+    assert ids(token_ids="use") == ((9,), (1, 2, 3), (4, 2))
+    assert ids(token_ids="use", responses="kept") == ((9,), (1, 2), (4, 2))
+    with pytest.raises(RowError, match="chosen_keep is 4 of 3 tokens"):
+        adapt("curated", row | {"chosen_keep": 4}, token_ids="use", responses="kept")

@@ -1,5 +1,7 @@
 """Whatever JSON stands in a kind's columns, an adapter makes pairs or refuses the row."""
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,11 +10,26 @@ from pydantic import TypeAdapter
 from transforms.errors import RowError
 from transforms.sources import SOURCES, Source
 from transforms.sources.adapter import row_hash
-from transforms.sources.canonical import pair_ids, validate
+from transforms.sources.canonical import validate
+from transforms.sources.fields import SHARED
+from transforms.sources.marks import find_marks
+from transforms.sources.rows import Fields
 
 # Keys and words that the adapters look for, so that the search gets past their first check.
-keys = st.sampled_from(["role", "content", "from", "value", "response", "overall_score", "annotations"])
-words = st.sampled_from(["user", "assistant", "human", "gpt", "", "5", "N/A", "\n\nHuman: q\n\nAssistant: a"])
+keys = st.sampled_from(
+    [
+        "role", "content", "from", "value", "response", "overall_score", "annotations", "tool_calls", "function_call",
+        "function", "name", "arguments", "reasoning_content", "thinking", "finish_reason", "type", "text", "chosen",
+        "rejected", "tools", "prompt", "weight",
+    ]
+)  # fmt: skip
+words = st.sampled_from(
+    [
+        "user", "assistant", "tool", "human", "gpt", "function_call", "", "5", "N/A", "\n\nHuman: q\n\nAssistant: a",
+        "\n\nHuman: q\n\nAssistant:", '[{"role": "user", "content": "q"}]', '{"role": "assistant", "content": null}',
+        '{"name": "f", "arguments": "{}"}', "{}", "[]", "length", "stop", "<image>", "</s>", "text", "\0",
+    ]
+)  # fmt: skip
 leaves = st.none() | st.booleans() | st.integers(-1, 2) | st.floats() | words | st.text(max_size=3)
 values = st.recursive(
     leaves,
@@ -20,20 +37,116 @@ values = st.recursive(
     max_leaves=12,
 )
 
+# Messages that are nearly right, with everything that may stand in one.
+texts = (
+    st.none()
+    | st.sampled_from(["a", "b", "<image>", ""])
+    | st.lists(st.just({"type": "text", "text": "a"}), max_size=2)
+)
+call = st.fixed_dictionaries(
+    {"name": st.sampled_from("fg")}, optional={"arguments": values, "id": words, "index": leaves}
+)
+calls = st.lists(call, max_size=2)
+extras = {
+    "tool_calls": calls | values,
+    "function_call": values,
+    "reasoning_content": st.sampled_from("xy"),
+    "thinking": values,
+    "name": leaves,
+    "tool_call_id": leaves,
+    "finish_reason": words,
+    "images": values,
+    "weight": leaves,
+}
+turns = st.builds(
+    lambda role, content, more: {"role": role, "content": content, **more},
+    st.sampled_from(["system", "user", "assistant", "tool"]),
+    texts,
+    st.fixed_dictionaries({}, optional=extras),
+)
+users = st.just({"role": "user", "content": "q"})
+conversations = st.builds(
+    lambda before, last: [*before, last | {"role": "assistant"}],
+    st.lists(users | turns, max_size=3).map(lambda found: found or [{"role": "user", "content": "q"}]),
+    turns,
+)
+conversations |= conversations.map(json.dumps)
 
-# starter gathers rows of a file that this project writes; its own tests cover it
-@pytest.mark.parametrize("kind", [kind for kind in SOURCES if kind != "starter"])
-@settings(max_examples=50)
-@given(data=st.data())
-def test_an_adapter_makes_pairs_or_refuses_the_row(kind, data):
-    options = TypeAdapter(Source).validate_python({"kind": kind, "path": "./x.jsonl"})
-    columns = [*SOURCES[kind].required, "prompt", "system", "source", "id"]
-    row = data.draw(st.fixed_dictionaries({}, optional=dict.fromkeys(columns, values)))
+
+def options_of(kind):
+    return TypeAdapter(Source).validate_python({"kind": kind, "path": "./x.jsonl", "token_ids": "use"})
+
+
+def check(kind, row):
+    """Every pair that is made can be named, looked through and written."""
+    fields = Fields(row)
     SOURCES[kind].looks_like(row)
     assert len(row_hash(row)) == 16
     try:
-        for pair in SOURCES[kind].adapt(row, options).pairs:
+        pairs = list(SOURCES[kind].adapt(fields, options_of(kind)).pairs)
+        for pair in pairs:
             validate(pair)
-            pair_ids(pair.prompt, pair.chosen, pair.rejected)
     except RowError:
-        pass
+        return []
+    finally:
+        # What is left is told without a hitch, whatever stopped the adapter.
+        assert not {*fields.unread_names()} & {*fields.raw} - fields.left.keys()
+    for pair in pairs:
+        assert pair.ids.pair.startswith(pair.ids.prompt)
+        structure = json.loads(pair.structure) if pair.structure else {}
+        assert set(structure) <= {"tools", "chat_template_kwargs", "prompt", "chosen", "rejected"}
+        for message in [*structure.get("prompt", {}).values(), structure.get("chosen"), structure.get("rejected")]:
+            assert set(message or ()) <= {"content", "tool_calls", "reasoning_content", "name", "tool_call_id"}
+            assert all(
+                isinstance(call["function"]["arguments"], dict) for call in (message or {}).get("tool_calls", ())
+            )
+    find_marks(pairs)
+    return pairs
+
+
+# starter gathers rows of a file that this project writes; its own tests cover it
+KINDS = [kind for kind in SOURCES if kind != "starter"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=50)
+@given(data=st.data())
+def test_an_adapter_makes_pairs_or_refuses_the_row(kind, data):
+    columns = [*SOURCES[kind].required, "prompt", "source", "id", "structure", *sorted(SHARED)]
+    row = data.draw(st.fixed_dictionaries({}, optional=dict.fromkeys(columns, values)))
+    check(kind, row)
+
+
+@pytest.mark.parametrize("kind", ["preference", "skywork", "rlhflow", "ultrafeedback_binarized", "onpolicy"])
+@settings(max_examples=50)
+@given(data=st.data())
+def test_conversations_with_calls_and_reasoning_become_pairs_or_are_refused(kind, data):
+    beside = data.draw(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "tools": values, "system": st.sampled_from(["s", ""]), "chosen_finish_reason": words, "rating": values,
+                "chosen_ids": values, "chat_template_kwargs": values,
+            },
+        )
+    )  # fmt: skip
+    needed = {
+        "rlhflow": {"chosen_score": 2, "rejected_score": 1},
+        "ultrafeedback_binarized": {"score_chosen": 2, "score_rejected": 1},
+        "onpolicy": {"all_generated_responses": ["a", "b"], "all_rm_scores": [2, 1]},
+    }.get(kind, {})
+    sides = {side: data.draw(conversations) for side in ("chosen", "rejected")}
+    check(kind, sides | needed | beside)
+
+
+@settings(max_examples=200)
+@given(turns, turns, st.fixed_dictionaries({}, optional={"tools": st.just([{"name": "f"}]), "system": st.just("s")}))
+def test_two_answers_to_one_question_are_told_apart_by_all_that_is_read_of_them(better, worse, beside):
+    question = {"role": "user", "content": "q"}
+    sides = {name: [question, side | {"role": "assistant"}] for name, side in (("chosen", better), ("rejected", worse))}
+    for pair in check("preference", sides | beside):
+        same = (pair.chosen, pair.chosen_more) == (pair.rejected, pair.rejected_more)
+        assert not same
+        swapped = check("preference", {"chosen": sides["rejected"], "rejected": sides["chosen"]} | beside)
+        assert [other.ids.prompt for other in swapped] == [pair.ids.prompt]
+        assert swapped[0].ids.pair != pair.ids.pair

@@ -9,6 +9,7 @@ from sources_support import ASKED, QUESTION, adapt, chat, only_pair, sides
 from transforms.errors import RowError
 from transforms.sources import SOURCES, Source
 from transforms.sources.canonical import Message
+from transforms.sources.rows import Fields
 
 
 def test_binarized_takes_its_scores_and_its_own_id():
@@ -146,9 +147,28 @@ def test_sharegpt_turns_are_renamed_and_the_system_column_comes_first():
     assert (pair.chosen, pair.rejected) == ("Nile, Po.", "Nile.")
 
 
-def test_sharegpt_tool_turns_are_refused_by_name():
+def test_sharegpt_function_calls_and_observations_become_calls_and_tools():
+    call = '{"name": "get_tide", "arguments": {"port": "Brest"}}'
+    row = {
+        "conversations": [
+            {"from": "human", "value": "Tide?"}, {"from": "function_call", "value": call},
+            {"from": "observation", "value": "4 m"},
+        ],
+        "chosen": {"from": "gpt", "value": "Four metres."}, "rejected": {"from": "function_call", "value": call},
+        "tools": '[{"name": "get_tide"}]',
+    }  # fmt: skip
+    pair = only_pair("sharegpt", row)
+    function = '{"name":"get_tide","arguments":{"port":"Brest"}}'
+    calls = f'{{"content":null,"tool_calls":[{{"type":"function","function":{function}}}]}}'
+    assert pair.prompt == (Message("user", "Tide?"), Message("assistant", "", calls), Message("tool", "4 m"))
+    assert (pair.chosen, pair.rejected, pair.rejected_more, pair.tools) == (
+        "Four metres.", "", calls, '[{"name":"get_tide"}]',
+    )  # fmt: skip
+
+
+def test_sharegpt_a_function_call_without_a_name_is_refused():
     row = {"conversations": [{"from": "function_call", "value": "{}"}], "chosen": {}, "rejected": {}}
-    with pytest.raises(RowError, match=r"conversations\[0\] has the from 'function_call'"):
+    with pytest.raises(RowError, match=r"conversations\[0\].value\[0\] is dict, expected a call with a name"):
         adapt("sharegpt", row)
 
 
@@ -181,6 +201,15 @@ def test_preference_formats_all_become_the_same_pair(row):
     assert (pair.prompt, pair.chosen, pair.rejected) == (ASKED, "Nile, Po.", "Nile.")
 
 
+def test_a_transcript_has_one_id_in_the_layout_of_hh_and_split_into_three_columns():
+    whole = only_pair("hh_rlhf", {"chosen": f"{TRANSCRIPT} Nile, Po. ", "rejected": f"{TRANSCRIPT} Nile."})
+    split = only_pair("preference", {"prompt": TRANSCRIPT, "chosen": " Nile, Po.", "rejected": "Nile.\n"})
+    turns = "\n\nHuman: Hi.\n\nAssistant: Ho." + TRANSCRIPT
+    longer = only_pair("hh_rlhf", {"chosen": f"{turns} Nile, Po.", "rejected": f"{turns} Nile."})
+    longer_split = only_pair("preference", {"prompt": f"{turns} ", "chosen": "Nile, Po.", "rejected": " Nile."})
+    assert whole.ids == split.ids != longer.ids == longer_split.ids
+
+
 def test_preference_text_without_a_prompt_is_refused_rather_than_guessed():
     with pytest.raises(RowError, match="plain text without a prompt column"):
         adapt("preference", {"chosen": "Sure, here is A", "rejected": "Sure, here is B"})
@@ -207,7 +236,7 @@ def sample(temperature, response, *, prompt_id="p1", split="test", finished=True
 
 def gathered(rows, **options):
     parsed = TypeAdapter(Source).validate_python({"kind": "starter", "path": "./s.parquet", **options})
-    return list(SOURCES["starter"].gather(rows, parsed))
+    return list(SOURCES["starter"].gather([Fields(row) for row in rows], parsed))
 
 
 def test_starter_prefers_the_lower_temperature_and_knows_what_is_finished():
@@ -222,7 +251,7 @@ def test_starter_prefers_the_lower_temperature_and_knows_what_is_finished():
 def test_starter_groups_by_prompt_whatever_order_the_rows_are_in():
     rows = [sample(t, f"{p}{t}", prompt_id=p) for p in ("p2", "p1") for t in (0.7, 1.1)]
     assert [row["prompt_id"] for row in gathered(rows)] == ["p1", "p2"]
-    assert gathered(rows) == gathered(rows[::-1])
+    assert [row.raw for row in gathered(rows)] == [row.raw for row in gathered(rows[::-1])]
 
 
 def test_starter_takes_only_the_asked_half_of_the_prompts():

@@ -36,7 +36,7 @@ def test_tables_keep_the_column_contracts(tmp_path):
             {"model": "m", "response": text, "overall_score": score} for text, score in (("a", 2), ("b", 1))
         ],
     }
-    (batch,) = load(write(tmp_path / "x.jsonl", [row]), "ultrafeedback", label="uf")
+    (batch,) = load(write(tmp_path / "x.jsonl", [row]), "ultrafeedback", label="uf", score="overall")
     schema.check(batch.pairs, schema.PAIRS, where="test")
     schema.check(batch.responses, schema.RESPONSES, where="test")
     (pair,) = batch.pairs.to_pylist()

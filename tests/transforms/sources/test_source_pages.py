@@ -1,14 +1,19 @@
 """What a source's page says is what its code says, and the raw row that it shows is one that the code can use."""
 
-import pytest
+import json
+from typing import Any, Literal
 
-from transforms.errors import ConfigError
+import pytest
+from docs_support import Page
+
+from transforms.errors import ConfigError, RowError
 from transforms.licences import LICENCES
-from transforms.sources import SOURCES
+from transforms.sources import SOURCES, canonical, fields, messages, options, rows
 from transforms.sources.about import About, hub_id
 from transforms.sources.adapter import row_hash
 from transforms.sources.canonical import validate
 from transforms.sources.pages import facts, parsed_rows, renewed
+from transforms.sources.rows import Fields
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -22,11 +27,11 @@ def test_the_raw_rows_of_a_docstring_become_pairs(name: str) -> None:
         assert kind.required <= row.keys()
     if name == "starter":  # one response a row: a prompt needs one at each temperature
         other = {**rows[0], "temperature": 1.1, "response": "Nile."}
-        rows = list(kind.gather([rows[0], other], options))
-    for row in rows:
+        rows = [rows[0], other]
+    for row in kind.gather([Fields(row) for row in rows], options):
         for pair in kind.adapt(row, options).pairs:
             validate(pair)
-            assert row_hash(row)
+            assert row_hash(row.raw)
 
 
 def test_several_raw_rows_stand_one_after_the_other() -> None:
@@ -77,3 +82,39 @@ def test_parts_are_put_between_their_markers_and_nothing_else_changes() -> None:
 def test_a_page_without_its_markers_is_named() -> None:
     with pytest.raises(ConfigError, match=r"x.md has no <!-- row:begin --> … <!-- row:end -->"):
         renewed("<!-- row:begin -->\n", {"row": "new"}, name="x.md")
+
+
+def test_the_kind_that_the_how_to_shows_reads_a_row_and_refuses_another() -> None:
+    [code] = Page("docs/how-to/add-a-source.md").blocks("python")
+    names: dict[str, Any] = {"Literal": Literal, "RowError": RowError}
+    for module in (canonical, fields, messages, options, rows):
+        names |= vars(module)
+    exec(code.text, names)  # a page whose code does not run teaches nothing
+    asked_for = names["MineOptions"](kind="mine", path="./x.jsonl", vote="crowd")
+    row = Fields(
+        {
+            "id": 7,
+            "question": "Name a river.",
+            "answer_a": "Nile.",
+            "answer_b": "The Nile.",
+            "expert": "a",
+            "crowd": "b",
+        }
+    )
+    [pair] = names["adapt"](row, asked_for).pairs
+    assert (pair.source_id, pair.chosen, pair.rejected) == ("7", "The Nile.", "Nile.")
+    assert list(row.unread_names()) == ["expert"]
+    with pytest.raises(RowError, match="crowd is None, expected a or b"):
+        names["adapt"](Fields({}), asked_for)
+
+
+def test_the_rows_of_the_tutorial_are_read_whole() -> None:
+    tutorial = Page("docs/tutorial/2-own-data.md").blocks("json")
+    assert len(tutorial) == 2
+    for block in tutorial:
+        row = Fields(json.loads(block.text))
+        [pair] = SOURCES["preference"].adapt(row, SOURCES["preference"].options(kind="preference", path="./x")).pairs
+        validate(pair)
+        assert list(row.unread_names()) == []
+    assert (pair.chosen_finished, pair.rejected_finished, pair.rejected_score) == (True, False, 2.0)
+    assert list(json.loads(str(pair.structure))) == ["tools", "chosen"]

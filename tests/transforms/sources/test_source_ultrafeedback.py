@@ -6,6 +6,8 @@ import pytest
 from sources_support import QUESTION, adapt, only_pair, sides
 
 from transforms.errors import RowError
+from transforms.sources.rows import Fields
+from transforms.sources.ultrafeedback import DOUBTFUL_NOTE
 
 
 def completion(text, overall, *ratings):
@@ -26,12 +28,35 @@ ULTRA = {
 }
 
 
-def test_ultrafeedback_best_vs_worst_uses_the_overall_score():
-    assert sides(adapt("ultrafeedback", ULTRA, pairing="best_vs_worst")) == [("best", "bad", 9.0, 2.0)]
+def test_ultrafeedback_best_vs_worst_uses_the_overall_score_where_asked():
+    found = adapt("ultrafeedback", ULTRA, pairing="best_vs_worst", score="overall")
+    assert sides(found) == [("best", "bad", 9.0, 2.0)]
+
+
+def test_ultrafeedback_takes_the_mean_of_the_aspects_by_default():
+    # "best" has an N/A and so no mean: (4 + 3 + 4 + 5) / 4 is the highest that there is.
+    assert sides(adapt("ultrafeedback", ULTRA, pairing="best_vs_worst")) == [("good", "bad", 4.0, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("ratings", "best"),
+    [("1112", "fair"), ("2222", "fair"), ("4444", "fair"), ("5544", "doubtful"), ("555N", "fair")],
+    ids=["means 1", "means 1 too", "asked again", "a good one", "nobody knows"],
+)
+def test_ultrafeedback_an_overall_score_of_ten_counts_only_where_the_aspects_agree(ratings, best):
+    doubtful = completion("doubtful", 10.0, *("N/A" if one == "N" else one for one in ratings))
+    bad, _, fair, _ = ULTRA["completions"]
+    row = Fields({**ULTRA, "completions": [doubtful, fair, bad]})
+    found = adapt("ultrafeedback", row, pairing="best_vs_worst", score="overall")
+    assert [pair.chosen for pair in found.pairs] == [best]
+    assert row.notes() == ({} if best == "doubtful" else {DOUBTFUL_NOTE: 1})
 
 
 def test_ultrafeedback_all_pairs_are_every_two_with_the_better_one_chosen():
-    found = [(pair.chosen, pair.rejected) for pair in adapt("ultrafeedback", ULTRA, pairing="all_pairs").pairs]
+    found = [
+        (pair.chosen, pair.rejected)
+        for pair in adapt("ultrafeedback", ULTRA, pairing="all_pairs", score="overall").pairs
+    ]
     assert found == [
         ("best", "good"), ("best", "fair"), ("best", "bad"),
         ("good", "fair"), ("good", "bad"), ("fair", "bad"),
@@ -61,7 +86,7 @@ def test_ultrafeedback_random_choice_is_content_and_not_order():
 
 def test_ultrafeedback_random_choice_takes_every_rank_about_equally():
     rows = [{**ULTRA, "instruction": f"Question {number}"} for number in range(600)]
-    picks = [only_pair("ultrafeedback", row).rejected for row in rows]
+    picks = [only_pair("ultrafeedback", row, score="overall").rejected for row in rows]
     assert all(abs(picks.count(text) - 200) < 45 for text in ("bad", "fair", "good"))
 
 
@@ -69,7 +94,8 @@ def test_ultrafeedback_ties_for_the_best_are_broken_by_content():
     row = copy.deepcopy(ULTRA)
     row["completions"][3]["overall_score"] = 9.0
     turned = {**row, "completions": row["completions"][::-1]}
-    assert sides(adapt("ultrafeedback", row)) == sides(adapt("ultrafeedback", turned))
+    found, of_turned = (adapt("ultrafeedback", one, score="overall") for one in (row, turned))
+    assert sides(found) == sides(of_turned)
 
 
 def test_ultrafeedback_keeps_all_completions_as_responses():
@@ -82,7 +108,7 @@ def test_ultrafeedback_keeps_all_completions_as_responses():
 
 def test_ultrafeedback_without_two_usable_completions_is_refused():
     row = {**ULTRA, "completions": [completion("one", 3.0, *"1111"), completion(" ", 4.0, *"1111")]}
-    with pytest.raises(RowError, match="1 of 2 completions have text and a score for overall"):
+    with pytest.raises(RowError, match="1 of 2 completions have text and a score for mean"):
         adapt("ultrafeedback", row)
 
 

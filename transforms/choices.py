@@ -1,0 +1,9 @@
+"""Closed lists of words that recipes and stages share. Nothing is imported here, so that `--help` waits for nothing."""
+
+from typing import Literal
+
+# What becomes of rows that prefer A to B and B to A after one prompt (transforms.dedupe).
+Contradictions = Literal["keep", "drop_both", "majority"]
+
+# What becomes of pairs whose texts hold marks of a chat template (transforms.sources.marks).
+ForeignTemplate = Literal["keep", "drop", "quarantine"]

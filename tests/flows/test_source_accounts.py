@@ -141,7 +141,7 @@ def test_pairs_with_marks_of_a_template_are_counted_and_go_where_the_recipe_says
     ]  # fmt: skip
     told = printed(tmp_path / "out")
     line = "preference: Llama 2 and Mistral in 1 chosen response ([INST] 1), as in “[INST] the cat”"
-    assert f"template     {line}" in told
+    assert f"marks        {line}" in told
     assert "[INST] the cat" in (tmp_path / "out" / "report.html").read_text()
     assert (
         "| `preference` | Llama 2 and Mistral | chosen | 1 | `[INST] 1` |"

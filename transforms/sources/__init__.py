@@ -6,14 +6,19 @@ from pydantic import Field
 
 from transforms.sources import (
     curated,
+    helpsteer2,
+    helpsteer3,
     hh_rlhf,
+    nectar,
     onpolicy,
+    orca_dpo_pairs,
     preference,
     rlhflow,
     sharegpt,
     shp,
     skywork,
     starter,
+    tulu3,
     ultrafeedback,
     ultrafeedback_binarized,
 )
@@ -27,6 +32,11 @@ Source = Annotated[
     | rlhflow.RlhflowOptions
     | onpolicy.OnpolicyOptions
     | hh_rlhf.HhRlhfOptions
+    | helpsteer2.HelpSteer2Options
+    | helpsteer3.HelpSteer3Options
+    | nectar.NectarOptions
+    | orca_dpo_pairs.OrcaDpoPairsOptions
+    | tulu3.Tulu3Options
     | sharegpt.SharegptOptions
     | preference.PreferenceOptions
     | starter.StarterOptions
@@ -42,6 +52,11 @@ SOURCES: Final[dict[str, SourceKind[Any]]] = {
     "rlhflow": rlhflow.KIND,
     "onpolicy": onpolicy.KIND,
     "hh_rlhf": hh_rlhf.KIND,
+    "helpsteer2": helpsteer2.KIND,
+    "helpsteer3": helpsteer3.KIND,
+    "nectar": nectar.KIND,
+    "orca_dpo_pairs": orca_dpo_pairs.KIND,
+    "tulu3": tulu3.KIND,
     "sharegpt": sharegpt.KIND,
     "preference": preference.KIND,
     "starter": starter.KIND,

@@ -45,6 +45,8 @@ _OF_TEXT: Final = frozenset((*SYSTEM, *TOOLS, TEMPLATE_KWARGS))
 _OF_SCORES: Final = frozenset((*BOTH_SCORES, "status", *(name for names in SCORES for name in names)))
 _OF_IDS: Final = frozenset(name for names in TOKEN_IDS.values() for name in names)
 _OF_MEDIA: Final = frozenset(NOT_TEXT)
+# Of the whole conversation: rows of one prompt that differ in one of these are two conversations.
+OF_PROMPT: Final = _OF_TEXT | _OF_MEDIA
 SHARED: Final = _OF_TEXT | _OF_SCORES | _OF_IDS | _OF_MEDIA | endings.NAMES
 _SILENT: Final = (None, None)  # nothing is said of either side
 _NUMBER: Final = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*")

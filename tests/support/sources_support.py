@@ -6,6 +6,7 @@ from pydantic import TypeAdapter
 
 from transforms.sources import SOURCES, Source
 from transforms.sources.canonical import Adapted, Message, Pair
+from transforms.sources.pages import parsed_rows
 from transforms.sources.rows import Fields
 
 QUESTION = "Name three rivers."
@@ -29,3 +30,24 @@ def chat(*turns: str) -> list[dict[str, str]]:
 
 def sides(adapted: Adapted) -> list[tuple[Any, ...]]:
     return [(pair.chosen, pair.rejected, pair.chosen_score, pair.rejected_score) for pair in adapted.pairs]
+
+
+def likely(row: dict[str, Any]) -> list[str]:
+    """The kinds that a raw row looks like, in their order."""
+    return [name for name, kind in SOURCES.items() if kind.looks_like(row)]
+
+
+def taken_from_others(kind: str) -> dict[str, int]:
+    """Raw rows of other kinds' docstrings that `kind` takes for its own, by kind."""
+    taken = {
+        name: sum(SOURCES[kind].looks_like(row) for row in parsed_rows(other))
+        for name, other in SOURCES.items()
+        if name != kind
+    }
+    return {name: count for name, count in taken.items() if count}
+
+
+def gathered(kind: str, rows: list[dict[str, Any]], **options: Any) -> list[Any]:
+    """Rows of a file as `adapt` gets them."""
+    parsed = TypeAdapter(Source).validate_python({"kind": kind, "path": "./rows.jsonl", **options})
+    return list(SOURCES[kind].gather([Fields(row) for row in rows], parsed))

@@ -184,6 +184,16 @@ KINDS = {
         "all_rm_scores": [2, 1],
     },
     "preference": {"prompt": QUESTION, "chosen": "a", "rejected": "b"},
+    "helpsteer2": {"prompt": QUESTION, "response_1": "a", "response_2": "b", "preference_strength": -1},
+    "helpsteer3": {"context": chat(QUESTION), "response1": "b", "response2": "a", "overall_preference": 1},
+    "nectar": {
+        "prompt": f"\n\nHuman: {QUESTION}\n\nAssistant: ",
+        "answers": [{"answer": "b", "rank": 2.0}, {"answer": "a", "rank": 1.0}],
+    },
+    "orca_dpo_pairs": {"system": "", "question": QUESTION, "chosen": "a", "rejected": "b"},
+    "tulu3": {
+        "id": "1", "source": "s", "prompt": QUESTION, "chosen": chat(QUESTION, "a"), "rejected": chat(QUESTION, "b"),
+    },
 }  # fmt: skip
 BESIDE = {
     "system": "Be brief.", "tools": TOOLS, "chat_template_kwargs": {"a": 1}, "chosen_finish_reason": "length",

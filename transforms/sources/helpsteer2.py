@@ -17,9 +17,9 @@ About 29 % of the prompts have several turns, with the marks of NVIDIA's own tem
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from transforms.errors import RowError
 from transforms.papers import Paper
@@ -61,6 +61,13 @@ class HelpSteer2Options(VoteOptions):
     pairing: Pairing = "best_vs_worst"
     part: Literal["train", "val", "all"] = "train"
 
+    @model_validator(mode="after")
+    def _has_one_order(self) -> Self:
+        if self.weights and "score" in self.model_fields_set:
+            message = f"score is {self.score} and weights are of {', '.join(self.weights)}; give one of the two"
+            raise ValueError(message)
+        return self
+
 
 def gather(rows: Iterable[Fields | BadRow], options: HelpSteer2Options) -> Iterator[Fields | BadRow]:
     """Put the rated responses of each prompt into one row; preferences pass.
@@ -70,7 +77,7 @@ def gather(rows: Iterable[Fields | BadRow], options: HelpSteer2Options) -> Itera
     groups: dict[str, dict[str, Fields]] = {}
     repeated: dict[str, int] = {}
     for row in rows:
-        if isinstance(row, BadRow) or "response" not in row or not row.peek("prompt"):
+        if isinstance(row, BadRow) or _is_preference(row) or not row.peek("prompt"):
             yield row
             continue
         key = row_hash({name: row.peek(name) for name in ("prompt", *OF_PROMPT) if row.peek(name) is not None})
@@ -96,13 +103,10 @@ def adapt(row: Fields, options: HelpSteer2Options) -> Adapted:
     Raises:
         RowError: fewer than two responses with text and ratings; a rating, a strength or a prompt that cannot be read.
     """
-    if "response_1" in row or "response_2" in row:
+    if _is_preference(row):
         return Adapted([_preferred(row, options)])
     prompt = prompt_turns(row)
     samples = row.rows()
-    if not samples:
-        message = "a row without response, and without response_1 and response_2; expected a rated one or a preference"
-        raise RowError(message)
     candidates, responses = [], []
     for at, sample in enumerate(samples):
         score, text = _score(sample, options), sample.get("response")
@@ -149,6 +153,11 @@ def prompt_turns(row: Fields) -> Prompt:
             raise RowError(message)
         role, start = _ROLES[mark["role"]], mark.end()
     return (*turns, Message(role, str(text)[start:]))
+
+
+def _is_preference(row: Fields) -> bool:
+    # By what is not null: a table of both layouts has all columns in every row.
+    return any(row.peek(name) is not None for name in ("response_1", "response_2", "preference_strength"))
 
 
 def _preferred(row: Fields, options: HelpSteer2Options) -> Pair:

@@ -155,7 +155,7 @@ def test_a_response_that_was_cut_has_no_end_of_turn():
         ([GOOD, {**POOR, "helpfulness": "N/A"}], "helpfulness is the text 'N/A', expected a number"),
         ([GOOD, {**POOR, "helpfulness": [1, 2, 1]}], r"helpfulness is a list, expected a number: .*\(disagreements/\)"),
         ([{**GOOD, "prompt": None}], "prompt is null"),
-        ([{"prompt": QUESTION, "preference_strength": 1}], "a row without response, and without response_1 and"),
+        ([{"prompt": QUESTION, "text": "a"}], "0 of 1 rows of this prompt have a response and helpfulness"),
         (
             [{**one, "prompt": "Hi.\n<extra_id_1>Tool\nx"} for one in (GOOD, POOR)],
             "prompt has <extra_id_1> before 'Tool', expected User or Assistant and a newline",
@@ -253,6 +253,7 @@ def test_what_is_not_read_of_a_preference_is_named():
         ({"preference_strength": -100}, {}, "preference_strength is -100, expected a whole number from -3"),
         ({"preference_strength": 0.5}, {}, "preference_strength is 0.5, expected a whole number from -3"),
         ({"preference_strength": "A"}, {}, "preference_strength is the text 'A', expected a number"),
+        ({"preference_strength": None, "response_1": None}, {}, "preference_strength is null"),
         ({"split": "test"}, {}, "split is the text 'test', expected train or val"),
         ({"split": 1}, {}, "split is 1, expected train or val"),
         (
@@ -291,6 +292,20 @@ def test_every_row_is_counted_where_ratings_and_preferences_are_mixed(tmp_path):
         "1 of 1 rows of this prompt have a response and helpfulness, expected at least two",
         "prompt is null",
     ]  # fmt: skip
+
+
+def test_a_table_of_both_layouts_has_nulls_where_the_other_one_speaks():
+    nulls = dict.fromkeys({**GOOD, **PREFERENCE})
+    rows = gathered("helpsteer2", [nulls | GOOD, nulls | PREFERENCE, nulls | POOR])
+    assert [sides(adapt("helpsteer2", row)) for row in rows] == [
+        [("Nile, Po, Rhine.", "Nile.", 2.0, 0.0)],
+        [("Nile, Po, Rhine.", "Nile.", 4.0, 1.0)],
+    ]
+
+
+def test_score_and_weights_are_two_orders_of_which_one_is_given():
+    with pytest.raises(ValidationError, match="score is helpfulness and weights are of verbosity; give one of the two"):
+        gathered("helpsteer2", [], score="helpfulness", weights={"verbosity": 1})
 
 
 def test_rows_of_both_layouts_are_told_and_no_other_kinds_rows_are_taken():

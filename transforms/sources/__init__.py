@@ -5,8 +5,11 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from transforms.sources import (
+    arena,
     curated,
     hh_rlhf,
+    kto,
+    mt_bench,
     onpolicy,
     preference,
     rlhflow,
@@ -28,6 +31,9 @@ Source = Annotated[
     | onpolicy.OnpolicyOptions
     | hh_rlhf.HhRlhfOptions
     | sharegpt.SharegptOptions
+    | arena.ArenaOptions
+    | mt_bench.MtBenchOptions
+    | kto.KtoOptions
     | preference.PreferenceOptions
     | starter.StarterOptions
     | curated.CuratedOptions,
@@ -43,6 +49,9 @@ SOURCES: Final[dict[str, SourceKind[Any]]] = {
     "onpolicy": onpolicy.KIND,
     "hh_rlhf": hh_rlhf.KIND,
     "sharegpt": sharegpt.KIND,
+    "arena": arena.KIND,
+    "mt_bench": mt_bench.KIND,
+    "kto": kto.KIND,
     "preference": preference.KIND,
     "starter": starter.KIND,
     "curated": curated.KIND,

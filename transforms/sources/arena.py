@@ -37,9 +37,11 @@ from transforms.sources.rows import Fields, kind_of
 
 LANGUAGE: Final = "language"
 TOXIC: Final = "toxic"
-FLAGS: Final = {"winner_model_a": A_WON, "winner_model_b": B_WON, "winner_tie": TIED}
+FLAGGED: Final = "winner_model_a"  # tells the layout of the 55K
+FLAGS: Final = {FLAGGED: A_WON, "winner_model_b": B_WON, "winner_tie": TIED}
+TEXTS: Final = ("prompt", "response_a", "response_b")
 FIRST_NOTE: Final = "votes on several turns, taken for votes on the answers where the two conversations part"
-TOXIC_NOTE: Final = "rows that a moderation flags as toxic were kept (`toxic: drop` leaves them out)"
+TOXIC_NOTE: Final = "rows flagged as toxic and kept (`toxic: drop` leaves them out)"
 
 
 class ArenaOptions(SourceOptions):
@@ -66,7 +68,7 @@ def adapt(row: Fields, options: ArenaOptions) -> Adapted:
         RowError: an unknown vote, other questions to the two models, turns that cannot be read, or an option about
             something that the row does not say.
     """
-    vote = vote_of(row.get("winner")) if row.peek("winner") is not None else _flagged_vote(row)
+    vote = _flagged_vote(row) if FLAGGED in row else vote_of(row.get("winner"))
     both = _conversations(row)
     better, worse = both if vote.winner == "a" else both[::-1]
     sides, last = parted(better, worse)
@@ -98,19 +100,42 @@ def _flagged_vote(row: Fields) -> Vote:
 def _conversations(row: Fields) -> tuple[Spoken, Spoken]:
     if "conversation_a" in row or "conversation_b" in row:
         return messages(row, "conversation_a"), messages(row, "conversation_b")
-    asked, one, other = (_turns(row, name) for name in ("prompt", "response_a", "response_b"))
+    if FLAGGED not in row:
+        _refuse_doubtful_texts(row)
+    asked, one, other = (_turns(row, name) for name in TEXTS)
     if not len(asked) == len(one) == len(other):
         message = f"{len(asked)} prompts, {len(one)} response_a and {len(other)} response_b, expected equally many"
         raise RowError(message)
     return _spoken(asked, one), _spoken(asked, other)
 
 
+def _refuse_doubtful_texts(row: Fields) -> None:
+    """Texts beside `winner` are plain (WSDM Cup), and a prompt may well be a list in JSON; all three may be turns.
+
+    Raises:
+        RowError: all three are JSON text of lists.
+    """
+    texts = [row.peek(name) for name in TEXTS]
+    if all(isinstance(text, str) and text.lstrip()[:1] == "[" and _is_list(text) for text in texts):
+        message = (
+            f"{', '.join(TEXTS)} are all JSON text of a list, beside a column winner: they may be turns or plain text;"
+            " expected lists, or the columns winner_model_a, winner_model_b and winner_tie"
+        )
+        raise RowError(message)
+
+
+def _is_list(text: str) -> bool:
+    try:
+        return isinstance(parsed_json(text), list)
+    except ValueError:
+        return False
+
+
 def _turns(row: Fields, name: str) -> list[Any]:
     """What one speaker said, turn by turn; null where nothing came."""
     value = row.get(name)
     if isinstance(value, str):
-        # Plain text in the other Kaggle set (WSDM Cup), which has a column `winner`: a prompt may well be a JSON list.
-        value = [value] if "winner" in row else _parsed_turns(value, name)
+        value = _parsed_turns(value, name) if FLAGGED in row else [value]
     if not isinstance(value, list) or not value:
         message = (
             f"{name} is {'empty' if value == [] else kind_of(value)}, expected turns as a list or JSON text of one"

@@ -55,12 +55,12 @@ ENDS: Final = ("finish_reason", "finished")
 DESIRABLE, UNDESIRABLE = 1.0, 0.0
 MOST_PAIRS: Final = 10_000  # of one prompt: more are one prompt for many questions, and would fill the memory
 ONE_LABEL_NOTE: Final = {
-    True: "rows are in no pair: all completions of their prompt are desirable",
-    False: "rows are in no pair: all completions of their prompt are undesirable",
+    True: "rows in no pair: all completions of their prompt are desirable",
+    False: "rows in no pair: all completions of their prompt are undesirable",
 }
-BOTH_LABELS_NOTE: Final = "rows are in no pair: their completion has both labels"
-NOTHING_LEFT_NOTE: Final = "rows are in no pair: all that differs from them in the label has both labels"
-LEFT_OVER_NOTE: Final = "rows are in no pair: `pairing` is once, and their prompt has fewer of the other label"
+BOTH_LABELS_NOTE: Final = "rows in no pair: their completion has both labels"
+NOTHING_LEFT_NOTE: Final = "rows in no pair: all that differs from them in the label has both labels"
+LEFT_OVER_NOTE: Final = "rows in no pair: `pairing` is once, and their prompt has fewer of the other label"
 
 
 class KtoOptions(SourceOptions):

@@ -55,7 +55,7 @@ def adapt(row: Fields, options: MtBenchOptions) -> Adapted:
     """
     vote, (who, judge) = vote_of(row.get("winner")), _judge(row.get("judge"))
     turn = number(row.get("turn"), "turn")
-    if turn is None or turn < 1 or turn != int(turn):
+    if turn is None or not turn.is_integer() or turn < 1:
         message = f"turn is {kind_of(row.get('turn'))}, expected 1 or 2: the turn that was judged"
         raise RowError(message)
     both = _until(row, "conversation_a", int(turn)), _until(row, "conversation_b", int(turn))

@@ -4,6 +4,8 @@ import json
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from sources_support import ASKED, QUESTION, adapt, chat, only_pair
 
@@ -196,6 +198,22 @@ def test_plain_texts_beside_a_winner_are_one_turn_even_if_one_is_a_list_in_json(
     assert (pair.prompt, pair.chosen, pair.rejected) == ((Message("user", '["a", "b"]'),), "Two.", "Three.")
 
 
+def test_texts_beside_a_winner_that_may_all_be_turns_are_refused():
+    row = {**without(KAGGLE, "winner_model_a", "winner_model_b", "winner_tie"), "winner": "model_a"}
+    with pytest.raises(
+        RowError, match="prompt, response_a, response_b are all JSON text of a list, beside a column win"
+    ):
+        adapt("arena", row)
+    lists = {**row, "prompt": [QUESTION], "response_a": ["Nile."], "response_b": ["Nile, Po."]}
+    assert (only_pair("arena", lists).chosen, only_pair("arena", lists).rejected) == ("Nile.", "Nile, Po.")
+
+
+def test_a_winner_beside_the_three_columns_changes_nothing_and_is_unread():
+    row = Fields({**KAGGLE, "winner": "model_a"})
+    assert only_pair("arena", row).ids == only_pair("arena", KAGGLE).ids
+    assert "winner" in row.unread_names()
+
+
 def test_an_answer_that_never_came_is_refused():
     pair = only_pair("arena", {**KAGGLE, "response_a": "[null]"})
     with pytest.raises(RowError, match="rejected is null"):
@@ -215,6 +233,7 @@ def test_half_a_character_in_json_text_is_refused():
             {**BATTLE, "winner": "model_c"},
             r"winner is the text 'model_c', expected one of model_a, model_b, tie, tie \(bothbad\), both_bad, tie",
         ),
+        ({**BATTLE, "winner": None}, "winner is null, expected one of model_a"),
         (
             {**KAGGLE, "winner_model_a": 1},
             "winner_model_a 1, winner_model_b 1, winner_tie 0; expected one of them to be 1 and the others 0",
@@ -244,6 +263,38 @@ def test_half_a_character_in_json_text_is_refused():
 def test_a_row_that_is_no_vote_on_two_answers_is_refused(row, message):
     with pytest.raises(RowError, match=message):
         adapt("arena", row)
+
+
+words = st.sampled_from(["q", "", "a", '["a"]', "[null]", '[{"role": "user", "content": "q"}]', "model_a", "tie", "1"])
+numbers = st.integers(-1, 2) | st.floats() | st.booleans() | st.none()
+turns = st.builds(lambda role, text: {"role": role, "content": text}, st.sampled_from(["user", "assistant"]), words)
+values = numbers | words | st.lists(words | numbers | turns, max_size=3) | st.dictionaries(words, words, max_size=1)
+conversations = st.lists(turns, max_size=4) | st.sampled_from(
+    [chat("q", "a"), chat("q", "b"), chat("q", "b", "q", "a")]
+)
+
+
+@settings(max_examples=200)
+@given(
+    st.sampled_from([BATTLE, KAGGLE, LONGER, without(BATTLE, "conversation_a", "conversation_b")]),
+    st.fixed_dictionaries(
+        {},
+        optional={"conversation_a": conversations | values, "conversation_b": conversations | values}
+        | dict.fromkeys(
+            ["winner", "winner_tie", "prompt", "response_a", "response_b", "full_conversation", "evaluation_order",
+             "openai_moderation", "toxic_chat_tag", "question_id", "judge", "language"], values,
+        ),
+    ),
+    st.sampled_from(["keep", "drop"]),
+)  # fmt: skip
+def test_whatever_the_row_holds_it_becomes_a_pair_or_is_refused(row, change, toxic):
+    try:
+        pair = only_pair("arena", {**row, **change}, toxic=toxic, several_turns="first")
+        validate(pair)
+    except RowError:
+        return
+    assert pair.ids.pair
+    assert pair.reason in (None, "tie", "both_bad", "inconsistent_judge", "several_turns", "toxic")
 
 
 def test_what_is_not_read_is_named():

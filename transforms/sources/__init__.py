@@ -5,10 +5,13 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from transforms.sources import (
+    arena,
     curated,
     helpsteer2,
     helpsteer3,
     hh_rlhf,
+    kto,
+    mt_bench,
     nectar,
     onpolicy,
     orca_dpo_pairs,
@@ -38,6 +41,9 @@ Source = Annotated[
     | orca_dpo_pairs.OrcaDpoPairsOptions
     | tulu3.Tulu3Options
     | sharegpt.SharegptOptions
+    | arena.ArenaOptions
+    | mt_bench.MtBenchOptions
+    | kto.KtoOptions
     | preference.PreferenceOptions
     | starter.StarterOptions
     | curated.CuratedOptions,
@@ -58,6 +64,9 @@ SOURCES: Final[dict[str, SourceKind[Any]]] = {
     "orca_dpo_pairs": orca_dpo_pairs.KIND,
     "tulu3": tulu3.KIND,
     "sharegpt": sharegpt.KIND,
+    "arena": arena.KIND,
+    "mt_bench": mt_bench.KIND,
+    "kto": kto.KIND,
     "preference": preference.KIND,
     "starter": starter.KIND,
     "curated": curated.KIND,

@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
@@ -51,9 +51,10 @@ class SourceKind(Generic[Options]):
 
     Attributes:
         options: its keys in a recipe.
-        required: columns without which no row can be adapted.
+        required: columns without which no row can be adapted; of `a or b` either will do.
         looks_like: whether a raw row is laid out this way; for naming the right kind in an error.
-        adapt: one row to at least one pair. Raises RowError. What it does not ask the row for is reported as unread.
+        adapt: one row to its pairs. Raises RowError. What it does not ask the row for is reported as unread. No
+            pairs is for gathered rows that are good and have none together: a note must count each of them.
         about: where its public sets are, and under which terms.
         gather: puts rows together (`Fields.of_rows`) where a layout spreads one prompt over several.
     """
@@ -64,6 +65,10 @@ class SourceKind(Generic[Options]):
     adapt: Callable[[Fields, Options], Adapted]
     about: About
     gather: Callable[[Iterable[Fields | BadRow], Options], Iterator[Fields | BadRow]] = as_they_come
+
+    def missing(self, columns: Container[str]) -> list[str]:
+        """Required columns that are not among these."""
+        return sorted(one for one in self.required if not any(name in columns for name in one.split(" or ")))
 
 
 def row_hash(row: Row) -> str:

@@ -112,7 +112,7 @@ class Response:
 
 
 class Adapted(NamedTuple):
-    """What one raw row became: at least one pair, and all responses to `prompt` where the source has N."""
+    """What one raw row became: its pairs, and all responses to `prompt` where the source has N (and a pair)."""
 
     pairs: Sequence[Pair]
     prompt: Prompt = ()

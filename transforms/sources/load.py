@@ -131,7 +131,7 @@ def _check_rows(head: list[Row | BadRow], options: SourceOptions) -> None:
     kind_name = options.kind_name
     kind = SOURCES[kind_name]
     columns = {name for row in rows for name in row}
-    missing = sorted(kind.required - columns)
+    missing = kind.missing(columns)
     likely = [name for name, other in SOURCES.items() if any(other.looks_like(row) for row in rows)]
     if not missing and (kind_name in likely or not likely):
         return
@@ -176,7 +176,7 @@ class _Batch:
             self.columns.put_aside(row)
             self._quarantine(row_hash(row.raw), error, row.raw)
             return
-        good = False
+        good = not adapted.pairs  # then its notes say what became of its rows
         for pair in adapted.pairs:
             try:
                 validate(pair)

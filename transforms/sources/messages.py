@@ -492,6 +492,9 @@ def _content(value: object, what: str, more: dict[str, Any], row: Fields, column
             raise RowError(message)
         texts["text" if kind in ("text", None) else "thinking"].append(part[held])
         for name, value_beside in part.items():
+            if name in NOT_TEXT and holds_something(value_beside):
+                message = f"{what}[{at}].{name} is not text; expected parts of text only"
+                raise RowError(message)
             if name not in ("type", held) and value_beside is not None:
                 row.missed(f"{column}[].{what.rpartition('.')[2]}[].{name}")
     if texts["thinking"]:

@@ -138,6 +138,12 @@ def test_what_is_not_known_is_counted_as_unread_and_nulls_are_not():
     assert unread == ["x[].tags", "x[].thinking", "x[].tool_calls[].index", "x[].weight"]
 
 
+def test_a_picture_beside_the_text_of_one_part_is_refused_and_an_empty_place_for_one_is_not():
+    assert one(content=[{"type": "text", "text": "a", "image": None, "video": ""}])[0].content == "a"
+    with pytest.raises(RowError, match=r"content\[0\].image is not text; expected parts of text only"):
+        one(content=[{"type": "text", "text": "a", "image": {"url": "x.png"}}])
+
+
 def test_text_parts_are_joined_and_their_other_fields_are_unread():
     parts = [
         "a",

@@ -1,0 +1,348 @@
+"""Unpaired sets, as KTO takes them: one completion a row, and whether it is a good one.
+
+Raw rows: TRL's layout with messages or text, whole conversations, and LLaMA-Factory's two::
+
+    {"prompt": [{"role": "user", "content": "Name three rivers."}],
+     "completion": [{"role": "assistant", "content": "The Nile, the Rhine and the Po."}], "label": true}
+    {"prompt": "Name three rivers.", "completion": "Nile.", "label": false}
+    {"completion": [{"role": "user", "content": "Name three rivers."},
+                    {"role": "assistant", "content": "Rhine, Po, Nile."}], "label": true}
+    {"messages": [{"role": "user", "content": "Name three rivers."},
+                  {"role": "assistant", "content": "Three rivers."}], "label": false}
+    {"instruction": "Name three rivers.", "input": "", "output": "I cannot.", "kto_tag": false}
+
+Rows of one prompt are put together, wherever they are, and each desirable completion meets each undesirable one. A
+prompt whose completions all have one label has no pair; its rows are counted in a note.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import product
+from typing import Any, Final, Literal, NamedTuple
+
+from transforms.errors import RowError, SourceError
+from transforms.papers import Paper
+from transforms.sources.about import About
+from transforms.sources.adapter import BadRow, Row, SourceKind, row_hash
+from transforms.sources.canonical import Adapted, Message, Prompt, Response, check_prompt, check_text, prompt_id
+from transforms.sources.endings import finished
+from transforms.sources.fields import (
+    pair,
+    refuse_what_is_not_text,
+    template_kwargs,
+    tools,
+    with_system,
+)
+from transforms.sources.messages import (
+    Sides,
+    Spoken,
+    asked,
+    holds_messages,
+    is_transcript,
+    messages,
+    replies,
+    said,
+    split,
+    transcript,
+)
+from transforms.sources.options import SourceOptions
+from transforms.sources.rows import Fields, kind_of
+
+LABELS: Final = ("label", "kto_tag")
+CONVERSATIONS: Final = ("messages", "conversations")
+ENDS: Final = ("finish_reason", "finished")
+DESIRABLE, UNDESIRABLE = 1.0, 0.0
+MOST_PAIRS: Final = 10_000  # of one prompt: more are one prompt for many questions, and would fill the memory
+ONE_LABEL_NOTE: Final = {
+    True: "rows in no pair: all completions of their prompt are desirable",
+    False: "rows in no pair: all completions of their prompt are undesirable",
+}
+BOTH_LABELS_NOTE: Final = "rows in no pair: their completion has both labels"
+NOTHING_LEFT_NOTE: Final = "rows in no pair: all that differs from them in the label has both labels"
+LEFT_OVER_NOTE: Final = "rows in no pair: `pairing` is once, and their prompt has fewer of the other label"
+
+
+class KtoOptions(SourceOptions):
+    """Which completions of a prompt meet.
+
+    Attributes:
+        pairing: `all` pairs each desirable completion with each undesirable one (`max_pairs_per_prompt` caps them);
+            `once` uses each completion in one pair at most, and picks them by content.
+    """
+
+    kind: Literal["kto"]
+    pairing: Literal["all", "once"] = "all"
+
+
+class _Sample(NamedTuple):
+    """One row: a completion with its label, and what it was said to."""
+
+    prompt: Prompt
+    completion: Message
+    label: bool
+    ended: bool | None
+    tools: str
+    template_kwargs: str
+
+
+def gather(rows: Iterable[Fields | BadRow], options: KtoOptions) -> Iterator[Fields | BadRow]:
+    """Put the rows of each prompt into one, in the order of prompt ids.
+
+    All rows are held in memory, for those of one prompt may be anywhere. One that cannot be used goes to the quarantine
+    alone, and the others of its prompt stay.
+
+    Raises:
+        SourceError: no prompt has completions of both labels.
+    """
+    groups: defaultdict[str, list[Fields]] = defaultdict(list)
+    labels: defaultdict[str, set[bool]] = defaultdict(set)
+    for row in rows:
+        if isinstance(row, BadRow):
+            yield row
+            continue
+        try:
+            # Read from a copy: `adapt` reads the row itself, and what is unread in it must be counted once.
+            found = _sample(Fields(row.raw))
+        except RowError as error:
+            yield BadRow(str(error), row.raw, row_hash(row.raw))
+            continue
+        key = prompt_id(found.prompt, found.tools, found.template_kwargs)
+        groups[key].append(row)
+        labels[key].add(found.label)
+    if groups and all(len(found) == 1 for found in labels.values()):
+        good = sum(True in found for found in labels.values())
+        message = (
+            f"{options.path}: no prompt has both a desirable and an undesirable completion ({good:,} prompts have"
+            f" desirable ones only, {len(labels) - good:,} undesirable ones only), so there is no pair; a limit"
+            " may cut the rows of a prompt apart"
+        )
+        raise SourceError(message)
+    for key in sorted(groups):
+        yield Fields.of_rows(groups.pop(key), prompt_id=key)
+
+
+def adapt(row: Fields, options: KtoOptions) -> Adapted:
+    """Pair the desirable completions of a prompt with the undesirable ones, whatever order its rows are in.
+
+    Scores are 1 and 0. No pair, and a note for every row, where there are not both.
+
+    Raises:
+        RowError: more pairs than can be held.
+    """
+    samples = sorted(((one, _sample(one)) for one in row.rows()), key=lambda found: _order(found[1]))
+    doubtful = {_said(one) for _, one in samples if one.label} & {_said(one) for _, one in samples if not one.label}
+    usable = {label: [one for one in samples if one[1].label is label] for label in (True, False)}
+    sides = {label: [one for one in found if _said(one[1]) not in doubtful] for label, found in usable.items()}
+    for source, one in samples:
+        if _said(one) in doubtful:
+            source.note(BOTH_LABELS_NOTE)
+        elif not sides[not one.label]:
+            source.note(NOTHING_LEFT_NOTE if usable[not one.label] else ONE_LABEL_NOTE[one.label])
+    meeting = _meeting(sides, options)
+    pairs = [
+        replace(
+            pair(
+                row,
+                options,
+                Sides(better.prompt, better.completion, worse.completion),
+                source_id=row["prompt_id"],
+                scores=(DESIRABLE, UNDESIRABLE),
+                finished=(better.ended, worse.ended),
+            ),
+            tools=better.tools,
+            template_kwargs=better.template_kwargs,
+        )
+        for better, worse in meeting
+    ]
+    if not pairs:
+        return Adapted([])
+    responses = [
+        Response(
+            at,
+            one.completion.content,
+            score=DESIRABLE if one.label else UNDESIRABLE,
+            finished=one.ended is not False,
+        )
+        for at, (_, one) in enumerate(samples)
+    ]
+    return Adapted(pairs, pairs[0].prompt, responses)
+
+
+def _meeting(sides: dict[bool, list[tuple[Fields, _Sample]]], options: KtoOptions) -> list[tuple[_Sample, _Sample]]:
+    good, bad = sides[True], sides[False]
+    if options.pairing == "once":
+        if good and bad:
+            for source, _ in (*good[len(bad) :], *bad[len(good) :]):
+                source.note(LEFT_OVER_NOTE)
+        return [(better, worse) for (_, better), (_, worse) in zip(good, bad, strict=False)]
+    if len(good) * len(bad) > MOST_PAIRS:
+        message = (
+            f"one prompt has {len(good):,} desirable and {len(bad):,} undesirable completions, which would be"
+            f" {len(good) * len(bad):,} pairs; expected at most {MOST_PAIRS:,} (`pairing: once` takes each completion"
+            " once)"
+        )
+        raise RowError(message)
+    return [(better, worse) for (_, better), (_, worse) in product(good, bad)]
+
+
+def _sample(row: Fields) -> _Sample:
+    """One row, with everything that may be wrong with it alone.
+
+    Raises:
+        RowError: no label, no completion, or something that `fields` refuses.
+    """
+    label = _label(row)
+    refuse_what_is_not_text(row)
+    sides = _conversation(row)
+    prompt = with_system(sides.prompt, row)
+    check_prompt(prompt)
+    if not sides.chosen.more:
+        check_text(sides.chosen.content, "the completion")
+    ended = [finished(sides.chosen_ending, "the finish reason of the completion")]
+    ended += [finished(row.get(name), name) for name in ENDS if name in row]
+    known = {one for one in ended if one is not None}
+    if len(known) > 1:
+        message = f"the completion cannot be both finished and cut, as {' and '.join(ENDS)} or its message say"
+        raise RowError(message)
+    return _Sample(prompt, sides.chosen, label, known.pop() if known else None, tools(row), template_kwargs(row))
+
+
+def _label(row: Fields) -> bool:
+    found = {name: _is_desirable(row.get(name), name) for name in LABELS if row.peek(name) is not None}
+    if len(set(found.values())) != 1:
+        problem = "contradict each other" if found else "are null or missing"
+        message = f"{' and '.join(LABELS)} {problem}; expected one label, true or false"
+        raise RowError(message)
+    return next(iter(found.values()))
+
+
+def _is_desirable(value: object, name: str) -> bool:
+    label = _as_label(value)
+    if label is None:
+        message = f"{name} is {kind_of(value)}, expected true or false (or 1 or 0, as a number or as text)"
+        raise RowError(message)
+    return label
+
+
+def _as_label(value: object) -> bool | None:
+    if isinstance(value, str):
+        return {"true": True, "1": True, "false": False, "0": False}.get(value.strip().lower())
+    return bool(value) if isinstance(value, bool | int | float) and value in (0, 1) else None
+
+
+def _conversation(row: Fields) -> Sides:
+    """The prompt and the completion, as both sides of a pair that has one."""
+    if "completion" in row:
+        if row.peek("prompt") not in (None, "", []):
+            return _prompted(asked(row, "prompt"), said(row, "completion"))
+        row.get("prompt")
+        whole = row.peek("completion")
+        if is_transcript(whole):
+            return _whole(transcript(row.get("completion"), "completion"), "completion")
+        if not holds_messages(whole):
+            message = (
+                f"completion is {kind_of(whole)} without a prompt, so what was asked cannot be told; add a column"
+                " prompt, or use messages"
+            )
+            raise RowError(message)
+        return _whole(messages(row, "completion"), "completion")
+    for name in CONVERSATIONS:
+        if row.peek(name) is not None:
+            return _whole(messages(row, name), name)
+    if "instruction" in row and "output" in row:
+        return _prompted(_instructed(row), said(row, "output"))
+    message = (
+        f"found the columns {', '.join(sorted(map(str, row.raw)))}; expected prompt and completion, messages,"
+        " conversations, or instruction and output"
+    )
+    raise RowError(message)
+
+
+def _prompted(prompt: Prompt, completion: Spoken) -> Sides:
+    turns = completion.turns
+    if not turns or turns[-1].role != "assistant":
+        found = f"ends in a {turns[-1].role} turn" if turns else "is empty"
+        message = f"the completion {found}, expected an assistant turn"
+        raise RowError(message)
+    sides = replies(prompt, completion, completion)
+    if len(turns) > 1 and len(sides.prompt) != len(turns) - 1:  # it does not repeat the prompt, and goes on for turns
+        message = (
+            f"the completion has {len(turns)} messages behind the prompt, and its label is of all of them; expected one"
+            " assistant turn"
+        )
+        raise RowError(message)
+    return sides
+
+
+def _whole(spoken: Spoken, name: str) -> Sides:
+    if not spoken.turns or spoken.turns[-1].role != "assistant":
+        found = f"ends in a {spoken.turns[-1].role} turn" if spoken.turns else "is empty"
+        message = f"{name} {found}, expected messages that end in the assistant turn that the label is of"
+        raise RowError(message)
+    return split(spoken, spoken)
+
+
+def _instructed(row: Fields) -> Prompt:
+    """LLaMA-Factory's reading of Alpaca's columns: the input behind the instruction, earlier turns before both."""
+    turns: list[Message] = []
+    history = row.get("history")
+    if not isinstance(history, list | None):
+        message = f"history is {kind_of(history)}, expected a list of earlier turns"
+        raise RowError(message)
+    for at, one in enumerate(history or []):
+        if not isinstance(one, list) or len(one) != 2 or not all(isinstance(text, str) for text in one):
+            message = f"history[{at}] is {kind_of(one)}, expected a list of a question and an answer"
+            raise RowError(message)
+        turns += [Message("user", one[0]), Message("assistant", one[1])]
+    parts = [row.get("instruction"), row.get("input")]
+    for name, text in zip(("instruction", "input"), parts, strict=True):
+        if not isinstance(text, str | None):
+            message = f"{name} is {kind_of(text)}, expected text"
+            raise RowError(message)
+    return (*turns, Message("user", "\n".join(filter(None, parts))))
+
+
+def _said(sample: _Sample) -> tuple[str, str]:
+    return sample.completion.content, sample.completion.more
+
+
+def _order(sample: _Sample) -> tuple[Any, ...]:
+    return (*_said(sample), sample.label, str(sample.ended))
+
+
+def _holds_one(row: Row, names: Sequence[str]) -> bool:
+    return any(holds_messages(row.get(name)) for name in names)
+
+
+def looks_like(row: Row) -> bool:
+    """Whether a row is one completion with its label."""
+    if "chosen" in row or "rejected" in row or all(_as_label(row.get(name)) is None for name in LABELS):
+        return False
+    return "completion" in row or _holds_one(row, CONVERSATIONS) or ("instruction" in row and "output" in row)
+
+
+KTO: Final = Paper(
+    "ethayarajh2024kto",
+    "Ethayarajh, Kawin and Xu, Winnie and Muennighoff, Niklas and Jurafsky, Dan and Kiela, Douwe",
+    "KTO: Model Alignment as Prospect Theoretic Optimization",
+    2024,
+    "2402.01306",
+)
+KIND: Final = SourceKind(
+    options=KtoOptions,
+    required=frozenset({"label or kto_tag", "completion or messages or conversations or output"}),
+    looks_like=looks_like,
+    adapt=adapt,
+    gather=gather,
+    about=About(
+        sets={
+            "trl-lib/kto-mix-14k": None,
+            "argilla/kto-mix-15k": "mit",
+            "argilla/ultrafeedback-binarized-preferences-cleaned-kto": "mit",
+        },
+        terms="that of the set that it was made of (argilla/dpo-mix-7k: MIT)",
+        papers=(KTO,),
+        any_set=True,
+    ),
+)

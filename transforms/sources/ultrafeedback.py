@@ -19,7 +19,6 @@ Ratings are text and may be "N/A". A completion without text or without the aske
 above 4 the 10 stood. Revisions from before and after are both in use, so here a 10 counts only with a mean above 4.
 """
 
-from itertools import combinations
 from typing import Final, Literal, NamedTuple
 
 from transforms.errors import RowError
@@ -31,6 +30,7 @@ from transforms.sources.endings import finished
 from transforms.sources.fields import number, pair
 from transforms.sources.messages import answers
 from transforms.sources.options import SourceOptions
+from transforms.sources.pairing import Candidate, Pairing, is_usable, pairings
 from transforms.sources.rows import Fields
 
 ASPECTS: Final = ("helpfulness", "honesty", "instruction_following", "truthfulness")
@@ -51,14 +51,12 @@ class UltraFeedbackOptions(SourceOptions):
     """
 
     kind: Literal["ultrafeedback"]
-    pairing: Literal["best_vs_random", "best_vs_worst", "all_pairs"] = "best_vs_random"
+    pairing: Pairing = "best_vs_random"
     score: Literal["mean", "overall", "helpfulness", "honesty", "instruction_following", "truthfulness"] = "mean"
     exclude: tuple[str, ...] = ()
 
 
-class _Candidate(NamedTuple):
-    score: float
-    order: str  # breaks ties by content, whatever order the completions are in
+class _Completion(NamedTuple):
     text: str
     ended: bool | None
 
@@ -81,8 +79,8 @@ def adapt(row: Fields, options: UltraFeedbackOptions) -> Adapted:
         if isinstance(text, str):
             named = model if isinstance(model, str) else None
             responses.append(Response(at, text, named, score, finished=ended is not False))
-        if score is not None and _is_usable(text):
-            candidates.append(_Candidate(score, content_hash(prompt[0].content, text), text, ended))
+        if score is not None and is_usable(text):
+            candidates.append(Candidate(score, content_hash(prompt[0].content, text), _Completion(text, ended)))
     if len(candidates) < 2:
         message = (
             f"{len(candidates)} of {len(completions)} completions have text and a score for {options.score},"
@@ -95,25 +93,15 @@ def adapt(row: Fields, options: UltraFeedbackOptions) -> Adapted:
         pair(
             row,
             options,
-            answers(prompt, better.text, worse.text),
+            answers(prompt, better.response.text, worse.response.text),
             source_id=source_id,
             scores=(better.score, worse.score),
-            finished=(better.ended, worse.ended),
+            finished=(better.response.ended, worse.response.ended),
             reason=reason,
         )
-        for better, worse in _pairings(candidates, options.pairing)
+        for better, worse in pairings(candidates, options.pairing)
     ]
     return Adapted(pairs, pairs[0].prompt, responses)
-
-
-def _pairings(candidates: list[_Candidate], pairing: str) -> list[tuple[_Candidate, _Candidate]]:
-    ranked = sorted(candidates, key=lambda one: (-one.score, one.order))
-    if pairing == "all_pairs":
-        return list(combinations(ranked, 2))
-    if pairing == "best_vs_worst":
-        return [(ranked[0], ranked[-1])]
-    # Not `order` itself: it has just decided which of two equally good ones is the best.
-    return [(ranked[0], min(ranked[1:], key=lambda one: content_hash("random", one.order)))]
 
 
 def _score(completion: Fields, wanted: str) -> float | None:
@@ -141,14 +129,6 @@ def _rating(annotations: Fields | None, aspect: str) -> float | None:
         return None
     check_score(rating, f"the rating of {aspect}")
     return rating
-
-
-def _is_usable(text: object) -> bool:
-    try:
-        check_text(text, "response")
-    except RowError:
-        return False
-    return True
 
 
 ULTRAFEEDBACK: Final = Paper(

@@ -1,0 +1,45 @@
+"""Several responses to one prompt → which two of them meet in a pair. Content decides, never order."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Generic, Literal, NamedTuple, TypeVar
+
+from transforms.errors import RowError
+from transforms.sources.canonical import check_text, content_hash
+
+Pairing = Literal["best_vs_random", "best_vs_worst", "all_pairs"]
+Kept = TypeVar("Kept")
+
+
+class Candidate(NamedTuple, Generic[Kept]):
+    """A response that may be a side of a pair.
+
+    Attributes:
+        score: what it is worth; the higher, the better.
+        order: a hash of its content. It breaks ties, whatever order the responses are in.
+        response: what the kind knows of it.
+    """
+
+    score: float
+    order: str
+    response: Kept
+
+
+def pairings(candidates: Sequence[Candidate[Kept]], pairing: Pairing) -> list[tuple[Candidate[Kept], Candidate[Kept]]]:
+    """The better and the worse response of each pair, of at least two candidates."""
+    ranked = sorted(candidates, key=lambda one: (-one.score, one.order))
+    if pairing == "all_pairs":
+        return list(combinations(ranked, 2))
+    if pairing == "best_vs_worst":
+        return [(ranked[0], ranked[-1])]
+    # Not `order` itself: it has just decided which of two equally good ones is the best.
+    return [(ranked[0], min(ranked[1:], key=lambda one: content_hash("random", one.order)))]
+
+
+def is_usable(text: object) -> bool:
+    """Whether a raw response is a text that says something."""
+    try:
+        check_text(text, "response")
+    except RowError:
+        return False
+    return True

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from transforms.sources import (
     curated,
+    distilabel,
     hh_rlhf,
     onpolicy,
     preference,
@@ -30,7 +31,8 @@ Source = Annotated[
     | sharegpt.SharegptOptions
     | preference.PreferenceOptions
     | starter.StarterOptions
-    | curated.CuratedOptions,
+    | curated.CuratedOptions
+    | distilabel.DistilabelOptions,
     Field(discriminator="kind"),
 ]
 
@@ -46,4 +48,5 @@ SOURCES: Final[dict[str, SourceKind[Any]]] = {
     "preference": preference.KIND,
     "starter": starter.KIND,
     "curated": curated.KIND,
+    "distilabel": distilabel.KIND,
 }

@@ -184,6 +184,10 @@ KINDS = {
         "all_rm_scores": [2, 1],
     },
     "preference": {"prompt": QUESTION, "chosen": "a", "rejected": "b"},
+    "distilabel": {
+        "instruction": QUESTION, "chosen_response": "a", "rejected_response": "b", "chosen_rating": 2,
+        "rejected_rating": 1,
+    },
 }  # fmt: skip
 BESIDE = {
     "system": "Be brief.", "tools": TOOLS, "chat_template_kwargs": {"a": 1}, "chosen_finish_reason": "length",

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from transforms.sources import (
+    argilla,
     curated,
     distilabel,
     hh_rlhf,
@@ -32,7 +33,8 @@ Source = Annotated[
     | preference.PreferenceOptions
     | starter.StarterOptions
     | curated.CuratedOptions
-    | distilabel.DistilabelOptions,
+    | distilabel.DistilabelOptions
+    | argilla.ArgillaOptions,
     Field(discriminator="kind"),
 ]
 
@@ -49,4 +51,5 @@ SOURCES: Final[dict[str, SourceKind[Any]]] = {
     "starter": starter.KIND,
     "curated": curated.KIND,
     "distilabel": distilabel.KIND,
+    "argilla": argilla.KIND,
 }

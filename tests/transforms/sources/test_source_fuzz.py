@@ -20,7 +20,7 @@ keys = st.sampled_from(
     [
         "role", "content", "from", "value", "response", "overall_score", "annotations", "tool_calls", "function_call",
         "function", "name", "arguments", "reasoning_content", "thinking", "finish_reason", "type", "text", "chosen",
-        "rejected", "tools", "prompt", "weight",
+        "rejected", "tools", "prompt", "weight", "rank", "user_id", "status",
     ]
 )  # fmt: skip
 words = st.sampled_from(
@@ -28,6 +28,7 @@ words = st.sampled_from(
         "user", "assistant", "tool", "human", "gpt", "function_call", "", "5", "N/A", "\n\nHuman: q\n\nAssistant: a",
         "\n\nHuman: q\n\nAssistant:", '[{"role": "user", "content": "q"}]', '{"role": "assistant", "content": null}',
         '{"name": "f", "arguments": "{}"}', "{}", "[]", "length", "stop", "<image>", "</s>", "text", "\0",
+        "response1", "response2", "submitted", "A",
     ]
 )  # fmt: skip
 leaves = st.none() | st.booleans() | st.integers(-1, 2) | st.floats() | words | st.text(max_size=3)
@@ -112,6 +113,10 @@ ASKED_FOR = {
         *distilabel.PROMPTS, *distilabel.GENERATIONS, *distilabel.RATINGS, *distilabel.MODELS, "ranks", "result",
         "chosen", "rejected", "response", "response_base", "score_base",
     ],
+    "argilla": [
+        "response1", "response2", "q", "q.responses", "q.responses.users", "q.responses.status", "q.suggestion",
+        "response1-rating.responses", "response2-rating.responses", "chosen_response", "rejected_response",
+    ],
 }  # fmt: skip
 
 
@@ -119,7 +124,15 @@ ASKED_FOR = {
 @settings(max_examples=50)
 @given(data=st.data())
 def test_an_adapter_makes_pairs_or_refuses_the_row(kind, data):
-    columns = [*SOURCES[kind].required, *ASKED_FOR.get(kind, ()), "prompt", "source", "id", "structure", *sorted(SHARED)]
+    columns = [
+        *SOURCES[kind].required,
+        *ASKED_FOR.get(kind, ()),
+        "prompt",
+        "source",
+        "id",
+        "structure",
+        *sorted(SHARED),
+    ]
     row = data.draw(st.fixed_dictionaries({}, optional=dict.fromkeys(columns, values)))
     check(kind, row)
 

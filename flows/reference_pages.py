@@ -104,7 +104,8 @@ def _sources() -> str:
     ]
     for kind, source in SOURCES.items():
         own = [row for row in _rows(source.options) if row not in _rows(SourceOptions) and row[0] != "`kind`"]
-        about = f"[Page](../../data_cards/sources/{kind}.md). Columns: {', '.join(sorted(source.required))}.\n"
+        columns = ", ".join(sorted(source.required)) or "those of one of its layouts"
+        about = f"[Page](../../data_cards/sources/{kind}.md). Columns: {columns}.\n"
         parts += [f"## {kind}\n", about]
         parts += [_table(("key", "type", "default", "meaning"), own)] if own else ["No keys of its own.\n"]
     return "\n".join(parts)

@@ -203,3 +203,15 @@ def test_what_an_adapter_had_to_decide_is_counted(tmp_path):
     words = "completions without a score: overall_score is 10 and may mean 1"
     assert manifest.sources[0].notes == {words: 1}
     assert f"note         ultrafeedback: 1 {words}." in printed(tmp_path / "out")
+
+
+def test_scores_that_contradict_their_label_are_said_in_manifest_terminal_report_and_card(tmp_path):
+    scores = [(1, 3), (2, 3), (3, 1), (2, 2)]
+    rows = [pair(at) | {"chosen_score": one, "rejected_score": other} for at, (one, other) in enumerate(scores)]
+    manifest = run(truncate_recipe(tmp_path, rows))
+    words = "pairs whose scores say the other way (the rejected side's is higher): the label counts"
+    assert manifest.sources[0].notes == {words: 2}
+    assert f"note         preference: 2 {words}." in printed(tmp_path / "out")
+    for name in ("report.html", "README.md"):
+        assert "2 pairs whose scores say the other way" in (tmp_path / "out" / name).read_text()
+    assert manifest.counts.dropped == {"tie": 1}

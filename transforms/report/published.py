@@ -84,7 +84,7 @@ REASONS: Final = {
     "duplicate": "duplicate of another pair",
     "weight": "left out by the source's weight",
     "pairs_per_prompt": "more pairs of a prompt than wanted",
-    "excluded": "excluded by the recipe",
+    "excluded": "excluded by the rules of its source",
     "score_ratio": "scores too close",
     "min_strength": "preference too weak",
     "min_agreement": "too few annotators agree",

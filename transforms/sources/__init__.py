@@ -6,7 +6,9 @@ from pydantic import Field
 
 from transforms.sources import (
     arena,
+    argilla,
     curated,
+    distilabel,
     helpsteer2,
     helpsteer3,
     hh_rlhf,
@@ -46,7 +48,9 @@ Source = Annotated[
     | kto.KtoOptions
     | preference.PreferenceOptions
     | starter.StarterOptions
-    | curated.CuratedOptions,
+    | curated.CuratedOptions
+    | distilabel.DistilabelOptions
+    | argilla.ArgillaOptions,
     Field(discriminator="kind"),
 ]
 
@@ -70,4 +74,6 @@ SOURCES: Final[dict[str, SourceKind[Any]]] = {
     "preference": preference.KIND,
     "starter": starter.KIND,
     "curated": curated.KIND,
+    "distilabel": distilabel.KIND,
+    "argilla": argilla.KIND,
 }

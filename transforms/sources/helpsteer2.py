@@ -29,7 +29,7 @@ from transforms.sources.canonical import Adapted, Message, Pair, Prompt, Respons
 from transforms.sources.endings import finished
 from transforms.sources.fields import OF_PROMPT, number, pair
 from transforms.sources.messages import answers, holds_messages, messages
-from transforms.sources.pairing import Candidate, Pairing, is_usable, pairings
+from transforms.sources.pairing import Candidate, Completion, Pairing, is_usable, pairings
 from transforms.sources.rows import Fields, kind_of
 from transforms.sources.votes import VoteOptions, judged
 
@@ -114,7 +114,7 @@ def adapt(row: Fields, options: HelpSteer2Options) -> Adapted:
         if isinstance(text, str):
             responses.append(Response(at, text, score=score, finished=ended is not False))
         if score is not None and is_usable(text):
-            candidates.append(Candidate(score, content_hash(text), text, ended))
+            candidates.append(Candidate(score, content_hash(text), Completion(text, ended)))
     if len(candidates) < 2:
         wanted = ", ".join(options.weights) or options.score
         message = (
@@ -126,9 +126,9 @@ def adapt(row: Fields, options: HelpSteer2Options) -> Adapted:
         pair(
             row,
             options,
-            answers(prompt, better.text, worse.text),
+            answers(prompt, better.response.text, worse.response.text),
             scores=(better.score, worse.score),
-            finished=(better.ended, worse.ended),
+            finished=(better.response.ended, worse.response.ended),
         )
         for better, worse in pairings(candidates, options.pairing)
     ]

@@ -35,6 +35,8 @@ STAGE: Final = "load"
 PEEKED_ROWS: Final = 32
 MARKED_PAIRS: Final = 512  # that are looked through for marks together, and whose raw rows are held until then
 FOREIGN_TEMPLATE: Final = "foreign_template"
+# Words of the report: `ratings: 12 pairs whose scores …`.
+OTHER_WAY: Final = "pairs whose scores say the other way (the rejected side's is higher): the label counts"
 BATCH_CHARS: Final = 64 << 20  # a batch of very long rows is cut here, so that memory stays bounded
 
 
@@ -75,7 +77,8 @@ def load_batches(
 ) -> Iterator[SourceBatch]:
     """Yield the source's pairs in batches of about `batch_rows`, in the order of the rows.
 
-    `weight`, ties and marks of foreign templates set `reason` and remove nothing.
+    `weight`, ties and marks of foreign templates set `reason` and remove nothing. A pair whose scores contradict its
+    label stays as it is labelled, and the batch's notes count it.
 
     Args:
         options: of the source. Without a label of its own it is called by its kind.
@@ -211,8 +214,11 @@ class _Batch:
     def _add_pair(self, pair: Pair, row: Fields) -> None:
         ids = pair.ids
         reason = pair.reason
-        if reason is None and pair.chosen_score is not None and pair.chosen_score == pair.rejected_score:
-            reason = TIE
+        if pair.chosen_score is not None and pair.rejected_score is not None:
+            if reason is None and pair.chosen_score == pair.rejected_score:
+                reason = TIE
+            elif pair.chosen_score < pair.rejected_score:  # where the label is the layout's, scores may disagree
+                row.note(OTHER_WAY)
         if reason is None and self.options.weight < 1 and not _within(ids.pair, self.options.weight):
             reason = "weight"
         self.pair_ids.append(ids.pair)

@@ -19,7 +19,7 @@ from transforms.sources.endings import finished
 from transforms.sources.fields import number, pair
 from transforms.sources.messages import answers, asked
 from transforms.sources.options import SourceOptions
-from transforms.sources.pairing import Candidate, Pairing, is_usable, pairings
+from transforms.sources.pairing import Candidate, Completion, Pairing, is_usable, pairings
 from transforms.sources.rows import Fields, kind_of
 
 REPEATED: Final = "answers that another answer of the same prompt repeats: paired once, at their best rank"
@@ -48,7 +48,7 @@ def adapt(row: Fields, options: NectarOptions) -> Adapted:
     """
     prompt = asked(row, "prompt")
     given = row.objects("answers")
-    candidates: dict[str, Candidate] = {}
+    candidates: dict[str, Candidate[Completion]] = {}
     responses = []
     for at, answer in enumerate(given):
         rank = number(answer.get("rank"), f"answers[{at}].rank")
@@ -64,7 +64,7 @@ def adapt(row: Fields, options: NectarOptions) -> Adapted:
         )
         if score is None or not is_usable(text):
             continue
-        found = Candidate(score, content_hash(text), text, ended)
+        found = Candidate(score, content_hash(text), Completion(text, ended))
         if text in candidates:
             row.note(REPEATED)
             found = max(found, candidates[text], key=lambda one: one.score)
@@ -79,9 +79,9 @@ def adapt(row: Fields, options: NectarOptions) -> Adapted:
         pair(
             row,
             options,
-            answers(prompt, better.text, worse.text),
+            answers(prompt, better.response.text, worse.response.text),
             scores=(better.score, worse.score),
-            finished=(better.ended, worse.ended),
+            finished=(better.response.ended, worse.response.ended),
             reason="excluded" if left_out else None,
             subset="+".join(sorted(sources)) or None,
         )

@@ -1,38 +1,39 @@
-"""Which of several responses to one prompt meet, and which of two is the better one."""
+"""Several responses to one prompt → which two of them meet in a pair. Content decides, never order."""
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Literal, NamedTuple
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 from transforms.errors import RowError
 from transforms.sources.canonical import check_text, content_hash
 
 Pairing = Literal["best_vs_random", "best_vs_worst", "all_pairs"]
+Kept = TypeVar("Kept")
 
 
-class Candidate(NamedTuple):
-    """A response that may become a side.
+class Candidate(NamedTuple, Generic[Kept]):
+    """A response that may be a side of a pair.
 
     Attributes:
-        score: higher is better.
-        order: breaks ties by content, whatever order the responses are in.
-        text: of the response.
-        ended: whether it ended by itself, None where the source does not say.
+        score: what it is worth; the higher, the better.
+        order: a hash of its content. It breaks ties, whatever order the responses are in.
+        response: what the kind knows of it.
     """
 
     score: float
     order: str
+    response: Kept
+
+
+class Completion(NamedTuple):
+    """A response as most kinds have it: `ended` is None where the source does not say whether it ended by itself."""
+
     text: str
     ended: bool | None
 
 
-def pairings(candidates: Sequence[Candidate], pairing: Pairing) -> list[tuple[Candidate, Candidate]]:
-    """The better and the worse of each pair.
-
-    Args:
-        candidates: at least two.
-        pairing: the best against one of the others that is picked by content, against the worst, or every two.
-    """
+def pairings(candidates: Sequence[Candidate[Kept]], pairing: Pairing) -> list[tuple[Candidate[Kept], Candidate[Kept]]]:
+    """The better and the worse response of each pair, of at least two candidates."""
     ranked = sorted(candidates, key=lambda one: (-one.score, one.order))
     if pairing == "all_pairs":
         return list(combinations(ranked, 2))
@@ -43,7 +44,7 @@ def pairings(candidates: Sequence[Candidate], pairing: Pairing) -> list[tuple[Ca
 
 
 def is_usable(text: object) -> bool:
-    """Whether a response has a text that can be a side."""
+    """Whether a raw response is a text that says something."""
     try:
         check_text(text, "response")
     except RowError:

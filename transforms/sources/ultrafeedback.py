@@ -30,7 +30,7 @@ from transforms.sources.endings import finished
 from transforms.sources.fields import number, pair
 from transforms.sources.messages import answers
 from transforms.sources.options import SourceOptions
-from transforms.sources.pairing import Candidate, Pairing, is_usable, pairings
+from transforms.sources.pairing import Candidate, Completion, Pairing, is_usable, pairings
 from transforms.sources.rows import Fields
 
 ASPECTS: Final = ("helpfulness", "honesty", "instruction_following", "truthfulness")
@@ -75,7 +75,7 @@ def adapt(row: Fields, options: UltraFeedbackOptions) -> Adapted:
             named = model if isinstance(model, str) else None
             responses.append(Response(at, text, named, score, finished=ended is not False))
         if score is not None and is_usable(text):
-            candidates.append(Candidate(score, content_hash(prompt[0].content, text), text, ended))
+            candidates.append(Candidate(score, content_hash(prompt[0].content, text), Completion(text, ended)))
     if len(candidates) < 2:
         message = (
             f"{len(candidates)} of {len(completions)} completions have text and a score for {options.score},"
@@ -88,10 +88,10 @@ def adapt(row: Fields, options: UltraFeedbackOptions) -> Adapted:
         pair(
             row,
             options,
-            answers(prompt, better.text, worse.text),
+            answers(prompt, better.response.text, worse.response.text),
             source_id=source_id,
             scores=(better.score, worse.score),
-            finished=(better.ended, worse.ended),
+            finished=(better.response.ended, worse.response.ended),
             reason=reason,
         )
         for better, worse in pairings(candidates, options.pairing)

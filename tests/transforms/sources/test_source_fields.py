@@ -194,6 +194,11 @@ KINDS = {
     "tulu3": {
         "id": "1", "source": "s", "prompt": QUESTION, "chosen": chat(QUESTION, "a"), "rejected": chat(QUESTION, "b"),
     },
+    "distilabel": {
+        "instruction": QUESTION, "chosen_response": "a", "rejected_response": "b", "chosen_rating": 2,
+        "rejected_rating": 1,
+    },
+    "argilla": {"prompt": QUESTION, "response1": "b", "response2": "a", "preference.responses": ["response2"]},
 }  # fmt: skip
 BESIDE = {
     "system": "Be brief.", "tools": TOOLS, "chat_template_kwargs": {"a": 1}, "chosen_finish_reason": "length",

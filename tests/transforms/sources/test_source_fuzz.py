@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from transforms.errors import RowError
-from transforms.sources import SOURCES, Source
+from transforms.sources import SOURCES, Source, distilabel
 from transforms.sources.adapter import row_hash
 from transforms.sources.canonical import validate
 from transforms.sources.fields import SHARED
@@ -20,7 +20,7 @@ keys = st.sampled_from(
     [
         "role", "content", "from", "value", "response", "overall_score", "annotations", "tool_calls", "function_call",
         "function", "name", "arguments", "reasoning_content", "thinking", "finish_reason", "type", "text", "chosen",
-        "rejected", "tools", "prompt", "weight",
+        "rejected", "tools", "prompt", "weight", "rank", "user_id", "status",
     ]
 )  # fmt: skip
 words = st.sampled_from(
@@ -28,6 +28,7 @@ words = st.sampled_from(
         "user", "assistant", "tool", "human", "gpt", "function_call", "", "5", "N/A", "\n\nHuman: q\n\nAssistant: a",
         "\n\nHuman: q\n\nAssistant:", '[{"role": "user", "content": "q"}]', '{"role": "assistant", "content": null}',
         '{"name": "f", "arguments": "{}"}', "{}", "[]", "length", "stop", "<image>", "</s>", "text", "\0",
+        "response1", "response2", "submitted", "A",
     ]
 )  # fmt: skip
 leaves = st.none() | st.booleans() | st.integers(-1, 2) | st.floats() | words | st.text(max_size=3)
@@ -106,6 +107,17 @@ def check(kind, row):
 
 # These gather rows; their own tests cover them.
 KINDS = [kind for kind in SOURCES if kind not in ("starter", "kto")]
+# Columns of kinds with several layouts, of which none is needed in all of them.
+ASKED_FOR = {
+    "distilabel": [
+        *distilabel.PROMPTS, *distilabel.GENERATIONS, *distilabel.RATINGS, *distilabel.MODELS, "ranks", "result",
+        "chosen", "rejected", "response", "response_base", "score_base",
+    ],
+    "argilla": [
+        "response1", "response2", "q", "q.responses", "q.responses.users", "q.responses.status", "q.suggestion",
+        "response1-rating.responses", "response2-rating.responses", "chosen_response", "rejected_response",
+    ],
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -113,7 +125,7 @@ KINDS = [kind for kind in SOURCES if kind not in ("starter", "kto")]
 @given(data=st.data())
 def test_an_adapter_makes_pairs_or_refuses_the_row(kind, data):
     required = [name for one in SOURCES[kind].required for name in one.split(" or ")]
-    columns = [*required, "prompt", "source", "id", "structure", *sorted(SHARED)]
+    columns = [*required, *ASKED_FOR.get(kind, ()), "prompt", "source", "id", "structure", *sorted(SHARED)]
     row = data.draw(st.fixed_dictionaries({}, optional=dict.fromkeys(columns, values)))
     check(kind, row)
 

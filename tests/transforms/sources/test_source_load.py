@@ -12,7 +12,7 @@ from transforms import schema
 from transforms.errors import SourceError
 from transforms.sources import Source
 from transforms.sources.adapter import json_safe, row_hash
-from transforms.sources.load import load_batches
+from transforms.sources.load import OTHER_WAY, load_batches
 
 
 def write(path, rows):
@@ -175,3 +175,53 @@ def test_a_row_that_nests_too_deep_does_not_stop_the_run(tmp_path):
 def test_json_safe_escapes_what_json_and_utf8_cannot_hold():
     row = {"a": b"caf\xff", "b": "x\ud800", "c": (1, float("inf"), None, True), 7: "é\0"}
     assert json_safe(row) == {"a": "caf\\xff", "b": "x\\ud800", "c": [1, "inf", None, True], "7": "é\0"}
+
+
+def side(text):
+    return [{"role": "user", "content": "q"}, {"role": "assistant", "content": text}]
+
+
+SIDES = {"chosen": side("a"), "rejected": side("b")}
+# Layouts that say which side is chosen, with the names of their scores.
+LABELLED = {
+    "preference": ({"prompt": "q", "chosen": "a", "rejected": "b"}, "chosen-rating", "rejected-rating"),
+    "skywork": (SIDES, "chosen_rating", "rejected_rating"),
+    "hh_rlhf": (
+        {"chosen": "\n\nHuman: q\n\nAssistant: a", "rejected": "\n\nHuman: q\n\nAssistant: b"},
+        "reward_chosen", "reward_rejected",
+    ),
+    "sharegpt": (
+        {"conversations": [{"from": "human", "value": "q"}], "chosen": {"from": "gpt", "value": "a"},
+         "rejected": {"from": "gpt", "value": "b"}}, "chosen_score", "rejected_score",
+    ),
+    "ultrafeedback_binarized": (SIDES, "score_chosen", "score_rejected"),
+    "rlhflow": (SIDES, "chosen_score", "rejected_score"),
+    "distilabel": (SIDES | {"prompt_id": "p"}, "chosen_rating", "rejected_rating"),
+    "argilla": (
+        {"instruction": "q", "chosen_response": "a", "rejected_response": "b"}, "chosen_avg_rating",
+        "rejected_avg_rating",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", LABELLED)
+def test_scores_that_say_the_other_way_than_the_label_are_counted_and_equal_ones_are_ties(tmp_path, kind):
+    row, better, worse = LABELLED[kind]
+    scores = [(2, 1), (1, 2), (1.5, "1.75"), (1, 1), (-1, -2), (1, None)]
+    rows = [row | {better: one, worse: other} for one, other in scores]
+    (batch,) = load(write(tmp_path / "x.jsonl", rows), kind)
+    assert batch.columns.notes == {OTHER_WAY: 2}
+    assert batch.pairs["reason"].to_pylist() == [None, None, None, "tie", None, None]
+    assert batch.pairs["chosen"].to_pylist() == ["a"] * 6
+
+
+def test_responses_whose_scores_say_the_other_way_are_counted_too(tmp_path):
+    row = SIDES | {"all_generated_responses": ["a", "b"], "all_rm_scores": [0.1, 0.2]}
+    (batch,) = load(write(tmp_path / "x.jsonl", [row]), "onpolicy")
+    assert batch.columns.notes == {OTHER_WAY: 1}
+
+
+def test_a_row_that_became_no_pair_has_no_scores_to_speak_of(tmp_path):
+    rows = [{"prompt": "q", "chosen": "", "rejected": "b", "chosen_score": 1, "rejected_score": 2}, *pairs(1)]
+    (batch,) = load(write(tmp_path / "x.jsonl", rows))
+    assert (batch.columns.notes, len(batch.quarantined)) == ({}, 1)

@@ -208,9 +208,9 @@ def _is_toxic(row: Fields) -> bool | None:
 
 
 def looks_like(row: Row) -> bool:
-    """Whether a row is a battle. One of MT-bench, whose questions have numbers, is not."""
+    """Whether a row is a battle. One of MT-bench, whose questions have numbers, is not, unless it says `anony`."""
     if "conversation_a" in row:
-        return "winner" in row and not isinstance(row.get("question_id"), int)
+        return "winner" in row and ("anony" in row or not isinstance(row.get("question_id"), int))
     return "response_a" in row and "response_b" in row and ("winner_model_a" in row or "winner" in row)
 
 

@@ -311,6 +311,12 @@ def test_a_battle_looks_like_one_and_like_no_other_kind(row):
     assert [name for name, kind in SOURCES.items() if kind.looks_like(row)] == ["arena"]
 
 
+def test_a_battle_with_a_number_for_its_question_may_be_read_as_one():
+    numbered = {**BATTLE, "question_id": 7}
+    assert [name for name, kind in SOURCES.items() if kind.looks_like(numbered)] == ["arena", "mt_bench"]
+    assert not SOURCES["arena"].looks_like(without(numbered, "anony"))
+
+
 def load(path, rows, **options):
     path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
     parsed = TypeAdapter(Source).validate_python({"path": str(path), **options})

@@ -2,14 +2,16 @@
 # transformers 5.19.0, tokenizers 0.23.3.
 #
 # A folder holds a complete tokenizer.json (here a byte-level BPE) and a tokenizer_config.json that says
-# `"tokenizer_class": "LlamaTokenizerFast"`, the harmless label that many converted checkpoints carry. AutoTokenizer
-# keeps the vocabulary and merges and replaces the file's pre-tokenizer and decoder by Llama's own: other ids, and
-# spaces and newlines are gone after decoding. The name GPT2TokenizerFast or Qwen2Tokenizer does no harm, and neither
-# does Llama's if config.json says `"model_type": "mistral"`.
+# `"tokenizer_class": "LlamaTokenizerFast"`, as checkpoints of DeepSeek's do. AutoTokenizer keeps the vocabulary and
+# merges and replaces the file's pre-tokenizer and decoder by Llama's own: other ids, and spaces and newlines are gone
+# after decoding. The name GPT2TokenizerFast or Qwen2Tokenizer does no harm, and neither does Llama's if config.json
+# says `"model_type": "mistral"`. Reported upstream (transformers #45488); some models are excepted there by their hub
+# id, so the same files work from the hub and fail from a folder.
 #
-# Why it surprises: until version 5 the class was a label around tokenizer.json; no warning, no unknown token. Whom it
-# costs what: everybody who exports or fine-tunes with a tokenizer of their own: the run trains on ids that the model
-# was never trained on, and that no reader of tokenizer.json itself (`tokenizers`, a Rust server) produces.
+# Why it surprises: in version 4 the class was a label around tokenizer.json; no warning, no unknown token, a loss
+# that falls. Whom it costs what: everybody who exports or fine-tunes with a tokenizer of their own or a local copy:
+# the run trains on ids that the model was never trained on, and that no reader of tokenizer.json itself
+# (`tokenizers`, a Rust server) produces. PreTrainedTokenizerFast.from_pretrained reads the file as it is.
 #
 # Seen:
 #   tokenizer.json itself: 6 ids

@@ -3,7 +3,7 @@
 #
 # load_dataset("json") reads a text field as a timestamp if all its values in the file are ISO dates: `"1848-09-12"`
 # in quotes comes back as datetime(1848, 9, 12, 0, 0), also within messages. A chat template prints it as "1848-09-12
-# 00:00:00". One answer that is no date, anywhere in the file, and all are text again.
+# 00:00:00". One answer that is no date, anywhere in this file, and all are text again.
 #
 # Why it surprises: JSON has no dates, the values are quoted, and the type of a row depends on the other rows. Whom it
 # costs what: short-answer and extraction data, a filtered subset or a small shard of it: the chosen answers end in a

@@ -455,7 +455,9 @@ class ChatTokens:
         except ValueError as error:
             message = (
                 f"the tokenizer {tokenizer.name_or_path!r} does not give back what it was given: {error}. Expected one "
-                "whose tokens are the text (byte-level BPE or SentencePiece)"
+                "whose tokens are the text (byte-level BPE or SentencePiece). If tokenizer_config.json names a class "
+                "that tokenizer.json is not of (LlamaTokenizerFast beside a byte-level one: transformers then replaces "
+                'what splits the text), set "tokenizer_class": "PreTrainedTokenizerFast" there'
             )
             raise ModelError(message) from error
 

@@ -1,5 +1,7 @@
 """End-of-turn, prompts, kept text: what the ids mean."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from tests_support import TEMPLATE, chat, tiny_tokenizer
 
 from transforms.chat.encoding import encode_prompts, encode_responses
+from transforms.engines.tokenizer import load_tokenizer
 from transforms.errors import ModelError
 from transforms.tokens import Asked, ChatTokens, Ragged
 
@@ -44,6 +47,18 @@ def test_a_template_without_an_end_of_turn_is_refused():
     template = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}"
     with pytest.raises(ModelError, match="no special token"):
         ChatTokens(tiny_tokenizer(template=template))
+
+
+def test_a_class_name_under_which_the_tokenizer_loses_white_space_is_refused_with_the_way_out(tmp_path):
+    # Copies of DeepSeek's checkpoints look like this; transformers 5 then splits byte-level text as Llama 2's.
+    tiny_tokenizer().save_pretrained(tmp_path)
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({**settings, "tokenizer_class": "LlamaTokenizerFast"}))
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(ModelError, match=r'does not give back(.|\n)*set "tokenizer_class": "PreTrainedTokenizerFast"'):
+        ChatTokens(load_tokenizer(tmp_path))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    assert ChatTokens(load_tokenizer(tmp_path)).eot == "<|im_end|>"
 
 
 def test_a_template_that_refuses_a_role_gives_an_error_for_that_row_only():

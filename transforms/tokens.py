@@ -189,8 +189,8 @@ class ChatTokens:
         self._marks_hold_specials = turns.marks_in(self.marks, specials.values()) or any(
             text in self.marks.tail for text in specials.values()
         )
-        self.lead_ids = self._ids_between(prompt, self.marks.lead or "")
-        self.opens_ids = self._ids_between(prompt, self.marks.opens)
+        self.lead_ids = self._ids_before_text(prompt, self.marks.lead or "")
+        self.opens_ids = self._ids_before_text(prompt, self.marks.opens)
         self.tail_ids = self._find_tail(prompt)
         unfinished = int(self._is_special[list(self.lead_ids)].sum())
         self.plain_specials = unfinished, unfinished + int(self._is_special[list(self.tail_ids)].sum())
@@ -437,6 +437,23 @@ class ChatTokens:
             self._backend.encode(part, add_special_tokens=False).ids for part in (prompt[at:], prompt[at:] + text)
         )
         return tuple(both[len(head) :]) if both[: len(head)] == head else ()
+
+    def _ids_before_text(self, prompt: str, lead: str) -> tuple[int, ...]:
+        """Tokens of `lead` between the prompt and a text; one that the text shares is left out.
+
+        They are not those of `lead` alone: GPT-2's splitting makes two tokens of a blank line before a letter, and one
+        of a blank line at the end.
+        """
+        if not lead or not self._ids_between(prompt, lead):
+            return ()
+        at = max(prompt.rfind(self.anchor), 0) if self.anchor else 0
+        before = prompt[at:] + lead
+        head = self._backend.encode(prompt[at:], add_special_tokens=False).ids
+        both = self._backend.encode(before + SAID, add_special_tokens=False)
+        if both.ids[: len(head)] != head:
+            return ()
+        ends = [end for _, end in both.offsets]
+        return tuple(both.ids[len(head) : sum(end <= len(before) for end in ends)])
 
     def _decode_marks(self, prompt: str, tokenizer: HubTokenizer) -> TurnMarks:
         marks = self.marks

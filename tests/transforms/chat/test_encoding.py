@@ -86,6 +86,17 @@ def test_what_stands_before_the_text_is_counted_by_no_truncation_the_same_on_bot
     assert half["rejected_keep"][0].as_py() == 4 + max(1, behind[1] // 2)
 
 
+def test_a_blank_line_that_the_text_behind_it_splits_is_before_the_text_all_the_same():
+    # GPT-2's splitting: "\n\n" is one token at the end of the block alone, and two before a letter.
+    qwen = family("qwen3, Qwen's splitting")._replace(name="qwen3, GPT-2's splitting", build="bytes").chat()
+    assert qwen.tokens(np.array(qwen.lead_ids)) == ["<think>", "ĊĊ", "</think>", "Ċ", "Ċ"]
+    [found] = prepare(
+        pairs_table(row("q", "the cat", "the dog")), qwen, Truncation(method="tokens", tokens=1), max_length=None
+    ).pairs.to_pylist()
+    assert found["lead_tokens"] == 5
+    assert (found["chosen_keep"], found["rejected_keep"]) == (6, 6)
+
+
 def test_a_pair_with_and_without_reasoning_counts_the_shorter_beginning_on_both_sides():
     qwen = family("qwen3, Qwen's splitting").chat()
     thought = {"chosen": {"reasoning_content": "one two"}}

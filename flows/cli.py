@@ -5,13 +5,14 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource
 from rich.console import Console
 
@@ -123,7 +124,7 @@ def load_config(
         merged = Command(**content)
         return kind.model_validate(merged.model_dump())
     except ValidationError as error:
-        raise ConfigError(_explain(error, path, kind)) from error
+        raise ConfigError(_explain(error, f"{path} with the flags" if rest else str(path), kind)) from error
 
 
 def read_config(kind: type[Config], path: Path, changes: Mapping[str, Any]) -> Config:
@@ -140,7 +141,7 @@ def read_config(kind: type[Config], path: Path, changes: Mapping[str, Any]) -> C
     try:
         return kind.model_validate(_merged(_read_yaml(path, path.parent), changes))
     except ValidationError as error:
-        raise ConfigError(_explain(error, path, kind)) from error
+        raise ConfigError(_explain(error, str(path), kind)) from error
 
 
 def problems_in_words(
@@ -222,23 +223,71 @@ def _merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     return merged
 
 
-def _explain(error: ValidationError, path: Path, kind: type[BaseModel]) -> str:
+def _explain(error: ValidationError, recipe: str, kind: type[BaseModel]) -> str:
     """One line a problem: key, what was found, what was expected, and the nearest key for a typo."""
     lines = []
     for problem in error.errors():
-        place = [str(part) for part in problem["loc"]]
-        key = ".".join(place)
+        key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            close = get_close_matches(place[-1], _known_keys(kind), n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
+            typed = str(problem["loc"][-1])
+            hint = _nearest(typed, _keys_at(kind, problem["loc"][:-1])) or _nearest(typed, _known_keys(kind))
             lines.append(f"{key}: no such key{hint}")
         elif problem["type"] == "missing":
             lines.append(f"{key}: missing")
+        elif problem["type"] == "union_tag_not_found":
+            lines.append(f"{key}.{_tag(problem)}: missing; one of {', '.join(_kinds_at(kind, problem['loc']))}")
+        elif problem["type"] == "union_tag_invalid":
+            tag, kinds = str(problem["ctx"]["tag"]), _kinds_at(kind, problem["loc"])
+            lines.append(f"{key}.{_tag(problem)}: there is no {tag!r}{_nearest(tag, kinds)}; one of {', '.join(kinds)}")
         else:
+            said = problem["msg"].removeprefix("Value error, ")
+            if problem["type"] == "tuple_type":  # YAML and JSON have lists
+                said = "expected a list"
             found = repr(problem["input"])
             shown = found if len(found) <= 80 else found[:77] + "…"
-            lines.append(f"{key}: {problem['msg'].removeprefix('Value error, ')} (found {shown})")
-    return f"the recipe {path} does not fit:\n  " + "\n  ".join(lines)
+            lines.append(f"{key}: {said} (found {shown})")
+    return f"the recipe {recipe} does not fit:\n  " + "\n  ".join(lines)
+
+
+def _tag(problem: ErrorDetails) -> str:
+    """The key that tells the members of a union apart; pydantic quotes it."""
+    return str(problem["ctx"]["discriminator"]).strip("'")
+
+
+def _nearest(typed: str, known: Sequence[str]) -> str:
+    close = get_close_matches(typed, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _models_at(model: type[BaseModel], place: tuple[int | str, ...]) -> list[type[BaseModel]]:
+    """The models that may stand at a place of an error, in which the kind of a source is a part of its own."""
+    models = [model]
+    for part in place:
+        fields = [one.model_fields[part].annotation for one in models if part in one.model_fields]
+        if fields:
+            models = [inner for field in fields for inner in _models_in(field)]
+        elif isinstance(part, str):
+            models = [one for one in models if part in _kinds(one)]
+    return models
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
+
+
+def _kinds(model: type[BaseModel]) -> tuple[str, ...]:
+    return get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ()
+
+
+def _kinds_at(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    return [kind for one in _models_at(model, place) for kind in _kinds(one)]
+
+
+def _keys_at(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    return [key for one in _models_at(model, place) for key in one.model_fields]
 
 
 def _known_keys(model: type[BaseModel]) -> list[str]:

@@ -73,7 +73,20 @@ def write(tmp_path, **changes):
         ({"sampling": {"temperature": 0.005}}, "temperature 0.005 is one that vLLM raises to 0.01"),
         ({"reward": None}, "no reward model scores them"),
         ({"sources": []}, "sources: .*at least 1 item"),
-        ({"sources": [{"kind": "ultrafedback", "path": "x"}]}, "ultrafedback"),
+        (
+            {"sources": [{"kind": "ultrafedback", "path": "x"}]},
+            r"sources.0.kind: there is no 'ultrafedback'; did you mean ultrafeedback\?; one of .*, argilla",
+        ),
+        (
+            {"sources": [{"kind": "argilla", "path": "x", "question": "preference"}]},
+            r"sources.0.argilla.question: expected a list \(found 'preference'\)",
+        ),
+        ({"sources": [{"path": "x"}]}, "sources.0.kind: missing; one of ultrafeedback, .*argilla$"),
+        (
+            {"sources": [{"kind": "helpsteer2", "path": "x", "min_strenght": 2}]},
+            r"sources.0.helpsteer2.min_strenght: no such key; did you mean min_strength\?",
+        ),
+        ({"policy": {"model": "m", "urls": "http://x"}}, r"policy.urls: no such key; did you mean url\?"),
         ({"policy": {"model": "m", "engine": "server"}}, "needs policy.url"),
         ({"name": "../../etc"}, "name: .*pattern"),
     ],
@@ -81,6 +94,11 @@ def write(tmp_path, **changes):
 def test_a_key_or_value_that_does_not_fit_is_named_with_what_was_found(tmp_path, changes, message):
     with pytest.raises(ConfigError, match=message):
         load("--config", write(tmp_path, **changes))
+
+
+def test_what_a_flag_says_is_not_laid_to_the_file_alone(tmp_path):
+    with pytest.raises(ConfigError, match=r"recipe\.yaml with the flags does not fit:\n  sampling\.n"):
+        load("--config", write(tmp_path), "--sampling.n", "0")
 
 
 def test_an_unknown_flag_is_an_error(capsys):

@@ -3,7 +3,7 @@
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -26,6 +26,7 @@ from transforms.scoring import full_readings
 
 MEASURED_COMPLETIONS: Final = 32
 MEASURED_SCORES: Final = 32
+SHOWN_ERRORS: Final = 5
 Answer = TypeVar("Answer")
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ class DryRun(NamedTuple):
     cut_sides: int
     stages: list[StageCost]
     start_seconds: float  # loading the models
+    dropped: Mapping[str, int]  # reason → pairs that would not be sampled
+    quarantined: Mapping[str, int]  # error → rows
 
 
 def dry_run(plan: Plan, *, measure: bool = True) -> DryRun:
@@ -66,7 +69,7 @@ def dry_run(plan: Plan, *, measure: bool = True) -> DryRun:
         live = sum(len(part.places) for part in live_parts(run))
         raw, pairs = (sum(getattr(record, name) for record in run.sources) for name in ("raw_rows", "pairs"))
         if not run.samples:
-            return DryRun(raw, pairs, live, 0, [], 0.0)
+            return DryRun(raw, pairs, live, 0, [], 0.0, run.dropped, run.quarantine_errors())
         evidence = collect_evidence(run)
         return _with_models(run, raw, pairs, live, evidence, measure=measure)
 
@@ -100,7 +103,8 @@ def _with_models(run: Run, raw: int, pairs: int, live: int, evidence: Evidence, 
             "score completions", *counts, new_least * (prefix + mean), new_most * (prefix + mean), read_per_second
         ),
     ]
-    return DryRun(raw, pairs, live, cut_sides, stages, started + also_started)
+    start = started + also_started
+    return DryRun(raw, pairs, live, cut_sides, stages, start, run.dropped, run.quarantine_errors())
 
 
 def print_dry_run(console: Console, recipe: Recipe, found: DryRun) -> None:
@@ -110,6 +114,13 @@ def print_dry_run(console: Console, recipe: Recipe, found: DryRun) -> None:
         f"filters, {found.cut_sides:,} cut responses to complete",
         highlight=False,
     )
+    if found.dropped:
+        reasons = ", ".join(f"{reason} {pairs:,}" for reason, pairs in found.dropped.items())
+        console.print(f"dropped      {reasons}", markup=False, highlight=False)
+    for error, rows in list(found.quarantined.items())[:SHOWN_ERRORS]:  # strangers' text: no markup
+        console.print(f"quarantined  {rows:,}: {error}", markup=False, highlight=False)
+    if others := sum(list(found.quarantined.values())[SHOWN_ERRORS:]):
+        console.print(f"quarantined  {others:,} for other errors: a run's quarantine.jsonl has all", highlight=False)
     if not found.stages:
         console.print("policy.engine is none: nothing is sampled or scored, no model is called")
         return

@@ -90,6 +90,11 @@ class Run:
                 count += 1
         return count
 
+    def quarantine_errors(self) -> dict[str, int]:
+        """Errors in quarantine.jsonl → rows, the most frequent first."""
+        with (self.work / "quarantine.jsonl").open(encoding="utf-8") as rows:
+            return dict(Counter(json.loads(row)["error"] for row in rows).most_common())
+
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Add the seconds of the block to a stage."""

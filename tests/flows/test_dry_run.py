@@ -76,6 +76,21 @@ def test_a_recipe_that_only_truncates_costs_no_model_call(tmp_path):
     assert "no model is called" in out.getvalue()
 
 
+def test_what_would_not_go_on_is_said_with_its_errors(tmp_path):
+    bad = [{"prompt": "q", "chosen": "", "rejected": f"cat {number}"} for number in range(2)]
+    tied = {**pair(8), "chosen_score": 1, "rejected_score": 1}
+    empty = {"prompt": "q", "chosen": "cat", "rejected": "cat"}
+    recipe = truncate_recipe(tmp_path, [*ROWS, *bad, tied, empty])
+    found = dry_run(plan_run(recipe))
+    assert (found.pairs, found.live, found.dropped) == (11, 7, {"tie": 1})
+    assert sum(found.quarantined.values()) == 3
+    out = StringIO()
+    print_dry_run(Console(file=out, width=160), recipe, found)
+    said = out.getvalue().splitlines()
+    assert said[1:3] == ["dropped      tie 1", "quarantined  2: chosen is empty"]
+    assert said[3].startswith("quarantined  1: ")
+
+
 def test_the_table_shows_requests_tokens_speed_and_time(tmp_path, models):
     recipe = sampling_recipe(tmp_path, models, ROWS)
     out = StringIO()

@@ -38,7 +38,8 @@ def print_summary(console: Console, folder: Path, *, seconds: float, unchanged: 
             if spend:
                 console.print(_spend_line(name, spend))
         stages = " · ".join(f"{stage} {value:.0f} s" for stage, value in manifest.seconds.items())
-        console.print(f"seconds      {seconds:.0f} in all · {stages}")
+        rest = max(seconds - sum(manifest.seconds.values()), 0.0)
+        console.print(f"seconds      {seconds:.0f} in all · {stages} · rest {rest:.0f} s")
     console.print(f"dataset      {folder / 'dataset'}  (version {manifest.version})")
     console.print(f"report       {folder / 'report.html'}")
 

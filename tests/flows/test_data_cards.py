@@ -47,6 +47,9 @@ def test_what_is_written_by_hand_stays(folder, monkeypatch):
 
 
 def test_a_kind_without_a_page_and_a_page_without_a_kind_are_named(folder):
-    (folder / "shp.md").rename(folder / "reddit.md")
-    with pytest.raises(ConfigError, match="has not one page a source kind: reddit, shp is only a kind or only a page"):
+    (folder / "reddit.md").write_text("")
+    with pytest.raises(ConfigError, match=r"reddit\.md is of no source kind"):
+        data_cards.outdated(folder)
+    (folder / "shp.md").unlink()
+    with pytest.raises(ConfigError, match=r"has no page shp.md: copy skywork.md to it"):
         data_cards.outdated(folder)

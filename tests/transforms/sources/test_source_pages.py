@@ -1,14 +1,14 @@
 """What a source's page says is what its code says, and the raw row that it shows is one that the code can use."""
 
 import json
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import pytest
 from docs_support import Page
 
 from transforms.errors import ConfigError, RowError
 from transforms.licences import LICENCES
-from transforms.sources import SOURCES, canonical, fields, messages, options, rows
+from transforms.sources import SOURCES, about, adapter, canonical, fields, messages, options, rows
 from transforms.sources.about import About, hub_id
 from transforms.sources.adapter import row_hash
 from transforms.sources.canonical import validate
@@ -86,8 +86,8 @@ def test_a_page_without_its_markers_is_named() -> None:
 
 def test_the_kind_that_the_how_to_shows_reads_a_row_and_refuses_another() -> None:
     [code] = Page("docs/how-to/add-a-source.md").blocks("python")
-    names: dict[str, Any] = {"Literal": Literal, "RowError": RowError}
-    for module in (canonical, fields, messages, options, rows):
+    names: dict[str, Any] = {"Final": Final, "Literal": Literal, "RowError": RowError}
+    for module in (about, adapter, canonical, fields, messages, options, rows):
         names |= vars(module)
     exec(code.text, names)  # a page whose code does not run teaches nothing
     asked_for = names["MineOptions"](kind="mine", path="./x.jsonl", vote="crowd")
@@ -104,6 +104,8 @@ def test_the_kind_that_the_how_to_shows_reads_a_row_and_refuses_another() -> Non
     [pair] = names["adapt"](row, asked_for).pairs
     assert (pair.source_id, pair.chosen, pair.rejected) == ("7", "The Nile.", "Nile.")
     assert list(row.unread_names()) == ["expert"]
+    assert names["KIND"].looks_like(row.raw)
+    assert names["KIND"].missing(row.raw) == []
     with pytest.raises(RowError, match="crowd is None, expected a or b"):
         names["adapt"](Fields({}), asked_for)
 

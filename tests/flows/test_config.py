@@ -101,6 +101,13 @@ def test_what_a_flag_says_is_not_laid_to_the_file_alone(tmp_path):
         load("--config", write(tmp_path), "--sampling.n", "0")
 
 
+def test_a_key_that_was_left_out_is_not_taken_for_given_after_it_was_written_out(tmp_path):
+    source = {"kind": "helpsteer2", "path": "./x.jsonl", "weights": {"helpfulness": 1, "verbosity": -0.5}}
+    recipe = load("--config", write(tmp_path, sources=[source]))
+    assert recipe.sources[0].order == {"helpfulness": 1, "verbosity": -0.5}
+    assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe  # as a card has it, every key
+
+
 def test_an_unknown_flag_is_an_error(capsys):
     with pytest.raises((ConfigError, SystemExit)):
         load("--truncat.method", "poet")

@@ -16,7 +16,7 @@ About 29 % of the prompts have several turns, with the marks of NVIDIA's own tem
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
@@ -47,7 +47,7 @@ class HelpSteer2Options(VoteOptions):
     """`score`, `weights` and `pairing` are for ratings, `min_strength`, `min_agreement` and `part` for preferences.
 
     Attributes:
-        score: the attribute that orders the responses; helpfulness is what the set's card advises.
+        score: the attribute that orders the responses; by default helpfulness, as the set's card advises.
         weights: of attributes, whose weighted sum orders the responses in place of `score`, such as
             `{helpfulness: 0.65, correctness: 0.8, coherence: 0.45, complexity: 0.55, verbosity: -0.4}`.
         pairing: which responses meet if a prompt has more than two; random by content, so a rerun picks the same.
@@ -56,17 +56,22 @@ class HelpSteer2Options(VoteOptions):
     """
 
     kind: Literal["helpsteer2"]
-    score: Attribute = "helpfulness"
+    score: Attribute | None = None
     weights: dict[Attribute, Annotated[float, Field(allow_inf_nan=False)]] = Field(default_factory=dict)
     pairing: Pairing = "best_vs_worst"
     part: Literal["train", "val", "all"] = "train"
 
     @model_validator(mode="after")
     def _has_one_order(self) -> Self:
-        if self.weights and "score" in self.model_fields_set:
+        if self.weights and self.score is not None:
             message = f"score is {self.score} and weights are of {', '.join(self.weights)}; give one of the two"
             raise ValueError(message)
         return self
+
+    @property
+    def order(self) -> Mapping[Attribute, float]:
+        """Attribute → weight in what a response is worth."""
+        return self.weights or {self.score or "helpfulness": 1.0}
 
 
 def gather(rows: Iterable[Fields | BadRow], options: HelpSteer2Options) -> Iterator[Fields | BadRow]:
@@ -116,7 +121,7 @@ def adapt(row: Fields, options: HelpSteer2Options) -> Adapted:
         if score is not None and is_usable(text):
             candidates.append(Candidate(score, content_hash(text), Completion(text, ended)))
     if len(candidates) < 2:
-        wanted = ", ".join(options.weights) or options.score
+        wanted = ", ".join(options.order)
         message = (
             f"{len(candidates)} of {len(samples)} rows of this prompt have a response and {wanted}, expected at least"
             " two"
@@ -183,8 +188,8 @@ def _is_left_out(row: Fields, options: HelpSteer2Options) -> bool:
 
 
 def _score(sample: Fields, options: HelpSteer2Options) -> float | None:
-    weights = options.weights or {options.score: 1.0}
-    ratings = {name: _rating(sample, name) for name in weights}
+    weights = options.order
+    ratings: dict[Attribute, float | None] = {name: _rating(sample, name) for name in weights}
     known = {name: rating for name, rating in ratings.items() if rating is not None}
     return round(sum(weights[name] * known[name] for name in weights), _DIGITS) if len(known) == len(weights) else None
 

@@ -217,6 +217,12 @@ def test_python_in_the_card_is_python_and_names_columns_that_exist() -> None:
     assert {"chosen_keep", "rejected_finished"} <= named
 
 
+def test_python_in_the_card_writes_nothing_beside_the_shards() -> None:
+    calls = re.findall(r"^\w.*\.(?:map|filter)\(.*$", "".join(blocks(render_card(manifest()), "python")), re.MULTILINE)
+    assert len(calls) == 3
+    assert all("keep_in_memory=True" in call for call in calls)
+
+
 def test_every_column_is_explained_once() -> None:
     table = render_card(manifest()).split("## Columns")[1].split("## Funnel")[0]
     names = [name for row in table.splitlines() if row.startswith("| `") for name in row.split("|")[1].split(",")]

@@ -37,6 +37,7 @@ WORK = {
     "flows.diff": "flows.versions.open_version",
     "flows.refresh": "flows.refresh.refresh",
     "flows.deploy": "flows.deploy._require_server",
+    "flows.data_cards": "flows.data_cards.outdated",
     "flows.reference": "flows.reference_pages.pages",
 }
 # Where their arguments are read, if not in their main().

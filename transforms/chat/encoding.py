@@ -193,6 +193,10 @@ def _response_part(
     if not is_plain(turn) and (lost := lost_of_answer(chat.template, prompts.asked[row], turn, whole)):
         inline = ", or put it into the text with policy.reasoning: inline" if "reasoning" in lost else ""
         return f"the chat template {lost}{_ADVICE}{inline}"
+    if chat.trail:
+        if not rest.endswith(chat.trail):
+            return f"the chat template ends the conversation with {_shown(rest[-SHOWN:])} and not with {chat.trail!r}"
+        rest = rest.removesuffix(chat.trail)
     end = max((rest.rfind(token), len(token)) for token in chat.stops)
     if end[0] < 0:
         return f"the chat template ends it with no end-of-turn ({' or '.join(chat.stops)}): {_shown(rest[-SHOWN:])}"
@@ -203,7 +207,11 @@ def _response_part(
     thought = turn.get(chat.marks.field or "")
     if isinstance(thought, str) and not content and not turn.get("tool_calls"):
         # It ran out of room while it was thinking: what closes the block was never generated.
-        rest = rest[: rest.rindex(thought.strip()) + len(thought.strip())]
+        thought = thought.strip()
+        at = rest.rfind(thought)
+        if not thought or at < 0:
+            return "it was cut within reasoning that " + ("says nothing" if not thought else "the template changes")
+        rest = rest[: at + len(thought)]
     return _Part(rest, changed)
 
 
@@ -242,7 +250,8 @@ def lost_of_prompt(
             said = said.rpartition("</think>")[2]
         if template.leaves_out(turn["role"]):
             return f"leaves out turn {at} of the prompt, of the role {turn['role']}: {_shown(said)}"
-        if said.strip() not in rendered:
+        # Beside calls a text may be left out, and its words stand in the calls all the same.
+        if said.strip() not in rendered or (said.strip() and turn.get("tool_calls")):
             other = {**turn, "content": f"{turn['content'] or ''} Sentinel"}
             if again(_with_turn(asked, at, other)) == rendered:
                 return f"leaves out turn {at} of the prompt, of the role {turn['role']}: {_shown(said)}"
@@ -269,6 +278,11 @@ def lost_of_text(content: str, rendered: str) -> str | None:
 def lost_of_answer(template: ChatTemplate, asked: Asked, turn: Turn, whole: str) -> str | None:
     """What a template does not write of a response beside its text, likewise."""
     fields = fields_of(turn)
+    content = turn["content"] or ""
+    if content.strip():  # its words may stand in the reasoning or in the calls, too
+        [other] = template.wholes([asked], [{**turn, "content": f"{content} Sentinel"}])
+        if other == whole:
+            return f"leaves out the text {_shown(content)}"
     for name in REASONING_FIELDS:
         thought = fields.get(name)
         if isinstance(thought, str):

@@ -328,3 +328,49 @@ def _ragged(rows):
     from transforms.tokens import Ragged
 
     return Ragged.of([np.array(one, np.int32) for one in rows])
+
+
+@pytest.mark.parametrize(
+    "behind", ["{{ '<|im_end|>' }}", "{{ '<|im_start|>system\nThat was all.<|im_end|>\n' }}"], ids=["end", "turn"]
+)
+@pytest.mark.parametrize(("finished", "last"), [(True, ["<|im_end|>"]), (False, [])])
+def test_a_response_ends_at_its_own_end_of_turn_whatever_the_template_writes_behind_it(behind, finished, last):
+    template = f"{TEMPLATE}{{% if not add_generation_prompt %}}{behind}{{% endif %}}"
+    tokens = ChatTokens(tiny_tokenizer(template))
+    found = tokens_of(tokens, "the cat", finished=finished)
+    assert found == tokens.tokens(tokens.encode(["the cat"]).row(0)) + last
+
+
+@pytest.mark.parametrize("name", ["llama3_1", "llama3_2", "muse_glimmer"])
+def test_a_text_beside_calls_that_the_template_leaves_out_is_missed_also_where_the_call_has_its_words(name):
+    tokens = family(name).chat()
+    asked = ASKED._replace(tools=TOOLS)
+    called = answer("tide", {"tool_calls": [TIDE]})
+    assert "leaves out the text 'tide'" in error_of(tokens, called, asked=asked)
+    later = asked._replace(turns=[*asked.turns, called, {"role": "tool", "content": "high"}])
+    assert "leaves out turn 1 of the prompt, of the role assistant: 'tide'" in error_of(tokens, "x", asked=later)
+
+
+@pytest.mark.parametrize("name", ["gptoss", "lfm2_2_5", "qwen3, Qwen's splitting"])
+def test_a_response_that_was_cut_before_it_thought_anything_says_nothing(name):
+    error = error_of(family(name).chat(), "<think>\n", finished=False)
+    assert error == "the chosen response: it was cut within reasoning that says nothing"
+
+
+def test_reasoning_that_the_template_writes_otherwise_has_no_place_where_it_was_cut():
+    template = TEMPLATE.replace(
+        "m['content']",
+        "('<think>' + m.reasoning_content.split() | join(' ') + '</think>' if m.reasoning_content else '')"
+        " + m['content']",
+    )
+    tokens = ChatTokens(tiny_tokenizer(template))
+    thought = answer("", {"reasoning_content": "the\ncat"})
+    error = error_of(tokens, thought, finished=False)
+    assert error == "the chosen response: it was cut within reasoning that the template changes"
+
+
+def test_a_special_token_in_a_rows_own_arguments_of_the_template_costs_the_row():
+    tokens = ChatTokens(tiny_tokenizer(f"{{{{ persona }}}}{TEMPLATE}"))
+    asked = ASKED._replace(kwargs={"persona": "the dog<|im_end|>"})
+    assert "the prompt spells out the special token <|im_end|>" in error_of(tokens, "the cat", asked=asked)
+    assert tokens_of(tokens, "the cat", asked=ASKED._replace(kwargs={"persona": "the dog"}))[-1] == "<|im_end|>"

@@ -27,6 +27,7 @@ Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 Errors = dict[int, str]  # row → why it cannot be used
 _UNKNOWN: Final = "the {} holds characters that the vocabulary has no token for, so its tokens do not say it"
+_NO_END: Final = "the tokenizer takes the end-of-turn behind it ({}) for a part of its text, so it has no end"
 _ADVICE: Final = "; use a model whose template does, or a template of your own (policy.chat_template)"
 _OPENS, _CLOSES = (mark.strip() for mark in INLINE)
 SHOWN: Final = 60  # characters of a text in an error
@@ -113,6 +114,8 @@ def encode_responses(
     lead, end = chat.turn_tokens.lead(ids), chat.turn_tokens.end(ids, finished)
     for row in np.flatnonzero(ids.lengths <= lead + end).tolist():
         errors.setdefault(row, f"the {side} response has no tokens")
+    for row in np.flatnonzero(finished & ~chat.finished(ids)).tolist():
+        errors.setdefault(row, f"the {side} response: {_NO_END.format(' or '.join(chat.stops))}")
     for row in chat.rows_with_unknown(ids):
         errors.setdefault(row, _UNKNOWN.format(f"{side} response"))
     _find_specials(chat, ids, answers, finished, side, errors)

@@ -388,9 +388,9 @@ def _message(turn: Any, what: str, column: str, row: Fields, *, last: bool) -> t
     if isinstance(turn, str):  # a list of JSON texts, as a `Json` feature inside a list is stored
         with suppress(ValueError):
             turn = parsed_json(turn)
-    names = (
-        ("from", "value") if isinstance(turn, dict) and "role" not in turn and "from" in turn else ("role", "content")
-    )
+    # A table gives each message the fields of all others, null where it has none.
+    theirs = isinstance(turn, dict) and turn.get("role") is None and turn.get("from") is not None
+    names = ("from", "value") if theirs else ("role", "content")
     if not isinstance(turn, dict) or names[0] not in turn or not (names[1] in turn or turn.get("tool_calls")):
         message = f"{what} is {kind_of(turn)}, expected an object with role and content"
         raise RowError(message)

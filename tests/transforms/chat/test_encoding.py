@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from families import family
 from tests_support import TEMPLATE, chat, pairs_table, row, tiny_tokenizer
+from tokenizers import AddedToken
 
 from transforms.chat.conversation import Asked, answer, answers_of, asked_of
 from transforms.chat.encoding import encode_prompts, encode_responses
@@ -374,3 +375,12 @@ def test_a_special_token_in_a_rows_own_arguments_of_the_template_costs_the_row()
     asked = ASKED._replace(kwargs={"persona": "the dog<|im_end|>"})
     assert "the prompt spells out the special token <|im_end|>" in error_of(tokens, "the cat", asked=asked)
     assert tokens_of(tokens, "the cat", asked=ASKED._replace(kwargs={"persona": "the dog"}))[-1] == "<|im_end|>"
+
+
+def test_a_response_whose_end_of_turn_became_a_part_of_its_text_is_not_taken_for_a_finished_one():
+    """An added token that stands for a single word is none behind a letter."""
+    made = tiny_tokenizer(TEMPLATE.replace("<|im_end|>", "<END>"))
+    made.add_tokens([AddedToken("<END>", special=True, single_word=True)], special_tokens=True)
+    tokens = ChatTokens(made)
+    assert tokens_of(tokens, "the cat.")[-1] == "<END>"
+    assert "takes the end-of-turn behind it (<END>) for a part of its text" in error_of(tokens, "the 莱")

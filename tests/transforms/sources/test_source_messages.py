@@ -216,3 +216,9 @@ def test_json_text_beside_a_transcript_is_messages_too():
     row = Fields({"prompt": "\n\nHuman: q\n\nAssistant:", "chosen": side, "rejected": "b"})
     found = conversation(row)
     assert (found.prompt, found.chosen.content, found.rejected.content) == ((Message("user", "q"),), "a", "b")
+
+
+def test_a_table_of_messages_in_both_spellings_gives_each_its_own():
+    nothing = dict.fromkeys(("role", "content", "from", "value"))
+    spoken = [nothing | {"from": "human", "value": "q"}, nothing | {"role": "assistant", "content": "a"}]
+    assert turns(spoken) == (Message("user", "q"), Message("assistant", "a"))

@@ -284,9 +284,7 @@ def test_rows_without_any_prompt_of_both_labels_are_refused():
 
 
 def test_where_a_row_that_cannot_be_used_leaves_no_pair_the_error_says_why():
-    with pytest.raises(
-        SourceError, match=r"apart\. 1 rows could not be used, the first because completion is null"
-    ):
+    with pytest.raises(SourceError, match=r"apart\. 1 rows could not be used, the first because completion is null"):
         gathered([good(None), bad("c")])
 
 

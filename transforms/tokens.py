@@ -244,6 +244,11 @@ class ChatTokens:
         counts: Offsets = sums[ids.offsets[1:]] - sums[ids.offsets[:-1]]
         return counts
 
+    def specials_within(self, ids: Ids) -> list[str]:
+        """The special tokens among some, but for one that ends a response."""
+        within = ids[:-1] if len(ids) and int(ids[-1]) in self.stop_ids else ids
+        return self.tokens(within[self._is_special[within]])
+
     def rows_with_unknown(self, ids: Ragged) -> list[int]:
         """Rows that hold the token for what the vocabulary has no token for: their text is lost in them."""
         if self._unknown is None:

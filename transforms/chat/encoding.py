@@ -150,8 +150,15 @@ def take_given(
         theirs, ours = (
             chat.written(one) if what == "prompt_ids" else chat.without_end(one) for one in (brought, rows[row])
         )
-        if theirs == ours:
+        # Text leaves special tokens out, padding among them, or has their letters where they are spelled out.
+        marks, own_marks = (chat.specials_within(one) for one in (brought, rows[row]))
+        if theirs == ours and marks == own_marks:
             rows[row] = brought
+        elif theirs == ours:
+            errors[row] = (
+                f"{what} hold the special tokens {marks} where the conversation has {own_marks}: is there padding "
+                "among them? `token_ids: ignore` encodes the text"
+            )
         else:
             same = _agree(theirs, ours)
             errors[row] = (

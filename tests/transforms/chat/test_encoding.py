@@ -317,6 +317,24 @@ def test_ids_that_do_not_say_the_text_cost_their_row(fields, says):
     assert says in bad.error
 
 
+@pytest.mark.parametrize(
+    ("part", "ids", "found"),
+    [
+        ("chosen", ["the", "Ġcat", "<|im_end|>", "<|endoftext|>"], "['<|im_end|>', '<|endoftext|>']"),
+        ("chosen", ["the", "Ġcat", "<|im_end|>", "<|im_end|>"], "['<|im_end|>']"),
+        ("chosen", ["<|endoftext|>", "the", "Ġcat", "<|im_end|>"], "['<|endoftext|>']"),
+        ("prompt", [*"<|im_start|>userĊq<|im_end|>Ċ<|im_start|>assistantĊ"], "[]"),
+    ],
+    ids=["padded behind", "padded with the end-of-turn", "padded before", "marks in letters"],
+)
+def test_given_ids_with_padding_or_without_the_templates_special_tokens_cost_their_row(part, ids, found):
+    tokens = chat()
+    given = [tokens._backend.token_to_id(token) for token in ids]
+    pairs = pairs_table(row("q", "the cat", "the dog", **{f"given_{part}_ids": given}))
+    [bad] = prepare(pairs, tokens, Truncation(), max_length=None).quarantined
+    assert f"{part}_ids hold the special tokens {found} where the conversation has " in bad.error
+
+
 def test_ids_that_end_are_not_of_a_response_that_is_said_to_be_unfinished():
     tokens = chat()
     ids = [*tokens.encode(["the cat"]).row(0).tolist(), tokens.eot_id]

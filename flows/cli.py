@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource
+from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource, SettingsError
 from rich.console import Console
 
 from flows.config import Recipe
@@ -41,7 +41,7 @@ ENVIRONMENT: Final = {
 # Its queues log by the names of their classes: a server that ended first is a long traceback of theirs.
 _PREFECTS: Final = ("prefect", "EventsWorker", "APILogWorker")
 _SECRETS: Final = re.compile(r"hf_[A-Za-z0-9]{8,}|Bearer\s+\S+|sk-[A-Za-z0-9_-]{8,}")
-
+_FLAG_OF: Final = re.compile(r"(?:field \"|encountered for )([\w.]+)")
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -123,6 +123,13 @@ def load_config(
     try:
         merged = Command(**content)
         return kind.model_validate(merged.model_dump())
+    except SettingsError as error:  # a flag of a whole section that is no JSON
+        found = _FLAG_OF.search(str(error))
+        flag = f"--{found[1]}" if found else "a flag"
+        message = (
+            f"{flag} is no JSON: {error.__cause__ or error}; expected JSON, or one of its keys as {flag}.KEY VALUE"
+        )
+        raise ConfigError(message) from error
     except ValidationError as error:
         raise ConfigError(_explain(error, f"{path} with the flags" if rest else str(path), kind)) from error
 

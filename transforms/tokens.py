@@ -137,6 +137,7 @@ class ChatTokens:
         eot_id: the end-of-turn that the template puts after a finished assistant turn; `eot` is its text.
         stop_ids: what can end a response: the end-of-turn, and what the template puts after a tool call where that is
             another (gpt-oss); `stops` are their texts.
+        trail: what the template writes behind the end-of-turn of a conversation, if a further end is in it; else empty.
         marks: what the template writes around a response.
         lead_ids: tokens between the prompt and the text of a plain response.
         opens_ids: tokens between the prompt and the reasoning of a response with reasoning.
@@ -184,6 +185,7 @@ class ChatTokens:
         self.stops = tuple(str(self._backend.id_to_token(token)) for token in self.stop_ids)
         self.eot = self.stops[0]
         self.marks: TurnMarks = turns.learn(self.template, self.eot)
+        self.trail = self._find_trail()
         self.anchor = self._find_anchor(prompt)
         self._decoded = self._decode_marks(prompt, tokenizer)
         self._marks_hold_specials = turns.marks_in(self.marks, specials.values()) or any(
@@ -242,6 +244,11 @@ class ChatTokens:
         counts: Offsets = sums[ids.offsets[1:]] - sums[ids.offsets[:-1]]
         return counts
 
+    def specials_within(self, ids: Ids) -> list[str]:
+        """The special tokens among some, but for one that ends a response."""
+        within = ids[:-1] if len(ids) and int(ids[-1]) in self.stop_ids else ids
+        return self.tokens(within[self._is_special[within]])
+
     def rows_with_unknown(self, ids: Ragged) -> list[int]:
         """Rows that hold the token for what the vocabulary has no token for: their text is lost in them."""
         if self._unknown is None:
@@ -269,8 +276,8 @@ class ChatTokens:
                 if counts[row] == expected[roles]:
                     continue
             token = next(filter(None, map(self.special_in_turn, one.turns)), None)
-            if token is None and one.tools:
-                token = self.special_in(json.dumps(one.tools, ensure_ascii=False))
+            for more in filter(None, (one.tools, one.kwargs)):
+                token = token or self.special_in(json.dumps(more, ensure_ascii=False))
             if token:
                 found.append((row, token))
         return found
@@ -330,12 +337,13 @@ class ChatTokens:
         ends = ids.offsets[1:] - finished
         cuts = np.minimum(ids.offsets[:-1] + np.asarray(keeps, np.int64), ends)
         whole, kept = ((sums[at] - sums[ids.offsets[:-1]]).tolist() for at in (ends, cuts))
-        lead = len((self.marks.lead or "").encode()) if self.lead_ids else 0
+        lead = len((self.marks.lead or "").encode())
         texts = []
         for row, text in enumerate(full):
             size = len(text) if text.isascii() else len(text.encode())
-            # The tokens are the text, or the template's own and the text; else the template changed it.
-            before = 0 if whole[row] == size else lead if whole[row] == size + lead else None
+            # The tokens are the template's own and the text; else the template changed it. Where it writes something
+            # before the text, tokens of the text's size may be of a text that was trimmed by as much.
+            before = lead if whole[row] == size + lead else None
             if before is None:
                 texts.append(self.response_text(ids.row(row)[: keeps[row]]))
             elif kept[row] == whole[row]:
@@ -390,6 +398,11 @@ class ChatTokens:
             pass
         eot = shared[-1] if shared else last[0]
         return (eot, *self._end_of_calls(eot, special, prompt))
+
+    def _find_trail(self) -> str:
+        whole = self.template.one([*ASKED.turns, {"role": "assistant", "content": SAID}], generation=False)
+        trail = whole[whole.rindex(SAID) + len(SAID) :].partition(self.eot)[2]
+        return trail if any(stop in trail for stop in self.stops) else ""
 
     def _first_run(self, text: str, special: set[int]) -> list[int]:
         """The first special token in a text and those that stand right behind it."""

@@ -129,3 +129,13 @@ def test_a_file_that_is_no_recipe_is_named(tmp_path, content, message):
 def test_a_recipe_survives_json_as_prefect_sends_it():
     recipe = load()
     assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"), [("output", "/data/out"), ("policy", "qwen"), ("policy.chat_template_kwargs", "no thinking")]
+)
+def test_a_section_that_is_no_json_is_an_error_that_names_its_flag(flag, value):
+    with pytest.raises(
+        ConfigError, match=rf"--{flag} is no JSON: .*; expected JSON, or one of its keys as --{flag}.KEY"
+    ):
+        load(f"--{flag}", value)

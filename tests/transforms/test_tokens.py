@@ -120,3 +120,28 @@ def test_ragged_take_and_end_are_what_lists_would_do(rows, data):
     taken = ragged.take(np.array(order, np.int64))
     assert [taken.row(i).tolist() for i in range(len(order))] == [rows[i] for i in order]
     assert Ragged.from_arrow(ragged.to_arrow()[1:]).values.tolist() == [i for row in rows[1:] for i in row]
+
+
+@pytest.mark.parametrize("said", ["the cat", "the cat ", " the cat", "the cat\n"])
+def test_a_text_is_what_its_tokens_say_also_where_as_much_is_trimmed_as_the_template_writes_before_it(said):
+    trimming = TEMPLATE.replace("m['content']", "(' ' if m['role'] == 'assistant' else '') + m['content'] | trim")
+    spaced = ChatTokens(tiny_tokenizer(trimming))
+    prompts = encode_prompts(spaced, [Asked([{"role": "user", "content": "the dog"}])])
+    ids = encode_responses(spaced, prompts, [{"role": "assistant", "content": said}], np.array([True]), "chosen").ids
+    size = len(ids.values)
+    assert spaced.kept_texts([said] * 2, ids.take(np.array([0, 0])), [size, size - 1]) == ["the cat"] * 2
+    [begun] = spaced.kept_texts([said], ids, [size - 2])
+    assert f" {begun}" == spaced.written(ids.row(0)[: size - 2])
+
+
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        (TEMPLATE.replace("m['content']", "(m['content'] if m['role'] == 'user' else '')"), "the assistant's turn"),
+        (TEMPLATE.replace("m['content']", "(m['content'] | upper)"), "the user's turn"),
+    ],
+    ids=["without answers", "upper case"],
+)
+def test_a_template_that_leaves_out_or_changes_what_is_said_is_refused(template, says):
+    with pytest.raises(ModelError, match=f"has no usable chat template .it leaves out or changes {says}"):
+        ChatTokens(tiny_tokenizer(template))

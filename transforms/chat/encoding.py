@@ -27,6 +27,7 @@ Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 Errors = dict[int, str]  # row → why it cannot be used
 _UNKNOWN: Final = "the {} holds characters that the vocabulary has no token for, so its tokens do not say it"
+_NO_END: Final = "the tokenizer takes the end-of-turn behind it ({}) for a part of its text, so it has no end"
 _ADVICE: Final = "; use a model whose template does, or a template of your own (policy.chat_template)"
 _OPENS, _CLOSES = (mark.strip() for mark in INLINE)
 SHOWN: Final = 60  # characters of a text in an error
@@ -113,6 +114,8 @@ def encode_responses(
     lead, end = chat.turn_tokens.lead(ids), chat.turn_tokens.end(ids, finished)
     for row in np.flatnonzero(ids.lengths <= lead + end).tolist():
         errors.setdefault(row, f"the {side} response has no tokens")
+    for row in np.flatnonzero(finished & ~chat.finished(ids)).tolist():
+        errors.setdefault(row, f"the {side} response: {_NO_END.format(' or '.join(chat.stops))}")
     for row in chat.rows_with_unknown(ids):
         errors.setdefault(row, _UNKNOWN.format(f"{side} response"))
     _find_specials(chat, ids, answers, finished, side, errors)
@@ -147,8 +150,15 @@ def take_given(
         theirs, ours = (
             chat.written(one) if what == "prompt_ids" else chat.without_end(one) for one in (brought, rows[row])
         )
-        if theirs == ours:
+        # Text leaves special tokens out, padding among them, or has their letters where they are spelled out.
+        marks, own_marks = (chat.specials_within(one) for one in (brought, rows[row]))
+        if theirs == ours and marks == own_marks:
             rows[row] = brought
+        elif theirs == ours:
+            errors[row] = (
+                f"{what} hold the special tokens {marks} where the conversation has {own_marks}: is there padding "
+                "among them? `token_ids: ignore` encodes the text"
+            )
         else:
             same = _agree(theirs, ours)
             errors[row] = (
@@ -193,6 +203,10 @@ def _response_part(
     if not is_plain(turn) and (lost := lost_of_answer(chat.template, prompts.asked[row], turn, whole)):
         inline = ", or put it into the text with policy.reasoning: inline" if "reasoning" in lost else ""
         return f"the chat template {lost}{_ADVICE}{inline}"
+    if chat.trail:
+        if not rest.endswith(chat.trail):
+            return f"the chat template ends the conversation with {_shown(rest[-SHOWN:])} and not with {chat.trail!r}"
+        rest = rest.removesuffix(chat.trail)
     end = max((rest.rfind(token), len(token)) for token in chat.stops)
     if end[0] < 0:
         return f"the chat template ends it with no end-of-turn ({' or '.join(chat.stops)}): {_shown(rest[-SHOWN:])}"
@@ -203,7 +217,11 @@ def _response_part(
     thought = turn.get(chat.marks.field or "")
     if isinstance(thought, str) and not content and not turn.get("tool_calls"):
         # It ran out of room while it was thinking: what closes the block was never generated.
-        rest = rest[: rest.rindex(thought.strip()) + len(thought.strip())]
+        thought = thought.strip()
+        at = rest.rfind(thought)
+        if not thought or at < 0:
+            return "it was cut within reasoning that " + ("says nothing" if not thought else "the template changes")
+        rest = rest[: at + len(thought)]
     return _Part(rest, changed)
 
 
@@ -242,7 +260,8 @@ def lost_of_prompt(
             said = said.rpartition("</think>")[2]
         if template.leaves_out(turn["role"]):
             return f"leaves out turn {at} of the prompt, of the role {turn['role']}: {_shown(said)}"
-        if said.strip() not in rendered:
+        # Beside calls a text may be left out, and its words stand in the calls all the same.
+        if said.strip() not in rendered or (said.strip() and turn.get("tool_calls")):
             other = {**turn, "content": f"{turn['content'] or ''} Sentinel"}
             if again(_with_turn(asked, at, other)) == rendered:
                 return f"leaves out turn {at} of the prompt, of the role {turn['role']}: {_shown(said)}"
@@ -269,6 +288,11 @@ def lost_of_text(content: str, rendered: str) -> str | None:
 def lost_of_answer(template: ChatTemplate, asked: Asked, turn: Turn, whole: str) -> str | None:
     """What a template does not write of a response beside its text, likewise."""
     fields = fields_of(turn)
+    content = turn["content"] or ""
+    if content.strip():  # its words may stand in the reasoning or in the calls, too
+        [other] = template.wholes([asked], [{**turn, "content": f"{content} Sentinel"}])
+        if other == whole:
+            return f"leaves out the text {_shown(content)}"
     for name in REASONING_FIELDS:
         thought = fields.get(name)
         if isinstance(thought, str):

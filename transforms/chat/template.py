@@ -19,6 +19,7 @@ DEFAULT_DATE: Final = date(2024, 7, 26)
 
 Rendered = str | Exception
 _SENTINEL: Final[Turn] = {"role": "user", "content": "Sentinel question"}
+_ANSWER: Final[Turn] = {"role": "assistant", "content": "Sentinel answer"}
 _CALL: Final = {"type": "function", "function": {"name": "sentinel", "arguments": {}}}
 
 # Arguments of apply_chat_template itself: a row that set them would choose its own template, or take its own apart.
@@ -90,10 +91,11 @@ class ChatTemplate:
             self.parts = parts
             try:
                 prompt = self.one([_SENTINEL], generation=True)
-                self.one([_SENTINEL, {"role": "assistant", "content": "a"}], generation=False)
-                if _SENTINEL["content"] in prompt:
+                whole = self.one([_SENTINEL, _ANSWER], generation=False)
+                if _SENTINEL["content"] in prompt and _ANSWER["content"] in whole:
                     return prompt
-                problem = problem or f"it leaves out the user's turn: {prompt!r}"
+                who, rendered = ("user", prompt) if _SENTINEL["content"] not in prompt else ("assistant", whole)
+                problem = problem or f"it leaves out or changes the {who}'s turn: {rendered!r}"
             except Exception as error:  # noqa: BLE001 - templates raise what they like
                 problem = problem or first_line(error)
         message = (

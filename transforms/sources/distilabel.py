@@ -25,16 +25,18 @@ argilla/distilabel-capybara-dpo-7k-binarized, of argilla/distilabel-math-prefere
      "score_base": 0.2, "model_name_response_base": "a-base-model"}
 """
 
-from typing import Any, Final, Literal
+from collections.abc import Sequence
+from typing import Any, Final, Literal, NamedTuple
 
 from transforms.errors import RowError
 from transforms.sources.about import About
 from transforms.sources.adapter import Row, SourceKind
 from transforms.sources.canonical import Adapted, Pair, Prompt, Response, check_score, content_hash
+from transforms.sources.endings import finished_responses
 from transforms.sources.fields import number, pair, row_id
 from transforms.sources.messages import answers, asked, holds_messages, replies, said, split
 from transforms.sources.options import SourceOptions
-from transforms.sources.pairing import Candidate, Pairing, is_usable, pairings
+from transforms.sources.pairing import Candidate, Completion, Pairing, is_usable, pairings
 from transforms.sources.rows import Fields, kind_of
 from transforms.sources.ultrafeedback import ULTRAFEEDBACK
 
@@ -74,6 +76,11 @@ class DistilabelOptions(SourceOptions):
     models: str | None = None
 
 
+class _Generation(NamedTuple):
+    response: Response
+    ended: bool | None  # None where the row does not say
+
+
 def adapt(row: Fields, options: DistilabelOptions) -> Adapted:
     """The row's own pair, or those of its generations; all generations are responses, with their ratings.
 
@@ -84,7 +91,7 @@ def adapt(row: Fields, options: DistilabelOptions) -> Adapted:
     generations = _generations(row, options)
     sides = _sides(row)
     if options.pairing == "given" and sides:
-        found = [_given(row, options, *sides)]
+        found = [_given(row, options, generations or (), *sides)]
     elif generations is not None:
         found = _paired(row, options, generations)
     else:
@@ -93,14 +100,16 @@ def adapt(row: Fields, options: DistilabelOptions) -> Adapted:
         )
         message = f"no {' or '.join(GENERATIONS)} to pair; {advice}, or name the column (generations)"
         raise RowError(message)
-    return Adapted(found, found[0].prompt, generations or ())
+    return Adapted(found, found[0].prompt, [one.response for one in generations or ()])
 
 
 def _sides(row: Fields) -> tuple[str, str] | None:
     return next((names for names in SIDES if all(row.peek(name) is not None for name in names)), None)
 
 
-def _given(row: Fields, options: DistilabelOptions, chosen: str, rejected: str) -> Pair:
+def _given(
+    row: Fields, options: DistilabelOptions, generations: Sequence[_Generation], chosen: str, rejected: str
+) -> Pair:
     better, worse = said(row, chosen), said(row, rejected)
     if len(better.turns) > 1 or len(worse.turns) > 1:
         # A conversation holds its prompt: FormatChatGenerationDPO's `prompt` is no more than its first question.
@@ -108,7 +117,17 @@ def _given(row: Fields, options: DistilabelOptions, chosen: str, rejected: str) 
         _repeated(row, sides.prompt, row.peek(chosen))
     else:
         sides = replies(_prompt(row, options), better, worse)
-    return pair(row, options, sides, source_id=row_id(row, "id", "prompt_id"))
+    ended = _ended(generations, sides.chosen.content, chosen), _ended(generations, sides.rejected.content, rejected)
+    return pair(row, options, sides, source_id=row_id(row, "id", "prompt_id"), finished=ended)
+
+
+def _ended(generations: Sequence[_Generation], text: str, side: str) -> bool | None:
+    """How a side ended, by the generation that it is."""
+    ends = {one.ended for one in generations if one.response.text == text}
+    if len(ends) > 1:
+        message = f"{side} is several generations, of which some ended and some did not"
+        raise RowError(message)
+    return ends.pop() if ends else None
 
 
 def _repeated(row: Fields, prompt: Prompt, chosen: Any) -> None:
@@ -120,17 +139,17 @@ def _repeated(row: Fields, prompt: Prompt, chosen: Any) -> None:
             row.get(name)
 
 
-def _paired(row: Fields, options: DistilabelOptions, generations: list[Response]) -> list[Pair]:
+def _paired(row: Fields, options: DistilabelOptions, generations: Sequence[_Generation]) -> list[Pair]:
     prompt = _prompt(row, options)
     asking = prompt[-1].content if prompt else ""
     candidates = []
-    for one in generations:
+    for one, ended in generations:
         if not is_usable(one.text):
             row.note(NO_TEXT)
         elif one.score is None:
             row.note(NO_RATING)
         else:
-            candidates.append(Candidate(one.score, content_hash(asking, one.text), one.text))
+            candidates.append(Candidate(one.score, content_hash(asking, one.text), Completion(one.text, ended)))
     if len(candidates) < 2:
         message = f"{len(candidates)} generations have text and a rating, expected at least two"
         raise RowError(message)
@@ -140,9 +159,10 @@ def _paired(row: Fields, options: DistilabelOptions, generations: list[Response]
         pair(
             row,
             options,
-            answers(prompt, better.response, worse.response),
+            answers(prompt, better.response.text, worse.response.text),
             source_id=source_id,
             scores=(better.score, worse.score),
+            finished=(better.response.ended, worse.response.ended),
         )
         for better, worse in pairings(candidates, pairing)
     ]
@@ -157,7 +177,7 @@ def _prompt(row: Fields, options: DistilabelOptions) -> Prompt:
     return asked(row, name)
 
 
-def _generations(row: Fields, options: DistilabelOptions) -> list[Response] | None:
+def _generations(row: Fields, options: DistilabelOptions) -> list[_Generation] | None:
     """All of the row's generations but those that are null; None for a row without a list of them."""
     if "response_base" in row and options.generations is None:  # magpie-ultra: a chat model and its base model
         texts = [row.get("response"), row.get("response_base")]
@@ -171,11 +191,13 @@ def _generations(row: Fields, options: DistilabelOptions) -> list[Response] | No
         scores = _scores(row, options, len(texts))
         models = _models(row, options, len(texts))
     found = []
+    ends = finished_responses(row, len(texts))
     for at, (text, model, score) in enumerate(zip(texts, models, scores, strict=True)):
         if text is None:  # the model failed
             row.note(NO_TEXT)
         elif isinstance(text, str):
-            found.append(Response(at, text, model if isinstance(model, str) else None, score))
+            named = model if isinstance(model, str) else None
+            found.append(_Generation(Response(at, text, named, score, finished=ends[at] is not False), ends[at]))
         else:
             message = f"generation {at} is {kind_of(text)}, expected text or null"
             raise RowError(message)

@@ -63,6 +63,20 @@ LISTS: Final = (
     "all_finish_reasons", "all_generated_finish_reasons", "finish_reasons", "finish_reason", "all_finished", "finished",
     "all_stop_reasons", "stop_reasons",
 )  # fmt: skip
+# Responses in an order of their own: a list of two beside them is of the first and the second of them, not of chosen
+# and rejected.
+_OTHER_ORDER: Final = frozenset(
+    (
+        "generations", "completions", "responses", "candidates", "order", "answers", "models",
+        "all_generated_responses", "new_generations",
+    )
+)  # fmt: skip
+_OF_SIDES: Final = ("chosen", "chosen_response")
+
+
+def in_order_of_sides(row: Fields) -> bool:
+    """Whether a list of two in a row is of [chosen, rejected]: it has these, and no responses in another order."""
+    return any(name in row for name in _OF_SIDES) and _OTHER_ORDER.isdisjoint(row.raw)
 
 
 def finished(value: object, what: str) -> bool | None:
@@ -136,7 +150,7 @@ def _reasons(row: Fields, at: int, stems: Sequence[str]) -> dict[str, bool | Non
         if isinstance(value, str) and value[:1] in ("{", "["):
             with suppress(ValueError):
                 value = parsed_json(value)
-        if isinstance(value, list) and len(value) == len(SIDES):
+        if isinstance(value, list) and len(value) == len(SIDES) and in_order_of_sides(row):
             found[f"{stem}[{at}]"] = _reason(value[at], f"{stem}[{at}]")
         elif isinstance(value, dict) and value.keys() & {*SIDES}:
             found[f"{stem}.{SIDES[at]}"] = _reason(value.get(SIDES[at]), f"{stem}.{SIDES[at]}")
@@ -159,7 +173,7 @@ def finished_responses(row: Fields, count: int) -> list[bool | None]:
     """
     for name in LISTS:
         values = row.peek(name)
-        if isinstance(values, list):
+        if isinstance(values, list) and any(value is not None for value in values):
             row.get(name)
             if len(values) != count:
                 message = f"{len(values)} {name} for {count} responses, expected equally many"

@@ -32,8 +32,6 @@ SCORES: Final = tuple(
     (spelled.format("chosen"), spelled.format("rejected")) for names in _SPELLINGS.values() for spelled in names
 )
 BOTH_SCORES: Final = ("rating", "ratings", "score", "scores")
-# Responses in an order of their own: a rating is then of the first and the second of them, not of chosen and rejected.
-_OTHER_ORDER: Final = frozenset(("generations", "completions", "responses", "candidates", "order", "answers", "models"))
 
 _PARTS: Final = ("prompt", "chosen", "rejected")
 _IDS: Final = ("{}_ids", "{}_token_ids", "{}_input_ids")
@@ -194,11 +192,9 @@ def row_scores(row: Fields) -> Scores:
     for better, worse in SCORES:
         if (better in raw or worse in raw) and (raw.get(better) is not None or raw.get(worse) is not None):
             return Scores(number(row.get(better), better), number(row.get(worse), worse))
-    if not _OTHER_ORDER.isdisjoint(row.raw):
-        return Scores()
     for name in BOTH_SCORES:
         value = row.peek(name)
-        if isinstance(value, list) and len(value) == 2:
+        if isinstance(value, list) and len(value) == 2 and endings.in_order_of_sides(row):
             row.get(name)
             return Scores(number(value[0], f"{name}[0]"), number(value[1], f"{name}[1]"))
         if isinstance(value, dict) and value.keys() >= {"chosen", "rejected"}:

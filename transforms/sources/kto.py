@@ -97,14 +97,17 @@ def gather(rows: Iterable[Fields | BadRow], options: KtoOptions) -> Iterator[Fie
     """
     groups: defaultdict[str, list[Fields]] = defaultdict(list)
     labels: defaultdict[str, set[bool]] = defaultdict(set)
+    unusable: list[str] = []
     for row in rows:
         if isinstance(row, BadRow):
+            unusable.append(row.error)
             yield row
             continue
         try:
             # Read from a copy: `adapt` reads the row itself, and what is unread in it must be counted once.
             found = _sample(Fields(row.raw))
         except RowError as error:
+            unusable.append(str(error))
             yield BadRow(str(error), row.raw, row_hash(row.raw))
             continue
         key = prompt_id(found.prompt, found.tools, found.template_kwargs)
@@ -117,6 +120,8 @@ def gather(rows: Iterable[Fields | BadRow], options: KtoOptions) -> Iterator[Fie
             f" desirable ones only, {len(labels) - good:,} undesirable ones only), so there is no pair; a limit"
             " may cut the rows of a prompt apart"
         )
+        if unusable:
+            message += f". {len(unusable):,} rows could not be used, the first because {unusable[0]}"
         raise SourceError(message)
     for key in sorted(groups):
         yield Fields.of_rows(groups.pop(key), prompt_id=key)

@@ -139,10 +139,10 @@ def _check_rows(head: list[Row | BadRow], options: SourceOptions) -> None:
     if not missing and (kind_name in likely or not likely):
         return
     problem = f"missing columns: {', '.join(missing)}" if missing else "its columns hold something else"
-    advice = f"it looks like kind {' or '.join(likely)}" if likely else "it looks like none of the known kinds"
+    advice = f"; it looks like kind {' or '.join(likely)}" if likely else "; it looks like none of the known kinds"
     message = (
         f"{options.path} is not of kind {kind_name}: {problem};"
-        f" found columns: {', '.join(sorted(map(str, columns)))}; {advice}"
+        f" found columns: {', '.join(sorted(map(str, columns)))}{'' if likely == [kind_name] else advice}"
     )
     raise SourceError(message)
 

@@ -57,7 +57,8 @@ _READ: Final = frozenset((*REASONING, *ENDINGS, *NOT_TEXT, "tool_calls", "functi
 # The most usual roles, for a message of role and content and nothing else.
 _PLAIN: Final = {name: role for name, role in ROLES.items() if name not in CALLING}
 _MESSAGES_BEGIN: Final = re.compile(r"""\s*\[?\s*\{\s*(["'])(?:role|from|content|value)\1\s*:""")
-_TURN: Final = re.compile(r"\n\n(Human|Assistant):")
+_TURN: Final = re.compile(r"\r?\n\r?\n(Human|Assistant):")
+_OPEN: Final = re.compile(r"\r?\n\r?\nAssistant:\Z")
 
 
 class Spoken(NamedTuple):
@@ -191,7 +192,7 @@ def begins_transcript(text: str) -> bool:
 
 def is_transcript(text: object) -> bool:
     """Whether `text` is an Anthropic transcript: it starts with a human turn and goes on."""
-    return isinstance(text, str) and begins_transcript(text) and "\n\nAssistant:" in text
+    return isinstance(text, str) and begins_transcript(text) and "Assistant" in _TURN.split(text)[1::2]
 
 
 def transcript(text: object, what: str) -> Spoken:
@@ -352,7 +353,7 @@ def _implicit(row: Fields, chosen: tuple[str, Any], rejected: tuple[str, Any]) -
 
 def _checked_transcript(text: str, what: str) -> str:
     text = text.rstrip()
-    if not text.endswith("\n\nAssistant:"):
+    if not _OPEN.search(text):
         message = (
             f"{what} is a Human/Assistant transcript that ends in {text[-40:]!r}; expected '\\n\\nAssistant:' at its"
             " end, where the responses go on"
@@ -388,9 +389,9 @@ def _message(turn: Any, what: str, column: str, row: Fields, *, last: bool) -> t
     if isinstance(turn, str):  # a list of JSON texts, as a `Json` feature inside a list is stored
         with suppress(ValueError):
             turn = parsed_json(turn)
-    names = (
-        ("from", "value") if isinstance(turn, dict) and "role" not in turn and "from" in turn else ("role", "content")
-    )
+    # A table gives each message the fields of all others, null where it has none.
+    theirs = isinstance(turn, dict) and turn.get("role") is None and turn.get("from") is not None
+    names = ("from", "value") if theirs else ("role", "content")
     if not isinstance(turn, dict) or names[0] not in turn or not (names[1] in turn or turn.get("tool_calls")):
         message = f"{what} is {kind_of(turn)}, expected an object with role and content"
         raise RowError(message)

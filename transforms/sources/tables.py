@@ -13,6 +13,7 @@ Two things that tables do to rows are undone here:
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
@@ -20,6 +21,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 import pyarrow as pa
 
+from transforms.errors import SourceError
 from transforms.sources.adapter import BadRow, Row, row_hash
 
 # Columns, and fields of messages, that hold functions and calls.
@@ -40,9 +42,18 @@ class JsonColumns:
 
     Args:
         schema: of the table, with its metadata.
+
+    Raises:
+        SourceError: two columns have one name.
     """
 
     def __init__(self, schema: pa.Schema) -> None:
+        twice = [name for name, count in Counter(schema.names).items() if count > 1]
+        if twice:
+            message = (
+                f"two columns are called {' and '.join(map(repr, twice))}, so which is meant cannot be told; rename one"
+            )
+            raise SourceError(message)
         self._features = _features(schema)
         self._by_shape: dict[str, bool] = {}
 

@@ -119,8 +119,8 @@ def _rating(annotations: Fields | None, aspect: str) -> float | None:
     annotation = annotations.object(aspect) if annotations is not None else None
     raw = annotation.get("Rating") if annotation is not None else None
     try:
-        rating = float(raw) if isinstance(raw, str | int | float) else None
-    except (ValueError, OverflowError):  # "N/A"
+        rating = number(raw, aspect)
+    except RowError:  # "N/A"
         return None
     check_score(rating, f"the rating of {aspect}")
     return rating

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from families import family
 from tests_support import TEMPLATE, chat, pairs_table, row, tiny_tokenizer
+from tokenizers import AddedToken
 
 from transforms.chat.conversation import Asked, answer, answers_of, asked_of
 from transforms.chat.encoding import encode_prompts, encode_responses
@@ -316,6 +317,24 @@ def test_ids_that_do_not_say_the_text_cost_their_row(fields, says):
     assert says in bad.error
 
 
+@pytest.mark.parametrize(
+    ("part", "ids", "found"),
+    [
+        ("chosen", ["the", "Ġcat", "<|im_end|>", "<|endoftext|>"], "['<|im_end|>', '<|endoftext|>']"),
+        ("chosen", ["the", "Ġcat", "<|im_end|>", "<|im_end|>"], "['<|im_end|>']"),
+        ("chosen", ["<|endoftext|>", "the", "Ġcat", "<|im_end|>"], "['<|endoftext|>']"),
+        ("prompt", [*"<|im_start|>userĊq<|im_end|>Ċ<|im_start|>assistantĊ"], "[]"),
+    ],
+    ids=["padded behind", "padded with the end-of-turn", "padded before", "marks in letters"],
+)
+def test_given_ids_with_padding_or_without_the_templates_special_tokens_cost_their_row(part, ids, found):
+    tokens = chat()
+    given = [tokens._backend.token_to_id(token) for token in ids]
+    pairs = pairs_table(row("q", "the cat", "the dog", **{f"given_{part}_ids": given}))
+    [bad] = prepare(pairs, tokens, Truncation(), max_length=None).quarantined
+    assert f"{part}_ids hold the special tokens {found} where the conversation has " in bad.error
+
+
 def test_ids_that_end_are_not_of_a_response_that_is_said_to_be_unfinished():
     tokens = chat()
     ids = [*tokens.encode(["the cat"]).row(0).tolist(), tokens.eot_id]
@@ -328,3 +347,58 @@ def _ragged(rows):
     from transforms.tokens import Ragged
 
     return Ragged.of([np.array(one, np.int32) for one in rows])
+
+
+@pytest.mark.parametrize(
+    "behind", ["{{ '<|im_end|>' }}", "{{ '<|im_start|>system\nThat was all.<|im_end|>\n' }}"], ids=["end", "turn"]
+)
+@pytest.mark.parametrize(("finished", "last"), [(True, ["<|im_end|>"]), (False, [])])
+def test_a_response_ends_at_its_own_end_of_turn_whatever_the_template_writes_behind_it(behind, finished, last):
+    template = f"{TEMPLATE}{{% if not add_generation_prompt %}}{behind}{{% endif %}}"
+    tokens = ChatTokens(tiny_tokenizer(template))
+    found = tokens_of(tokens, "the cat", finished=finished)
+    assert found == tokens.tokens(tokens.encode(["the cat"]).row(0)) + last
+
+
+@pytest.mark.parametrize("name", ["llama3_1", "llama3_2", "muse_glimmer"])
+def test_a_text_beside_calls_that_the_template_leaves_out_is_missed_also_where_the_call_has_its_words(name):
+    tokens = family(name).chat()
+    asked = ASKED._replace(tools=TOOLS)
+    called = answer("tide", {"tool_calls": [TIDE]})
+    assert "leaves out the text 'tide'" in error_of(tokens, called, asked=asked)
+    later = asked._replace(turns=[*asked.turns, called, {"role": "tool", "content": "high"}])
+    assert "leaves out turn 1 of the prompt, of the role assistant: 'tide'" in error_of(tokens, "x", asked=later)
+
+
+@pytest.mark.parametrize("name", ["gptoss", "lfm2_2_5", "qwen3, Qwen's splitting"])
+def test_a_response_that_was_cut_before_it_thought_anything_says_nothing(name):
+    error = error_of(family(name).chat(), "<think>\n", finished=False)
+    assert error == "the chosen response: it was cut within reasoning that says nothing"
+
+
+def test_reasoning_that_the_template_writes_otherwise_has_no_place_where_it_was_cut():
+    template = TEMPLATE.replace(
+        "m['content']",
+        "('<think>' + m.reasoning_content.split() | join(' ') + '</think>' if m.reasoning_content else '')"
+        " + m['content']",
+    )
+    tokens = ChatTokens(tiny_tokenizer(template))
+    thought = answer("", {"reasoning_content": "the\ncat"})
+    error = error_of(tokens, thought, finished=False)
+    assert error == "the chosen response: it was cut within reasoning that the template changes"
+
+
+def test_a_special_token_in_a_rows_own_arguments_of_the_template_costs_the_row():
+    tokens = ChatTokens(tiny_tokenizer(f"{{{{ persona }}}}{TEMPLATE}"))
+    asked = ASKED._replace(kwargs={"persona": "the dog<|im_end|>"})
+    assert "the prompt spells out the special token <|im_end|>" in error_of(tokens, "the cat", asked=asked)
+    assert tokens_of(tokens, "the cat", asked=ASKED._replace(kwargs={"persona": "the dog"}))[-1] == "<|im_end|>"
+
+
+def test_a_response_whose_end_of_turn_became_a_part_of_its_text_is_not_taken_for_a_finished_one():
+    """An added token that stands for a single word is none behind a letter."""
+    made = tiny_tokenizer(TEMPLATE.replace("<|im_end|>", "<END>"))
+    made.add_tokens([AddedToken("<END>", special=True, single_word=True)], special_tokens=True)
+    tokens = ChatTokens(made)
+    assert tokens_of(tokens, "the cat.")[-1] == "<END>"
+    assert "takes the end-of-turn behind it (<END>) for a part of its text" in error_of(tokens, "the 莱")

@@ -171,3 +171,70 @@ def test_ultrafeedback_completions_may_say_how_they_ended():
     assert [one.finished for one in found.responses] == [True, False]
     assert found.prompt == found.pairs[0].prompt != ASKED
     assert not found.pairs[0].rejected_finished
+
+
+TURNS = [{"role": "user", "content": QUESTION}]
+NILE, PO = ([*TURNS, {"role": "assistant", "content": text}] for text in ("Nile.", "Nile, Po."))
+RATED = {name: {"Rating": "2"} for name in ("helpfulness", "honesty", "instruction_following", "truthfulness")}
+# The worse of two responses first: a list of two beside them is in that order.
+WORSE_FIRST = {
+    "onpolicy": {
+        "all_generated_responses": ["Nile.", "Nile, Po."], "all_rm_scores": [0.1, 0.9], "chosen": PO, "rejected": NILE,
+    },
+    "distilabel": {"instruction": QUESTION, "generations": ["Nile.", "Nile, Po."], "ratings": [2, 5]},
+    "ultrafeedback": {
+        "instruction": QUESTION,
+        "completions": [
+            {"response": "Nile.", "annotations": RATED},
+            {"response": "Nile, Po.", "annotations": {name: {"Rating": "5"} for name in RATED}},
+        ],
+    },
+    "arena": {
+        "model_a": "a", "model_b": "b", "winner": "model_b", "conversation_a": NILE, "conversation_b": PO, "turn": 1,
+    },
+    "helpsteer3": {
+        "domain": "general", "context": TURNS, "response1": "Nile.", "response2": "Nile, Po.", "overall_preference": 2,
+    },
+    "nectar": {
+        "prompt": f"\n\nHuman: {QUESTION}\n\nAssistant: ", "source": ["x"],
+        "answers": [{"answer": "Nile.", "rank": 2.0}, {"answer": "Nile, Po.", "rank": 1.0}],
+    },
+    "orca_dpo_pairs": {
+        "system": "", "input": QUESTION, "chosen": "Nile, Po.", "rejected": "Nile.", "order": ["rejected", "chosen"],
+        "generations": ["Nile.", "Nile, Po."], "rating": [2, 5], "status": "swapped",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("column", ["finish_reasons", "finish_reason", "finished"])
+@pytest.mark.parametrize("kind", WORSE_FIRST)
+def test_a_list_of_two_in_the_order_of_the_responses_is_never_taken_for_chosen_and_rejected(kind, column):
+    ends = [False, True] if column == "finished" else ["length", "stop"]
+    pair = only_pair(kind, WORSE_FIRST[kind] | {column: ends})
+    assert (pair.chosen, pair.rejected) == ("Nile, Po.", "Nile.")
+    assert pair.chosen_finished
+    assert pair.rejected_finished is (kind not in ("onpolicy", "distilabel"))  # the others leave it unread, and say so
+
+
+def test_ratings_in_the_order_of_the_models_are_no_scores_of_chosen_and_rejected():
+    pair = only_pair("arena", WORSE_FIRST["arena"] | {"ratings": [2, 5]})
+    assert (pair.chosen_score, pair.rejected_score) == (None, None)
+
+
+def test_of_several_lists_the_first_that_holds_something_says_how_the_responses_ended():
+    row = WORSE_FIRST["onpolicy"] | {"all_finish_reasons": [None, None], "finished": [False, True]}
+    pair = only_pair("onpolicy", row)
+    assert (pair.chosen_finished, pair.rejected_finished) == (True, False)
+
+
+@pytest.mark.parametrize(("ends", "whole"), [(["length", "stop"], (True, False)), (["stop", "length"], (False, True))])
+def test_a_pair_that_distilabel_made_ended_as_its_generations_did(ends, whole):
+    row = WORSE_FIRST["distilabel"] | {"chosen": PO, "rejected": NILE, "finish_reasons": ends}
+    pair = only_pair("distilabel", row)
+    assert (pair.chosen_finished, pair.rejected_finished) == whole
+
+
+def test_a_side_that_is_several_generations_cannot_have_ended_both_ways():
+    row = WORSE_FIRST["distilabel"] | {"generations": ["Nile.", "Nile."], "chosen": PO, "rejected": NILE}
+    with pytest.raises(RowError, match="rejected is several generations, of which some ended and some did not"):
+        adapt("distilabel", row | {"finish_reasons": ["length", "stop"]})

@@ -283,6 +283,11 @@ def test_rows_without_any_prompt_of_both_labels_are_refused():
     )
 
 
+def test_where_a_row_that_cannot_be_used_leaves_no_pair_the_error_says_why():
+    with pytest.raises(SourceError, match=r"apart\. 1 rows could not be used, the first because completion is null"):
+        gathered([good(None), bad("c")])
+
+
 def test_rows_that_are_all_bad_are_a_quarantine_and_no_error(tmp_path):
     batch = load(tmp_path / "x.jsonl", [good(None), bad("")])
     assert (batch.pairs.num_rows, len(batch.quarantined), batch.raw_rows) == (0, 2, 2)

@@ -211,8 +211,22 @@ def test_a_prompt_is_the_same_in_each_of_its_forms():
         asked(Fields({"p": "Human: q"}), "p")
 
 
+def test_a_transcript_with_windows_line_ends_has_the_same_turns_also_where_only_some_have_them():
+    lines = ["Human: a", "", "Assistant: b", "", "Human: c", "", "Assistant:"]
+    plain = asked(Fields({"p": "\n".join(lines)}), "p")
+    assert [turn.content for turn in plain] == ["a", "b", "c"]
+    assert asked(Fields({"p": "\r\n".join(lines)}), "p") == plain
+    assert asked(Fields({"p": "\r\n".join(lines[:3]) + "\n" + "\n".join(lines[3:])}), "p") == plain
+
+
 def test_json_text_beside_a_transcript_is_messages_too():
     side = json.dumps([{"role": "assistant", "content": "a"}])
     row = Fields({"prompt": "\n\nHuman: q\n\nAssistant:", "chosen": side, "rejected": "b"})
     found = conversation(row)
     assert (found.prompt, found.chosen.content, found.rejected.content) == ((Message("user", "q"),), "a", "b")
+
+
+def test_a_table_of_messages_in_both_spellings_gives_each_its_own():
+    nothing = dict.fromkeys(("role", "content", "from", "value"))
+    spoken = [nothing | {"from": "human", "value": "q"}, nothing | {"role": "assistant", "content": "a"}]
+    assert turns(spoken) == (Message("user", "q"), Message("assistant", "a"))

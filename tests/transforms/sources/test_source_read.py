@@ -71,6 +71,15 @@ def test_nested_rows_come_out_as_pyarrow_gives_them(tmp_path):
     assert read(tmp_path / "x.parquet") == rows
 
 
+def test_a_table_with_two_columns_of_one_name_is_refused(tmp_path):
+    table = pa.table([["p"], ["a"], ["b"], ["c"]], names=["prompt", "chosen", "rejected", "chosen"])
+    pq.write_table(table, tmp_path / "x.parquet")
+    write_stream(tmp_path / "x.arrow", table)
+    for name in ("x.parquet", "x.arrow"):
+        with pytest.raises(SourceError, match="two columns are called 'chosen', so which is meant cannot be told"):
+            read(tmp_path / name)
+
+
 def test_a_save_to_disk_folder_is_read_with_and_without_splits(tmp_path):
     one = datasets.Dataset.from_list(ROWS)
     one.save_to_disk(tmp_path / "one", num_shards=2)

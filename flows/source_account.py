@@ -4,6 +4,7 @@ from typing import TypeVar
 
 from transforms.manifest import LeakExample, LeakRecord, SourceRecord
 from transforms.sources.adapter import json_safe
+from transforms.sources.fields import not_met
 from transforms.sources.load import SourceBatch
 from transforms.sources.marks import Leaks
 from transforms.sources.options import SourceOptions
@@ -24,9 +25,11 @@ class SourceAccount:
         self._record = record
         self._columns = Columns()
         self._leaks = Leaks()
+        self._exclude: tuple[str, ...] = ()
 
     def pinned(self, source: Options) -> Options:
         """The options to read it by: its label, and the commit that was fingerprinted, whatever the branch holds."""
+        self._exclude = getattr(source, "exclude", ())  # of kinds that have it
         update = {"label": self._record.label}
         return source.model_copy(update=update | ({"revision": self._record.revision} if self._record.revision else {}))
 
@@ -42,6 +45,7 @@ class SourceAccount:
         record, columns = self._record, self._columns
         record.columns_read = [_shown(name) for name in columns.read]
         record.columns_unread = {_shown(name): count for name, count in columns.unread_values().items()}
+        columns.notes.update(not_met(self._exclude, columns.notes))
         record.notes = dict(columns.notes.most_common())
         record.leaks = [
             LeakRecord(

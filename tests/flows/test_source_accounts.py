@@ -152,6 +152,26 @@ def test_pairs_with_marks_of_a_template_are_counted_and_go_where_the_recipe_says
     assert all("of a chat template (Llama 2 and Mistral); clean the text" in line["error"] for line in lines)
 
 
+def test_what_exclude_left_out_is_counted_and_what_it_names_and_no_row_has_is_said(tmp_path):
+    def tulu(at, source):
+        prompt = {"role": "user", "content": f"question {at}"}
+        sides = {
+            side: [prompt, {"role": "assistant", "content": text}]
+            for side, text in (("chosen", "the cat"), ("rejected", "the dog"))
+        }
+        return {"id": str(at), "source": source, "prompt": prompt["content"], **sides}
+
+    recipe = truncate_recipe(tmp_path, [tulu(1, "a"), tulu(2, "b"), tulu(3, "a")])
+    source = {"kind": "tulu3", "path": str(tmp_path / "rows.jsonl"), "exclude": ["a", "bb"]}
+    manifest = run(Recipe.model_validate(recipe.model_dump(mode="json") | {"sources": [source]}))
+    assert (manifest.counts.kept, manifest.counts.dropped) == (1, {"excluded": 2})
+    assert manifest.sources[0].notes == {
+        "rows left out by `exclude`: a": 2,
+        "value of `exclude` that no row has: bb": 1,
+    }
+    assert "note         tulu3: 1 value of `exclude` that no row has: bb" in printed(tmp_path / "out")
+
+
 def test_each_of_two_sources_of_one_kind_has_its_own_cap_and_its_own_name(tmp_path):
     first = [pair(1, chosen=f"cat {at}") for at in range(3)]
     second = [pair(2, chosen=f"dog {at}") for at in range(4)]

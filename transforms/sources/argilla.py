@@ -29,7 +29,7 @@ from transforms.errors import RowError
 from transforms.sources.about import About
 from transforms.sources.adapter import Row, SourceKind
 from transforms.sources.canonical import Adapted, Message, Pair, Response, check_score, content_hash
-from transforms.sources.fields import TIE, number, pair, row_id
+from transforms.sources.fields import TIE, left_out, number, pair, row_id
 from transforms.sources.messages import Sides, asked, replies, said
 from transforms.sources.options import SourceOptions
 from transforms.sources.pairing import Candidate, Pairing, is_usable, pairings
@@ -101,7 +101,7 @@ def adapt(row: Fields, options: ArgillaOptions) -> Adapted:
     Raises:
         RowError: no field or question of the name, an answer that cannot be understood, or none that counts.
     """
-    reason = EXCLUDED if row.get("source") in options.exclude else None
+    reason = EXCLUDED if left_out(row, [row.get("source")], options.exclude) else None
     if "chosen_response" in row and not options.responses:
         sides = replies(asked(row, _prompt(row, options)), said(row, "chosen_response"), said(row, "rejected_response"))
         return Adapted([pair(row, options, sides, source_id=row_id(row, "id"), reason=reason)])

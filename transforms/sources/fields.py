@@ -6,6 +6,7 @@ hands it over, and the usual names are then not looked for.
 """
 
 import re
+from collections.abc import Collection, Container, Iterable
 from typing import Any, Final, NamedTuple
 
 from transforms.errors import RowError
@@ -48,6 +49,7 @@ OF_PROMPT: Final = _OF_TEXT | _OF_MEDIA
 SHARED: Final = _OF_TEXT | _OF_SCORES | _OF_IDS | _OF_MEDIA | endings.NAMES
 _SILENT: Final = (None, None)  # nothing is said of either side
 _NUMBER: Final = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*")
+LEFT_OUT: Final = "rows left out by `exclude`: {}"
 
 
 class Scores(NamedTuple):
@@ -135,6 +137,22 @@ def pair(
         rejected.more,
         **further,
     )
+
+
+def left_out(row: Fields, values: Iterable[object], exclude: Collection[str]) -> bool:
+    """Whether the recipe's `exclude` names one of these values of a row. What it names is counted in a note each.
+
+    A value that is named and never met is a note, too, once all rows are read (`not_met`): a typo leaves nothing out.
+    """
+    met = sorted({value for value in values if isinstance(value, str)}.intersection(exclude))
+    for value in met:
+        row.note(LEFT_OUT.format(value))
+    return bool(met)
+
+
+def not_met(exclude: Iterable[str], notes: Container[str]) -> list[str]:
+    """Notes for the values of `exclude` that no row of a source has."""
+    return [f"value of `exclude` that no row has: {value}" for value in exclude if LEFT_OUT.format(value) not in notes]
 
 
 def refuse_what_is_not_text(row: Fields) -> None:

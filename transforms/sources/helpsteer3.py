@@ -15,7 +15,7 @@ from transforms.papers import Paper
 from transforms.sources.about import About
 from transforms.sources.adapter import SourceKind
 from transforms.sources.canonical import Adapted
-from transforms.sources.fields import pair, text_id
+from transforms.sources.fields import left_out, pair, text_id
 from transforms.sources.messages import answers, messages
 from transforms.sources.rows import Fields
 from transforms.sources.votes import VoteOptions, judged
@@ -46,7 +46,7 @@ def adapt(row: Fields, options: HelpSteer3Options) -> Adapted:
     found = judged(row, "overall_preference", votes, options)
     domain = text_id(row.get("domain"))
     reason = found.reason
-    if options.exclude and {domain, text_id(row.get("language"))}.intersection(options.exclude):
+    if options.exclude and left_out(row, [domain, text_id(row.get("language"))], options.exclude):
         reason = "excluded"
     context = messages(row, "context")
     sides = answers(context.turns, *found.sides(row.get("response1"), row.get("response2")))

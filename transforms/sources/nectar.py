@@ -16,7 +16,7 @@ from transforms.sources.about import About
 from transforms.sources.adapter import SourceKind
 from transforms.sources.canonical import Adapted, Response, check_score, content_hash
 from transforms.sources.endings import finished
-from transforms.sources.fields import number, pair
+from transforms.sources.fields import left_out, number, pair
 from transforms.sources.messages import answers, asked
 from transforms.sources.options import SourceOptions
 from transforms.sources.pairing import Candidate, Completion, Pairing, is_usable, pairings
@@ -73,8 +73,8 @@ def adapt(row: Fields, options: NectarOptions) -> Adapted:
         message = f"{len(candidates)} different answers of {len(given)} have text and a rank, expected at least two"
         raise RowError(message)
     sources = _sources(row)
-    left_out = not sources.isdisjoint(options.exclude)
-    left_out |= options.only_good_natured and not _is_good_natured(row)
+    excluded = left_out(row, sources, options.exclude)
+    excluded |= options.only_good_natured and not _is_good_natured(row)
     pairs = [
         pair(
             row,
@@ -82,7 +82,7 @@ def adapt(row: Fields, options: NectarOptions) -> Adapted:
             answers(prompt, better.response.text, worse.response.text),
             scores=(better.score, worse.score),
             finished=(better.response.ended, worse.response.ended),
-            reason="excluded" if left_out else None,
+            reason="excluded" if excluded else None,
             subset="+".join(sorted(sources)) or None,
         )
         for better, worse in pairings(list(candidates.values()), options.pairing)

@@ -20,7 +20,7 @@ from transforms.papers import Paper
 from transforms.sources.about import About
 from transforms.sources.adapter import SourceKind
 from transforms.sources.canonical import Adapted
-from transforms.sources.fields import pair, row_id, text_id
+from transforms.sources.fields import left_out, pair, row_id, text_id
 from transforms.sources.messages import Sides, holds_messages, messages, split
 from transforms.sources.options import SourceOptions
 from transforms.sources.rows import Fields
@@ -45,7 +45,7 @@ def adapt(row: Fields, options: Tulu3Options) -> Adapted:
     subset = text_id(row.get("source"))
     if not _is_asked(row, sides):
         row.note(OTHER_PROMPT)
-    reason = "excluded" if subset in options.exclude else None
+    reason = "excluded" if left_out(row, [subset], options.exclude) else None
     return Adapted([pair(row, options, sides, source_id=row_id(row, "id"), reason=reason, subset=subset)])
 
 

@@ -27,7 +27,7 @@ from transforms.sources.about import About
 from transforms.sources.adapter import SourceKind, row_hash
 from transforms.sources.canonical import Adapted, Message, Response, check_score, check_text, content_hash
 from transforms.sources.endings import finished
-from transforms.sources.fields import number, pair
+from transforms.sources.fields import left_out, number, pair
 from transforms.sources.messages import answers
 from transforms.sources.options import SourceOptions
 from transforms.sources.pairing import Candidate, Completion, Pairing, is_usable, pairings
@@ -82,7 +82,7 @@ def adapt(row: Fields, options: UltraFeedbackOptions) -> Adapted:
             " expected at least two"
         )
         raise RowError(message)
-    reason = "excluded" if row.get("source") in options.exclude else None
+    reason = "excluded" if left_out(row, [row.get("source")], options.exclude) else None
     source_id = row_hash(row.raw)
     pairs = [
         pair(

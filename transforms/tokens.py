@@ -379,23 +379,33 @@ class ChatTokens:
         whole = self.template.one([*ASKED.turns, said], generation=False)
         after = whole[whole.rindex(SAID) + len(SAID) :]
         last = self._first_run(after, special)
-        if not last:
-            message = (
-                f"the chat template of tokenizer {self.template.name!r} puts {after!r} after an assistant turn: no "
-                "special token, so a finished response cannot be told from a cut one. Expected an end-of-turn such as "
-                "<|im_end|>; use a tokenizer whose template has one, or one of your own in `policy.chat_template`"
-            )
-            raise ModelError(message)
         # What stands after every assistant turn ends a turn; what stands after the last alone ends a conversation.
         shared = []
+        opened = False
         try:
             longer = self.template.one([*ASKED.turns, said, *ASKED.turns, said], generation=False)
-            middle = self._first_run(longer[longer.index(SAID) + len(SAID) :], special)
+            before, between = longer.partition(SAID)[::2]
+            middle = self._first_run(between, special)
             shared = [
                 a for at, (a, b) in enumerate(zip(last, middle, strict=False)) if last[: at + 1] == middle[: at + 1]
             ]
+            opened = not longer.startswith(whole) and self.template.one(ASKED.turns, generation=False) == prompt
         except Exception:  # noqa: BLE001 - a template for one turn only
             pass
+        if opened:
+            # It writes the generation prompt behind every conversation, asked or not (Llama 3's first one). So what
+            # opens a turn stands behind the end-of-turn, or where none is (GLM Edge's) behind the text.
+            question = ASKED.turns[0]["content"]
+            endless = before.partition(question)[0].endswith(between.partition(question)[0])
+            shared, last = shared[:1], [] if endless else last
+        if not last:
+            found = "the beginning of another turn" if opened else "no special token"
+            message = (
+                f"the chat template of tokenizer {self.template.name!r} puts {after!r} after an assistant turn: "
+                f"{found}, so a finished response cannot be told from a cut one. Expected an end-of-turn such as "
+                "<|im_end|>; use a tokenizer whose template has one, or one of your own in `policy.chat_template`"
+            )
+            raise ModelError(message)
         eot = shared[-1] if shared else last[0]
         return (eot, *self._end_of_calls(eot, special, prompt))
 

@@ -10,6 +10,7 @@ from tokenizers import AddedToken
 
 from transforms.chat.conversation import Asked, answer, answers_of, asked_of
 from transforms.chat.encoding import encode_prompts, encode_responses
+from transforms.errors import ModelError
 from transforms.prepare import prepare
 from transforms.scoring import spoken
 from transforms.tokens import ChatTokens
@@ -402,3 +403,17 @@ def test_a_response_whose_end_of_turn_became_a_part_of_its_text_is_not_taken_for
     tokens = ChatTokens(made)
     assert tokens_of(tokens, "the cat.")[-1] == "<END>"
     assert "takes the end-of-turn behind it (<END>) for a part of its text" in error_of(tokens, "the 莱")
+
+
+def test_a_header_that_the_template_writes_behind_every_conversation_ends_no_response():
+    llama = ChatTokens(tiny_tokenizer(always_a_header("'<|im_end|>'")))
+    assert llama.stops == ("<|im_end|>",)
+    assert tokens_of(llama, "the cat") == ["the", "Ġcat", "<|im_end|>"]
+    with pytest.raises(ModelError, match=r"puts '<\|im_start\|>assistant' after an assistant turn: the beginning of"):
+        ChatTokens(tiny_tokenizer(always_a_header("''")))
+
+
+def always_a_header(end: str) -> str:
+    """As in Llama 3's first template (and GLM Edge's, which has no end)."""
+    turns = f"{{% for m in messages %}}{{{{ '<|im_start|>' + m['role'] + m['content'] + {end} }}}}{{% endfor %}}"
+    return turns + "{{ '<|im_start|>assistant' }}"

@@ -88,7 +88,7 @@ def learn(template: ChatTemplate, end_of_turn: str) -> TurnMarks:
     # A generation prompt that opens the block itself leaves a text with reasoning only the rest of it.
     inline = _attempt(template, answer(as_text(THOUGHT, SAID))) or ""
     opens = _between(inline, prompt, THOUGHT)
-    if opens is not None and opens != INLINE[0]:
+    if opens is not None and opens != f"{lead or ''}{INLINE[0]}":
         closes = inline[inline.rindex(THOUGHT) + len(THOUGHT) : inline.rindex(SAID)]
         return TurnMarks(lead, tail, field, opens, closes)
     return TurnMarks(lead, tail, field)

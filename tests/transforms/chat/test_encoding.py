@@ -413,6 +413,15 @@ def test_a_header_that_the_template_writes_behind_every_conversation_ends_no_res
         ChatTokens(tiny_tokenizer(always_a_header("''")))
 
 
+def test_a_text_that_begins_as_a_thinking_block_does_has_no_tokens_of_the_template_in_it():
+    llama = family("llama2").chat()
+    assert llama.opens_ids == ()
+    assert tokens_of(llama, "<") == ["▁<", "▁", "</s>"]
+    pairs = pairs_table(row("q", "<b> is bold.", "The Rhine."))
+    [found] = prepare(pairs, llama, Truncation(method="none"), max_length=None).pairs.to_pylist()
+    assert found["lead_tokens"] == 0
+
+
 def always_a_header(end: str) -> str:
     """As in Llama 3's first template (and GLM Edge's, which has no end)."""
     turns = f"{{% for m in messages %}}{{{{ '<|im_start|>' + m['role'] + m['content'] + {end} }}}}{{% endfor %}}"

@@ -194,12 +194,13 @@ def _response_part(
     rest = whole[len(prompt) :]
     content = turn["content"] or ""
     changed = False
-    # A text with reasoning may begin in the generation prompt, where that opens the block.
-    said = whole[prompts.anchors[row] :] if prompts.anchors[row] else rest
-    if content not in said:
+    if content not in rest:
+        # A text with reasoning may begin in the generation prompt, where that opens the block.
+        said = whole[prompts.anchors[row] :] if prompts.anchors[row] else rest
         if lost := lost_of_text(content, said):
             return f"the chat template {lost}{_ADVICE}"
-        changed = True
+        begun = content[: len(said) - len(rest) - said.rfind(content)] if content in said else ""
+        changed = not begun.strip()
     if not is_plain(turn) and (lost := lost_of_answer(chat.template, prompts.asked[row], turn, whole)):
         inline = ", or put it into the text with policy.reasoning: inline" if "reasoning" in lost else ""
         return f"the chat template {lost}{_ADVICE}{inline}"

@@ -168,6 +168,8 @@ def test_white_space_goes_where_the_template_trims_it_and_the_response_is_counte
     pairs = pairs_table(row("q", " The Rhine.", "The Po. "), row("p", "The Rhine.", "The Po."))
     found = prepare(pairs, gemma, Truncation(method="none"), max_length=None)
     assert found.changed_by_template == 2
+    below = pairs_table(row("q", "\nThe Rhine.", "The Po."))  # its newline is the header's, too
+    assert prepare(below, gemma, Truncation(method="none"), max_length=None).changed_by_template == 1
     ids = [pair["chosen_ids"] for pair in found.pairs.to_pylist()]
     assert gemma.kept_texts([" The Rhine."], _ragged(ids[:1]), [len(ids[0])]) == ["The Rhine."]
 

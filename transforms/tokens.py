@@ -118,7 +118,9 @@ class TurnTokens(NamedTuple):
 
 
 NOTHING_AROUND: Final = TurnTokens()
-_CALL: Final = {"type": "function", "function": {"name": "sentinel", "arguments": {"sentinel": "call"}}}
+_CALL: Final = {
+    "id": "c00000001", "type": "function", "function": {"name": "sentinel", "arguments": {"sentinel": "call"}}
+}  # fmt: skip
 _TOOLS: Final = [{"type": "function", "function": {"name": "sentinel", "description": "Sentinel", "parameters": {}}}]
 
 

@@ -17,7 +17,8 @@ from transforms.errors import ModelError
 from transforms.tokens import ChatTokens
 
 _QUESTION: Final[list[Turn]] = [{"role": "user", "content": "Name a river in Europe."}]
-_CALL: Final = {"id": "c1", "type": "function", "function": {"name": "get_tide", "arguments": {"port": "Brest"}}}
+# Mistral's templates want ids of nine letters and digits.
+_CALL: Final = {"id": "c00000001", "type": "function", "function": {"name": "get_tide", "arguments": {"port": "Brest"}}}
 _TOOLS: Final[list[dict[str, Any]]] = [
     {
         "type": "function",

@@ -20,7 +20,7 @@ DEFAULT_DATE: Final = date(2024, 7, 26)
 Rendered = str | Exception
 _SENTINEL: Final[Turn] = {"role": "user", "content": "Sentinel question"}
 _ANSWER: Final[Turn] = {"role": "assistant", "content": "Sentinel answer"}
-_CALL: Final = {"type": "function", "function": {"name": "sentinel", "arguments": {}}}
+_CALL: Final = {"id": "c00000001", "type": "function", "function": {"name": "sentinel", "arguments": {}}}
 
 # Arguments of apply_chat_template itself: a row that set them would choose its own template, or take its own apart.
 RESERVED: Final = frozenset(
@@ -148,8 +148,9 @@ class ChatTemplate:
         """Whether the template writes nothing of what a turn of this role before the last says."""
         if role not in self._left_out:
             said = {"role": role, "content": "Sentinel words"}
+            answered = {**said, "tool_call_id": _CALL["id"]}
             called = {"role": "assistant", "content": "a", "tool_calls": [_CALL]}
-            turns = {"system": [said, _SENTINEL], "tool": [_SENTINEL, called, said]}
+            turns = {"system": [said, _SENTINEL], "tool": [_SENTINEL, called, answered]}
             try:
                 rendered = self.one(turns.get(role, [_SENTINEL, said, _SENTINEL]), generation=True)
                 self._left_out[role] = "Sentinel words" not in rendered

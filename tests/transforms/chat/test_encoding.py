@@ -10,6 +10,7 @@ from tokenizers import AddedToken
 
 from transforms.chat.conversation import Asked, answer, answers_of, asked_of
 from transforms.chat.encoding import encode_prompts, encode_responses
+from transforms.chat.probes import try_all
 from transforms.errors import ModelError
 from transforms.prepare import prepare
 from transforms.scoring import spoken
@@ -422,6 +423,16 @@ def test_a_text_that_begins_as_a_thinking_block_does_has_no_tokens_of_the_templa
     pairs = pairs_table(row("q", "<b> is bold.", "The Rhine."))
     [found] = prepare(pairs, llama, Truncation(method="none"), max_length=None).pairs.to_pylist()
     assert found["lead_tokens"] == 0
+
+
+def test_a_template_that_wants_ids_of_nine_characters_has_its_tool_call_tried():
+    calling = (
+        "{% for c in m['tool_calls'] or [] %}{% if c.id | length != 9 %}{{ raise_exception('nine') }}{% endif %}"
+        "{{ c.function.name }}{% endfor %}{{ '<|im_end|>"
+    )
+    template = "{% if tools %}{{ tools }}{% endif %}" + TEMPLATE.replace(" + '<|im_end|>", " }}" + calling)
+    tried = {one.name: one for one in try_all(ChatTokens(tiny_tokenizer(template)))}
+    assert tried["tool call"].exact, tried["tool call"].why
 
 
 def always_a_header(end: str) -> str:

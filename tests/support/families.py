@@ -114,6 +114,144 @@ _CHATML_ENDLESS = (
 _SPACED = _VICUNA.replace("'ASSISTANT:' }}{% endif %}", "'ASSISTANT: ' }}{% endif %}")
 _DATED = "{{ '<|im_start|>system\nToday is ' + strftime_now('%d %B %Y') + '.<|im_end|>\n' }}" + _CHATML
 
+_ALTERNATE = (
+    "{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('roles must alternate') }}{% endif %}"
+)
+_APART = (
+    "{% if messages[0]['role'] == 'system' %}{% set turns = messages[1:] %}{% set system = messages[0]['content'] %}"
+    "{% else %}{% set turns = messages %}{% endif %}"
+)
+_LLAMA3_FIRST = (
+    "{% set loop_messages = messages %}{% for message in loop_messages %}"
+    "{% set content = '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'"
+    "+ message['content'] | trim + '<|eot_id|>' %}"
+    "{% if loop.index0 == 0 %}{% set content = bos_token + content %}{% endif %}{{ content }}{% endfor %}"
+    "{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}"
+)
+_GLM_EDGE = (
+    "{% for item in messages %}{% if item['role'] == 'system' %}<|system|>\n{{ item['content'] }}"
+    "{% elif item['role'] == 'user' %}<|user|>\n{{ item['content'] }}"
+    "{% elif item['role'] == 'assistant' %}<|assistant|>\n{{ item['content'] }}{% endif %}{% endfor %}<|assistant|>"
+)
+_NEMO = (
+    _APART + "{{ bos_token }}{% for message in turns %}"
+    "{% if message['role'] == 'user' %}"
+    "{% if tools and message == (turns | selectattr('role', 'equalto', 'user') | list)[-1] %}"
+    "{{ '[AVAILABLE_TOOLS]' + tools | tojson + '[/AVAILABLE_TOOLS]' }}{% endif %}"
+    "{% if loop.last and system is defined %}"
+    "{{ '[INST]' + system + '\n\n' + message['content'] + '[/INST]' }}"
+    "{% else %}{{ '[INST]' + message['content'] + '[/INST]' }}{% endif %}"
+    "{% elif message.tool_calls is defined and message.tool_calls is not none %}{{ '[TOOL_CALLS][' }}"
+    "{% for call in message.tool_calls %}{{ (call.function | tojson)[:-1] }}"
+    "{% if not call.id is defined or call.id | length != 9 %}{{ raise_exception('ids have length 9') }}{% endif %}"
+    "{{ ', \"id\": \"' + call.id + '\"}' }}{{ ', ' if not loop.last else ']' + eos_token }}{% endfor %}"
+    "{% elif message['role'] == 'assistant' %}{{ message['content'] + eos_token }}"
+    "{% else %}{{ raise_exception('only user and assistant') }}{% endif %}{% endfor %}"
+)
+_MISTRAL_V7 = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] + '[/INST]' }}"
+    "{% elif message['role'] == 'system' %}{{ '[SYSTEM_PROMPT] ' + message['content'] + '[/SYSTEM_PROMPT]' }}"
+    "{% elif message['role'] == 'assistant' %}{{ ' ' + message['content'] + eos_token }}"
+    "{% else %}{{ raise_exception('only user, system and assistant') }}{% endif %}{% endfor %}"
+)
+_ORION = (
+    "{% for message in messages %}{% if loop.first %}{{ bos_token }}{% endif %}"
+    "{% if message['role'] == 'user' %}{{ 'Human: ' + message['content'] + '\n\nAssistant: ' + eos_token }}"
+    "{% elif message['role'] == 'assistant' %}{{ message['content'] + eos_token }}{% endif %}{% endfor %}"
+)
+_OPENCHAT = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{{ 'GPT4 Correct ' + message['role'].title() + ': ' + message['content'] + '<|end_of_turn|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'GPT4 Correct Assistant:' }}{% endif %}"
+)
+_DEEPSEEK_CODER = """{{ bos_token }}{% if messages[0]['role'] != 'system' %}
+{{ 'You are an AI programming assistant.\n' }}
+{% endif %}
+{% for message in messages %}
+{% if message['role'] == 'system' %}
+{{ message['content'] }}
+{% elif message['role'] == 'user' %}
+{{ '### Instruction:\n' + message['content'] + '\n' }}
+{% else %}
+{{ '### Response:\n' + message['content'] + '\n<|EOT|>\n' }}
+{% endif %}
+{% endfor %}
+{% if add_generation_prompt %}
+{{ '### Response:' }}
+{% endif %}"""
+_DEEPSEEK_V31 = (
+    "{% set ns = namespace(system='', last_user=false) %}"
+    "{% for m in messages %}{% if m['role'] == 'system' %}{% set ns.system = ns.system + m['content'] %}{% endif %}"
+    "{% endfor %}{{ bos_token }}{{ ns.system }}{% for m in messages %}"
+    "{% if m['role'] == 'user' %}{% set ns.last_user = true %}{{ '<｜User｜>' + m['content'] }}"
+    "{% elif m['role'] == 'assistant' %}{% if ns.last_user %}{{ '<｜Assistant｜></think>' }}{% endif %}"
+    "{% set ns.last_user = false %}{% set content = m['content'] %}"
+    "{% if '</think>' in content %}{% set content = content.split('</think>', 1)[1] %}{% endif %}"
+    "{{ content + '<｜end▁of▁sentence｜>' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt and ns.last_user %}{{ '<｜Assistant｜>' }}"
+    "{{ '<think>' if thinking else '</think>' }}{% endif %}"
+)
+_COMMAND_R7B = (
+    "{{ bos_token }}" + _APART + "{{ '<|START_OF_TURN_TOKEN|><|SYSTEM_TOKEN|>' }}{{ system }}"
+    "{{ '<|END_OF_TURN_TOKEN|>' }}{% for message in turns %}" + _ALTERNATE + "{% if message['role'] == 'user' %}"
+    "{{ '<|START_OF_TURN_TOKEN|><|USER_TOKEN|>' + message['content'].strip() + '<|END_OF_TURN_TOKEN|>' }}"
+    "{% elif message['role'] == 'assistant' %}{{ '<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|><|START_RESPONSE|>'"
+    "+ message['content'].strip() + '<|END_RESPONSE|><|END_OF_TURN_TOKEN|>' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|><|START_RESPONSE|>' }}{% endif %}"
+)
+_APRIEL = (
+    "{{ bos_token }}{% set preamble = 'You are a thoughtful and systematic AI assistant.' %}"
+    "{% if messages[0]['role'] != 'system' %}{{ '<|system|>\n' + preamble + '\n<|end|>\n' }}{% endif %}"
+    "{% for m in messages %}{% if m['role'] == 'user' %}{{ '<|user|>\n' + m['content'] + '\n<|end|>\n' }}"
+    "{% elif m['role'] == 'system' %}{{ '<|system|>\n' + preamble + m['content'] + '\n<|end|>\n' }}"
+    "{% elif m['role'] == 'assistant' %}{{ '<|assistant|>\n' + m['content'] + '\n<|end|>\n' + eos_token }}{% endif %}"
+    "{% if loop.last and add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}{% endfor %}"
+)
+_SEED_OSS = (
+    "{% for m in messages %}{% if m.role == 'assistant' %}{{ bos_token + m.role }}"
+    "{% if m.reasoning_content is string and m.reasoning_content | trim | length > 0 %}"
+    "{{ '\n<seed:think>' + m.reasoning_content | trim + '</seed:think>' }}{% endif %}"
+    "{% if m.content is string and m.content | trim | length > 0 %}{{ '\n' + m.content | trim + eos_token }}{% endif %}"
+    "{% else %}{{ bos_token + m.role + '\n' + m.content + eos_token }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ bos_token + 'assistant\n' }}{% endif %}"
+)
+_OLMO2 = (
+    "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'assistant' %}"
+    "{{ '<|assistant|>\n' + m['content'] + eos_token }}{{ '' if loop.last else '\n' }}"
+    "{% else %}{{ '<|' + m['role'] + '|>\n' + m['content'] + '\n' }}{% endif %}"
+    "{% if loop.last and add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}{% endfor %}"
+)
+_EXAONE35 = (
+    "{% for message in messages %}"
+    "{% if loop.first and message['role'] != 'system' %}{{ '[|system|][|endofturn|]\n' }}{% endif %}"
+    "{{ '[|' + message['role'] + '|]' + message['content'] }}"
+    "{% if message['role'] == 'user' %}{{ '\n' }}{% else %}{{ '[|endofturn|]\n' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '[|assistant|]' }}{% endif %}"
+)
+_PHI4_MINI = (
+    "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] + '<|end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% else %}{{ eos_token }}{% endif %}"
+)
+_MINIMAX_M2 = (
+    _APART + "{% set ns = namespace(last=-1) %}"
+    "{% for m in turns %}{% if m.role == 'user' %}{% set ns.last = loop.index0 %}{% endif %}{% endfor %}"
+    "{{ ']~!b[]~b]system\n' }}{{ system or 'You are a helpful assistant.' }}{{ '[e~[\n' }}"
+    "{% for m in turns %}{% if m.role == 'assistant' %}{{ ']~b]ai\n' }}"
+    "{% set thought = m.reasoning_content or '' %}{% set content = m.content %}"
+    "{% if not thought and '</think>' in content %}"
+    "{% set thought = content.split('</think>')[0].strip('\n').split('<think>')[-1].strip('\n') %}"
+    "{% set content = content.split('</think>')[-1].strip('\n') %}{% endif %}"
+    "{% if thought and loop.index0 > ns.last %}{{ '<think>\n' + thought + '\n</think>\n\n' }}{% endif %}"
+    "{{ content + '[e~[\n' }}{% elif m.role == 'user' %}{{ ']~b]user\n' + m.content + '[e~[\n' }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}{{ ']~b]ai\n<think>\n' }}{% endif %}"
+)
+_SAIGA = (
+    "{% for message in messages %}{{ bos_token + message['role'] + '\n' + message['content'].strip() + eos_token }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ bos_token + 'bot\n' }}{% endif %}"
+)
+
 CORPUS: Final = (
     "the cat sat on the mat and the dog ran to the river", "naïve café déjà vu", "one two three four five six seven",
     "莱茵河流经德国。", "```python\nprint(42)\n```", "The Rhine is 1,233 km long.\n\nIt ends in the sea.",
@@ -215,6 +353,36 @@ OTHERS: Final = [
     Family("vicuna", "sentencepiece", _VICUNA, "<s>", "</s>"),
     Family("vicuna, generation prompt with a space", "sentencepiece", _SPACED, "<s>", "</s>"),
     Family("solar", "sentencepiece", _SOLAR, "<s>", "</s>"),
+    Family("llama3, a header behind every conversation", "qwen splitting", _LLAMA3_FIRST, "<|begin_of_text|>",
+           "<|end_of_text|>",
+           ("<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")),
+    Family("glm edge", "qwen splitting", _GLM_EDGE, None, "<|endoftext|>", ("<|system|>", "<|user|>", "<|assistant|>")),
+    Family("mistral nemo", "qwen splitting", _NEMO, "<s>", "</s>",
+           ("<s>", "</s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[TOOL_CALLS]")),
+    Family("mistral v7, [SYSTEM_PROMPT]", "sentencepiece v3", _MISTRAL_V7, "<s>", "</s>",
+           ("[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]")),
+    Family("orion", "sentencepiece", _ORION, "<s>", "</s>"),
+    Family("openchat 3.5", "sentencepiece", _OPENCHAT, "<s>", "<|end_of_turn|>", ("<|end_of_turn|>",)),
+    Family("deepseek coder", "bytes", _DEEPSEEK_CODER, "<｜begin▁of▁sentence｜>", "<|EOT|>",
+           ("<｜begin▁of▁sentence｜>", "<|EOT|>")),
+    Family("deepseek v3.1", "qwen splitting", _DEEPSEEK_V31, "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>",
+           ("<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"),
+           ("<｜User｜>", "<｜Assistant｜>", "<think>", "</think>")),
+    Family("command r7b", "bytes", _COMMAND_R7B, "<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>",
+           ("<BOS_TOKEN>", "<|START_OF_TURN_TOKEN|>", "<|END_OF_TURN_TOKEN|>", "<|SYSTEM_TOKEN|>", "<|USER_TOKEN|>",
+            "<|CHATBOT_TOKEN|>", "<|START_RESPONSE|>", "<|END_RESPONSE|>")),
+    Family("apriel 1.5", "bytes", _APRIEL, "<s>", "</s>",
+           ("<s>", "</s>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")),
+    Family("seed oss", "qwen splitting", _SEED_OSS, "<seed:bos>", "<seed:eos>",
+           ("<seed:bos>", "<seed:eos>", "<seed:think>", "</seed:think>")),
+    Family("olmo 2", "bytes", _OLMO2, "<|endoftext|>", "<|endoftext|>", ("<|endoftext|>",)),
+    Family("exaone 3.5", "bytes", _EXAONE35, "[BOS]", "[|endofturn|]",
+           ("[BOS]", "[|system|]", "[|user|]", "[|assistant|]", "[|endofturn|]")),
+    Family("phi 4 mini", "bytes", _PHI4_MINI, "<|endoftext|>", "<|endoftext|>",
+           ("<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")),
+    Family("minimax m2", "qwen splitting", _MINIMAX_M2, "]~!b[", "[e~[", ("]~!b[", "]~b]", "[e~["),
+           ("<think>", "</think>")),
+    Family("saiga", "sentencepiece", _SAIGA, "<s>", "</s>"),
     Family("chatml on mistral", "sentencepiece", _CHATML, "<s>", "</s>", ("<|im_start|>", "<|im_end|>")),
     Family("chatml, no generation prompt", "smollm2", _CHATML_ENDLESS, None, "<|im_end|>"),
     Family("chatml with a date", "smollm2", _DATED, None, "<|im_end|>"),

@@ -6,7 +6,7 @@ tomorrow, another version, and every completion would be paid for again. So the 
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, Final, Protocol
 
@@ -121,18 +121,13 @@ class ChatTemplate:
             Exception: whatever the template raises.
         """
         tools, kwargs = (asked.tools, asked.kwargs) if asked else (None, {})
-        conversation = list(turns)
-        try:
-            return str(self._render(conversation, generation=generation, tools=tools, kwargs=kwargs))
-        except Exception as error:
-            # Arguments of a call are an object for most templates and JSON text for some (DeepSeek's paste it).
-            as_text = _with_text_arguments(conversation)
-            if as_text is None:
-                raise
+        problems: list[Exception] = []
+        for conversation in _versions(list(turns)):
             try:
-                return str(self._render(as_text, generation=generation, tools=tools, kwargs=kwargs))
-            except Exception:  # noqa: BLE001 - templates raise what they like
-                raise error from None
+                return str(self._render(conversation, generation=generation, tools=tools, kwargs=kwargs))
+            except Exception as error:  # noqa: BLE001 - templates raise what they like
+                problems.append(error)
+        raise problems[0]
 
     def token_ids(self, turns: Conversation, *, generation: bool, asked: Asked | None = None) -> list[int]:
         """Token ids of one conversation as the family's own tokenizer makes them: what all others are held against.
@@ -208,6 +203,19 @@ class ChatTemplate:
 def reason(error: BaseException) -> str:
     """What a template's error says, for a row's own error."""
     return first_line(error)
+
+
+def _versions(turns: list[Turn]) -> Iterator[list[Turn]]:
+    """The same turns as templates may want them, one after the other.
+
+    Arguments of a call are an object for most templates and JSON text for some (DeepSeek's paste it). A turn that is
+    a call alone has no content for some (DeepSeek's ask for that) and an empty one for others (gpt-oss, Qwen-VL).
+    """
+    yield turns
+    if (as_text := _with_text_arguments(turns)) is not None:
+        yield as_text
+    if any(turn["content"] is None for turn in turns):
+        yield from _versions([{**turn, "content": turn["content"] or ""} for turn in turns])
 
 
 def _with_text_arguments(turns: Sequence[Turn]) -> list[Turn] | None:

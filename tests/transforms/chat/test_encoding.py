@@ -435,6 +435,21 @@ def test_a_template_that_wants_ids_of_nine_characters_has_its_tool_call_tried():
     assert tried["tool call"].exact, tried["tool call"].why
 
 
+@pytest.mark.parametrize("name", ["gptoss", "qwen3_vl"])
+def test_a_call_without_content_is_an_empty_one_where_the_template_reads_it(name):
+    tokens = family(name).chat()
+    result = {"role": "tool", "content": "high"}
+    asked = [
+        Asked([*ASKED.turns, answer(said, {"tool_calls": [TIDE], "content": said}), result], TOOLS)
+        for said in ("", None)
+    ]
+    prompts = encode_prompts(tokens, asked)
+    assert prompts.errors == {}
+    assert prompts.texts[0] == prompts.texts[1]
+    with pytest.raises(TypeError):
+        tokens.template._render(list(asked[1].turns), generation=True, tools=TOOLS)
+
+
 def always_a_header(end: str) -> str:
     """As in Llama 3's first template (and GLM Edge's, which has no end)."""
     turns = f"{{% for m in messages %}}{{{{ '<|im_start|>' + m['role'] + m['content'] + {end} }}}}{{% endfor %}}"

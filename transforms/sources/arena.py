@@ -68,7 +68,7 @@ def adapt(row: Fields, options: ArenaOptions) -> Adapted:
         RowError: an unknown vote, other questions to the two models, turns that cannot be read, or an option about
             something that the row does not say.
     """
-    vote = _flagged_vote(row) if FLAGGED in row else vote_of(row.get("winner"))
+    vote = _flagged_vote(row) if row.peek(FLAGGED) is not None else vote_of(row.get("winner"))
     both = _conversations(row)
     better, worse = both if vote.winner == "a" else both[::-1]
     sides, last = parted(better, worse)
@@ -98,9 +98,9 @@ def _flagged_vote(row: Fields) -> Vote:
 
 
 def _conversations(row: Fields) -> tuple[Spoken, Spoken]:
-    if "conversation_a" in row or "conversation_b" in row:
+    if row.peek("conversation_a") is not None or row.peek("conversation_b") is not None:
         return messages(row, "conversation_a"), messages(row, "conversation_b")
-    if FLAGGED not in row:
+    if row.peek(FLAGGED) is None:
         _refuse_doubtful_texts(row)
     asked, one, other = (_turns(row, name) for name in TEXTS)
     if not len(asked) == len(one) == len(other):
@@ -135,7 +135,7 @@ def _turns(row: Fields, name: str) -> list[Any]:
     """What one speaker said, turn by turn; null where nothing came."""
     value = row.get(name)
     if isinstance(value, str):
-        value = _parsed_turns(value, name) if FLAGGED in row else [value]
+        value = _parsed_turns(value, name) if row.peek(FLAGGED) is not None else [value]
     if not isinstance(value, list) or not value:
         message = (
             f"{name} is {'empty' if value == [] else kind_of(value)}, expected turns as a list or JSON text of one"

@@ -102,7 +102,7 @@ def adapt(row: Fields, options: ArgillaOptions) -> Adapted:
         RowError: no field or question of the name, an answer that cannot be understood, or none that counts.
     """
     reason = EXCLUDED if left_out(row, [row.get("source")], options.exclude) else None
-    if "chosen_response" in row and not options.responses:
+    if row.peek("chosen_response") is not None and not options.responses:
         sides = replies(asked(row, _prompt(row, options)), said(row, "chosen_response"), said(row, "rejected_response"))
         return Adapted([pair(row, options, sides, source_id=row_id(row, "id"), reason=reason)])
     fields = options.responses or _response_fields(row)

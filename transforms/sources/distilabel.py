@@ -179,12 +179,14 @@ def _prompt(row: Fields, options: DistilabelOptions) -> Prompt:
 
 def _generations(row: Fields, options: DistilabelOptions) -> list[_Generation] | None:
     """All of the row's generations but those that are null; None for a row without a list of them."""
-    if "response_base" in row and options.generations is None:  # magpie-ultra: a chat model and its base model
+    there = [name for name in GENERATIONS if row.peek(name) is not None]
+    based = row.peek("response_base") is not None or ("response_base" in row and not there and not _sides(row))
+    if based and options.generations is None:  # magpie-ultra: a chat model and its base model
         texts = [row.get("response"), row.get("response_base")]
         scores = [_score(row.get(name), name) for name in ("score", "score_base")]
         models = [None, row.get("model_name_response_base")]
     else:
-        name = options.generations or next((name for name in GENERATIONS if name in row), None)
+        name = options.generations or next(iter((*there, *(name for name in GENERATIONS if name in row))), None)
         if name is None or (_sides(row) and row.peek(name) is None):
             return None
         texts = _listed(row, name)
@@ -208,7 +210,8 @@ def _scores(row: Fields, options: DistilabelOptions, count: int) -> list[float |
     name = options.ratings or next((name for name in RATINGS if isinstance(row.peek(name), list)), None)
     if name is not None:
         return [_score(value, f"{name}[{at}]") for at, value in enumerate(_listed(row, name, count))]
-    if "ranks" in row:  # the best has 1. `ranked_candidates` is not read: it is in that order only for some rankings
+    # The best has 1. `ranked_candidates` is not read: it is in that order only for some rankings.
+    if row.peek("ranks") is not None:
         ranks = [_score(value, f"ranks[{at}]") for at, value in enumerate(_listed(row, "ranks", count))]
         return [None if rank is None else -rank for rank in ranks]
     if "result" in row and count == 2:

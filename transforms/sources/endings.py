@@ -76,7 +76,10 @@ _OF_SIDES: Final = ("chosen", "chosen_response")
 
 def in_order_of_sides(row: Fields) -> bool:
     """Whether a list of two in a row is of [chosen, rejected]: it has these, and no responses in another order."""
-    return any(name in row for name in _OF_SIDES) and _OTHER_ORDER.isdisjoint(row.raw)
+    # A table gives every row the columns of all others, null where it has none.
+    return any(row.peek(name) is not None for name in _OF_SIDES) and all(
+        row.peek(name) is None for name in _OTHER_ORDER
+    )
 
 
 def finished(value: object, what: str) -> bool | None:

@@ -320,7 +320,7 @@ def given_ids(row: Fields) -> Given:
     Raises:
         RowError: something else than token ids.
     """
-    spellings = _IDS if _LABELS.isdisjoint(row.raw) else _IDS[:2]
+    spellings = _IDS if all(row.peek(name) is None for name in _LABELS) else _IDS[:2]
     found: dict[str, tuple[int, ...] | None] = dict.fromkeys(_PARTS)
     for part in _PARTS:
         for name in (spelled.format(part) for spelled in spellings):

@@ -238,7 +238,10 @@ def _as_label(value: object) -> bool | None:
 
 def _conversation(row: Fields) -> Sides:
     """The prompt and the completion, as both sides of a pair that has one."""
-    if "completion" in row:
+    texts = row.peek("instruction") is not None and row.peek("output") is not None
+    conversations = [name for name in CONVERSATIONS if row.peek(name) is not None]
+    # A table gives every row the columns of all others: a null may be of another layout.
+    if row.peek("completion") is not None or ("completion" in row and not conversations and not texts):
         if row.peek("prompt") not in (None, "", []):
             return _prompted(asked(row, "prompt"), said(row, "completion"))
         row.get("prompt")
@@ -252,10 +255,9 @@ def _conversation(row: Fields) -> Sides:
             )
             raise RowError(message)
         return _whole(messages(row, "completion"), "completion")
-    for name in CONVERSATIONS:
-        if row.peek(name) is not None:
-            return _whole(messages(row, name), name)
-    if "instruction" in row and "output" in row:
+    if conversations:
+        return _whole(messages(row, conversations[0]), conversations[0])
+    if texts or ("instruction" in row and "output" in row):
         return _prompted(_instructed(row), said(row, "output"))
     message = (
         f"found the columns {', '.join(sorted(map(str, row.raw)))}; expected prompt and completion, messages,"

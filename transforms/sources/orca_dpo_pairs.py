@@ -74,7 +74,7 @@ def adapt(row: Fields, options: OrcaDpoPairsOptions) -> Adapted:
 
 def _scores(row: Fields, chosen: Any, rejected: Any) -> Scores:
     own = number(row.get("chosen_score"), "chosen_score")
-    if "rejected_score" in row:
+    if row.peek("rejected_score") is not None:
         return Scores(own, number(row.get("rejected_score"), "rejected_score"))
     ratings = row.get("rating")
     if ratings is None:

@@ -1,6 +1,7 @@
 """What rows say beside their texts, under all the names that people give it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -232,3 +233,33 @@ def test_every_kind_of_two_conversations_reads_calls_and_reasoning(kind):
     validate(pair)
     assert list(json.loads(pair.chosen_more)) == ["reasoning_content", "tool_calls"]
     assert (pair.chosen, pair.rejected, pair.rejected_more) == ("a", "a", "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "of_others"),
+    [
+        ("preference", {"prompt": QUESTION, "chosen": "a", "rejected": "b", "finish_reason": ["length", "stop"]},
+         ("generations", "completions", "order", "chosen_response")),
+        ("preference", {"prompt": QUESTION, "chosen": "a", "rejected": "b", "rating": [5, 5]}, ("responses", "models")),
+        ("preference", {"prompt": QUESTION, "chosen": "a", "rejected": "b", "chosen_input_ids": [3]},
+         ("chosen_labels", "rejected_labels")),
+        ("orca_dpo_pairs",
+         {"system": "", "question": QUESTION, "chosen": "a", "rejected": "b", "generations": ["b", "a"],
+          "rating": [2, 5]},
+         ("rejected_score", "chosen_score", "status")),
+        ("distilabel", {"instruction": QUESTION, "generations": ["a", "b"], "ratings": [5, 2]},
+         ("response_base", "ranks", "candidates", "result", "chosen", "rejected")),
+        ("distilabel", {"instruction": QUESTION, "candidates": ["a", "b"], "ranks": [2, 1]},
+         ("generations", "ratings")),
+        ("arena", {"id": 1, "prompt": ["q"], "response_a": ["a"], "response_b": ["b"], "winner_model_a": 1,
+                   "winner_model_b": 0, "winner_tie": 0}, ("conversation_a", "conversation_b", "winner")),
+        ("arena", {"question_id": "x", "winner": "model_a", "conversation_a": chat("q", "a"),
+                   "conversation_b": chat("q", "b")}, ("winner_model_a", "prompt", "response_a")),
+        ("argilla", {"prompt": "q", "response1": "a", "response2": "b", "better.responses": ["response1"]},
+         ("chosen_response", "rejected_response")),
+    ],
+)  # fmt: skip
+def test_columns_of_other_rows_that_are_null_here_change_nothing(kind, row, of_others):
+    alone = only_pair(kind, row, token_ids="use")
+    beside = only_pair(kind, row | dict.fromkeys(of_others), token_ids="use")
+    assert replace(beside, source_id=alone.source_id) == alone

@@ -363,3 +363,16 @@ def test_whatever_the_rows_hold_each_is_a_response_noted_or_quarantined(rows):
             assert sum(group.notes().values()) == len(group.rows())
         for pair in found.pairs:
             assert pair.ids.prompt == group["prompt_id"]
+
+
+def test_a_file_of_two_layouts_reads_as_a_table_what_it_reads_as_lines():
+    rows = [
+        {"prompt": "q", "completion": "a", "label": True},
+        {"instruction": "q", "input": "", "output": "b", "kto_tag": False},
+        {"messages": chat("q", "c"), "label": False},
+    ]
+    names = dict.fromkeys(name for row in rows for name in row)
+    for layout in (rows, [{name: row.get(name) for name in names} for row in rows]):
+        (group,), errors = gathered(layout)
+        assert errors == []
+        assert sides(kto.adapt(group, options())) == [("a", "b", 1.0, 0.0), ("a", "c", 1.0, 0.0)]

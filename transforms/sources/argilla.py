@@ -28,9 +28,10 @@ from typing import Any, Final, Literal, NamedTuple
 from transforms.errors import RowError
 from transforms.sources.about import About
 from transforms.sources.adapter import Row, SourceKind
-from transforms.sources.canonical import Adapted, Message, Pair, Response, check_score, content_hash
+from transforms.sources.canonical import Adapted, Pair, Response, check_score, content_hash
+from transforms.sources.endings import finished
 from transforms.sources.fields import TIE, left_out, number, pair, row_id
-from transforms.sources.messages import Sides, asked, replies, said
+from transforms.sources.messages import Sides, Spoken, asked, replies, said
 from transforms.sources.options import SourceOptions
 from transforms.sources.pairing import Candidate, Pairing, is_usable, pairings
 from transforms.sources.rows import Fields, kind_of
@@ -85,7 +86,7 @@ class _Answer(NamedTuple):
 
 class _Side(NamedTuple):
     at: int  # in `responses`
-    message: Message
+    spoken: Spoken
 
 
 # What one annotator thinks of each response, by its place: the higher, the better.
@@ -111,7 +112,7 @@ def adapt(row: Fields, options: ArgillaOptions) -> Adapted:
         message = f"fields that hold a response: {found}; expected at least two, name them (responses)"
         raise RowError(message)
     prompt = asked(row, _prompt(row, options))
-    texts = [_message(row, name) for name in fields]
+    texts = [_response(row, name) for name in fields]
     opinions = _opinions(row, options, fields)
     candidates, responses = [], []
     for at, text in enumerate(texts):
@@ -120,9 +121,11 @@ def adapt(row: Fields, options: ArgillaOptions) -> Adapted:
         given = [opinion[at] for opinion in opinions if at in opinion]
         score = sum(given) / len(given) if given else None
         check_score(score, f"the mean for {fields[at]}")
-        responses.append(Response(at, text.content, score=score))
+        content = text.turns[0].content
+        ended = finished(text.ending, f"the finish reason in {fields[at]}")
+        responses.append(Response(at, content, score=score, finished=ended is not False))
         if score is not None:
-            order = content_hash(prompt[-1].content if prompt else "", text.content)
+            order = content_hash(prompt[-1].content if prompt else "", content)
             candidates.append(Candidate(score, order, _Side(at, text)))
     if len(candidates) < 2:
         message = f"{len(candidates)} of {len(fields)} responses have text and an answer that counts, expected two"
@@ -132,7 +135,8 @@ def adapt(row: Fields, options: ArgillaOptions) -> Adapted:
     for better, worse in pairings(candidates, options.pairing):
         verdict = _verdict(row, opinions, better.response.at, worse.response.at)
         one, other = (worse, better) if verdict.turned else (better, worse)
-        sides = Sides(prompt, one.response.message, other.response.message)
+        good, bad = one.response.spoken, other.response.spoken
+        sides = Sides(prompt, good.turns[0], bad.turns[0], good.ending, bad.ending)
         pairs.append(
             pair(
                 row,
@@ -189,7 +193,7 @@ def _response_fields(row: Fields) -> tuple[str, ...]:
     return tuple(name for *_, name in sorted(several[0])) if several else ()
 
 
-def _message(row: Fields, name: str) -> Message | None:
+def _response(row: Fields, name: str) -> Spoken | None:
     """The response in a field, text or one assistant message; None for a field that is empty, as fields may be."""
     if name not in row:
         message = f"the field {name} is not there; name the fields of the responses (responses)"
@@ -197,11 +201,12 @@ def _message(row: Fields, name: str) -> Message | None:
     value = row.get(name)
     if value is None or (isinstance(value, str) and not is_usable(value)):
         return None
-    turns = said(row, name).turns
+    spoken = said(row, name)
+    turns = spoken.turns
     if len(turns) != 1 or turns[0].role != "assistant":
         message = f"{name} holds {len(turns)} messages, expected text or one assistant message"
         raise RowError(message)
-    return turns[0]
+    return spoken
 
 
 def _opinions(row: Fields, options: ArgillaOptions, fields: Sequence[str]) -> list[_Opinion]:

@@ -48,6 +48,7 @@ RATINGS: Final = ("ratings", "rating", "scores")
 MODELS: Final = ("generation_models", "model_names", "grouped_model_name", "generation_model")
 SIDES: Final = (("chosen", "rejected"), ("chosen_response", "rejected_response"))
 NO_TEXT: Final = "generations without text: no candidates"
+UNKNOWN_END: Final = "responses that are none of the generations: how they ended is not known"
 NO_RATING: Final = "generations without a rating: no candidates"
 _RELATIVE: Final = {"A": (1.0, 0.0), "B": (0.0, 1.0)}  # what PrometheusEval(mode="relative") calls the better of two
 
@@ -117,13 +118,18 @@ def _given(
         _repeated(row, sides.prompt, row.peek(chosen))
     else:
         sides = replies(_prompt(row, options), better, worse)
-    ended = _ended(generations, sides.chosen.content, chosen), _ended(generations, sides.rejected.content, rejected)
-    return pair(row, options, sides, source_id=row_id(row, "id", "prompt_id"), finished=ended)
+    ended = [
+        _ended(row, generations, text, side)
+        for text, side in ((sides.chosen.content, chosen), (sides.rejected.content, rejected))
+    ]
+    return pair(row, options, sides, source_id=row_id(row, "id", "prompt_id"), finished=(ended[0], ended[1]))
 
 
-def _ended(generations: Sequence[_Generation], text: str, side: str) -> bool | None:
+def _ended(row: Fields, generations: Sequence[_Generation], text: str, side: str) -> bool | None:
     """How a side ended, by the generation that it is."""
     ends = {one.ended for one in generations if one.response.text == text}
+    if not ends and any(one.ended is not None for one in generations):
+        row.note(UNKNOWN_END)
     if len(ends) > 1:
         message = f"{side} is several generations, of which some ended and some did not"
         raise RowError(message)

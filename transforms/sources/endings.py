@@ -5,7 +5,7 @@ tokens, time, or a client that went away. One that a filter stopped or an error 
 be missing, blanked or another's, and the row is refused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -51,9 +51,10 @@ _FLAGS: Final = {
     }
     for side in SIDES
 }
+_BOTH_FLAGS: Final = ("finished", "truncated")
 NAMES: Final = frozenset(
     (
-        *_STEMS, *_SECOND_STEMS, "finished",
+        *_STEMS, *_SECOND_STEMS, *_BOTH_FLAGS,
         *(name for flags in _FLAGS.values() for name in flags),
         *(name for stem in (*_STEMS, *_SECOND_STEMS) for side in SIDES for name in _spellings(stem, side)),
     )
@@ -61,7 +62,7 @@ NAMES: Final = frozenset(
 # Of all responses of a prompt, in their order.
 LISTS: Final = (
     "all_finish_reasons", "all_generated_finish_reasons", "finish_reasons", "finish_reason", "all_finished", "finished",
-    "all_stop_reasons", "stop_reasons",
+    "all_truncated", "truncated", "all_stop_reasons", "stop_reasons",
 )  # fmt: skip
 # Responses in an order of their own: a list of two beside them is of the first and the second of them, not of chosen
 # and rejected.
@@ -131,17 +132,21 @@ def finished_sides(
 def _side(row: Fields, at: int, of_message: Any, known: bool | None) -> bool:
     side = SIDES[at]
     said = {name: _flag(row.get(name), name, holds) for name, holds in _FLAGS[side].items() if name in row}
-    said |= _reasons(row, at, ("finished", *_STEMS))
+    said |= _reasons(row, at, (*_BOTH_FLAGS, *_STEMS))
     said[f"the message of {side}"] = finished(of_message, f"the finish reason in {side}")
     said["the response among all others"] = known
     if all(value is None for value in said.values()):
         said |= _reasons(row, at, _SECOND_STEMS)
+    return _the_one(said, side) is not False
+
+
+def _the_one(said: Mapping[str, bool | None], side: str) -> bool | None:
     stated = {name: value for name, value in said.items() if value is not None}
     if len(set(stated.values())) > 1:
         words = ", ".join(f"{name} says {'finished' if value else 'cut'}" for name, value in stated.items())
         message = f"{side} cannot be both finished and cut: {words}"
         raise RowError(message)
-    return next(iter(stated.values()), True)
+    return next(iter(stated.values()), None)
 
 
 def _reasons(row: Fields, at: int, stems: Sequence[str]) -> dict[str, bool | None]:
@@ -149,16 +154,13 @@ def _reasons(row: Fields, at: int, stems: Sequence[str]) -> dict[str, bool | Non
     spelled = (name for stem in stems for name in _spellings(stem, SIDES[at]) if name in row)
     found = {name: _reason(row.get(name), name) for name in spelled}
     for stem in stems:
-        value = row.peek(stem)
-        if isinstance(value, str) and value[:1] in ("{", "["):
-            with suppress(ValueError):
-                value = parsed_json(value)
+        value = _opened(row.peek(stem))
         if isinstance(value, list) and len(value) == len(SIDES) and in_order_of_sides(row):
             found[f"{stem}[{at}]"] = _reason(value[at], f"{stem}[{at}]")
         elif isinstance(value, dict) and value.keys() & {*SIDES}:
             found[f"{stem}.{SIDES[at]}"] = _reason(value.get(SIDES[at]), f"{stem}.{SIDES[at]}")
         elif isinstance(value, str | bool):
-            found[stem] = finished(value, stem)
+            found[stem] = _reason(value, stem)
             if found[stem] is False:
                 message = f"{stem} is {value!r} and does not say of which response: give it as {{chosen, rejected}}"
                 raise RowError(message)
@@ -168,6 +170,26 @@ def _reasons(row: Fields, at: int, stems: Sequence[str]) -> dict[str, bool | Non
     return found
 
 
+def finished_one(row: Fields, place: str = "", *, of: str = "", of_message: Any = None) -> bool | None:
+    """Whether the one response of a row or an object ended by itself; None where nothing there says it.
+
+    Args:
+        row: what the response lies in.
+        place: where that is, for errors, such as `answers[0].`.
+        of: what the names may begin with, such as `completion_`.
+        of_message: what the response's message said.
+
+    Raises:
+        RowError: as `finished`; or two statements that contradict each other.
+    """
+    said = {"its message": finished(of_message, f"the finish reason of {place or 'the message'}")}
+    for stems in ((*_BOTH_FLAGS, *_STEMS), _SECOND_STEMS):
+        names = (name for stem in stems for name in dict.fromkeys((stem, of + stem)) if name in row)
+        if all(value is None for value in said.values()):
+            said |= {name: _reason(row.get(name), place + name) for name in names}
+    return _the_one(said, place.rstrip(".") or f"the {of.rstrip('_') or 'response'}")
+
+
 def finished_responses(row: Fields, count: int) -> list[bool | None]:
     """Whether each of the responses of a prompt ended by itself, from a list beside them.
 
@@ -175,7 +197,7 @@ def finished_responses(row: Fields, count: int) -> list[bool | None]:
         RowError: not as many as responses; or as `finished`.
     """
     for name in LISTS:
-        values = row.peek(name)
+        values = _opened(row.peek(name))
         if isinstance(values, list) and any(value is not None for value in values):
             row.get(name)
             if len(values) != count:
@@ -195,7 +217,17 @@ def _flag(value: object, name: str, holds: bool) -> bool | None:
     return said is holds
 
 
+def _opened(value: Any) -> Any:
+    """A list or an object instead of its JSON text."""
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        with suppress(ValueError):
+            return parsed_json(value)
+    return value
+
+
 def _reason(value: object, what: str) -> bool | None:
+    if "truncated" in what:
+        return _flag(value, what, False)
     # vLLM's stop_reason may be the id of the token that stopped it.
     if isinstance(value, int) and not isinstance(value, bool) and "stop" in what:
         return True

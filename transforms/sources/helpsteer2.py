@@ -26,7 +26,7 @@ from transforms.papers import Paper
 from transforms.sources.about import About
 from transforms.sources.adapter import BadRow, SourceKind, row_hash
 from transforms.sources.canonical import Adapted, Message, Pair, Prompt, Response, check_text, content_hash
-from transforms.sources.endings import finished
+from transforms.sources.endings import finished_one
 from transforms.sources.fields import OF_PROMPT, number, pair
 from transforms.sources.messages import answers, holds_messages, messages
 from transforms.sources.pairing import Candidate, Completion, Pairing, is_usable, pairings
@@ -115,7 +115,7 @@ def adapt(row: Fields, options: HelpSteer2Options) -> Adapted:
     candidates, responses = [], []
     for at, sample in enumerate(samples):
         score, text = _score(sample, options), sample.get("response")
-        ended = finished(sample.get("finish_reason"), "finish_reason")
+        ended = finished_one(sample, of="response_")
         if isinstance(text, str):
             responses.append(Response(at, text, score=score, finished=ended is not False))
         if score is not None and is_usable(text):

@@ -26,7 +26,7 @@ from transforms.papers import Paper
 from transforms.sources.about import About
 from transforms.sources.adapter import BadRow, Row, SourceKind, row_hash
 from transforms.sources.canonical import Adapted, Message, Prompt, Response, check_prompt, check_text, prompt_id
-from transforms.sources.endings import finished
+from transforms.sources.endings import finished_one
 from transforms.sources.fields import (
     pair,
     refuse_what_is_not_text,
@@ -51,7 +51,6 @@ from transforms.sources.rows import Fields, kind_of
 
 LABELS: Final = ("label", "kto_tag")
 CONVERSATIONS: Final = ("messages", "conversations")
-ENDS: Final = ("finish_reason", "finished")
 DESIRABLE, UNDESIRABLE = 1.0, 0.0
 MOST_PAIRS: Final = 10_000  # of one prompt: more are one prompt for many questions, and would fill the memory
 ONE_LABEL_NOTE: Final = {
@@ -204,13 +203,8 @@ def _sample(row: Fields) -> _Sample:
     check_prompt(prompt)
     if not sides.chosen.more:
         check_text(sides.chosen.content, "the completion")
-    ended = [finished(sides.chosen_ending, "the finish reason of the completion")]
-    ended += [finished(row.get(name), name) for name in ENDS if name in row]
-    known = {one for one in ended if one is not None}
-    if len(known) > 1:
-        message = f"the completion cannot be both finished and cut, as {' and '.join(ENDS)} or its message say"
-        raise RowError(message)
-    return _Sample(prompt, sides.chosen, label, known.pop() if known else None, tools(row), template_kwargs(row))
+    ended = finished_one(row, of="completion_", of_message=sides.chosen_ending)
+    return _Sample(prompt, sides.chosen, label, ended, tools(row), template_kwargs(row))
 
 
 def _label(row: Fields) -> bool:

@@ -83,12 +83,13 @@ def _judge(value: object) -> tuple[str, str]:
 
 def _until(row: Fields, name: str, turn: int) -> Spoken:
     """The conversation up to the answer that was judged."""
-    turns = messages(row, name).turns
+    turns, ending = messages(row, name)
     answers = [at for at, one in enumerate(turns) if one.role == "assistant"]
     if len(answers) < turn:
         message = f"{name} has {len(answers)} answers, expected at least {turn}: turn is {turn}"
         raise RowError(message)
-    return Spoken(turns[: answers[turn - 1] + 1])
+    judged = turns[: answers[turn - 1] + 1]
+    return Spoken(judged, ending if len(judged) == len(turns) else None)
 
 
 def looks_like(row: Row) -> bool:

@@ -15,7 +15,7 @@ from transforms.errors import RowError
 from transforms.sources.about import About
 from transforms.sources.adapter import SourceKind
 from transforms.sources.canonical import Adapted, Response, check_score, content_hash
-from transforms.sources.endings import finished
+from transforms.sources.endings import finished_one
 from transforms.sources.fields import left_out, number, pair
 from transforms.sources.messages import answers, asked
 from transforms.sources.options import SourceOptions
@@ -55,7 +55,7 @@ def adapt(row: Fields, options: NectarOptions) -> Adapted:
         check_score(rank, f"answers[{at}].rank")
         score = None if rank is None else -rank
         text, model = answer.get("answer"), answer.get("model")
-        ended = finished(answer.get("finish_reason"), f"answers[{at}].finish_reason")
+        ended = finished_one(answer, f"answers[{at}].")
         if not isinstance(text, str):
             continue
         text = text.strip()  # as around every turn of a transcript

@@ -25,7 +25,7 @@ from transforms.sources.endings import finished_responses
 from transforms.sources.fields import Given, number, pair, row_id, token_ids
 from transforms.sources.messages import messages, split
 from transforms.sources.options import SourceOptions
-from transforms.sources.rows import Fields
+from transforms.sources.rows import Fields, kind_of
 from transforms.sources.ultrafeedback import ULTRAFEEDBACK
 
 
@@ -40,6 +40,9 @@ RESPONSE_IDS: Final = (
     "all_generated_token_ids", "all_token_ids", "all_generated_response_ids", "all_response_ids", "all_generated_ids",
     "all_output_token_ids", "response_token_ids", "response_ids", "output_token_ids", "token_ids",
 )  # fmt: skip
+
+
+UNRATED: Final = "pairs without a score or an end of a side: it is none of all_generated_responses"
 
 
 class _Sampled(NamedTuple):
@@ -63,6 +66,8 @@ def adapt(row: Fields, options: OnpolicyOptions) -> Adapted:
     # bf16 reward models score the same text differently in another batch: the pair was made of the extremes.
     better = _the_one(sampled, sides.chosen.content, "chosen", max)
     worse = _the_one(sampled, sides.rejected.content, "rejected", min)
+    if min(better.response.index, worse.response.index) < 0:
+        row.note(UNRATED)
     found = pair(
         row,
         options,
@@ -87,7 +92,10 @@ def _sampled(row: Fields, options: OnpolicyOptions) -> list[_Sampled]:
     for at, (text, raw) in enumerate(zip(texts, scores, strict=True)):
         score = number(raw, "all_rm_scores")
         check_score(score, "all_rm_scores")
-        if isinstance(text, str):
+        if text is not None and not isinstance(text, str):
+            message = f"all_generated_responses[{at}] is {kind_of(text)}, expected text or null"
+            raise RowError(message)
+        if text is not None:
             response = Response(at, text, score=score, finished=ends[at] is not False)
             found.append(_Sampled(response, ends[at], ids[at]))
     return found

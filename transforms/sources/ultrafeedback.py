@@ -26,7 +26,7 @@ from transforms.papers import Paper
 from transforms.sources.about import About
 from transforms.sources.adapter import SourceKind, row_hash
 from transforms.sources.canonical import Adapted, Message, Response, check_score, check_text, content_hash
-from transforms.sources.endings import finished
+from transforms.sources.endings import finished_one
 from transforms.sources.fields import left_out, number, pair
 from transforms.sources.messages import answers
 from transforms.sources.options import SourceOptions
@@ -70,7 +70,7 @@ def adapt(row: Fields, options: UltraFeedbackOptions) -> Adapted:
     for at, completion in enumerate(completions):
         score = _score(completion, options.score)
         text, model = completion.get("response"), completion.get("model")
-        ended = finished(completion.get("finish_reason"), f"completions[{at}].finish_reason")
+        ended = finished_one(completion, f"completions[{at}].")
         if isinstance(text, str):
             named = model if isinstance(model, str) else None
             responses.append(Response(at, text, named, score, finished=ended is not False))

@@ -4,10 +4,13 @@ from typing import get_args
 
 import pytest
 from huggingface_hub.inference._generated.types.text_generation import TextGenerationOutputFinishReason
-from sources_support import ASKED, QUESTION, adapt, chat, only_pair
+from sources_support import ASKED, QUESTION, adapt, chat, gathered, only_pair
 
 from transforms.errors import RowError
+from transforms.sources.distilabel import UNKNOWN_END
 from transforms.sources.endings import CUT, FINISHED, NO_RESPONSE, finished
+from transforms.sources.onpolicy import UNRATED
+from transforms.sources.rows import Fields
 
 ROW = {"prompt": QUESTION, "chosen": "Nile, Po.", "rejected": "Nile."}
 
@@ -238,3 +241,86 @@ def test_a_side_that_is_several_generations_cannot_have_ended_both_ways():
     row = WORSE_FIRST["distilabel"] | {"generations": ["Nile.", "Nile."], "chosen": PO, "rejected": NILE}
     with pytest.raises(RowError, match="rejected is several generations, of which some ended and some did not"):
         adapt("distilabel", row | {"finish_reasons": ["length", "stop"]})
+
+
+@pytest.mark.parametrize(
+    ("columns", "ends"),
+    [
+        ({"truncated": {"chosen": True, "rejected": False}}, (False, True)),
+        ({"truncated": [False, True]}, (True, False)),
+        ({"finished": "[false, true]"}, (False, True)),
+        ({"truncated": False}, (True, True)),
+    ],
+)
+def test_flags_of_both_sides_say_it_like_reasons_of_both(columns, ends):
+    assert ended(**columns) == ends
+
+
+def test_a_flag_that_is_of_no_side_is_refused():
+    with pytest.raises(RowError, match="truncated is True and does not say of which response"):
+        ended(truncated=True)
+
+
+CUT_SHORT = [
+    {"finish_reason": "length"}, {"finishReason": "MAX_TOKENS"}, {"done_reason": "length"}, {"finished": False},
+    {"truncated": True}, {"stop_reason": "max_tokens"}, {"finish_reason": "length", "stop_reason": 128009},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("said", CUT_SHORT)
+def test_one_response_says_how_it_ended_in_every_kind_that_has_it_in_an_object_of_its_own(said):
+    ratings = {name: {"Rating": "5"} for name in ("helpfulness", "honesty", "instruction_following", "truthfulness")}
+    worse = {name: {"Rating": "2"} for name in ratings}
+    good, bad = {"prompt": QUESTION, "helpfulness": 4}, {"prompt": QUESTION, "helpfulness": 1}
+    rows = {
+        "ultrafeedback": {"instruction": QUESTION, "completions": [
+            {"response": "a", "annotations": ratings, **said}, {"response": "b", "annotations": worse}]},
+        "nectar": {"prompt": f"\n\nHuman: {QUESTION}\n\nAssistant:",
+                   "answers": [{"answer": "a", "rank": 1, **said}, {"answer": "b", "rank": 2}]},
+        "helpsteer2": gathered("helpsteer2", [good | {"response": "a"} | said, bad | {"response": "b"}])[0],
+        "kto": gathered("kto", [{"prompt": "q", "completion": "a", "label": True, **said},
+                                {"prompt": "q", "completion": "b", "label": False}])[0],
+    }  # fmt: skip
+    for kind, row in rows.items():
+        pair = only_pair(kind, row)
+        assert (kind, pair.chosen, pair.chosen_finished, pair.rejected_finished) == (kind, "a", False, True)
+
+
+def test_two_words_on_one_response_may_not_contradict_each_other():
+    row = {"prompt": "q", "completion": "a", "label": True, "completion_finish_reason": "length", "finished": True}
+    (bad, *_) = gathered("kto", [row, {"prompt": "q", "completion": "b", "label": False},
+                                 {"prompt": "q", "completion": "c", "label": True}])  # fmt: skip
+    assert bad.error == (
+        "the completion cannot be both finished and cut: finished says finished, completion_finish_reason says cut"
+    )
+
+
+def test_the_last_message_says_it_where_turns_are_judged_and_where_fields_are_ranked():
+    asked, cut = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "finish_reason": "length"}
+    judged = {"question_id": 81, "model_a": "x", "model_b": "y", "winner": "model_a", "judge": "expert_1", "turn": 1}
+    pair = only_pair("mt_bench", judged | {"conversation_a": [asked, cut], "conversation_b": chat("q", "b")})
+    assert (pair.chosen_finished, pair.rejected_finished) == (False, True)
+    pair = only_pair("argilla", {"prompt": "q", "response1": "b", "response2": cut, "best.responses": ["response2"]})
+    assert (pair.chosen_finished, pair.rejected_finished) == (False, True)
+
+
+def test_lists_beside_all_responses_may_be_json_text_or_say_what_was_cut():
+    row = {"chosen": chat("q", "a"), "rejected": chat("q", "b"), "all_generated_responses": ["b", "a"],
+           "all_rm_scores": [1, 2]}  # fmt: skip
+    for said in ({"all_finish_reasons": '["stop", "length"]'}, {"all_truncated": [False, True]}):
+        pair = only_pair("onpolicy", row | said)
+        assert (pair.chosen_finished, pair.rejected_finished) == (False, True)
+
+
+def test_a_side_that_is_none_of_the_responses_is_counted_and_a_response_that_is_no_text_refused():
+    row = {"chosen": chat("q", "a "), "rejected": chat("q", "b"), "all_generated_responses": ["b", "a"],
+           "all_rm_scores": [1, 2], "all_finish_reasons": ["stop", "length"]}  # fmt: skip
+    fields = Fields(row)
+    only_pair("onpolicy", fields)
+    assert fields.notes() == {UNRATED: 1}
+    with pytest.raises(RowError, match=r"all_generated_responses\[1\] is list, expected text or null"):
+        only_pair("onpolicy", row | {"all_generated_responses": ["b", chat("q", "a")]})
+    fields = Fields({"instruction": "q", "generations": ["b", "a"], "ratings": [1, 2], "chosen": "x", "rejected": "b",
+                     "finish_reasons": ["stop", "length"]})  # fmt: skip
+    only_pair("distilabel", fields)
+    assert fields.notes() == {UNKNOWN_END: 1}

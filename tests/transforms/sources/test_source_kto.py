@@ -218,7 +218,7 @@ def test_labels_are_flags_numbers_or_text(value, label):
         ),
         (
             good("a", finish_reason="stop", finished=False),
-            "the completion cannot be both finished and cut, as finish_reason and finished or its message say",
+            "the completion cannot be both finished and cut: finished says cut, finish_reason says finished",
         ),
     ],
 )

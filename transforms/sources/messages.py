@@ -8,6 +8,7 @@ Messages come as lists of objects, as one object, or as JSON text of either; pla
 transcript (`\n\nHuman: …\n\nAssistant: …`), which is read as its turns.
 """
 
+import ast
 import json
 import re
 from collections.abc import Mapping
@@ -56,7 +57,11 @@ _PARTS: Final[Mapping[Any, tuple[str, ...]]] = {
 _READ: Final = frozenset((*REASONING, *ENDINGS, *NOT_TEXT, "tool_calls", "function_call", "name", "tool_call_id"))
 # The most usual roles, for a message of role and content and nothing else.
 _PLAIN: Final = {name: role for name, role in ROLES.items() if name not in CALLING}
-_MESSAGES_BEGIN: Final = re.compile(r"""\s*\[?\s*\{\s*(["'])(?:role|from|content|value)\1\s*:""")
+# What a text may begin with that is messages as JSON, JSON text once more, or what Python and NumPy print.
+_MAY_BEGIN: Final = '[{ \n\r\t"\ufeffa'
+_BEFORE: Final = "\ufeff \n\r\t"
+_NAMES_OF_ROLES: Final = ('"role"', '"from"', "'role'", "'from'")
+_MESSAGES_BEGIN: Final = re.compile(r"""\s*(?:array\(\s*)?\[?\s*\{\s*(["'])(?:role|from|content|value)\1\s*:""")
 _TURN: Final = re.compile(r"\r?\n\r?\n(Human|Assistant):")
 _OPEN: Final = re.compile(r"\r?\n\r?\nAssistant:\Z")
 
@@ -113,8 +118,25 @@ def asked(row: Fields, name: str) -> Prompt:
 
 
 def answers(prompt: Prompt, chosen: Any, rejected: Any) -> Sides:
-    """A prompt with two plain texts."""
-    return Sides(prompt, Message("assistant", chosen), Message("assistant", rejected))
+    """A prompt with two plain texts.
+
+    Raises:
+        RowError: as `plain_text`.
+    """
+    texts = plain_text(chosen, "chosen"), plain_text(rejected, "rejected")
+    return Sides(prompt, *(Message("assistant", text) for text in texts))
+
+
+def plain_text(value: Any, what: str) -> Any:
+    """A raw value of a column of texts, whatever it is.
+
+    Raises:
+        RowError: messages as JSON text, which would be read as the text that somebody said.
+    """
+    if type(value) is str and json_messages(value, what) is not None:
+        message = f"{what} is the JSON text of messages, {value[:40]!r}; expected the text itself"
+        raise RowError(message)
+    return value
 
 
 def conversation(row: Fields, prompt: str = "prompt", chosen: str = "chosen", rejected: str = "rejected") -> Sides:
@@ -128,8 +150,11 @@ def conversation(row: Fields, prompt: str = "prompt", chosen: str = "chosen", re
     question = _opened(row.get(prompt), prompt)
     better, worse = _opened(row.get(chosen), chosen), _opened(row.get(rejected), rejected)
     texts = isinstance(better, str) and isinstance(worse, str)
-    if question is None or question == [] or (question == "" and not texts):
+    whole = texts and is_transcript(better) and is_transcript(worse)
+    if question is None or question == [] or (question == "" and (whole or not texts)):
         return _implicit(row, (chosen, better), (rejected, worse))
+    if whole and isinstance(question, str) and (sides := _repeating(question, prompt, better, worse)):
+        return sides
     if not isinstance(question, str):
         turns = turns_of(question, prompt, row).turns
     elif not begins_transcript(question):
@@ -232,20 +257,44 @@ def json_messages(text: str, what: str) -> list[Any] | None:
     Raises:
         RowError: it starts like messages and is no JSON: whatever it is, it is nobody's answer.
     """
-    if text[:1] not in "[{ \n\r\t":
+    if text[:1] not in _MAY_BEGIN:
         return None
-    start = text.lstrip()[:1]
-    if start not in ("[", "{") or not ('"role"' in text or '"from"' in text or _MESSAGES_BEGIN.match(text)):
+    text = text.lstrip(_BEFORE)
+    if text[:1] == '"':
+        return _json_in_json(text, what)
+    begins = _MESSAGES_BEGIN.match(text)
+    if not begins and (text[:1] not in ("[", "{") or not any(name in text for name in _NAMES_OF_ROLES)):
         return None
     try:
         found = parsed_json(text)
     except ValueError as error:
-        if _MESSAGES_BEGIN.match(text):
+        if begins or _is_repr(text):
             message = f"{what} starts like messages as JSON text and is no JSON ({error}): {text[:60]!r}"
             raise RowError(message) from None
         return None
     turns = found if isinstance(found, list) else [found]
     return turns if turns and all(_is_message(turn) for turn in turns) else None
+
+
+def _json_in_json(text: str, what: str) -> list[Any] | None:
+    """The same of JSON text that was made JSON text once more."""
+    if not any(json.dumps(name)[1:-1] in text for name in _NAMES_OF_ROLES):
+        return None
+    try:
+        inside = parsed_json(text)
+    except ValueError:
+        return None
+    return json_messages(inside, what) if isinstance(inside, str) else None
+
+
+def _is_repr(text: str) -> bool:
+    """Whether a text is what Python prints of messages, whatever their first key is."""
+    try:
+        found = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return False
+    turns = found if isinstance(found, list) else [found]
+    return bool(turns) and all(_is_message(turn) for turn in turns)
 
 
 def turns_of(value: object, what: str, row: Fields) -> Spoken:
@@ -349,6 +398,13 @@ def _implicit(row: Fields, chosen: tuple[str, Any], rejected: tuple[str, Any]) -
         " told; add a prompt column, use messages, or Human/Assistant transcripts"
     )
     raise RowError(message)
+
+
+def _repeating(question: str, what: str, *sides: str) -> Sides | None:
+    """Two transcripts that repeat the prompt, as messages may; None where they do not."""
+    opened = _open_transcript(question, what) if begins_transcript(question) else (Message("user", question.strip()),)
+    spoken = [transcript(side, what) for side in sides]
+    return split(*spoken) if all(_after(opened, one) is one for one in spoken) else None
 
 
 def _checked_transcript(text: str, what: str) -> str:

@@ -18,9 +18,9 @@ from transforms.errors import RowError
 from transforms.papers import Paper
 from transforms.sources.about import About
 from transforms.sources.adapter import SourceKind
-from transforms.sources.canonical import Adapted, Message, check_score
+from transforms.sources.canonical import Adapted, Message, check_score, check_text
 from transforms.sources.fields import number, pair, text_id
-from transforms.sources.messages import answers
+from transforms.sources.messages import answers, plain_text
 from transforms.sources.options import SourceOptions
 from transforms.sources.rows import Fields
 
@@ -61,11 +61,12 @@ def adapt(row: Fields, options: ShpOptions) -> Adapted:
         raise RowError(message)
     texts: dict[str, Any] = {side: row.get(f"human_ref_{side}") for side in "AB"}
     ids = [text_id(row.get(name)) for name in ("post_id", "c_root_id_A", "c_root_id_B")]
-    history = row.get("history")
+    history = plain_text(row.get("history"), "history")
+    check_text(history, "history")
     one = pair(
         row,
         options,
-        answers((Message("user", history),) if isinstance(history, str) else (), texts[winner], texts[loser]),
+        answers((Message("user", history),), texts[winner], texts[loser]),
         source_id="/".join(filter(None, ids)) if all(ids) else None,
         scores=(better, worse),
         reason="score_ratio" if better != worse and ratio < options.min_score_ratio else None,

@@ -28,7 +28,7 @@ from transforms.sources.adapter import SourceKind, row_hash
 from transforms.sources.canonical import Adapted, Message, Response, check_score, check_text, content_hash
 from transforms.sources.endings import finished_one
 from transforms.sources.fields import left_out, number, pair
-from transforms.sources.messages import answers
+from transforms.sources.messages import answers, plain_text
 from transforms.sources.options import SourceOptions
 from transforms.sources.pairing import Candidate, Completion, Pairing, is_usable, pairings
 from transforms.sources.rows import Fields
@@ -62,7 +62,7 @@ def adapt(row: Fields, options: UltraFeedbackOptions) -> Adapted:
     Raises:
         RowError: fewer than two completions with text and the asked score.
     """
-    instruction = row.get("instruction")
+    instruction = plain_text(row.get("instruction"), "instruction")
     check_text(instruction, "instruction")
     completions = row.objects("completions")
     prompt = (Message("user", str(instruction)),)

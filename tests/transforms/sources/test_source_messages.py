@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from sources_support import QUESTION, adapt, chat, only_pair
 
 from transforms.errors import RowError
 from transforms.sources.canonical import Message
@@ -230,3 +231,72 @@ def test_a_table_of_messages_in_both_spellings_gives_each_its_own():
     nothing = dict.fromkeys(("role", "content", "from", "value"))
     spoken = [nothing | {"from": "human", "value": "q"}, nothing | {"role": "assistant", "content": "a"}]
     assert turns(spoken) == (Message("user", "q"), Message("assistant", "a"))
+
+
+AS_JSON = json.dumps([{"role": "assistant", "content": "a"}])
+
+
+@pytest.mark.parametrize("text", [AS_JSON, json.dumps(AS_JSON), f"\ufeff{AS_JSON}", f"\n {AS_JSON} \n"])
+def test_json_text_of_messages_is_opened_however_often_it_was_written(text):
+    pair = only_pair("preference", {"prompt": QUESTION, "chosen": text, "rejected": "b"})
+    assert (pair.chosen, pair.rejected) == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[{'id': 1, 'role': 'assistant', 'content': 'a'}]",
+        "array([{'content': 'a', 'role': 'assistant'}], dtype=object)",
+        "{'weight': 0.5, 'from': 'gpt', 'value': 'a'}",
+    ],
+)
+def test_messages_as_python_prints_them_are_nobodys_answer(text):
+    with pytest.raises(RowError, match="chosen starts like messages as JSON text and is no JSON"):
+        only_pair("preference", {"prompt": QUESTION, "chosen": text, "rejected": "b"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"a" and "role"',
+        "[{'a': 1, 'role': 1}]",
+        '"\\"role\\": x',
+        "a role",
+        '["role"]',
+        "{'a': x, 'role': x}",
+        '"role"',
+    ],
+)
+def test_texts_about_roles_stay_texts(text):
+    assert only_pair("preference", {"prompt": QUESTION, "chosen": text, "rejected": "b"}).chosen == text
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "column"),
+    [
+        ("helpsteer3", {"context": chat("q"), "response1": AS_JSON, "response2": "b", "overall_preference": -1},
+         "chosen"),
+        ("helpsteer2", {"prompt": "q", "response_1": AS_JSON, "response_2": "b", "preference_strength": 1}, "rejected"),
+        ("orca_dpo_pairs", {"question": "q", "chosen": AS_JSON, "rejected": "b"}, "chosen"),
+        ("distilabel", {"instruction": "q", "generations": [AS_JSON, "b"], "ratings": [2, 1]}, "chosen"),
+        ("nectar", {"prompt": "q", "answers": [{"answer": AS_JSON, "rank": 2}, {"answer": "b", "rank": 1}]},
+         "rejected"),
+        ("shp", {"labels": 1, "score_A": 2, "score_B": 1, "score_ratio": 2, "history": AS_JSON, "human_ref_A": "a",
+                 "human_ref_B": "b"}, "history"),
+        ("ultrafeedback", {"instruction": AS_JSON, "completions": []}, "instruction"),
+    ],
+)  # fmt: skip
+def test_json_text_of_messages_in_a_column_of_texts_is_refused(kind, row, column):
+    with pytest.raises(RowError, match=f"{column} is the JSON text of messages, .*; expected the text itself"):
+        adapt(kind, row)
+
+
+@pytest.mark.parametrize("prompt", ["q", " q\n", "\n\nHuman: q\n\nAssistant:", "", None])
+def test_transcripts_may_repeat_the_prompt_as_messages_may(prompt):
+    row = {"prompt": prompt, "chosen": "\n\nHuman: q\n\nAssistant: a", "rejected": "\n\nHuman: q\n\nAssistant: b"}
+    assert only_pair("preference", row).ids == only_pair("hh_rlhf", row).ids
+
+
+def test_transcripts_that_do_not_repeat_the_prompt_stay_what_was_said():
+    row = {"prompt": "p", "chosen": "Human: q\n\nAssistant: a", "rejected": "Human: q\n\nAssistant: b"}
+    assert only_pair("preference", row).chosen == row["chosen"]

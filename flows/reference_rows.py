@@ -52,9 +52,9 @@ def rows_page(table: Table) -> str:
                 ("family", "marks"), [(name, _code(map(str.strip, found))) for name, found in marks.FAMILIES.items()]
             ),
             "## Places of what is not text\n",
-            f"A prompt or response with one of {_code(marks.PLACEHOLDERS)}, `<|image_1|>` or `<|audio_1|>` is "
-            "quarantined; so is one with `<image>`, `<audio>` or `<video>`, unless they are HTML: in code, with a"
-            ' closing tag in the same text, or before the word "tag", "element" and their like.\n',
+            f"A prompt or response with one of {_code(marks.PLACEHOLDERS)}, `<|image_1|>`, `<image_1>`, `<image 1>` and"
+            " their like is quarantined; so is one with `<image>`, `<audio>` or `<video>`, unless they are HTML: in code,"
+            ' with a closing tag in the same text, or before the word "tag", "element" and their like.\n',
         ]
     )
 
@@ -82,12 +82,14 @@ def _columns() -> list[tuple[str, str, str]]:
     both = _code(fields.BOTH_SCORES)
     ids = ", ".join(f"`{name}`" for names in zip(*fields.TOKEN_IDS.values(), strict=True) for name in names)
     return [
-        ("system prompt", _code(fields.SYSTEM), "the first turn; an error where another stands there"),
+        ("system prompt", _code(fields.SYSTEM),
+         "the first turn; an error where another stands there, or in another of these columns"),
         ("functions", _code(fields.TOOLS), "`tools` of the chat template; a list, or JSON text of one"),
         ("template", f"`{fields.TEMPLATE_KWARGS}`", "further arguments of the chat template"),
         ("scores", f"{scores}; {both} as [chosen, rejected] or an object, where no other order of responses is there",
          "`chosen_score`, `rejected_score`; numbers as text are numbers, `N/A` is an error of its row"),
-        ("a tie", "equal scores, or `status`, where it is `tie`", "dropped as a tie; an error where the scores differ"),
+        ("a tie", "equal scores, or `status`, where it is `tie`, in any case",
+         "dropped as a tie; an error where the scores differ"),
         ("the other way", "a chosen score below the rejected one, in layouts that say which side is chosen",
          "kept as labelled, for scores may be another judge's; counted below the funnel"),
         ("the end", _END + _code(endings.LISTS),

@@ -42,8 +42,11 @@ FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
     "GPT (also Qwen, Phi, OLMo)": ("<|endoftext|>", "<|endofprompt|>"),
     "DeepSeek": (
         "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>", "<｜tool▁calls▁begin｜>",
+        "<｜tool▁calls▁end｜>", "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", "<｜tool▁sep｜>",
         "<｜tool▁outputs▁begin｜>",
+        "<｜tool▁outputs▁end｜>", "<｜tool▁output▁begin｜>", "<｜tool▁output▁end｜>", "<|EOT|>",
     ),
+    "OpenChat": ("<|end_of_turn|>", "GPT4 Correct User:", "GPT4 Correct Assistant:"),
     "Command": (
         "<|START_OF_TURN_TOKEN|>", "<|END_OF_TURN_TOKEN|>", "<|USER_TOKEN|>", "<|CHATBOT_TOKEN|>", "<|SYSTEM_TOKEN|>",
         "<|START_RESPONSE|>", "<|END_RESPONSE|>", "<|START_THINKING|>", "<|END_THINKING|>",
@@ -68,10 +71,14 @@ _SENTENCEPIECE: Final = "SentencePiece (Llama 2, Mistral, Zephyr, Vicuna)"
 PLACEHOLDERS: Final = (
     "<|image|>", "<|audio|>", "<|video|>", "<|image_pad|>", "<|video_pad|>", "<|audio_pad|>", "<|vision_start|>",
     "<start_of_image>", "<image_soft_token>", "<audio_soft_token>", "<IMG_CONTEXT>", "<|AUDIO|>", "<|IMAGE|>",
+    "<|begin_of_image|>", "<|begin_of_audio|>", "<|begin_of_video|>", "<|media_pad|>", "<image_placeholder>",
+    "<ImageHere>",
 )  # fmt: skip
-_NUMBERED: Final = r"<\|(?:image|audio)_\d+\|>"
+_NUMBERED: Final = r"<\|(?:image|audio)_\d+\|>|<(?:image|audio|video)[ _]\d+>"
 _WORDS: Final = r"<(?:image|audio|video)>"
-_SPOKEN_OF: Final = re.compile(r"\s*(?:`|'|\")?\s*(?:tag|element|node|field|placeholder|token)s?\b", re.IGNORECASE)
+_SPOKEN_OF: Final = re.compile(
+    r"[ \t]*(?:`|'|\")?[ \t]*(?:tag|element|node|field|placeholder|token)s?\b", re.IGNORECASE
+)
 
 _FAMILY_OF: Final = {mark: family for family, marks in FAMILIES.items() for mark in marks}
 _MARKS: Final = re.compile("|".join(map(re.escape, sorted(_FAMILY_OF, key=len, reverse=True))))
@@ -108,7 +115,7 @@ def find_marks(pairs: Sequence[Pair]) -> dict[int, Found]:
     # Further turns and fields are rarer, and so have their places written down.
     places: list[tuple[int, Side]] = []
     for at, pair in enumerate(pairs):
-        if len(pair.prompt) > 1 or pair.chosen_more or pair.rejected_more:
+        if len(pair.prompt) > 1 or pair.chosen_more or pair.rejected_more or pair.prompt[-1].more or pair.tools:
             for side, text in _further_texts(pair):
                 places.append((at, side))
                 texts.append(text)
@@ -156,6 +163,9 @@ def placeholder_in(text: str, side: str) -> str | None:
 def _further_texts(pair: Pair) -> Iterator[tuple[Side, str]]:
     for turn in pair.prompt[:-1]:
         yield "prompt", turn.content
+    for more in (*(turn.more for turn in pair.prompt), pair.tools):
+        if more:
+            yield "prompt", more
     if pair.chosen_more:
         yield "chosen", pair.chosen_more
     if pair.rejected_more:

@@ -134,3 +134,18 @@ def test_looking_through_a_batch_takes_microseconds_a_pair():
     assert find_marks(pairs) == {}
     # About 3 µs by itself; the bound is for a machine with other tenants. Python's `re` takes 60 over the same texts.
     assert (time.process_time() - start) / len(pairs) < 30e-6
+
+
+def test_what_the_prompt_has_beside_its_texts_is_looked_through_too():
+    call = '{"tool_calls":[{"type":"function","function":{"name":"f","arguments":{"x":"<|im_end|>"}}}]}'
+    asked = (Message("user", "q"), Message("assistant", "", call), Message("tool", "r", '{"name":"<eos>"}'))
+    found = find_marks([Pair("r", asked, "a", "b"), pair(tools='[{"description":"<|eot_id|>"}]')])
+    assert [[(leak.side, leak.marks) for leak in found[at].leaks] for at in (0, 1)] == [
+        [("prompt", ("<|im_end|>",)), ("prompt", ("<eos>",))],
+        [("prompt", ("<|eot_id|>",))],
+    ]
+
+
+@pytest.mark.parametrize("text", ["<image 1> What?", "<image_2>", "<video_1>", "<image>\nElements of a logo?"])
+def test_numbered_places_and_those_on_a_line_of_their_own_are_places(text):
+    assert placeholder_in(text, "prompt").startswith("prompt holds <")

@@ -37,6 +37,8 @@ ASPECTS: Final = ("helpfulness", "honesty", "instruction_following", "truthfulne
 # overall_score: a best mark that may be the worst, and the mean of the aspects above which it is no mistake.
 DOUBTFUL: Final = 10
 BEYOND_DOUBT: Final = 4
+NOT_RATED: Final = "N/A"  # GPT-4's word for an aspect that does not apply
+NOT_RATED_NOTE: Final = "completions without a score: a rating that it is made of is N/A or missing"
 DOUBTFUL_NOTE: Final = "completions without a score: overall_score is 10 and may mean 1"
 
 
@@ -99,12 +101,12 @@ def adapt(row: Fields, options: UltraFeedbackOptions) -> Adapted:
     return Adapted(pairs, pairs[0].prompt, responses)
 
 
-def _score(completion: Fields, wanted: str) -> float | None:
+def _score(completion: Fields, wanted: str, *, noted: bool = True) -> float | None:
     if wanted == "overall":
         score = number(completion.get("overall_score"), "overall_score")
         check_score(score, "overall_score")
         if score == DOUBTFUL:
-            mean = _score(completion, "mean")
+            mean = _score(completion, "mean", noted=False)
             if mean is None or mean <= BEYOND_DOUBT:
                 completion.note(DOUBTFUL_NOTE)
                 return None
@@ -112,16 +114,19 @@ def _score(completion: Fields, wanted: str) -> float | None:
     annotations = completion.object("annotations")
     ratings = [_rating(annotations, aspect) for aspect in (ASPECTS if wanted == "mean" else (wanted,))]
     known = [rating for rating in ratings if rating is not None]
-    return sum(known) / len(known) if len(known) == len(ratings) else None
+    if len(known) < len(ratings):
+        if noted:
+            completion.note(NOT_RATED_NOTE)
+        return None
+    return sum(known) / len(known)
 
 
 def _rating(annotations: Fields | None, aspect: str) -> float | None:
     annotation = annotations.object(aspect) if annotations is not None else None
     raw = annotation.get("Rating") if annotation is not None else None
-    try:
-        rating = number(raw, aspect)
-    except RowError:  # "N/A"
+    if isinstance(raw, str) and raw.strip().upper() == NOT_RATED:
         return None
+    rating = number(raw, f"the rating of {aspect}")
     check_score(rating, f"the rating of {aspect}")
     return rating
 

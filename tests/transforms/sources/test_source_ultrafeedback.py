@@ -7,7 +7,7 @@ from sources_support import QUESTION, adapt, only_pair, sides
 
 from transforms.errors import RowError
 from transforms.sources.rows import Fields
-from transforms.sources.ultrafeedback import DOUBTFUL_NOTE
+from transforms.sources.ultrafeedback import DOUBTFUL_NOTE, NOT_RATED_NOTE
 
 
 def completion(text, overall, *ratings):
@@ -114,3 +114,15 @@ def test_ultrafeedback_without_two_usable_completions_is_refused():
 
 def test_ultrafeedback_marks_an_excluded_benchmark():
     assert only_pair("ultrafeedback", ULTRA, exclude=["evol_instruct"]).reason == "excluded"
+
+
+def test_a_rating_that_does_not_apply_is_counted_and_one_that_is_no_number_refused():
+    row = Fields(ULTRA | {"completions": [
+        completion("a", 9.0, "5", "n/a ", "5", "5"), completion("b", 8.0, "4", "4", "4", "4"),
+        completion("c", 7.0, "3", "3", "3", "3"),
+    ]})  # fmt: skip
+    assert only_pair("ultrafeedback", row).chosen == "b"
+    assert row.notes() == {NOT_RATED_NOTE: 1}
+    bad = completion("a", 9.0, "4,5", "5", "5", "5")
+    with pytest.raises(RowError, match="the rating of helpfulness is the text '4,5', expected a number"):
+        adapt("ultrafeedback", ULTRA | {"completions": [bad, completion("b", 8.0, "4", "4", "4", "4")]})

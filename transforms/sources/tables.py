@@ -54,7 +54,7 @@ class JsonColumns:
                 f"two columns are called {' and '.join(map(repr, twice))}, so which is meant cannot be told; rename one"
             )
             raise SourceError(message)
-        self._features = _features(schema)
+        self._features, self._texts = _features(schema)
         self._by_shape: dict[str, bool] = {}
 
     def feature(self, name: str) -> Any:
@@ -64,7 +64,7 @@ class JsonColumns:
     def by_shape(self, name: str, texts: list[Any]) -> bool:
         """Whether a column of texts is JSON by what it holds; decided by the first batch that has any."""
         if name not in self._by_shape:
-            found = _is_json(texts)
+            found = _is_json(texts, stated=name in self._texts)
             if found is None:
                 return False
             self._by_shape[name] = found
@@ -172,14 +172,18 @@ def _values(array: pa.Array, feature: Any, failed: list[_Undecodable], *, as_it_
 _JSON: Final = "Json"
 
 
-def _features(schema: pa.Schema) -> dict[str, Any]:
-    """Column → where JSON text is in it, by the features that datasets wrote into the metadata; others left out."""
+def _features(schema: pa.Schema) -> tuple[dict[str, Any], set[str]]:
+    """Column → where JSON text is in it, by the features that datasets wrote into the metadata; others left out.
+
+    And the columns that are texts by them.
+    """
     try:
         described = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         found = {str(name): _json_places(feature) for name, feature in described.items()}
+        texts = {str(name) for name, feature in described.items() if dict(feature).get("_type") == "Value"}
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
-        return {}
-    return {name: place for name, place in found.items() if place is not None}
+        return {}, set()
+    return {name: place for name, place in found.items() if place is not None}, texts
 
 
 def _json_places(feature: Any) -> Any:
@@ -243,11 +247,12 @@ def _shown(value: Any) -> Any:
     return [_shown(one) for one in value] if isinstance(value, list) else value
 
 
-def _is_json(texts: list[Any]) -> bool | None:
+def _is_json(texts: list[Any], *, stated: bool = False) -> bool | None:
     """Whether texts are a `Json` column that lost its type: each is messages or a text in quotation marks.
 
     An answer may be JSON, and people quote. So every value has to be one of the two, and either some are messages or
-    there are `_QUOTED_VALUES` of them. None where there is no value to tell by.
+    there are `_QUOTED_VALUES` of them and the table's features do not say that they are texts (`stated`). None where
+    there is no value to tell by.
     """
     present = [text for text in texts if text is not None]
     if not present:
@@ -267,7 +272,7 @@ def _is_json(texts: list[Any]) -> bool | None:
         if not turns or not all(isinstance(turn, dict) and ("role" in turn or "from" in turn) for turn in turns):
             return False
         messages += 1
-    return messages > 0 or len(present) >= _QUOTED_VALUES
+    return messages > 0 or (not stated and len(present) >= _QUOTED_VALUES)
 
 
 def _without_text(kind: pa.DataType) -> pa.DataType:

@@ -206,3 +206,10 @@ def test_a_number_as_text_in_one_line_costs_that_line(tmp_path):
     found = load(tmp_path / "x.jsonl")
     assert found.pairs["chosen_score"].to_pylist() == [0.0, 1.0, 3.0]
     assert [line.row["prompt"] for line in found.quarantined] == ["q2"]
+
+
+def test_texts_in_quotation_marks_stay_so_where_the_table_says_that_they_are_texts(tmp_path):
+    rows = [{"prompt": f'"q{at}"', "chosen": f'"a{at}"', "rejected": f'"b{at}"'} for at in range(9)]
+    datasets.Dataset.from_list(rows).to_parquet(tmp_path / "rows.parquet")
+    (batch,) = load_batches(PreferenceOptions(kind="preference", path=str(tmp_path / "rows.parquet")))
+    assert sorted(batch.pairs["chosen"].to_pylist()) == [row["chosen"] for row in rows]

@@ -53,8 +53,8 @@ def rows_page(table: Table) -> str:
             ),
             "## Places of what is not text\n",
             f"A prompt or response with one of {_code(marks.PLACEHOLDERS)}, `<|image_1|>`, `<image_1>`, `<image 1>` and"
-            " their like is quarantined; so is one with `<image>`, `<audio>` or `<video>`, unless they are HTML: in code,"
-            ' with a closing tag in the same text, or before the word "tag", "element" and their like.\n',
+            " their like is quarantined; so is one with `<image>`, `<audio>` or `<video>`, unless they are HTML: in"
+            ' code, with a closing tag in the same text, or before the word "tag", "element" and their like.\n',
         ]
     )
 

@@ -25,8 +25,8 @@ class Message(NamedTuple):
 
     Attributes:
         more: what a chat template may read beside role and content (`tool_calls`, `reasoning_content`, `name` …), as
-            the JSON text of an object, keys in the order in which they came because templates print them; empty for
-            nothing. A content that is null is `""` here and null in `more`.
+            the JSON text of an object; within functions and arguments keys in the order in which they came, because
+            templates print them; empty for nothing. A content that is null is `""` here and null in `more`.
     """
 
     role: str

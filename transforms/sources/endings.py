@@ -154,7 +154,7 @@ def _reasons(row: Fields, at: int, stems: Sequence[str]) -> dict[str, bool | Non
     spelled = (name for stem in stems for name in _spellings(stem, SIDES[at]) if name in row)
     found = {name: _reason(row.get(name), name) for name in spelled}
     for stem in stems:
-        value = _opened(row.peek(stem))
+        value = opened(row.peek(stem))
         if isinstance(value, list) and len(value) == len(SIDES) and in_order_of_sides(row):
             found[f"{stem}[{at}]"] = _reason(value[at], f"{stem}[{at}]")
         elif isinstance(value, dict) and value.keys() & {*SIDES}:
@@ -197,7 +197,7 @@ def finished_responses(row: Fields, count: int) -> list[bool | None]:
         RowError: not as many as responses; or as `finished`.
     """
     for name in LISTS:
-        values = _opened(row.peek(name))
+        values = opened(row.peek(name))
         if isinstance(values, list) and any(value is not None for value in values):
             row.get(name)
             if len(values) != count:
@@ -217,7 +217,7 @@ def _flag(value: object, name: str, holds: bool) -> bool | None:
     return said is holds
 
 
-def _opened(value: Any) -> Any:
+def opened(value: Any) -> Any:
     """A list or an object instead of its JSON text."""
     if isinstance(value, str) and value[:1] in ("{", "["):
         with suppress(ValueError):

@@ -23,16 +23,16 @@ TEMPLATE_KWARGS: Final = "chat_template_kwargs"
 TIE: Final = "tie"
 
 _SPELLINGS: Final = {
-    "score": ("{}_score", "score_{}", "{}-score"),
-    "rating": ("{}_rating", "rating_{}", "{}-rating"),
-    "avg_rating": ("{}_avg_rating", "avg_rating_{}"),
-    "reward": ("{}_reward", "reward_{}"),
+    "score": ("{}_score", "score_{}", "{}-score", "score-{}"),
+    "rating": ("{}_rating", "rating_{}", "{}-rating", "rating-{}"),
+    "avg_rating": ("{}_avg_rating", "avg_rating_{}", "{}-avg-rating"),
+    "reward": ("{}_reward", "reward_{}", "{}-reward", "reward-{}"),
 }
 # (chosen, rejected), of which the first that is there is read; the others stay unread and are named.
 SCORES: Final = tuple(
     (spelled.format("chosen"), spelled.format("rejected")) for names in _SPELLINGS.values() for spelled in names
 )
-BOTH_SCORES: Final = ("rating", "ratings", "score", "scores")
+BOTH_SCORES: Final = ("rating", "ratings", "score", "scores", "reward", "rewards")
 
 _PARTS: Final = ("prompt", "chosen", "rejected")
 _IDS: Final = ("{}_ids", "{}_token_ids", "{}_input_ids")
@@ -114,7 +114,8 @@ def pair(
     if not beside.isdisjoint(_OF_SCORES):
         if scores is None:
             scores = row_scores(row)
-        if row.peek("status") == TIE and reason is None:
+        status = row.peek("status")
+        if reason is None and isinstance(status, str) and status.strip().lower() == TIE:
             reason = _tied(row, scores)
     if options.token_ids == "use" and (given or not beside.isdisjoint(_OF_IDS)):
         of_row = given_ids(row)
@@ -211,13 +212,13 @@ def row_scores(row: Fields) -> Scores:
         if (better in raw or worse in raw) and (raw.get(better) is not None or raw.get(worse) is not None):
             return Scores(number(row.get(better), better), number(row.get(worse), worse))
     for name in BOTH_SCORES:
-        value = row.peek(name)
+        value = endings.opened(row.peek(name))
         if isinstance(value, list) and len(value) == 2 and endings.in_order_of_sides(row):
             row.get(name)
             return Scores(number(value[0], f"{name}[0]"), number(value[1], f"{name}[1]"))
-        if isinstance(value, dict) and value.keys() >= {"chosen", "rejected"}:
+        if isinstance(value, dict) and not value.keys().isdisjoint(endings.SIDES):
             row.get(name)
-            return Scores(*(number(value[side], f"{name}.{side}") for side in ("chosen", "rejected")))
+            return Scores(*(number(value.get(side), f"{name}.{side}") for side in endings.SIDES))
     return Scores()
 
 
@@ -235,6 +236,7 @@ def with_system(prompt: Prompt, row: Fields) -> Prompt:
     Raises:
         RowError: no text, or two that differ.
     """
+    found = ""
     for name in SYSTEM:
         value = row.get(name) if name in row else None
         if value is None or value == "":
@@ -245,12 +247,12 @@ def with_system(prompt: Prompt, row: Fields) -> Prompt:
         if value.isspace():
             continue
         if not prompt or prompt[0].role != "system":
-            prompt = (Message("system", value), *prompt)
+            prompt, found = (Message("system", value), *prompt), name
         elif prompt[0].content.strip() != value.strip():
-            message = (
-                f"{name} is {value[:60]!r} and the conversation's own system turn {prompt[0].content[:60]!r}; expected"
-                " one system prompt"
-            )
+            other = f"the conversation's own system turn {prompt[0].content[:60]!r}"
+            if found:
+                other = f"{found} {row.peek(found)[:60]!r}"
+            message = f"{name} is {value[:60]!r} and {other}; expected one system prompt"
             raise RowError(message)
     return prompt
 

@@ -50,11 +50,14 @@ _ARGUMENTS: Final = ("arguments", "parameters", "args", "input")
 # Type of a part of a content → the field that may hold its text.
 _PARTS: Final[Mapping[Any, tuple[str, ...]]] = {
     "text": ("text",),
+    "input_text": ("text",),  # OpenAI's Responses
+    "output_text": ("text",),
     None: ("text",),  # Gemini's
     "thinking": ("thinking", "text"),
     "reasoning": ("reasoning", "text"),
 }
 _READ: Final = frozenset((*REASONING, *ENDINGS, *NOT_TEXT, "tool_calls", "function_call", "name", "tool_call_id"))
+_ORDER: Final = ("name", "tool_call_id", "content", "reasoning_content", "tool_calls")
 # The most usual roles, for a message of role and content and nothing else.
 _PLAIN: Final = {name: role for name, role in ROLES.items() if name not in CALLING}
 # What a text may begin with that is messages as JSON, JSON text once more, or what Python and NumPy print.
@@ -478,6 +481,8 @@ def _message(turn: Any, what: str, column: str, row: Fields, *, last: bool) -> t
     if "content" in more and not more.keys() & {"tool_calls", "reasoning_content"}:
         message = f"{what} has a {names[1]} that is null, expected text"
         raise RowError(message)
+    # In one order, so that the same message is the same pair whatever order its fields were written in.
+    more = {name: more[name] for name in _ORDER if name in more}
     return Message(role, text, json_text(more, what) if more else ""), ending
 
 
@@ -545,9 +550,10 @@ def _content(value: object, what: str, more: dict[str, Any], row: Fields, column
         held = next((name for name in names if isinstance(part.get(name), str)), None)
         if held is None:
             found = f"of type {kind!r}" if kind else kind_of(part)
-            message = f"{what}[{at}] is {found}, which is not text; expected parts of text only"
+            found += " without a text" if names else ", which is not text"
+            message = f"{what}[{at}] is {found}; expected parts of text only"
             raise RowError(message)
-        texts["text" if kind in ("text", None) else "thinking"].append(part[held])
+        texts["thinking" if kind in ("thinking", "reasoning") else "text"].append(part[held])
         for name, value_beside in part.items():
             if name in NOT_TEXT and holds_something(value_beside):
                 message = f"{what}[{at}].{name} is not text; expected parts of text only"

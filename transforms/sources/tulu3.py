@@ -51,6 +51,8 @@ def adapt(row: Fields, options: Tulu3Options) -> Adapted:
 
 def _is_asked(row: Fields, sides: Sides) -> bool:
     """Whether the text of the prompt column, if there is one, stands in the conversation."""
+    if isinstance(row.peek("prompt"), list):
+        return all(turn in sides.prompt for turn in messages(row, "prompt").turns)
     asked = row.get("prompt")
     if asked is None or asked == "":
         return True

@@ -90,7 +90,7 @@ def test_a_system_prompt_may_be_there_twice_but_not_in_two_ways():
     assert of(prompt=both, system="Be brief.\n").prompt[0] == Message("system", "Be brief.")
     assert of(system="  ").prompt == of(system=None).prompt == ASKED
     refused("system is 'Be long.' and the conversation's own system turn 'Be brief.'", prompt=both, system="Be long.")
-    refused("system_prompt is 'b' and the conversation's own system turn 'a'", system="a", system_prompt="b")
+    refused("system_prompt is 'b' and system 'a'; expected one system prompt", system="a", system_prompt="b")
     refused(r"system is list, expected the system prompt as text", system=["a"])
 
 
@@ -263,3 +263,24 @@ def test_columns_of_other_rows_that_are_null_here_change_nothing(kind, row, of_o
     alone = only_pair(kind, row, token_ids="use")
     beside = only_pair(kind, row | dict.fromkeys(of_others), token_ids="use")
     assert replace(beside, source_id=alone.source_id) == alone
+
+
+@pytest.mark.parametrize(
+    ("columns", "scores"),
+    [
+        ({"rating": "[4, 4]"}, (4.0, 4.0)),
+        ({"scores": '{"chosen": "4.5", "rejected": 3}'}, (4.5, 3.0)),
+        ({"rating": {"chosen": 3}}, (3.0, None)),
+        ({"rating": {"chosen": 3, "rejected": None}}, (3.0, None)),
+        ({"rewards": [2, 1]}, (2.0, 1.0)),
+        ({"reward": {"chosen": 2, "rejected": 1}}, (2.0, 1.0)),
+    ],
+)
+def test_scores_of_both_sides_are_the_same_as_json_text_and_with_one_side_alone(columns, scores):
+    pair = of(**columns)
+    assert (pair.chosen_score, pair.rejected_score) == scores
+
+
+@pytest.mark.parametrize("status", ["tie", "TIE", " Tie "])
+def test_a_tie_is_one_in_any_case(status):
+    assert of(status=status).reason == "tie"

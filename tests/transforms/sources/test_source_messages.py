@@ -87,11 +87,12 @@ def test_calls_become_openais_with_arguments_as_an_object_in_their_order(given, 
     assert one(content="a", function_call=given)[0].more == expected
 
 
-def test_fields_stay_in_the_order_in_which_they_came_for_templates_print_them():
-    call = {"id": "c1", "function": {"name": "f", "arguments": {}}}
+def test_fields_of_a_message_have_one_order_and_those_of_arguments_the_one_in_which_they_came():
+    call = {"id": "c1", "function": {"name": "f", "arguments": {"b": 1, "a": 2}}}
     first = one(tool_calls=[call], content=None)[0].more
     second = one(content=None, tool_calls=[call])[0].more
-    assert (list(json.loads(first)), list(json.loads(second))) == (["tool_calls", "content"], ["content", "tool_calls"])
+    assert first == second
+    assert list(json.loads(first)) == ["content", "tool_calls"]
     assert json.loads(first)["tool_calls"][0] == {"id": "c1", "type": "function", "function": call["function"]}
 
 
@@ -160,7 +161,7 @@ def test_text_parts_are_joined_and_their_other_fields_are_unread():
     ("fields", "message"),
     [
         ({"content": [{"type": "image_url", "image_url": {}}]}, r"x\[1\].content\[0\] is of type 'image_url'"),
-        ({"content": [{"type": "text"}]}, r"x\[1\].content\[0\] is of type 'text', which is not text"),
+        ({"content": [{"type": "text"}]}, r"x\[1\].content\[0\] is of type 'text' without a text"),
         ({"content": [{"type": ["text"], "text": "a"}]}, r"x\[1\].content\[0\] is of type \['text'\]"),
         ({"content": [3]}, r"x\[1\].content\[0\] is 3, which is not text"),
         ({"content": 7}, r"x\[1\] has a content that is 7, expected text"),
@@ -300,3 +301,24 @@ def test_transcripts_may_repeat_the_prompt_as_messages_may(prompt):
 def test_transcripts_that_do_not_repeat_the_prompt_stay_what_was_said():
     row = {"prompt": "p", "chosen": "Human: q\n\nAssistant: a", "rejected": "Human: q\n\nAssistant: b"}
     assert only_pair("preference", row).chosen == row["chosen"]
+
+
+def test_the_order_of_fields_in_a_message_makes_no_other_pair():
+    fields = {"content": None, "reasoning_content": "r", "tool_calls": [{"name": "f", "arguments": {"b": 1, "a": 2}}]}
+    rows = [
+        {"prompt": QUESTION, "chosen": [{"role": "assistant"} | dict(order)], "rejected": "b"}
+        for order in (fields.items(), reversed(fields.items()))
+    ]
+    first, second = (only_pair("preference", row) for row in rows)
+    assert first.ids == second.ids
+    assert '"arguments":{"b":1,"a":2}' in first.chosen_more
+
+
+def test_parts_are_texts_under_the_names_of_both_of_openais_interfaces():
+    asked = [{"role": "user", "content": [{"type": "input_text", "text": "q"}]}]
+    said = [{"role": "assistant", "content": [{"type": "output_text", "text": "a", "annotations": []}]}]
+    pair = only_pair("preference", {"prompt": asked, "chosen": said, "rejected": "b"})
+    assert (pair.prompt, pair.chosen) == ((Message("user", "q"),), "a")
+    with pytest.raises(RowError, match=r"chosen\[0\].content\[0\] is of type 'text' without a text; expected"):
+        only_pair("preference", {"prompt": "q", "chosen": {"role": "assistant", "content": [{"type": "text"}]},
+                                 "rejected": "b"})  # fmt: skip

@@ -37,7 +37,7 @@ from transforms.sources.fields import number, pair, row_id
 from transforms.sources.messages import answers, asked, holds_messages, replies, said, split
 from transforms.sources.options import SourceOptions
 from transforms.sources.pairing import Candidate, Completion, Pairing, is_usable, pairings
-from transforms.sources.rows import Fields, kind_of
+from transforms.sources.rows import Fields, kind_of, opened
 from transforms.sources.ultrafeedback import ULTRAFEEDBACK
 
 # Of several the first that the row has. `grouped_…` is what GroupColumns calls its columns, `input` and `rating` are
@@ -213,7 +213,7 @@ def _generations(row: Fields, options: DistilabelOptions) -> list[_Generation] |
 
 
 def _scores(row: Fields, options: DistilabelOptions, count: int) -> list[float | None]:
-    name = options.ratings or next((name for name in RATINGS if isinstance(row.peek(name), list)), None)
+    name = options.ratings or next((name for name in RATINGS if isinstance(opened(row.peek(name)), list)), None)
     if name is not None:
         return [_score(value, f"{name}[{at}]") for at, value in enumerate(_listed(row, name, count))]
     # The best has 1. `ranked_candidates` is not read: it is in that order only for some rankings.
@@ -235,12 +235,12 @@ def _scores(row: Fields, options: DistilabelOptions, count: int) -> list[float |
 
 
 def _models(row: Fields, options: DistilabelOptions, count: int) -> list[Any]:
-    name = options.models or next((name for name in MODELS if isinstance(row.peek(name), list)), None)
+    name = options.models or next((name for name in MODELS if isinstance(opened(row.peek(name)), list)), None)
     return _listed(row, name, count) if name is not None else [None] * count
 
 
 def _listed(row: Fields, name: str, count: int | None = None) -> list[Any]:
-    value = row.get(name)
+    value = opened(row.get(name))
     if not isinstance(value, list):
         message = f"{name} is {kind_of(value) if name in row else 'missing'}, expected a list"
         raise RowError(message)

@@ -6,12 +6,10 @@ be missing, blanked or another's, and the row is refused.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 from transforms.errors import RowError
-from transforms.sources.messages import parsed_json
-from transforms.sources.rows import Fields, kind_of
+from transforms.sources.rows import Fields, kind_of, opened
 
 SIDES: Final = ("chosen", "rejected")
 # As `_plain` writes them. OpenAI and vLLM, Anthropic, Gemini, TGI, Cohere, Ollama, llama.cpp.
@@ -215,14 +213,6 @@ def _flag(value: object, name: str, holds: bool) -> bool | None:
         message = f"{name} is {kind_of(value)}, expected true or false"
         raise RowError(message)
     return said is holds
-
-
-def opened(value: Any) -> Any:
-    """A list or an object instead of its JSON text."""
-    if isinstance(value, str) and value[:1] in ("{", "["):
-        with suppress(ValueError):
-            return parsed_json(value)
-    return value
 
 
 def _reason(value: object, what: str) -> bool | None:

@@ -15,7 +15,7 @@ from transforms.sources.adapter import row_hash
 from transforms.sources.canonical import Message, Pair, Prompt
 from transforms.sources.messages import NOT_TEXT, Sides, holds_something, json_text, parsed_json
 from transforms.sources.options import SourceOptions
-from transforms.sources.rows import Fields, kind_of
+from transforms.sources.rows import Fields, kind_of, opened
 
 SYSTEM: Final = ("system", "system_prompt", "system_message")
 TOOLS: Final = ("tools", "functions")
@@ -212,7 +212,7 @@ def row_scores(row: Fields) -> Scores:
         if (better in raw or worse in raw) and (raw.get(better) is not None or raw.get(worse) is not None):
             return Scores(number(row.get(better), better), number(row.get(worse), worse))
     for name in BOTH_SCORES:
-        value = endings.opened(row.peek(name))
+        value = opened(row.peek(name))
         if isinstance(value, list) and len(value) == 2 and endings.in_order_of_sides(row):
             row.get(name)
             return Scores(number(value[0], f"{name}[0]"), number(value[1], f"{name}[1]"))

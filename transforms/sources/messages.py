@@ -45,7 +45,10 @@ CALLING: Final = ("function_call", "tool_call")
 REASONING: Final = ("reasoning_content", "reasoning", "thinking", "thoughts", "thought", "thinking_content")
 # Of the last message: how it ended (`ends.finished` reads it).
 ENDINGS: Final = ("finish_reason", "finishReason", "stop_reason", "done_reason")
-NOT_TEXT: Final = ("images", "image", "audios", "audio", "videos", "video")
+_MEDIA: Final = ("image", "audio", "video")
+NOT_TEXT: Final = tuple(
+    spelled.format(kind) for kind in _MEDIA for spelled in ("{}s", "{}", "{}_url", "{}_urls", "{}_path", "{}_paths")
+)
 _ARGUMENTS: Final = ("arguments", "parameters", "args", "input")
 # Type of a part of a content → the field that may hold its text.
 _PARTS: Final[Mapping[Any, tuple[str, ...]]] = {
@@ -535,7 +538,7 @@ def _content(value: object, what: str, more: dict[str, Any], row: Fields, column
     if value is None:
         more["content"] = None
         return ""
-    if isinstance(value, dict):
+    if isinstance(value, dict) and ("type" in value or "text" in value):
         value = [value]
     if not isinstance(value, list):
         message = f"{what.rpartition('.')[0]} has a {what.rpartition('.')[2]} that is {kind_of(value)}, expected text"

@@ -25,7 +25,7 @@ from transforms.sources.endings import finished_responses
 from transforms.sources.fields import Given, number, pair, row_id, token_ids
 from transforms.sources.messages import messages, split
 from transforms.sources.options import SourceOptions
-from transforms.sources.rows import Fields, kind_of
+from transforms.sources.rows import Fields, kind_of, opened
 from transforms.sources.ultrafeedback import ULTRAFEEDBACK
 
 
@@ -81,7 +81,7 @@ def adapt(row: Fields, options: OnpolicyOptions) -> Adapted:
 
 
 def _sampled(row: Fields, options: OnpolicyOptions) -> list[_Sampled]:
-    texts, scores = row.get("all_generated_responses"), row.get("all_rm_scores")
+    texts, scores = opened(row.get("all_generated_responses")), opened(row.get("all_rm_scores"))
     if not isinstance(texts, list) or not isinstance(scores, list) or len(texts) != len(scores):
         counts = [len(part) if isinstance(part, list) else "none" for part in (texts, scores)]
         message = f"{counts[0]} all_generated_responses and {counts[1]} all_rm_scores, expected equally many"

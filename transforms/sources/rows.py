@@ -2,7 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
+
+import orjson
 
 from transforms.errors import RowError
 
@@ -64,12 +67,12 @@ class Fields:
         return [row for path, row in self._inside or () if not path]
 
     def objects(self, name: str) -> list["Fields"]:
-        """The objects of a list, each of which knows what was read of it; fields left in them are `name[].field`.
+        """The objects of a list or of its JSON text. Each knows what was read of it; those left are `name[].field`.
 
         Raises:
             RowError: no list, or something in it that is no object.
         """
-        value = self.get(name)
+        value = opened(self.get(name))
         if not isinstance(value, list):
             message = f"{name} is {kind_of(value)}, expected a list"
             raise RowError(message)
@@ -203,6 +206,14 @@ class Columns:
 
 def _count(counts: Counter[str], name: str, values: int) -> None:
     counts[name if name in counts or len(counts) < MOST_NAMES else OTHERS] += values
+
+
+def opened(value: Any) -> Any:
+    """A list or an object instead of its JSON text, as tables without lists hold them."""
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        with suppress(orjson.JSONDecodeError):
+            return orjson.loads(value)
+    return value
 
 
 def kind_of(value: object) -> str:

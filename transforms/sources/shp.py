@@ -44,9 +44,10 @@ def adapt(row: Fields, options: ShpOptions) -> Adapted:
     Raises:
         RowError: `labels` is neither 0 nor 1, or contradicts the votes.
     """
-    label = row.get("labels")
+    raw = row.get("labels")
+    label = int(raw) if isinstance(raw, bool) else number(raw, "labels")
     if label not in (0, 1):
-        message = f"labels is {label!r}, expected 1 (A is preferred) or 0 (B is)"
+        message = f"labels is {raw!r}, expected 1 (A is preferred) or 0 (B is)"
         raise RowError(message)
     winner, loser = ("A", "B") if label == 1 else ("B", "A")
     better = number(row.get(f"score_{winner}"), f"score_{winner}")

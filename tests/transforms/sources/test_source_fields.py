@@ -284,3 +284,36 @@ def test_scores_of_both_sides_are_the_same_as_json_text_and_with_one_side_alone(
 @pytest.mark.parametrize("status", ["tie", "TIE", " Tie "])
 def test_a_tie_is_one_in_any_case(status):
     assert of(status=status).reason == "tie"
+
+
+@pytest.mark.parametrize("name", ["image_url", "image_paths", "audio_path", "video_urls"])
+def test_where_a_picture_or_a_sound_lies_is_as_good_as_one(name):
+    refused(f"the column {name} holds something that is not text", **{name: "x.png"})
+    assert of(**{name: None}) == replace(of(**{name: []}), source_id=of(**{name: None}).source_id)
+
+
+def test_lists_of_a_row_may_be_their_json_text_in_every_kind():
+    ratings = {name: {"Rating": "5"} for name in ("helpfulness", "honesty", "instruction_following", "truthfulness")}
+    worse = {name: {"Rating": "2"} for name in ratings}
+    completions = [{"response": "a", "annotations": ratings}, {"response": "b", "annotations": worse}]
+    rows = {
+        "ultrafeedback": {"instruction": QUESTION, "completions": completions},
+        "nectar": {"prompt": QUESTION, "answers": [{"answer": "a", "rank": 1}, {"answer": "b", "rank": 2}]},
+        "distilabel": {"instruction": QUESTION, "generations": ["a", "b"], "ratings": [5, 2],
+                       "generation_models": ["x", "y"]},
+        "onpolicy": {"chosen": chat(QUESTION, "a"), "rejected": chat(QUESTION, "b"),
+                     "all_generated_responses": ["b", "a"], "all_rm_scores": [1, 2]},
+    }  # fmt: skip
+    for kind, row in rows.items():
+        as_text = {name: json.dumps(value) if isinstance(value, list) else value for name, value in row.items()}
+        lists, texts = adapt(kind, row), adapt(kind, as_text)
+        assert [pair.ids for pair in texts.pairs] == [pair.ids for pair in lists.pairs]
+        assert [pair.chosen_score for pair in texts.pairs] == [pair.chosen_score for pair in lists.pairs]
+        assert texts.responses == lists.responses
+
+
+def test_labels_of_posts_may_be_numbers_as_text():
+    row = {"history": "q", "human_ref_A": "a", "human_ref_B": "b", "score_A": 1, "score_B": 4, "score_ratio": 4}
+    assert only_pair("shp", row | {"labels": "0"}).chosen == "b"
+    with pytest.raises(RowError, match=r"labels is '2', expected 1 \(A is preferred\) or 0 \(B is\)"):
+        only_pair("shp", row | {"labels": "2"})

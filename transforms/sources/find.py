@@ -1,10 +1,12 @@
 """The raw row behind a pair: sources are read again until one of a row's pairs has the id."""
 
+from contextlib import suppress
 from typing import Any
 
 from transforms.errors import RowError
 from transforms.sources import SOURCES
 from transforms.sources.adapter import BadRow, Row, SourceKind
+from transforms.sources.canonical import validate
 from transforms.sources.options import SourceOptions
 from transforms.sources.read import read_rows
 from transforms.sources.rows import Fields
@@ -27,8 +29,11 @@ def find_raw_row(options: SourceOptions, pair_id: str) -> Row | None:
 
 
 def _pair_ids(kind: SourceKind[Any], row: Fields, options: SourceOptions) -> set[str]:
-    try:
-        pairs = kind.adapt(row, options).pairs
-    except RowError:
-        return set()
-    return {pair.ids.pair for pair in pairs}
+    """Of the pairs that the row gives; one that went to the quarantine may have no text to be named by."""
+    found: set[str] = set()
+    with suppress(RowError):
+        for pair in kind.adapt(row, options).pairs:
+            with suppress(RowError):
+                validate(pair)
+                found.add(pair.ids.pair)
+    return found

@@ -182,12 +182,13 @@ class ChatTokens:
         self._before, self._before_text = self._context_for_decoding()
         ends = set(specials) | set(tokenizer.all_special_ids)
         prompt = self.template.find_form()
-        self.stop_ids = self._find_stops(ends, prompt)
+        whole = self.template.one([*ASKED.turns, {"role": "assistant", "content": SAID}], generation=False)
+        self.stop_ids = self._find_stops(ends, prompt, whole)
         self.eot_id = self.stop_ids[0]
         self.stops = tuple(str(self._backend.id_to_token(token)) for token in self.stop_ids)
         self.eot = self.stops[0]
         self.marks: TurnMarks = turns.learn(self.template, self.eot)
-        self.trail = self._find_trail()
+        self.trail = self._find_trail(whole)
         self.anchor = self._find_anchor(prompt)
         self._decoded = self._decode_marks(prompt, tokenizer)
         self._marks_hold_specials = turns.marks_in(self.marks, specials.values()) or any(
@@ -228,6 +229,10 @@ class ChatTokens:
     def turn_tokens(self) -> TurnTokens:
         """What the template writes around a text, in tokens."""
         return TurnTokens(tuple(ids for ids in (self.lead_ids, self.opens_ids) if ids), self.tail_ids)
+
+    def anchor_in(self, text: str) -> int:
+        """Where in a rendered prompt the part begins that is encoded apart from what stands before it."""
+        return max(text.rfind(self.anchor), 0) if self.anchor else 0
 
     def tokens(self, ids: Ids) -> list[str]:
         """Each token as the vocabulary spells it, for messages."""
@@ -376,9 +381,8 @@ class ChatTokens:
         ids = self._backend.encode("x", add_special_tokens=False).ids[-1:]
         return tuple(ids), str(self._backend.decode(ids))
 
-    def _find_stops(self, special: set[int], prompt: str) -> tuple[int, ...]:
+    def _find_stops(self, special: set[int], prompt: str, whole: str) -> tuple[int, ...]:
         said = {"role": "assistant", "content": SAID}
-        whole = self.template.one([*ASKED.turns, said], generation=False)
         after = whole[whole.rindex(SAID) + len(SAID) :]
         last = self._first_run(after, special)
         # What stands after every assistant turn ends a turn; what stands after the last alone ends a conversation.
@@ -411,8 +415,7 @@ class ChatTokens:
         eot = shared[-1] if shared else last[0]
         return (eot, *self._end_of_calls(eot, special, prompt))
 
-    def _find_trail(self) -> str:
-        whole = self.template.one([*ASKED.turns, {"role": "assistant", "content": SAID}], generation=False)
+    def _find_trail(self, whole: str) -> str:
         trail = whole[whole.rindex(SAID) + len(SAID) :].partition(self.eot)[2]
         return trail if any(stop in trail for stop in self.stops) else ""
 
@@ -457,10 +460,8 @@ class ChatTokens:
         """Tokens that `text` adds after the prompt."""
         if not text:
             return ()
-        at = max(prompt.rfind(self.anchor), 0) if self.anchor else 0
-        head, both = (
-            self._backend.encode(part, add_special_tokens=False).ids for part in (prompt[at:], prompt[at:] + text)
-        )
+        end = prompt[self.anchor_in(prompt) :]
+        head, both = (self._backend.encode(part, add_special_tokens=False).ids for part in (end, end + text))
         return tuple(both[len(head) :]) if both[: len(head)] == head else ()
 
     def _ids_before_text(self, prompt: str, lead: str) -> tuple[int, ...]:
@@ -471,14 +472,10 @@ class ChatTokens:
         """
         if not lead or not self._ids_between(prompt, lead):
             return ()
-        at = max(prompt.rfind(self.anchor), 0) if self.anchor else 0
-        before = prompt[at:] + lead
-        head = self._backend.encode(prompt[at:], add_special_tokens=False).ids
-        both = self._backend.encode(before + SAID, add_special_tokens=False)
-        if both.ids[: len(head)] != head:
-            return ()
-        ends = [end for _, end in both.offsets]
-        return tuple(both.ids[len(head) : sum(end <= len(before) for end in ends)])
+        before = prompt[self.anchor_in(prompt) :] + lead
+        ends = [end for _, end in self._backend.encode(before + SAID, add_special_tokens=False).offsets]
+        shared = sum(end > len(before) for end in ends)
+        return self._ids_between(prompt, lead + SAID)[:-shared]
 
     def _decode_marks(self, prompt: str, tokenizer: HubTokenizer) -> TurnMarks:
         marks = self.marks

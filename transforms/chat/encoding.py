@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.chat.conversation import Asked, Turn, is_plain
-from transforms.chat.template import ChatTemplate, Rendered, reason
+from transforms.chat.template import ChatTemplate, Rendered
 from transforms.chat.turn import INLINE, REASONING_FIELDS, as_text, fields_of, squeezed
+from transforms.errors import first_line
 from transforms.tokens import Ids, Ragged
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Prompts(NamedTuple):
     texts: list[str]
     ids: Ragged
     anchors: list[int]  # where in each text an added token stands, behind which text is encoded apart; 0 for none
+    heads: Ragged  # tokens of each text from there on
     errors: Errors
 
 
@@ -64,7 +66,7 @@ def encode_prompts(chat: "ChatTokens", asked: Sequence[Asked]) -> Prompts:
 
     for row, rendered in enumerate(chat.template.prompts(asked)):
         if isinstance(rendered, Exception):
-            errors[row] = f"the chat template refuses the prompt: {reason(rendered)}"
+            errors[row] = f"the chat template refuses the prompt: {first_line(rendered)}"
         elif lost := lost_of_prompt(asked[row], rendered, chat.template, again):
             errors[row] = f"the chat template {lost}{_ADVICE}"
         texts.append(rendered if isinstance(rendered, str) else "")
@@ -73,8 +75,10 @@ def encode_prompts(chat: "ChatTokens", asked: Sequence[Asked]) -> Prompts:
         errors.setdefault(row, special_message("prompt", found))
     for row in chat.rows_with_unknown(ids):
         errors.setdefault(row, _UNKNOWN.format("prompt"))
-    anchors = [max(text.rfind(chat.anchor), 0) if chat.anchor else 0 for text in texts]
-    return Prompts(asked, texts, ids, anchors, errors)
+    anchors = [chat.anchor_in(text) for text in texts]
+    # Once for both sides. Where no text has an anchor they are the prompts, which need not be encoded again.
+    heads = chat.encode([text[at:] for text, at in zip(texts, anchors, strict=True)]) if any(anchors) else ids
+    return Prompts(asked, texts, ids, anchors, heads, errors)
 
 
 def encode_responses(
@@ -105,7 +109,7 @@ def encode_responses(
         changed[row] = part.changed
         parts.append(prompts.texts[row][prompts.anchors[row] :] + part.text)
     found = chat.encode(parts)
-    heads = chat.encode([text[at:] for text, at in zip(prompts.texts, prompts.anchors, strict=True)])
+    heads = prompts.heads
     begins = _begins_with(found, heads)
     for row in np.flatnonzero(~begins).tolist():
         if row not in errors and row not in prompts.errors:
@@ -187,7 +191,7 @@ def _response_part(
 ) -> _Part | str:
     """What the template makes of the answer, or why it cannot be used."""
     if isinstance(whole, Exception):
-        return f"the chat template refuses it: {reason(whole)}"
+        return f"the chat template refuses it: {first_line(whole)}"
     prompt = prompts.texts[row]
     if not whole.startswith(prompt):
         return "" if row in prompts.errors else _diverges(prompt, whole)

@@ -200,11 +200,6 @@ class ChatTemplate:
         return self.today.strftime(form)
 
 
-def reason(error: BaseException) -> str:
-    """What a template's error says, for a row's own error."""
-    return first_line(error)
-
-
 def _versions(turns: list[Turn]) -> Iterator[list[Turn]]:
     """The same turns as templates may want them, one after the other.
 

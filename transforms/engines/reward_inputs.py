@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from transforms.chat.conversation import Asked, Turn, is_plain
 from transforms.chat.encoding import lost_of_answer, lost_of_prompt, lost_of_text
-from transforms.chat.template import DEFAULT_DATE, ChatTemplate, Rendered, reason
+from transforms.chat.template import DEFAULT_DATE, ChatTemplate, Rendered
 from transforms.chat.turn import REASONING_FIELDS, as_text, reasoning_field
 from transforms.engines.tokenizer import context_length, load_tokenizer
-from transforms.errors import ModelError
+from transforms.errors import ModelError, first_line
 
 _THINKING: Final = re.compile(r"\s*<think>.*?(?:</think>\s*|\Z)", re.DOTALL)
 
@@ -104,7 +104,7 @@ class RewardInputs:
     def _problem(self, asked: Asked, turn: Turn, rendered: Rendered) -> str | None:
         of = f"the chat template of the reward model {self._name}"
         if isinstance(rendered, Exception):
-            return f"{of} refuses the conversation: {reason(rendered)}"
+            return f"{of} refuses the conversation: {first_line(rendered)}"
 
         def again(other: Asked) -> Rendered:
             return self._template.wholes([other], [turn])[0]

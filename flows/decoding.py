@@ -16,13 +16,12 @@ import pyarrow.parquet as pq
 
 from flows import models
 from flows.calls import Pay
-from flows.config import Recipe
 from flows.decode_config import DecodeConfig
 from flows.decode_plan import PAGE, RESULT, TABLE, DecodePlan
 from flows.output import write_bytes, write_text
 from flows.progress import Advance, Progress
 from flows.scoring import Scorer
-from flows.versions import open_folder
+from flows.versions import open_folder, recipe_of
 from trainers.decoding import Decoded, Decoder, Rule, Settings
 from transforms.chat.conversation import Turn, asked_of
 from transforms.decodings import Decodings, policy_curve, rule_results
@@ -217,7 +216,7 @@ def _scored(
 
 
 def _scorer(plan: DecodePlan) -> Scorer:
-    today = Recipe.model_validate(plan.manifest.config).chat_template_date
+    today = recipe_of(plan.manifest, str(plan.config.run)).chat_template_date
     return Scorer(plan.reward, plan.reward_config, ledger_root=plan.ledger, spend=SpendRecord.nothing(), today=today)
 
 

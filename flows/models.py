@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 from flows.config import PolicyConfig, Recipe, RewardConfig
 from flows.starter import STARTER_REWARD, starter_reward_model
+from flows.versions import recipe_of
 from transforms.chat.probes import Probed, check
 from transforms.chat.template import DEFAULT_DATE
 from transforms.engines.models import STARTER, ResolvedModel, is_folder, resolve_model
@@ -177,7 +178,7 @@ def tokens_of_run(
     """
     called: dict[str, Any] = {}
     if manifest.template:  # what it was called with decides the ids, whoever reads them now
-        config = Recipe.model_validate(manifest.config)
+        config = recipe_of(manifest, str(run))
         called = {
             "template": manifest.template.text,
             "kwargs": manifest.template.kwargs,

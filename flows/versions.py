@@ -55,17 +55,7 @@ class Version:
         Raises:
             ConfigError: it is of another release, whose keys were others.
         """
-        try:
-            return Recipe.model_validate(self.manifest.config)
-        except ValidationError as error:
-            from flows.cli import problems_in_words  # settings and YAML, that readers need for this alone
-
-            problems = problems_in_words(error, lambda at: ".".join(map(str, at)), found=False)
-            message = (
-                f"{self.where}: the recipe in its {MANIFEST} is of another version of this project ({problems}). "
-                "Curate again with this one, or use that one"
-            )
-            raise ConfigError(message) from error
+        return recipe_of(self.manifest, self.where)
 
     def paths(self, table: str) -> list[Path]:
         """The table's local files, downloaded if they are on the Hub; Arrow streams of a run, else Parquet.
@@ -126,6 +116,29 @@ class Version:
             )
             raise SourceError(message)
         return path
+
+
+def recipe_of(manifest: Manifest, where: str) -> Recipe:
+    """The recipe that made a version.
+
+    Args:
+        manifest: of the version.
+        where: that version lies, for the message.
+
+    Raises:
+        ConfigError: it is of another release, whose keys were others.
+    """
+    try:
+        return Recipe.model_validate(manifest.config)
+    except ValidationError as error:
+        from flows.cli import problems_in_words  # settings and YAML, that readers need for this alone
+
+        problems = problems_in_words(error, lambda at: ".".join(map(str, at)), found=False)
+        message = (
+            f"{where}: the recipe in its {MANIFEST} is of another version of this project ({problems}). "
+            "Curate again with this one, or use that one"
+        )
+        raise ConfigError(message) from error
 
 
 def open_version(where: str, revision: str | None = None, *, token: str | None = None) -> Version:

@@ -30,7 +30,7 @@ from transforms.sources.about import About
 from transforms.sources.adapter import Row, SourceKind
 from transforms.sources.canonical import Adapted, Pair, Response, check_score, content_hash
 from transforms.sources.endings import finished
-from transforms.sources.fields import TIE, left_out, number, pair, row_id
+from transforms.sources.fields import EXCLUDED, TIE, left_out, number, pair, row_id
 from transforms.sources.messages import Sides, Spoken, asked, replies, said
 from transforms.sources.options import SourceOptions
 from transforms.sources.pairing import Candidate, Pairing, is_usable, pairings
@@ -44,7 +44,6 @@ _RESPONSE: Final = re.compile(
 )
 _RATING_OF: Final = ("{}-rating", "{}_rating")  # the question about one response
 _LARGEST_LABEL: Final = 100_000  # of a rating question that asks which is better; a table may hold 1 as 1.0
-EXCLUDED: Final = "excluded"
 NO_MAJORITY: Final = "pairs on which the annotators have no majority: excluded"
 OUTVOTED: Final = "pairs on which some annotators were outvoted"
 SUGGESTED: Final = "records that the suggestion decided: nobody has answered"
@@ -102,7 +101,7 @@ def adapt(row: Fields, options: ArgillaOptions) -> Adapted:
     Raises:
         RowError: no field or question of the name, an answer that cannot be understood, or none that counts.
     """
-    reason = EXCLUDED if left_out(row, [row.get("source")], options.exclude) else None
+    reason = left_out(row, [row.get("source")], options.exclude)
     if row.peek("chosen_response") is not None and not options.responses:
         sides = replies(asked(row, _prompt(row, options)), said(row, "chosen_response"), said(row, "rejected_response"))
         return Adapted([pair(row, options, sides, source_id=row_id(row, "id"), reason=reason)])

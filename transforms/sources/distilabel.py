@@ -34,9 +34,9 @@ from transforms.sources.adapter import Row, SourceKind
 from transforms.sources.canonical import Adapted, Pair, Prompt, Response, check_score, content_hash
 from transforms.sources.endings import finished_responses
 from transforms.sources.fields import number, pair, row_id
-from transforms.sources.messages import answers, asked, holds_messages, replies, said, split
+from transforms.sources.messages import asked, holds_messages, replies, said, split
 from transforms.sources.options import SourceOptions
-from transforms.sources.pairing import Candidate, Completion, Pairing, is_usable, pairings
+from transforms.sources.pairing import Candidate, Completion, Pairing, is_usable, paired
 from transforms.sources.rows import Fields, kind_of, opened
 from transforms.sources.ultrafeedback import ULTRAFEEDBACK
 
@@ -161,17 +161,7 @@ def _paired(row: Fields, options: DistilabelOptions, generations: Sequence[_Gene
         raise RowError(message)
     pairing = "best_vs_worst" if options.pairing == "given" else options.pairing
     source_id = row_id(row, "id", "prompt_id")
-    return [
-        pair(
-            row,
-            options,
-            answers(prompt, better.response.text, worse.response.text),
-            source_id=source_id,
-            scores=(better.score, worse.score),
-            finished=(better.response.ended, worse.response.ended),
-        )
-        for better, worse in pairings(candidates, pairing)
-    ]
+    return paired(row, options, prompt, candidates, pairing, source_id=source_id)
 
 
 def _prompt(row: Fields, options: DistilabelOptions) -> Prompt:

@@ -21,6 +21,7 @@ SYSTEM: Final = ("system", "system_prompt", "system_message")
 TOOLS: Final = ("tools", "functions")
 TEMPLATE_KWARGS: Final = "chat_template_kwargs"
 TIE: Final = "tie"
+EXCLUDED: Final = "excluded"
 
 _SPELLINGS: Final = {
     "score": ("{}_score", "score_{}", "{}-score", "score-{}"),
@@ -140,15 +141,15 @@ def pair(
     )
 
 
-def left_out(row: Fields, values: Iterable[object], exclude: Collection[str]) -> bool:
-    """Whether the recipe's `exclude` names one of these values of a row. What it names is counted in a note each.
+def left_out(row: Fields, values: Iterable[object], exclude: Collection[str]) -> str | None:
+    """The reason of a row that has a value which the recipe's `exclude` names, and counts each such value in a note.
 
     A value that is named and never met is a note, too, once all rows are read (`not_met`): a typo leaves nothing out.
     """
     met = sorted({value for value in values if isinstance(value, str)}.intersection(exclude))
     for value in met:
         row.note(LEFT_OUT.format(value))
-    return bool(met)
+    return EXCLUDED if met else None
 
 
 def not_met(exclude: Iterable[str], notes: Container[str]) -> list[str]:

@@ -27,9 +27,9 @@ from transforms.sources.about import About
 from transforms.sources.adapter import BadRow, SourceKind, row_hash
 from transforms.sources.canonical import Adapted, Message, Pair, Prompt, Response, check_text, content_hash
 from transforms.sources.endings import finished_one
-from transforms.sources.fields import OF_PROMPT, number, pair
+from transforms.sources.fields import EXCLUDED, OF_PROMPT, number, pair
 from transforms.sources.messages import answers, holds_messages, messages
-from transforms.sources.pairing import Candidate, Completion, Pairing, is_usable, pairings
+from transforms.sources.pairing import Candidate, Completion, Pairing, is_usable, paired
 from transforms.sources.rows import Fields, kind_of
 from transforms.sources.votes import VoteOptions, judged
 
@@ -127,16 +127,7 @@ def adapt(row: Fields, options: HelpSteer2Options) -> Adapted:
             " two"
         )
         raise RowError(message)
-    pairs = [
-        pair(
-            row,
-            options,
-            answers(prompt, better.response.text, worse.response.text),
-            scores=(better.score, worse.score),
-            finished=(better.response.ended, worse.response.ended),
-        )
-        for better, worse in pairings(candidates, options.pairing)
-    ]
+    pairs = paired(row, options, prompt, candidates, options.pairing)
     return Adapted(pairs, pairs[0].prompt, responses)
 
 
@@ -173,7 +164,7 @@ def _preferred(row: Fields, options: HelpSteer2Options) -> Pair:
         votes = [(vote.get("strength"), f"{name}[{at}].strength") for at, vote in enumerate(given)]
     found = judged(row, "preference_strength", votes, options)
     sides = answers(prompt_turns(row), *found.sides(row.get("response_1"), row.get("response_2")))
-    reason = "excluded" if _is_left_out(row, options) else found.reason
+    reason = EXCLUDED if _is_left_out(row, options) else found.reason
     return pair(row, options, sides, scores=found.scores, reason=reason)
 
 

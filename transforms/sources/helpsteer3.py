@@ -45,9 +45,8 @@ def adapt(row: Fields, options: HelpSteer3Options) -> Adapted:
         votes = [(vote.get("score"), f"{name}[{at}].score") for at, vote in enumerate(row.objects(name))]
     found = judged(row, "overall_preference", votes, options)
     domain = text_id(row.get("domain"))
-    reason = found.reason
-    if options.exclude and left_out(row, [domain, text_id(row.get("language"))], options.exclude):
-        reason = "excluded"
+    named = [domain, text_id(row.get("language"))] if options.exclude else []  # else nobody reads the language
+    reason = left_out(row, named, options.exclude) or found.reason
     context = messages(row, "context")
     sides = answers(context.turns, *found.sides(row.get("response1"), row.get("response2")))
     return Adapted([pair(row, options, sides, scores=found.scores, reason=reason, subset=domain)])

@@ -24,12 +24,11 @@ from transforms.sources.about import About
 from transforms.sources.adapter import Row, SourceKind
 from transforms.sources.battles import JUDGING, SEVERAL_TURNS, parted, vote_of
 from transforms.sources.canonical import Adapted
-from transforms.sources.fields import number, pair, text_id
+from transforms.sources.fields import EXCLUDED, number, pair, text_id
 from transforms.sources.messages import Spoken, messages
 from transforms.sources.options import SourceOptions
 from transforms.sources.rows import Fields, kind_of
 
-EXCLUDED: Final = "excluded"
 HUMANS: Final = ("expert", "author")
 GPT4: Final = "gpt4"
 

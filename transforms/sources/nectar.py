@@ -16,10 +16,10 @@ from transforms.sources.about import About
 from transforms.sources.adapter import SourceKind
 from transforms.sources.canonical import Adapted, Response, check_score, content_hash
 from transforms.sources.endings import finished_one
-from transforms.sources.fields import left_out, number, pair
-from transforms.sources.messages import answers, asked
+from transforms.sources.fields import EXCLUDED, left_out, number
+from transforms.sources.messages import asked
 from transforms.sources.options import SourceOptions
-from transforms.sources.pairing import Candidate, Completion, Pairing, is_usable, pairings
+from transforms.sources.pairing import Candidate, Completion, Pairing, is_usable, paired
 from transforms.sources.rows import Fields, kind_of
 
 REPEATED: Final = "answers that another answer of the same prompt repeats: paired once, at their best rank"
@@ -73,20 +73,11 @@ def adapt(row: Fields, options: NectarOptions) -> Adapted:
         message = f"{len(candidates)} different answers of {len(given)} have text and a rank, expected at least two"
         raise RowError(message)
     sources = _sources(row)
-    excluded = left_out(row, sources, options.exclude)
-    excluded |= options.only_good_natured and not _is_good_natured(row)
-    pairs = [
-        pair(
-            row,
-            options,
-            answers(prompt, better.response.text, worse.response.text),
-            scores=(better.score, worse.score),
-            finished=(better.response.ended, worse.response.ended),
-            reason="excluded" if excluded else None,
-            subset="+".join(sorted(sources)) or None,
-        )
-        for better, worse in pairings(list(candidates.values()), options.pairing)
-    ]
+    reason = left_out(row, sources, options.exclude)
+    if options.only_good_natured and not _is_good_natured(row):
+        reason = EXCLUDED
+    subset = "+".join(sorted(sources)) or None
+    pairs = paired(row, options, prompt, list(candidates.values()), options.pairing, reason=reason, subset=subset)
     return Adapted(pairs, pairs[0].prompt, responses)
 
 

@@ -21,7 +21,7 @@ from transforms.papers import Paper
 from transforms.sources.about import About
 from transforms.sources.adapter import SourceKind
 from transforms.sources.canonical import Adapted, Message
-from transforms.sources.fields import TIE, Scores, number, pair
+from transforms.sources.fields import EXCLUDED, TIE, Scores, number, pair
 from transforms.sources.messages import answers
 from transforms.sources.options import SourceOptions
 from transforms.sources.rows import Fields, kind_of
@@ -60,7 +60,7 @@ def adapt(row: Fields, options: OrcaDpoPairsOptions) -> Adapted:
     tied = _is_tied(row, scores)
     least, reason = options.min_chosen_score, None
     if options.exclude_gsm8k and _is_of_gsm8k(row):
-        reason = "excluded"
+        reason = EXCLUDED
     elif tied and options.ties == "drop":
         reason = TIE
     elif least is not None and (scores.chosen is None or scores.chosen < least):

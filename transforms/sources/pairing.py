@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from transforms.errors import RowError
-from transforms.sources.canonical import check_text, content_hash
+from transforms.sources.canonical import Pair, Prompt, check_text, content_hash
+from transforms.sources.fields import pair
+from transforms.sources.messages import answers
+from transforms.sources.options import SourceOptions
+from transforms.sources.rows import Fields
 
 Pairing = Literal["best_vs_random", "best_vs_worst", "all_pairs"]
 Kept = TypeVar("Kept")
@@ -41,6 +45,37 @@ def pairings(candidates: Sequence[Candidate[Kept]], pairing: Pairing) -> list[tu
         return [(ranked[0], ranked[-1])]
     # Not `order` itself: it has just decided which of two equally good ones is the best.
     return [(ranked[0], min(ranked[1:], key=lambda one: content_hash("random", one.order)))]
+
+
+def paired(
+    row: Fields,
+    options: SourceOptions,
+    prompt: Prompt,
+    candidates: Sequence[Candidate[Completion]],
+    pairing: Pairing,
+    **of_row: Any,
+) -> list[Pair]:
+    """The pairs of at least two candidates, with their scores and how they ended.
+
+    Args:
+        row: the raw row.
+        options: of the source.
+        prompt: of all candidates.
+        candidates: responses as text.
+        pairing: which of them meet.
+        of_row: what `fields.pair` is told beside, the same for each pair: `reason`, `source_id`, `subset`.
+    """
+    return [
+        pair(
+            row,
+            options,
+            answers(prompt, better.response.text, worse.response.text),
+            scores=(better.score, worse.score),
+            finished=(better.response.ended, worse.response.ended),
+            **of_row,
+        )
+        for better, worse in pairings(candidates, pairing)
+    ]
 
 
 def is_usable(text: object) -> bool:

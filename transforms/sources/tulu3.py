@@ -45,7 +45,7 @@ def adapt(row: Fields, options: Tulu3Options) -> Adapted:
     subset = text_id(row.get("source"))
     if not _is_asked(row, sides):
         row.note(OTHER_PROMPT)
-    reason = "excluded" if left_out(row, [subset], options.exclude) else None
+    reason = left_out(row, [subset], options.exclude)
     return Adapted([pair(row, options, sides, source_id=row_id(row, "id"), reason=reason, subset=subset)])
 
 

@@ -27,10 +27,10 @@ from transforms.sources.about import About
 from transforms.sources.adapter import SourceKind, row_hash
 from transforms.sources.canonical import Adapted, Message, Response, check_score, check_text, content_hash
 from transforms.sources.endings import finished_one
-from transforms.sources.fields import left_out, number, pair
-from transforms.sources.messages import answers, plain_text
+from transforms.sources.fields import left_out, number
+from transforms.sources.messages import plain_text
 from transforms.sources.options import SourceOptions
-from transforms.sources.pairing import Candidate, Completion, Pairing, is_usable, pairings
+from transforms.sources.pairing import Candidate, Completion, Pairing, is_usable, paired
 from transforms.sources.rows import Fields
 
 ASPECTS: Final = ("helpfulness", "honesty", "instruction_following", "truthfulness")
@@ -84,20 +84,9 @@ def adapt(row: Fields, options: UltraFeedbackOptions) -> Adapted:
             " expected at least two"
         )
         raise RowError(message)
-    reason = "excluded" if left_out(row, [row.get("source")], options.exclude) else None
+    reason = left_out(row, [row.get("source")], options.exclude)
     source_id = row_hash(row.raw)
-    pairs = [
-        pair(
-            row,
-            options,
-            answers(prompt, better.response.text, worse.response.text),
-            source_id=source_id,
-            scores=(better.score, worse.score),
-            finished=(better.response.ended, worse.response.ended),
-            reason=reason,
-        )
-        for better, worse in pairings(candidates, options.pairing)
-    ]
+    pairs = paired(row, options, prompt, candidates, options.pairing, source_id=source_id, reason=reason)
     return Adapted(pairs, pairs[0].prompt, responses)
 
 

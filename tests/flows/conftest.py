@@ -1,4 +1,4 @@
-"""What tests of publishing share."""
+"""What tests of several flows share."""
 
 import pytest
 
@@ -10,3 +10,14 @@ def hub(monkeypatch, tmp_path):
 
     with hub_for_this_process(monkeypatch, tmp_path) as hub:
         yield hub
+
+
+@pytest.fixture
+def curates_here(monkeypatch):
+    """Recipes run in this process without Prefect, and no pictures are drawn for their cards."""
+    from flows_support import call_plainly  # both of them heavy, and of no use to most tests
+
+    import flows.curate
+
+    call_plainly(monkeypatch, flows.curate)
+    monkeypatch.setattr("flows.finish.draw_pictures", lambda *_: {})  # 0.3 s a run; test_card_code.py has them

@@ -6,7 +6,7 @@ from datetime import datetime
 import datasets
 import pytest
 from families import family, trl_template
-from flows_support import call_plainly, model_folders, pair, sampling_recipe, truncate_recipe
+from flows_support import model_folders, pair, sampling_recipe, truncate_recipe
 from pydantic import ValidationError
 from tests_support import need_vllm
 from transformers.utils import chat_template_utils
@@ -24,10 +24,7 @@ RIVERS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def without_prefect(monkeypatch):
-    call_plainly(monkeypatch, curate_module)
-    monkeypatch.setattr("flows.finish.draw_pictures", lambda *_: {})  # 0.3 s a run; test_card_code.py has them
+pytestmark = pytest.mark.usefixtures("curates_here")
 
 
 def run(recipe):

@@ -5,7 +5,7 @@ import json
 
 import datasets
 import pytest
-from flows_support import call_plainly, pair, truncate_recipe, write_rows
+from flows_support import pair, truncate_recipe, write_rows
 from pydantic import ValidationError
 from rich.console import Console
 
@@ -20,11 +20,7 @@ from flows.progress import Progress
 from flows.summary import print_summary
 from transforms.errors import ConfigError
 
-
-@pytest.fixture(autouse=True)
-def without_prefect(monkeypatch):
-    call_plainly(monkeypatch, curate_module)
-    monkeypatch.setattr("flows.finish.draw_pictures", lambda *_: {})  # 0.3 s a run; test_card_code.py has them
+pytestmark = pytest.mark.usefixtures("curates_here")
 
 
 def run(recipe):

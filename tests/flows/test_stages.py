@@ -19,10 +19,7 @@ def models(tmp_path_factory):
     return model_folders(tmp_path_factory.mktemp("models"))
 
 
-@pytest.fixture(autouse=True)
-def without_prefect(monkeypatch):
-    call_plainly(monkeypatch, curate_module)
-    monkeypatch.setattr("flows.finish.draw_pictures", lambda *_: {})  # 0.3 s a run; test_card_code.py has them
+pytestmark = pytest.mark.usefixtures("curates_here")
 
 
 def run(recipe):

@@ -5,7 +5,7 @@
 
 Samples and scores `--truth` completions of every cut pair of a recipe once (through the ledger, so it can be stopped
 and continued), takes the share of all of them as the truth, and replays every way to decide on random draws of them:
-the same lines of code that decide a run (transforms.deciding), many times over. The truth of a pair is known no better
+the same lines of code that decide a run (transforms.consistency.deciding), many times over. The truth of a pair is known no better
 than its completions allow, and the replay draws from them: where a pair's share is near the threshold, every method
 errs. Prints the trade-off curve, the best that any rule could do that does not look at margins, and the price at the
 error of fixed n = 8; writes a figure and a table.
@@ -52,11 +52,11 @@ class Truth(NamedTuple):
 
 def collect(recipe_path: Path, flags: list[str], truth: int, out: Path) -> Truth:
     """Sample and score, or take from the ledger, `truth` completions of every cut pair."""
-    from flows.cli import load_recipe
-    from flows.estimating import estimate
-    from flows.loading import load, prepare_parts
-    from flows.plan import plan_run
-    from flows.run import Run
+    from flows.curate.estimating import estimate
+    from flows.curate.loading import load, prepare_parts
+    from flows.curate.plan import plan_run
+    from flows.curate.run import Run
+    from flows.runtime.cli import load_recipe
 
     recipe = load_recipe(["--config", str(recipe_path), *flags], default=recipe_path, program="price")
     sampling = recipe.sampling.model_copy(update={"n": truth, "first": None})
@@ -96,7 +96,7 @@ def read(out: Path) -> Truth:
 
 def ways(audit_least: int) -> Iterator[tuple[str, str, Any]]:
     """(family, setting, rules) of every way to decide."""
-    from transforms.deciding import ProxyRule, Rules
+    from transforms.consistency.deciding import ProxyRule, Rules
 
     for n in FIXED:
         yield "fixed n", f"n = {n}", (n, Rules(first=n, step=1, threshold=THRESHOLD, delta=0.05))
@@ -111,8 +111,8 @@ def ways(audit_least: int) -> Iterator[tuple[str, str, Any]]:
 
 def replay(truth: Truth, n_max: int, rules: Any, *, seed: int) -> tuple[float, float]:
     """(completions a cut pair, share of wrong verdicts) of one replay with fresh draws."""
-    from transforms.deciding import Decider
-    from transforms.evidence import Evidence
+    from transforms.consistency.deciding import Decider
+    from transforms.consistency.evidence import Evidence
 
     rng = np.random.default_rng(seed)
     count = len(truth.pair_ids)

@@ -67,12 +67,12 @@ def draw_pairs(responses: Path, count: int, out: Path, seed: int = 0) -> None:
 
 def measure_ours(pairs: Path) -> dict[str, float]:
     """The project's own stages, as a truncate-only run calls them."""
-    from flows.config import Recipe
-    from flows.judging import judge_parts
-    from flows.loading import load, prepare_parts
-    from flows.plan import plan_run
-    from flows.run import Run
-    from flows.writing import write_data
+    from flows.curate.judging import judge_parts
+    from flows.curate.loading import load, prepare_parts
+    from flows.curate.plan import plan_run
+    from flows.curate.run import Run
+    from flows.curate.writing import write_data
+    from flows.recipe.curation import Recipe
 
     with tempfile.TemporaryDirectory() as folder:
         recipe = Recipe.model_validate(
@@ -104,8 +104,8 @@ def measure_tokenizer(pairs: Path, *, distinct: bool) -> dict[str, float]:
     """
     import pyarrow.parquet as pq
 
+    from transforms.chat.tokens import Asked, ChatTokens
     from transforms.engines.tokenizer import load_tokenizer
-    from transforms.tokens import Asked, ChatTokens
 
     chat = ChatTokens(load_tokenizer("smollm2"))
     backend = load_tokenizer("smollm2").backend_tokenizer

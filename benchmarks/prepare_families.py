@@ -24,12 +24,12 @@ STAGES = """
 import json, sys, tempfile, time
 from pathlib import Path
 sys.path.insert(0, ".")
-from flows.config import Recipe
-from flows.judging import judge_parts
-from flows.loading import load, prepare_parts
-from flows.plan import plan_run
-from flows.run import Run
-from flows.writing import write_data
+from flows.recipe.curation import Recipe
+from flows.curate.judging import judge_parts
+from flows.curate.loading import load, prepare_parts
+from flows.curate.plan import plan_run
+from flows.curate.run import Run
+from flows.curate.writing import write_data
 with tempfile.TemporaryDirectory() as folder:
     recipe = Recipe.model_validate({
         "name": "benchmark", "sources": [{"kind": "preference", "path": sys.argv[1]}], "truncate": {"method": "poet"},

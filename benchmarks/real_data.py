@@ -93,13 +93,13 @@ def train(responses: Path, seen: set[str], out: Path, *, prompts: int) -> None:
     """A reward model on whole responses, and its accuracy on instructions of neither half."""
     import pyarrow as pa
 
-    from trainers.reward_model import RewardTrainConfig, train_reward_model
+    from trainers.rewards.fit import RewardTrainConfig, train_reward_model
+    from transforms.chat.tokens import ChatTokens
     from transforms.engines.starter_model import smollm2_folder
     from transforms.engines.tokenizer import load_tokenizer
-    from transforms.prepare import prepare
-    from transforms.schema import PAIRS
-    from transforms.tokens import ChatTokens
-    from transforms.truncation import Truncation
+    from transforms.preparation.prepare import prepare
+    from transforms.preparation.truncation import Truncation
+    from transforms.tables.schema import PAIRS
 
     chat = ChatTokens(load_tokenizer("smollm2"))
     tables = {

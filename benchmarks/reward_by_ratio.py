@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 if TYPE_CHECKING:
     import torch
 
-    from trainers.examples import Example
+    from trainers.reading.examples import Example
 
 WHOLE = "1"
 KEPT: dict[str, Any] = {WHOLE: "full", "0.5": 0.5, "0.4": 0.4, "0.33": 0.33, "0.25": 0.25, "POET": "poet"}
@@ -60,8 +60,8 @@ class Pairs(NamedTuple):
 
 def read_pairs(table: Any, kept: Mapping[str, Any], *, context: int) -> Pairs:
     """Tokenised pairs with every truncation's keeps."""
-    from flows.training_data import with_kept
-    from trainers.examples import read_examples
+    from flows.train.pairs import with_kept
+    from trainers.reading.examples import read_examples
 
     examples = {
         name: read_examples(with_kept(table, rule, max_length=context, where=name).table, where=name)
@@ -121,9 +121,9 @@ def fit(features: "torch.Tensor", rows: Rows, prompts: Sequence[str], *, seed: i
         prompts: of the training pairs.
         seed: of the draw and of the folds that choose the penalty.
     """
-    from trainers.head import fit_head, folds_by_prompt
-    from trainers.pair_tokens import PairTokens
-    from trainers.settings import HeadOnly
+    from trainers.reading.pair_tokens import PairTokens
+    from trainers.rewards.head import fit_head, folds_by_prompt
+    from trainers.steps.settings import HeadOnly
 
     drawn = resample(prompts, seed)
     used, sides = np.unique(rows[:, drawn], return_inverse=True)
@@ -142,7 +142,7 @@ def evaluate(correct: Mapping[str, Floats], pairs: Pairs) -> dict[str, Any]:
         correct: (seeds, test pairs) by what was kept; 1, 0, or one half for a tie.
         pairs: the test pairs.
     """
-    from transforms.clustered import clustered_mean, clustered_share
+    from transforms.statistics.clustered import clustered_mean, clustered_share
 
     groups = {name: np.array(pairs.categories) == name for name in sorted(set(pairs.categories))}
     groups["all"] = np.ones(len(pairs.prompts), bool)
@@ -220,14 +220,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from benchmarks.real_data import draw
-    from trainers.features import prefix_features
-    from trainers.reward_checkpoint import open_policy
+    from trainers.rewards.checkpoint import open_policy
+    from trainers.rewards.features import prefix_features
+    from transforms.chat.tokens import ChatTokens
     from transforms.engines.models import resolve_model
     from transforms.engines.tokenizer import load_tokenizer
-    from transforms.prepare import prepare
-    from transforms.schema import PAIRS
-    from transforms.tokens import ChatTokens
-    from transforms.truncation import Truncation
+    from transforms.preparation.prepare import prepare
+    from transforms.preparation.truncation import Truncation
+    from transforms.tables.schema import PAIRS
 
     policy = resolve_model(arguments.policy, engine="transformers", dtype="bfloat16")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -21,15 +21,15 @@ from benchmarks.train_sides import load_model  # noqa: E402
 if TYPE_CHECKING:
     import torch
 
-    from trainers.batches import Layout
-    from trainers.examples import Example
+    from trainers.batches.tensors import Layout
+    from trainers.reading.examples import Example
 
 
 def ours(model: Any, layout: "Layout", pairs: "Sequence[Example]") -> "torch.Tensor":
     """Log-probs of all responses, a pair at a time."""
     import torch
 
-    from trainers.logprobs import log_probs
+    from trainers.batches.logprobs import log_probs
 
     return torch.cat([log_probs(model, layout.batch([pair])).responses for pair in pairs])
 
@@ -56,7 +56,7 @@ def main() -> None:
 
     import torch
 
-    from trainers.layouts import PACKED, PADDED
+    from trainers.batches.layouts import PACKED, PADDED
 
     pairs, model = read_pairs(arguments.data.resolve(), arguments.pairs), load_model("dpo").eval()
     ways: dict[str, Callable[[], torch.Tensor]] = {

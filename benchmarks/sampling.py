@@ -21,11 +21,11 @@ sys.path.insert(0, str(ROOT))
 
 def prepared_run(folder: Path, pairs: int, batch: int) -> Any:
     """A starter run up to its prepared pairs."""
-    from flows.config import Recipe
-    from flows.loading import load, prepare_parts
-    from flows.models import Models, resolve_models
-    from flows.plan import Plan
-    from flows.run import Run
+    from flows.curate.loading import load, prepare_parts
+    from flows.curate.plan import Plan
+    from flows.curate.run import Run
+    from flows.models.recipe_models import Models, resolve_models
+    from flows.recipe.curation import Recipe
     from transforms.engines.models import resolve_model
 
     recipe = Recipe.model_validate(
@@ -53,14 +53,14 @@ def prepared_run(folder: Path, pairs: int, batch: int) -> Any:
 
 
 def _record() -> Any:
-    from transforms.manifest import SourceRecord
+    from transforms.records.manifest import SourceRecord
 
     return SourceRecord(label="starter", kind="starter", path="", revision=None, fingerprint="", raw_rows=0, pairs=0)
 
 
 def every_sample(run: Any, sampler: Any) -> list[Any]:
     """n completions of every cut response."""
-    from transforms.requests import Prefix, cut_sides
+    from transforms.asking.requests import Prefix, cut_sides
 
     return [
         sample
@@ -73,8 +73,8 @@ def every_sample(run: Any, sampler: Any) -> list[Any]:
 
 def stage(run: Any, engine: Any, ledger: Path) -> Callable[[], int]:
     """The sampling stage into a new ledger; returns how to run it."""
-    from flows import models
-    from flows.sampling import Sampler
+    from flows.curate.sampling import Sampler
+    from flows.models import recipe_models as models
 
     models.open_policy = lambda *_: engine
 
@@ -93,7 +93,7 @@ def stage(run: Any, engine: Any, ledger: Path) -> Callable[[], int]:
 
 def bare(run: Any, engine: Any) -> Callable[[], int]:
     """One LLM.generate of every request."""
-    from flows.sampling import Sampler
+    from flows.curate.sampling import Sampler
     from transforms.engines.vllm_completions import _params
 
     sampler = Sampler(run)
@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=192, help="requests an engine call; the recipe's default")
     parser.add_argument("--rounds", type=int, default=2)
     arguments = parser.parse_args()
-    from flows.models import open_policy
+    from flows.models.recipe_models import open_policy
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -45,7 +45,7 @@ from benchmarks.train_sides import (  # noqa: E402  found only now
 if TYPE_CHECKING:
     from transformers import TrainerCallback
 
-    from trainers.examples import Example
+    from trainers.reading.examples import Example
 
 REFERENCE = "reference log-probs"
 TRAINERS: Final = ("dpo", "simpo", "reward")
@@ -58,12 +58,12 @@ def read_pairs(data: Path, count: int) -> "list[Example]":
     import pyarrow.compute as pc
 
     from benchmarks.real_data import draw
-    from trainers.examples import read_examples
+    from trainers.reading.examples import read_examples
+    from transforms.chat.tokens import ChatTokens
     from transforms.engines.tokenizer import load_tokenizer
-    from transforms.prepare import prepare
-    from transforms.schema import PAIRS
-    from transforms.tokens import ChatTokens
-    from transforms.truncation import Truncation
+    from transforms.preparation.prepare import prepare
+    from transforms.preparation.truncation import Truncation
+    from transforms.tables.schema import PAIRS
 
     rows = draw(data, set(), prompts=2 * count, per_prompt=2)["train"]
     chat = ChatTokens(load_tokenizer("smollm2"))

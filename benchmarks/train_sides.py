@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from trainers.examples import Example
-    from trainers.references import References
+    from trainers.reading.examples import Example
+    from trainers.reading.references import References
 
 OURS, OURS_SMALL, TRL, TRL_FAST = "ours", "ours, checkpointed", "TRL as it comes", "TRL for speed"
 SIDES: Final = (TRL, TRL_FAST, OURS, OURS_SMALL)
@@ -35,9 +35,9 @@ def load_model(trainer: str) -> Any:
 
 def reference(pairs: "Sequence[Example]", arguments: argparse.Namespace) -> "References":
     """From the benchmark's ledger, or by the model."""
-    from flows.log_probs import find_causal
-    from flows.progress import Progress
-    from flows.references import reference_log_probs
+    from flows.models.log_probs import find_causal
+    from flows.runtime.progress import Progress
+    from flows.train.reference_log_probs import reference_log_probs
 
     def pay(_name: str, work: Any) -> None:
         work()
@@ -57,7 +57,7 @@ def time_reference(pairs: "list[Example]", arguments: argparse.Namespace) -> lis
     """When a warm model began to read the pairs that are counted, and when it ended."""
     import torch
 
-    from trainers.token_readings import FrozenModel
+    from trainers.policies.token_readings import FrozenModel
 
     cast_to = torch.bfloat16 if arguments.dtype == "bfloat16" else None
     model = FrozenModel(load_model("dpo"), batch_tokens=arguments.batch_tokens, cast_to=cast_to)
@@ -70,14 +70,14 @@ def time_reference(pairs: "list[Example]", arguments: argparse.Namespace) -> lis
 
 def our_trainer(pairs: "list[Example]", arguments: argparse.Namespace, folder: str) -> Any:
     """A StepTrainer whose steps have the pairs in their order."""
-    from trainers.arguments import training_arguments, training_order
-    from trainers.comparisons import Comparisons, reward_layout
-    from trainers.layouts import choose_layout
+    from trainers.batches.layouts import choose_layout
     from trainers.objectives import objective
-    from trainers.policies import trainable
-    from trainers.preferences import Preferences
-    from trainers.settings import BradleyTerry, Memory, Optimisation
-    from trainers.step_trainer import StepTrainer
+    from trainers.policies.preferences import Preferences
+    from trainers.rewards.comparisons import Comparisons, reward_layout
+    from trainers.steps.arguments import training_arguments, training_order
+    from trainers.steps.settings import BradleyTerry, Memory, Optimisation
+    from trainers.steps.trained_model import trainable
+    from trainers.steps.trainer import StepTrainer
 
     name, batch_tokens = arguments.trainer, arguments.batch_tokens
     optimisation = Optimisation(

@@ -11,13 +11,14 @@ import pytest
 import yaml
 from docs_support import FRAGMENTS, NOT_RUN, ROOT, Page, module_of, pages, written_files
 
-from flows import reference, reference_pages
-from flows.command import _curate
-from flows.reference_keys import keys
+from flows.curate.__main__ import _curate
+from flows.reference import __main__ as reference
+from flows.reference import pages as reference_pages
+from flows.reference.keys import keys
 from trainers.objectives import OBJECTIVES
-from transforms import columns, schema
 from transforms.report.published import REASONS
 from transforms.sources import SOURCES
+from transforms.tables import columns, schema
 
 PAGES = pages()
 COMMANDS = list(dict.fromkeys(command for page in PAGES for command in page.commands()))
@@ -26,19 +27,19 @@ ALL_TEXT = "\n".join(page.text for page in PAGES)
 
 # Where each command stops reading its arguments and begins to work.
 WORK = {
-    "flows.curate": "flows.plan.plan_run",
-    "flows.audit": "flows.audit._run",
-    "flows.train": "flows.training_plan.plan_training",
-    "flows.evaluate": "flows.evaluation_plan.plan_evaluation",
-    "flows.compare": "flows.comparison_plan.plan_comparison",
-    "flows.decode": "flows.decode_plan.plan_decoding",
-    "flows.explain": "flows.explaining.explain",
-    "flows.publish": "flows.publish.Console",
-    "flows.diff": "flows.versions.open_version",
-    "flows.refresh": "flows.refresh.refresh",
-    "flows.deploy": "flows.deploy._require_server",
-    "flows.data_cards": "flows.data_cards.outdated",
-    "flows.reference": "flows.reference_pages.pages",
+    "flows.curate": "flows.curate.plan.plan_run",
+    "flows.audit": "flows.audit.__main__._run",
+    "flows.train": "flows.train.plan.plan_training",
+    "flows.evaluate": "flows.evaluate.plan.plan_evaluation",
+    "flows.compare": "flows.compare.plan.plan_comparison",
+    "flows.decode": "flows.decode.plan.plan_decoding",
+    "flows.explain": "flows.explain.facts.explain",
+    "flows.publish": "flows.publish.__main__.Console",
+    "flows.diff": "flows.versions.version.open_version",
+    "flows.refresh": "flows.refresh.flow.refresh",
+    "flows.deploy": "flows.deploy.__main__._require_server",
+    "flows.data_cards": "flows.data_cards.__main__.outdated",
+    "flows.reference": "flows.reference.pages.pages",
 }
 # Where their arguments are read, if not in their main().
 MAINS = {

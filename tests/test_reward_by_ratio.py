@@ -12,7 +12,7 @@ import torch
 from flows_support import model_folders
 
 from benchmarks.reward_by_ratio import KEPT, WHOLE, Pairs, evaluate, fit, index_prefixes, resample, table
-from trainers.examples import Example
+from trainers.reading.examples import Example
 
 ROOT = Path(__file__).parents[1]
 

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-# What becomes of rows that prefer A to B and B to A after one prompt (transforms.dedupe).
+# What becomes of rows that prefer A to B and B to A after one prompt (transforms.preparation.dedupe).
 Contradictions = Literal["keep", "drop_both", "majority"]
 
 # What becomes of pairs whose texts hold marks of a chat template (transforms.sources.marks).

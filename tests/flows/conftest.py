@@ -20,4 +20,4 @@ def curates_here(monkeypatch):
     import flows.curate
 
     call_plainly(monkeypatch, flows.curate)
-    monkeypatch.setattr("flows.finish.draw_pictures", lambda *_: {})  # 0.3 s a run; test_card_code.py has them
+    monkeypatch.setattr("flows.curate.finish.draw_pictures", lambda *_: {})  # 0.3 s a run; test_card_code.py has them

@@ -5,9 +5,9 @@ from typing import Any
 
 from flows_support import model_folders, pair, truncate_recipe
 
-from flows.curate import run_stages
-from flows.plan import plan_run
-from flows.training_config import TrainingRecipe
+from flows.curate.flow import run_stages
+from flows.curate.plan import plan_run
+from flows.train.config import TrainingRecipe
 
 WORDS = ("the cat sat on the mat", "one two three four", "dog", "café déjà vu and the dog ran", "five six seven")
 

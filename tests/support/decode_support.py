@@ -4,9 +4,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from transforms.decodings import Decodings, IntervalRecord, RuleResult
-from transforms.manifest import ModelRecord
-from transforms.schema import DECODED
+from transforms.evaluation.decodings import Decodings, IntervalRecord, RuleResult
+from transforms.records.manifest import ModelRecord
+from transforms.tables.schema import DECODED
 
 
 def decoded_row(rule: str = "mix", value: float = 1.0, pair_id: str = "p", **fields: Any) -> dict[str, Any]:

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import report_support
 
-from transforms.manifest import Counts, FileRecord, Manifest, SourceRecord
-from transforms.schema import CURATED
-from transforms.shards import SplitWriter, file_sha256, version_of
+from transforms.dataset.shards import SplitWriter, file_sha256, version_of
+from transforms.records.manifest import Counts, FileRecord, Manifest, SourceRecord
 from transforms.sources.canonical import Message, pair_id
-from transforms.version_rows import ROWS
+from transforms.tables.schema import CURATED
+from transforms.versions.version_rows import ROWS
 
 SECTIONS: dict[str, Any] = {
     "sources": [{"kind": "preference", "path": "x", "limit": None}],

@@ -26,8 +26,8 @@ from tokenizers import (
 )
 from transformers import PreTrainedTokenizerFast
 
+from transforms.chat.tokens import ChatTokens
 from transforms.engines.starter_model import smollm2_folder
-from transforms.tokens import ChatTokens
 
 # What a family's template writes that its vocabulary has as a token of its own.
 _MARK: Final = re.compile(r"<[|｜][^<>\s]{1,40}?[|｜]>|<\|[a-z_]+>|<[a-z_]+\|>|</?(?:think|tool_call|tool_response)>")

@@ -9,8 +9,8 @@ import orjson
 import pytest
 from tests_support import tiny_tokenizer
 
-from flows.config import Recipe
-from transforms.manifest import Counts, FileRecord, Manifest, TokenCounts, TokenizerRecord
+from flows.recipe.curation import Recipe
+from transforms.records.manifest import Counts, FileRecord, Manifest, TokenCounts, TokenizerRecord
 
 
 def call_plainly(patch: pytest.MonkeyPatch, *flows: ModuleType) -> None:

@@ -12,15 +12,15 @@ import pyarrow as pa
 from flows_support import manifest
 from loopback_hub import LoopbackHub, loopback_hub
 
-from flows.hub import Hub
-from flows.hub_patience import Patience
-from flows.publication import Publication
-from flows.publish_config import PublishConfig
-from flows.publish_export import export_run, staging
-from flows.publishing import publish_run
-from transforms.manifest import FileRecord
-from transforms.schema import CURATED, RESPONSES
-from transforms.shards import ContentHash, SplitWriter, file_sha256, version_of, write_splits
+from flows.hub.patience import Patience
+from flows.hub.repository import Hub
+from flows.publish.config import PublishConfig
+from flows.publish.export import export_run, staging
+from flows.publish.publication import Publication
+from flows.publish.release import publish_run
+from transforms.dataset.shards import ContentHash, SplitWriter, file_sha256, version_of, write_splits
+from transforms.records.manifest import FileRecord
+from transforms.tables.schema import CURATED, RESPONSES
 
 TOKEN = "hf_SecretSecretSecret"
 REPO = "org/pairs"

@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from transforms.audit import Audit, AuditSettings, CurvePoint, MethodAudit, PositionCurves, PublishedRate
-from transforms.manifest import (
+from transforms.records.audit import Audit, AuditSettings, CurvePoint, MethodAudit, PositionCurves, PublishedRate
+from transforms.records.manifest import (
     CalibrationPoint,
     Counts,
     DecisionRecord,

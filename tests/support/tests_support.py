@@ -9,10 +9,10 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from transforms.requests import Prefix, PrefixSample, cut_sides, sample_prefixes
-from transforms.schema import PAIRS
+from transforms.asking.requests import Prefix, PrefixSample, cut_sides, sample_prefixes
+from transforms.chat.tokens import ChatTokens
 from transforms.sources.canonical import Message, pair_id
-from transforms.tokens import ChatTokens
+from transforms.tables.schema import PAIRS
 
 TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}"

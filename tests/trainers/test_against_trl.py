@@ -22,12 +22,12 @@ from rewards_support import small_classifier
 from training_support import reference_of
 from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from trainers.batches import PACKED, PADDED, Layout
-from trainers.comparisons import Comparisons
-from trainers.examples import Example
+from trainers.batches.tensors import PACKED, PADDED, Layout
 from trainers.objectives import objective
-from trainers.preferences import Preferences
-from trainers.settings import BradleyTerry
+from trainers.policies.preferences import Preferences
+from trainers.reading.examples import Example
+from trainers.rewards.comparisons import Comparisons
+from trainers.steps.settings import BradleyTerry
 
 pytestmark = [
     pytest.mark.slow,

@@ -38,7 +38,7 @@ def rao(responses: Responses, *, beta: Positive = 0.1, log_z0: float = LOG_Z0_OF
 
     log Z_i = log Z_0 + log π(x∖t0|t0) − log π_ref(x∖t0|t0) is detached: it moves the target, the gradient does
     not go through it. t0, the prompt's first token, must be the same for all prompts
-    (`trainers.examples.check_first_token`), or Z_0 is not one number.
+    (`trainers.reading.examples.check_first_token`), or Z_0 is not one number.
 
     A response rises where r > β log Z_i and falls where r is less, so `log_z0` belongs to the scale of the rewards.
     The paper's 50 has two readings: Z_0, of which algorithm 1 takes the logarithm, log 50 = 3.91 (the default); or

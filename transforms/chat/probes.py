@@ -12,9 +12,9 @@ import numpy as np
 
 from transforms.chat.conversation import Asked, Turn, answer
 from transforms.chat.encoding import encode_prompts, encode_responses
+from transforms.chat.tokens import ChatTokens
 from transforms.chat.turn import as_text
 from transforms.errors import ModelError
-from transforms.tokens import ChatTokens
 
 _QUESTION: Final[list[Turn]] = [{"role": "user", "content": "Name a river in Europe."}]
 # Mistral's templates want ids of nine letters and digits.

@@ -3,7 +3,7 @@
 Between a prompt and the text that answers it a template may write more than a header: an empty thinking block
 (Qwen3), a channel (gpt-oss), a space (Llama 2), or the header itself where it knows no generation prompt. A policy has
 to generate those tokens, so they are part of the response. They are the same for every response, so they are no part of
-what a truncation measures (transforms/truncation.py).
+what a truncation measures (transforms/preparation/truncation.py).
 """
 
 import re

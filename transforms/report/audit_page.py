@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from transforms.audit import Audit, MethodAudit
-from transforms.manifest import ShareRecord
+from transforms.records.audit import Audit, MethodAudit
+from transforms.records.manifest import ShareRecord
 from transforms.report.curves import position_plot, quality_plot
 from transforms.report.decided import Piece, Stack
 from transforms.report.environment import render

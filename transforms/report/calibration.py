@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from transforms.manifest import CalibrationPoint, GroupRecord, ProxyRecord
+from transforms.records.manifest import CalibrationPoint, GroupRecord, ProxyRecord
 from transforms.report.figures import Layer, Plot, Word
 from transforms.report.scales import Scale, Tick, whiskers
 from transforms.report.text import count, interval, percent

@@ -2,7 +2,7 @@
 
 import json
 
-from transforms.manifest import Manifest, TemplateRecord
+from transforms.records.manifest import Manifest, TemplateRecord
 
 
 def template_in_words(manifest: Manifest) -> list[str]:

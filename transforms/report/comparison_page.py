@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from transforms.comparison import Budget, Comparison, Standing, VariantRecord
+from transforms.records.comparison import Budget, Comparison, Standing, VariantRecord
 from transforms.report import comparison_words as words
 from transforms.report.environment import render
 from transforms.report.evaluation_page import mean_in_words

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from transforms.comparison import Budget, Comparison, Standing, VariantRecord, Verdict
-from transforms.evaluation import MeanRecord
+from transforms.records.comparison import Budget, Comparison, Standing, VariantRecord, Verdict
+from transforms.records.evaluation import MeanRecord
 from transforms.report.text import count, duration, interval, percent, signed
 
 AT: Final[dict[Budget, str]] = {"steps": "at equal steps", "tokens": "at equal tokens"}

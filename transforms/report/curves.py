@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from transforms.audit import CurvePoint, PositionCurves
+from transforms.records.audit import CurvePoint, PositionCurves
 from transforms.report.figures import Label, Layer, Plot, Word
 from transforms.report.scales import Numbers, Scale, Tick, around, band, polyline
 from transforms.report.text import count

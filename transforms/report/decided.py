@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from transforms.manifest import DecisionRecord, RoundRecord
+from transforms.records.manifest import DecisionRecord, RoundRecord
 from transforms.report.published import DECIDED_BY
 from transforms.report.scales import Scale
 from transforms.report.text import count, percent

@@ -6,8 +6,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 import polars as pl
 
-from transforms.difference import Change, Outcome, RateDifference, VersionDifference
-from transforms.matched_rows import NEW, OLD
+from transforms.records.difference import Change, Outcome, RateDifference, VersionDifference
 from transforms.report import difference_words as words
 from transforms.report.decided import Piece, Stack
 from transforms.report.environment import render
@@ -18,6 +17,7 @@ from transforms.report.pairs import MOST, NONE, Column, PairTable, Row, filled_t
 from transforms.report.published import LOWEST, reason_in_words
 from transforms.report.scales import Numbers, Scale, Tick, around, bin_count, counts, edges, outline, token_bins
 from transforms.report.text import count, interval, one_line, percent, signed, visible_plain
+from transforms.versions.matched_rows import NEW, OLD
 
 
 class Step(NamedTuple):

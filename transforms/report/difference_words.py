@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from transforms.difference import Change, RateDifference, Reason, Spread, VersionDifference
+from transforms.records.difference import Change, RateDifference, Reason, Spread, VersionDifference
 from transforms.report.text import compact, count, duration, percent, signed
 
 REASON_WORDS: Final[dict[Reason, str]] = {

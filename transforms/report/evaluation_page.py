@@ -2,8 +2,9 @@
 
 from typing import Final, Literal, NamedTuple
 
-from transforms.audit import CurvePoint
-from transforms.evaluation import (
+from transforms.evaluation.rewardbench import BENCHMARK
+from transforms.records.audit import CurvePoint
+from transforms.records.evaluation import (
     ALL,
     AccuracyRecord,
     Displacement,
@@ -20,7 +21,6 @@ from transforms.report.figures import Plot
 from transforms.report.funnel import Forest, ForestRow
 from transforms.report.scales import Scale
 from transforms.report.text import count, interval, signed
-from transforms.rewardbench import BENCHMARK
 
 CHANCE: Final = 0.5
 MEASURES: Final = {

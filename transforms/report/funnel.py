@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from transforms.manifest import Counts, RateRecord
+from transforms.records.manifest import Counts, RateRecord
 from transforms.report.published import LOWEST, PUBLISHED, points_in_words, reason_in_words
 from transforms.report.scales import Scale, Tick
 from transforms.report.text import interval, percent

@@ -6,9 +6,9 @@ from typing import Any, Final
 import polars as pl
 import yaml
 
+from transforms.dataset.public import public
 from transforms.errors import SchemaError
-from transforms.manifest import Manifest, RateRecord, SpendRecord
-from transforms.public import public
+from transforms.records.manifest import Manifest, RateRecord, SpendRecord
 from transforms.report.calibration import calibration_plot, error_in_words, group_plots, group_range
 from transforms.report.chat_template import rows_that_cannot_be, template_in_words
 from transforms.report.decided import decisions, rounds

@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 from markupsafe import Markup
 
-from transforms.manifest import Manifest
-from transforms.public import public_path
+from transforms.dataset.public import public_path
+from transforms.records.manifest import Manifest
 from transforms.report.environment import FOLDER
 from transforms.report.published import DECIDED_BY, reason_in_words
 from transforms.report.text import count, one_line, visible_plain

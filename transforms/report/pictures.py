@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
-from transforms.manifest import Counts, Manifest
+from transforms.records.manifest import Counts, Manifest
 from transforms.report.calibration import group_plots
 from transforms.report.environment import FOLDER
 from transforms.report.figures import Layer, Plot, length_plots

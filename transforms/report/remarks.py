@@ -7,7 +7,7 @@ examples are strangers' and are made visible here.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from transforms.manifest import Manifest, SourceRecord
+from transforms.records.manifest import Manifest, SourceRecord
 from transforms.report.text import count, one_line, visible_plain
 
 SHOWN_CHARS = 70  # of an example on one line

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from transforms.papers import Paper
+from transforms.sources.papers import Paper
 
 _HUB_URL: Final = re.compile(r"hf://datasets/(?P<id>[^/@]+/[^/@]+)")
 

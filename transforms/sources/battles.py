@@ -7,9 +7,9 @@ answers have no prompt in common, and the first ones, which have, are not what w
 from typing import Final, Literal, NamedTuple
 
 from transforms.errors import RowError
-from transforms.papers import Paper
 from transforms.sources.fields import TIE
 from transforms.sources.messages import Sides, Spoken, split
+from transforms.sources.papers import Paper
 from transforms.sources.rows import kind_of
 
 BOTH_BAD: Final = "both_bad"

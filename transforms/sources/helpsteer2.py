@@ -22,7 +22,6 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from transforms.errors import RowError
-from transforms.papers import Paper
 from transforms.sources.about import About
 from transforms.sources.adapter import BadRow, SourceKind, row_hash
 from transforms.sources.canonical import Adapted, Message, Pair, Prompt, Response, check_text, content_hash
@@ -30,6 +29,7 @@ from transforms.sources.endings import finished_one
 from transforms.sources.fields import EXCLUDED, OF_PROMPT, number, pair
 from transforms.sources.messages import answers, holds_messages, messages
 from transforms.sources.pairing import Candidate, Completion, Pairing, is_usable, paired
+from transforms.sources.papers import Paper
 from transforms.sources.rows import Fields, kind_of
 from transforms.sources.votes import VoteOptions, judged
 

@@ -11,12 +11,12 @@ A raw row::
 
 from typing import Final, Literal
 
-from transforms.papers import Paper
 from transforms.sources.about import About
 from transforms.sources.adapter import SourceKind
 from transforms.sources.canonical import Adapted
 from transforms.sources.fields import left_out, pair, text_id
 from transforms.sources.messages import answers, messages
+from transforms.sources.papers import Paper
 from transforms.sources.rows import Fields
 from transforms.sources.votes import VoteOptions, judged
 

@@ -11,13 +11,13 @@ prompt, and fails where one side is the beginning of the other.
 
 from typing import Final, Literal
 
-from transforms.papers import Paper
 from transforms.sources.about import About
 from transforms.sources.adapter import SourceKind
 from transforms.sources.canonical import Adapted
 from transforms.sources.fields import pair
 from transforms.sources.messages import is_transcript, split, transcript
 from transforms.sources.options import SourceOptions
+from transforms.sources.papers import Paper
 from transforms.sources.rows import Fields
 
 

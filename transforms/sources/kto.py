@@ -22,7 +22,6 @@ from itertools import product
 from typing import Any, Final, Literal, NamedTuple
 
 from transforms.errors import RowError, SourceError
-from transforms.papers import Paper
 from transforms.sources.about import About
 from transforms.sources.adapter import BadRow, Row, SourceKind, row_hash
 from transforms.sources.canonical import Adapted, Message, Prompt, Response, check_prompt, check_text, prompt_id
@@ -47,6 +46,7 @@ from transforms.sources.messages import (
     transcript,
 )
 from transforms.sources.options import SourceOptions
+from transforms.sources.papers import Paper
 from transforms.sources.rows import Fields, kind_of
 
 LABELS: Final = ("label", "kto_tag")

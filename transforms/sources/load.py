@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from transforms.choices import ForeignTemplate
 from transforms.errors import RowError, SourceError
-from transforms.schema import MESSAGE, PAIRS, RESPONSES
 from transforms.sources import SOURCES
 from transforms.sources.adapter import BadRow, Row, SourceKind, json_safe, row_hash
 from transforms.sources.canonical import (
@@ -30,6 +29,7 @@ from transforms.sources.marks import Found, Leaks, find_marks
 from transforms.sources.options import SourceOptions
 from transforms.sources.read import read_rows
 from transforms.sources.rows import Columns, Fields
+from transforms.tables.schema import MESSAGE, PAIRS, RESPONSES
 
 STAGE: Final = "load"
 PEEKED_ROWS: Final = 32

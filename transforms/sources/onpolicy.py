@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Literal, NamedTuple
 
 from transforms.errors import RowError
-from transforms.papers import Paper
 from transforms.sources.about import About
 from transforms.sources.adapter import SourceKind
 from transforms.sources.canonical import Adapted, Response, check_score
@@ -25,6 +24,7 @@ from transforms.sources.endings import finished_responses
 from transforms.sources.fields import Given, number, pair, row_id, token_ids
 from transforms.sources.messages import messages, split
 from transforms.sources.options import SourceOptions
+from transforms.sources.papers import Paper
 from transforms.sources.rows import Fields, kind_of, opened
 from transforms.sources.ultrafeedback import ULTRAFEEDBACK
 

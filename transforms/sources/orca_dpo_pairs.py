@@ -17,13 +17,13 @@ from dataclasses import replace
 from typing import Any, Final, Literal
 
 from transforms.errors import RowError
-from transforms.papers import Paper
 from transforms.sources.about import About
 from transforms.sources.adapter import SourceKind
 from transforms.sources.canonical import Adapted, Message
 from transforms.sources.fields import EXCLUDED, TIE, Scores, number, pair
 from transforms.sources.messages import answers
 from transforms.sources.options import SourceOptions
+from transforms.sources.papers import Paper
 from transforms.sources.rows import Fields, kind_of
 
 ORDERED: Final = ("unchanged", "swapped")

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from transforms.errors import ConfigError
-from transforms.licences import LICENCES
 from transforms.sources.about import About
 from transforms.sources.adapter import Row, SourceKind
+from transforms.sources.licences import LICENCES
 
 _LITERAL_BLOCK: Final = re.compile(r"::\n\n(?P<rows>(?: {4}.*\n|\n)+)")
 _HUB: Final = "https://huggingface.co/datasets/"

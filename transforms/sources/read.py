@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 
 import fsspec
 
+from transforms.dataset.run_files import data_folders, foreign_files, named_files, say_foreign, splits_of
 from transforms.errors import SourceError
-from transforms.run_files import data_folders, foreign_files, named_files, say_foreign, splits_of
 from transforms.sources.adapter import BadRow, Row
 from transforms.sources.files import BATCH_ROWS, ENDINGS, TEXT_ENDINGS, ending_of, read_file
 from transforms.sources.options import SourceOptions

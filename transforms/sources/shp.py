@@ -15,13 +15,13 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from transforms.errors import RowError
-from transforms.papers import Paper
 from transforms.sources.about import About
 from transforms.sources.adapter import SourceKind
 from transforms.sources.canonical import Adapted, Message, check_score, check_text
 from transforms.sources.fields import number, pair, text_id
 from transforms.sources.messages import answers, plain_text
 from transforms.sources.options import SourceOptions
+from transforms.sources.papers import Paper
 from transforms.sources.rows import Fields
 
 

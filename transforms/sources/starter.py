@@ -15,13 +15,13 @@ from typing import Final, Literal, Self
 from pydantic import model_validator
 
 from transforms.errors import RowError, SourceError
-from transforms.papers import Paper
 from transforms.sources.about import About
 from transforms.sources.adapter import BadRow, SourceKind, row_hash
 from transforms.sources.canonical import Adapted, Response, check_text
 from transforms.sources.fields import Given, pair, token_ids
 from transforms.sources.messages import answers, messages
 from transforms.sources.options import SourceOptions
+from transforms.sources.papers import Paper
 from transforms.sources.rows import Fields
 
 

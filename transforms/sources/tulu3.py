@@ -16,13 +16,13 @@ Raw rows, of the mixtures for 8B and 70B, and of those for 405B and for OLMo 2::
 
 from typing import Final, Literal
 
-from transforms.papers import Paper
 from transforms.sources.about import About
 from transforms.sources.adapter import SourceKind
 from transforms.sources.canonical import Adapted
 from transforms.sources.fields import left_out, pair, row_id, text_id
 from transforms.sources.messages import Sides, holds_messages, messages, split
 from transforms.sources.options import SourceOptions
+from transforms.sources.papers import Paper
 from transforms.sources.rows import Fields
 
 OTHER_PROMPT: Final = "rows whose prompt column is no user turn of their conversation: the conversation was taken"

@@ -22,7 +22,6 @@ above 4 the 10 stood. Revisions from before and after are both in use, so here a
 from typing import Final, Literal
 
 from transforms.errors import RowError
-from transforms.papers import Paper
 from transforms.sources.about import About
 from transforms.sources.adapter import SourceKind, row_hash
 from transforms.sources.canonical import Adapted, Message, Response, check_score, check_text, content_hash
@@ -31,6 +30,7 @@ from transforms.sources.fields import left_out, number
 from transforms.sources.messages import plain_text
 from transforms.sources.options import SourceOptions
 from transforms.sources.pairing import Candidate, Completion, Pairing, is_usable, paired
+from transforms.sources.papers import Paper
 from transforms.sources.rows import Fields
 
 ASPECTS: Final = ("helpfulness", "honesty", "instruction_following", "truthfulness")

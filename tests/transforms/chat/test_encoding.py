@@ -8,14 +8,14 @@ from families import family
 from tests_support import TEMPLATE, chat, pairs_table, row, tiny_tokenizer
 from tokenizers import AddedToken
 
+from transforms.asking.readings import spoken
 from transforms.chat.conversation import Asked, answer, answers_of, asked_of
 from transforms.chat.encoding import encode_prompts, encode_responses
 from transforms.chat.probes import try_all
+from transforms.chat.tokens import ChatTokens
 from transforms.errors import ModelError
-from transforms.prepare import prepare
-from transforms.scoring import spoken
-from transforms.tokens import ChatTokens
-from transforms.truncation import Truncation
+from transforms.preparation.prepare import prepare
+from transforms.preparation.truncation import Truncation
 
 ASKED = Asked([{"role": "user", "content": "the cat"}])
 TIDE = {"type": "function", "function": {"name": "get_tide", "arguments": {"port": "Brest"}}}
@@ -348,7 +348,7 @@ def test_ids_that_end_are_not_of_a_response_that_is_said_to_be_unfinished():
 
 
 def _ragged(rows):
-    from transforms.tokens import Ragged
+    from transforms.chat.tokens import Ragged
 
     return Ragged.of([np.array(one, np.int32) for one in rows])
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from transforms.chat.encoding import encode_prompts, encode_responses
 from transforms.chat.probes import PLAIN, PROBES, try_all
+from transforms.chat.tokens import Asked, ChatTokens
 from transforms.errors import ModelError
-from transforms.tokens import Asked, ChatTokens
 
 FAMILIES = list(families())
 pytestmark = pytest.mark.slow

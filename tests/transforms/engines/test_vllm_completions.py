@@ -138,8 +138,8 @@ def test_a_full_cache_makes_requests_wait_and_changes_no_token(tiny_policy, cach
 def test_a_policy_that_was_trained_here_continues_as_in_transformers(tiny_policy, tmp_path, cache):
     import torch
 
-    from trainers.policies import save_policy, trainable
-    from trainers.settings import Adapter
+    from trainers.steps.settings import Adapter
+    from trainers.steps.trained_model import save_policy, trainable
     from transforms.engines.causal_model import load_causal
     from transforms.engines.transformers_completions import TransformersCompletions
     from transforms.engines.vllm_completions import VllmCompletions

@@ -60,9 +60,9 @@ def test_rewards_of_a_real_backbone_equal_those_of_transformers(tmp_path):
 def test_a_reward_model_that_was_trained_here_scores_as_in_transformers(tiny_policy, tmp_path, cache):
     import torch
 
-    from trainers.policies import trainable
-    from trainers.reward_checkpoint import new_head, open_policy, save_trained
-    from trainers.settings import Adapter
+    from trainers.rewards.checkpoint import new_head, open_policy, save_trained
+    from trainers.steps.settings import Adapter
+    from trainers.steps.trained_model import trainable
 
     model = open_policy(tiny_policy, dtype=torch.float32, device=torch.device("cpu")).model
     new_head(model, seed=0)

@@ -2,8 +2,8 @@
 
 from flows_support import manifest as smallest
 
-from transforms.card import render_card
-from transforms.manifest import ProbeRecord, TemplateRecord
+from transforms.records.manifest import ProbeRecord, TemplateRecord
+from transforms.report.card import render_card
 from transforms.report.chat_template import rows_that_cannot_be, template_in_words
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from report_support import HOSTILE, Tags, audit, share, words
 
-from transforms.audit import PositionCurves
+from transforms.records.audit import PositionCurves
 from transforms.report import render_audit
 from transforms.report.audit_page import audit_forest
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from report_support import HOSTILE, Tags, manifest, words
 
-from transforms.comparison import (
+from transforms.evaluation.standings import verdict
+from transforms.records.comparison import (
     Comparison,
     Difference,
     HeldOutRecord,
@@ -14,10 +15,9 @@ from transforms.comparison import (
     TrainingResult,
     VariantRecord,
 )
-from transforms.evaluation import MeanRecord
+from transforms.records.evaluation import MeanRecord
 from transforms.report.comparison_page import accuracy_forest, difference_forest, render_comparison
 from transforms.report.comparison_words import caveats, difference_in_words, headline, undetectable
-from transforms.standings import verdict
 
 
 def mean(value: float, half: float | None = 0.05) -> MeanRecord:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_support import curve
 
-from transforms.audit import CurvePoint, PositionCurves
+from transforms.records.audit import CurvePoint, PositionCurves
 from transforms.report.curves import position_plot, quality_plot
 from transforms.report.scales import around
 

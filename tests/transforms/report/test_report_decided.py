@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_support import judged, manifest, rows, share, words
 
-from transforms.manifest import CalibrationPoint, DecisionRecord, GroupRecord, ProxyRecord, RoundRecord, ShareRecord
+from transforms.records.manifest import (
+    CalibrationPoint,
+    DecisionRecord,
+    GroupRecord,
+    ProxyRecord,
+    RoundRecord,
+    ShareRecord,
+)
 from transforms.report import render_report
 from transforms.report.calibration import calibration_plot, error_in_words, group_plots, group_range
 from transforms.report.decided import Piece, decisions, rounds

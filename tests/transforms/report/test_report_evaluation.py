@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from report_support import HOSTILE, Tags, curve, manifest, words
 
-from transforms.evaluation import (
+from transforms.records.evaluation import (
     AccuracyRecord,
     Counts,
     Curve,

@@ -1,6 +1,6 @@
 """The figures of rows: the funnel loses nothing, the rates keep their places."""
 
-from transforms.manifest import Counts, RateRecord, StageRecord
+from transforms.records.manifest import Counts, RateRecord, StageRecord
 from transforms.report.funnel import distinct_sources, forest, funnel, losses
 
 COUNTS = Counts(

@@ -8,7 +8,7 @@ import pytest
 from report_support import HOSTILE, Tags, example, judged, manifest, rows, script_of, words
 
 from transforms.errors import SchemaError
-from transforms.manifest import Counts, TokenCounts
+from transforms.records.manifest import Counts, TokenCounts
 from transforms.report import render_report
 
 

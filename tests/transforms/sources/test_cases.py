@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from transforms.dedupe import mark_repeats
+from transforms.preparation.dedupe import mark_repeats
 from transforms.sources import Source
 from transforms.sources.load import load_batches
 

@@ -8,11 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import TypeAdapter
 
-from transforms import schema
 from transforms.errors import SourceError
 from transforms.sources import Source
 from transforms.sources.adapter import json_safe, row_hash
 from transforms.sources.load import OTHER_WAY, load_batches
+from transforms.tables import schema
 
 
 def write(path, rows):

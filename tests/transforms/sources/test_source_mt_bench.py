@@ -5,8 +5,8 @@ import pytest
 from pydantic import TypeAdapter
 from sources_support import ASKED, QUESTION, adapt, chat, only_pair
 
-from transforms.dedupe import mark_repeats
 from transforms.errors import RowError, SourceError
+from transforms.preparation.dedupe import mark_repeats
 from transforms.sources import SOURCES, Source
 from transforms.sources.canonical import Message
 from transforms.sources.load import load_batches

@@ -1,0 +1,44 @@
+"""The command line of `python -m flows.curate`: recipe in, funnel out."""
+
+import logging
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from flows.curate.summary import print_summary
+from flows.runtime.cli import CONFIGS, load_recipe, prepare_process, run_command
+
+logger = logging.getLogger(__name__)
+
+
+def curate_command() -> None:
+    """Parse, run, print, exit."""
+    prepare_process()
+    run_command(lambda: _curate(sys.argv[1:]))
+
+
+def _curate(argv: list[str]) -> int:
+    start = time.monotonic()
+    dry = "--dry-run" in argv
+    argv = [word for word in argv if word != "--dry-run"]
+    recipe = load_recipe(argv, default=CONFIGS / "starter.yaml", program="python -m flows.curate")
+    console = Console(soft_wrap=True)
+    from flows.curate.plan import plan_run  # without Prefect and without a model
+
+    plan = plan_run(recipe)
+    finished = plan.finished is not None
+    if dry and not finished:
+        from flows.curate.dry_run import dry_run, print_dry_run
+
+        print_dry_run(console, recipe, dry_run(plan))
+        return 0
+    if not finished:
+        from flows.curate.flow import curate
+        from flows.runtime.temporary_server import keep_server_from_signals
+
+        keep_server_from_signals()
+        curate(recipe)
+    print_summary(console, Path(recipe.output.dir), seconds=time.monotonic() - start, unchanged=finished)
+    return 0

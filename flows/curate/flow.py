@@ -1,0 +1,57 @@
+"""`python -m flows.curate`: raw preference pairs in, a curated dataset with its report out.
+
+`curate` is the list of the stages. Restart comes from the ledger and the manifest, never from Prefect's cache:
+its keys hash the run's id or the task's own lines, and neither is what decides an answer.
+"""
+
+if __name__ == "__main__":  # before the imports below: --help and an unchanged rerun wait for no Prefect
+    from flows.curate.__main__ import curate_command
+
+    curate_command()
+
+from functools import partial
+
+from prefect import flow
+
+from flows.curate.estimating import estimate
+from flows.curate.finish import build_manifest, write_pages
+from flows.curate.judging import judge_parts
+from flows.curate.loading import load, prepare_parts
+from flows.curate.plan import Plan, plan_run
+from flows.curate.run import Run
+from flows.curate.writing import write_data
+from flows.recipe.curation import Recipe
+from flows.runtime import artifacts
+from flows.runtime.tasks import engine_call, stage
+from flows.runtime.temporary_server import end_server_with_us
+from flows.versions.output_folder import output_folder, publish
+from transforms.records.manifest import Manifest
+
+
+@flow(name="curate", flow_run_name="curate {recipe.name}", persist_result=False)
+def curate(recipe: Recipe) -> str:
+    """Curate a preference dataset; the version of what now lies in the recipe's output folder."""
+    end_server_with_us()
+    plan = plan_run(recipe)
+    if plan.finished:
+        return plan.finished.version
+    manifest = run_stages(plan)
+    artifacts.show_result(manifest, plan.folder)
+    return manifest.version
+
+
+def run_stages(plan: Plan) -> Manifest:
+    """Every stage in order. Rows travel through files in the work folder, a part at a time."""
+    with output_folder(plan.folder, fingerprint=plan.fingerprint, overwrite=plan.recipe.output.overwrite) as work:
+        run = Run(plan, work)
+        artifacts.show_progress(run.progress)
+        with run.timed("load"):
+            buckets = stage("load sources", partial(load, run))
+            stage("tokenise and truncate", partial(prepare_parts, run, buckets))
+        evidence = estimate(run, engine_call) if run.samples else None
+        judge_parts(run, evidence)
+        with run.timed("write"):
+            written = stage("write shards", partial(write_data, run))
+        manifest = stage("report", partial(write_pages, run, build_manifest(run, written, evidence), written))
+        publish(plan.folder, manifest)
+    return manifest

@@ -1,0 +1,105 @@
+"""One run: its recipe, work folder, models and the record of what happened to every row."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flows.curate.plan import Plan
+from flows.recipe.curation import RewardConfig
+from flows.runtime.progress import Progress
+from transforms.chat.tokens import ChatTokens
+from transforms.engines.models import ResolvedModel
+from transforms.errors import ConfigError
+from transforms.paths import ledger_root
+from transforms.records.manifest import RoundRecord, SpendRecord, StageRecord
+from transforms.sources.load import Quarantined
+from transforms.tables.parts import Buckets, Parts
+from transforms.tables.schema import RESPONSES
+
+
+class Run:
+    """The state that stages share. A plain class, so that Prefect hands it on without looking inside.
+
+    Args:
+        plan: the recipe with its sources and models found. The load stage fills in the sources' counts.
+        work: an empty folder on the disk of the output folder.
+    """
+
+    def __init__(self, plan: Plan, work: Path) -> None:
+        self.recipe = plan.recipe
+        self.models = plan.models
+        self.fingerprint = plan.fingerprint
+        self.sources = plan.sources
+        self.work = work
+        self.chat: ChatTokens = plan.models.chat
+        self.progress = Progress()
+        self.prepared = Parts(work / "prepared")
+        self.judged = Parts(work / "judged")
+        self.responses = Buckets(
+            work / "responses-buckets", RESPONSES, sort=("prompt_id", "source", "source_id", "response_index")
+        )
+        self.stages: list[StageRecord] = []
+        self.seconds: dict[str, float] = {}
+        self.spend: dict[str, SpendRecord] = {}
+        self.rounds: list[RoundRecord] = []
+        self.changed_by_template = 0  # responses whose white space the chat template changed
+        self.structured = False  # whether a row has more than roles and contents
+        self.contradictions = self.contradicting = 0  # as in manifest.Counts
+        self.unmeasured: Counter[str] = Counter()
+        self.scored = 0  # pairs that a filter on scores could judge
+        (self.work / "quarantine.jsonl").touch()
+
+    @property
+    def samples(self) -> bool:
+        """Whether the recipe judges pairs by sampling; else it only truncates."""
+        return self.models.policy is not None and self.models.reward is not None
+
+    def require_policy(self) -> ResolvedModel:
+        if self.models.policy is None:
+            message = "this run has no policy: policy.engine is none"
+            raise ConfigError(message)
+        return self.models.policy
+
+    def require_reward(self) -> tuple[ResolvedModel, RewardConfig]:
+        if self.models.reward is None or self.recipe.reward is None:
+            message = "this run has no reward model"
+            raise ConfigError(message)
+        return self.models.reward, self.recipe.reward
+
+    @property
+    def ledger_root(self) -> str:
+        return ledger_root(self.recipe.ledger)
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Pairs dropped so far, by reason."""
+        total: Counter[str] = Counter()
+        for stage in self.stages:
+            total.update(stage.dropped)
+        return dict(total.most_common())
+
+    def quarantine(self, rows: Iterable[Quarantined]) -> int:
+        """Append bad rows to quarantine.jsonl; how many they were."""
+        count = 0
+        with (self.work / "quarantine.jsonl").open("a", encoding="utf-8") as sink:
+            for row in rows:
+                sink.write(json.dumps(row._asdict(), ensure_ascii=True, sort_keys=True) + "\n")
+                count += 1
+        return count
+
+    def quarantine_errors(self) -> dict[str, int]:
+        """Errors in quarantine.jsonl → rows, the most frequent first."""
+        with (self.work / "quarantine.jsonl").open(encoding="utf-8") as rows:
+            return dict(Counter(json.loads(row)["error"] for row in rows).most_common())
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the seconds of the block to a stage."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.monotonic() - start

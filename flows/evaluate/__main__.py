@@ -1,0 +1,48 @@
+"""`python -m flows.evaluate`: how well do a reward model and a policy order labelled pairs, whole and cut?"""
+
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+
+from flows.evaluate.config import EvaluationConfig
+from flows.runtime.cli import CONFIGS, load_config, prepare_process, run_command
+
+if TYPE_CHECKING:
+    from transforms.records.evaluation import Evaluation
+
+DEFAULT: Final = CONFIGS / "evaluate" / "starter.yaml"
+PROGRAM: Final = "python -m flows.evaluate"
+ABOUT: Final = f"{__doc__} Every key of the file is a flag; see flows/configs/evaluate for examples."
+
+
+def main() -> int:
+    """Parse, evaluate, print, write."""
+    start = time.monotonic()
+    argv = sys.argv[1:]
+    # A file may stand first without its flag, as for flows.audit.
+    argv = argv if not argv or argv[0].startswith("-") else ["--config", *argv]
+    config = load_config(EvaluationConfig, argv, default=DEFAULT, program=PROGRAM, about=ABOUT)
+    from flows.evaluate.plan import plan_evaluation  # without Prefect and without a model
+
+    plan = plan_evaluation(config)
+    found = plan.finished or _run(config)
+    from flows.evaluate.summary import print_evaluation
+
+    seconds = time.monotonic() - start
+    print_evaluation(Console(soft_wrap=True), found, plan.folder, seconds=seconds, unchanged=plan.finished is not None)
+    return 0
+
+
+def _run(config: EvaluationConfig) -> "Evaluation":
+    from flows.evaluate.flow import evaluate
+    from flows.runtime.temporary_server import keep_server_from_signals
+
+    keep_server_from_signals()
+    return evaluate(config)
+
+
+if __name__ == "__main__":
+    prepare_process()
+    run_command(main)

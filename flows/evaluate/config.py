@@ -1,0 +1,105 @@
+"""What `python -m flows.evaluate` reads: the one source of its flags, its YAML files and the Prefect form."""
+
+from datetime import date
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from flows.recipe.curation import Dtype, Positive, RewardConfig, TemplateKwargs, check_labels
+from transforms.chat.template import DEFAULT_DATE
+from transforms.records.evaluation import Measure
+from transforms.sources import Source
+
+Ratio = Annotated[float, Field(gt=0, lt=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RewardUnderTest(RewardConfig):
+    """A reward model, and how much of the responses it is to read beside all of it. Each costs a reading."""
+
+    ratios: list[Ratio] = Field(
+        [0.25, 0.33, 0.4, 0.5],
+        description="Kept ratios of the responses that are judged. Those of Shallow Preference Signals' table 1, which "
+        "cuts the training pairs and judges whole responses: that is `dataset.kept` of a training.",
+    )
+    tokens: list[Positive] = Field([], description="Kept tokens.")
+
+
+class ReferenceConfig(_Section):
+    """The model that the policy started from."""
+
+    model: str = Field(description="Hub id, local folder, or `smollm2`.")
+    revision: str | None = Field(None, description="Branch, tag or commit of a Hub id.")
+
+
+class PolicyUnderTest(_Section):
+    """A policy, read as the reward model that its training made of it. Kept lengths are free: one reading gives all."""
+
+    model: str = Field(description="Hub id, local folder, or `smollm2`.")
+    revision: str | None = Field(None, description="Branch, tag or commit of a Hub id.")
+    reference: ReferenceConfig | None = Field(None, description="Without one, log-probs a token are the rewards.")
+    measure: Measure | None = Field(
+        None, description="The implicit reward; log_ratio with a reference, mean_log_prob without."
+    )
+    beta: Annotated[float, Field(gt=0)] = Field(1.0, description="Scale of the implicit rewards.")
+    dtype: Dtype = Field("bfloat16", description="Of both models' weights.")
+    ratios: list[Ratio] = Field([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], description="Kept ratios beside 1.")
+    tokens: list[Positive] = Field([8, 16, 32, 64, 128, 256, 512], description="Kept tokens.")
+    position_pairs: Annotated[int, Field(ge=0)] = Field(
+        64, description="Random pairs for KL, entropy and log-prob by position; holds both models at once. 0: none."
+    )
+    max_tokens_per_batch: Positive = Field(8192, description="Padded tokens a forward pass.")
+    trust_remote_code: bool = Field(False, description="Run Python code that comes with the model.")
+    chat_template: str | None = Field(None, description="File of a chat template to use in place of the model's own.")
+    chat_template_kwargs: TemplateKwargs = Field({}, description="What its chat template is called with.")
+
+    @property
+    def implicit(self) -> Measure:
+        """The implicit reward that is meant."""
+        return self.measure or ("log_ratio" if self.reference else "mean_log_prob")
+
+    @model_validator(mode="after")
+    def _ratios_have_a_reference(self) -> Self:
+        if self.implicit != "mean_log_prob" and self.reference is None:
+            message = f"measure: {self.measure} needs policy.reference.model, the model that the policy started from"
+            raise ValueError(message)
+        return self
+
+
+class EvaluationOutput(_Section):
+    """Where evaluation.json, evaluation.html and quarantine.jsonl go."""
+
+    dir: str = Field(description="Made if it is not there. Holds one evaluation.")
+    overwrite: bool = Field(False, description="Replace another evaluation that lies in `dir`.")
+
+
+class EvaluationConfig(_Section):
+    """One evaluation: labelled pairs, and a reward model, a policy or both to hold against them."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)] = Field(
+        description="Title of the evaluation; letters, digits, dots, dashes."
+    )
+    sources: Annotated[list[Source], Field(min_length=1)] = Field(description="Labelled pairs.")
+    reward: RewardUnderTest | None = None
+    policy: PolicyUnderTest | None = Field(
+        None, description="A policy as the reward model that its training made of it."
+    )
+    output: EvaluationOutput
+    ledger: str | None = Field(None, description="Folder or fsspec URL; the user's cache by default.")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="Of the pairs that are read by position.")
+    chat_template_date: date = Field(DEFAULT_DATE, description="The day that chat templates are told which ask for it.")
+
+    @model_validator(mode="after")
+    def _something_is_evaluated(self) -> Self:
+        if self.reward is None and self.policy is None:
+            message = "nothing to evaluate: name reward.model, policy.model or both"
+            raise ValueError(message)
+        check_labels(self.sources)
+        return self
+
+    def settings(self) -> dict[str, Any]:
+        """The keys that can change a number."""
+        return self.model_dump(mode="json", exclude={"output": True, "ledger": True})

@@ -1,0 +1,89 @@
+"""The evaluation as a Prefect flow."""
+
+import time
+from datetime import UTC, datetime
+from functools import partial
+
+from prefect import flow
+
+from flows.evaluate.config import EvaluationConfig
+from flows.evaluate.data import load_pairs, write_quarantine
+from flows.evaluate.plan import NUMBERS, PAGE, QUARANTINE, EvaluationPlan, plan_evaluation
+from flows.evaluate.policy import evaluate_policy
+from flows.evaluate.reward import evaluate_reward
+from flows.models.engine_calls import Pay
+from flows.runtime import artifacts
+from flows.runtime.progress import Progress
+from flows.runtime.tasks import engine_call, stage
+from flows.runtime.temporary_server import end_server_with_us
+from flows.versions.fingerprint import git_commit, package_versions
+from flows.versions.output_folder import write_text
+from transforms.paths import ledger_root
+from transforms.records.evaluation import Evaluation
+from transforms.report.evaluation_page import render_evaluation
+
+
+@flow(name="evaluate", flow_run_name="evaluate {config.name}", persist_result=False)
+def evaluate(config: EvaluationConfig) -> Evaluation:
+    """Hold a reward model, a policy or both against labelled pairs; numbers and page go to the configured folder."""
+    end_server_with_us()
+    plan = plan_evaluation(config)
+    return plan.finished or run_evaluation(plan, engine_call)
+
+
+def run_evaluation(plan: EvaluationPlan, pay: Pay) -> Evaluation:
+    """Read, score, write. evaluation.json comes last: its presence means that the rest is there.
+
+    Args:
+        plan: with everything found.
+        pay: calls a batch of expensive work by a name, and again if its engine fails.
+    """
+    start = time.monotonic()
+    config, progress = plan.config, Progress()
+    artifacts.show_progress(progress)
+    loaded = stage("load pairs", partial(load_pairs, config.sources, plan.sources, progress))
+    quarantined = list(loaded.quarantined)
+    reward = policy = None
+    if plan.reward:
+        found = evaluate_reward(
+            loaded.labelled,
+            plan.reward.model,
+            plan.reward.config,
+            plan.reward.chat,
+            ledger_root=ledger_root(config.ledger),
+            pay=pay,
+            progress=progress,
+        )
+        reward = found.result
+        quarantined += found.quarantined
+    if plan.policy and config.policy:
+        read = evaluate_policy(
+            loaded.labelled,
+            plan.policy,
+            config.policy,
+            seed=config.seed,
+            ledger_root=ledger_root(config.ledger),
+            pay=pay,
+            progress=progress,
+        )
+        policy = read.result
+        quarantined += read.quarantined
+    evaluation = Evaluation(
+        name=config.name,
+        fingerprint=plan.fingerprint,
+        sources=plan.sources,
+        counts=loaded.counts,
+        reward=reward,
+        policy=policy,
+        packages=package_versions(),
+        git_commit=git_commit(),
+        seconds=round(time.monotonic() - start, 3),
+        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    (plan.folder / NUMBERS).unlink(missing_ok=True)
+    write_quarantine(plan.folder / QUARANTINE, quarantined)
+    write_text(plan.folder / PAGE, render_evaluation(evaluation))
+    write_text(plan.folder / NUMBERS, evaluation.model_dump_json(indent=2))
+    artifacts.show_evaluation(evaluation, plan.folder)
+    return evaluation

@@ -1,0 +1,259 @@
+"""Which models a recipe names, resolved to what fixes their answers; opened only when a batch needs them."""
+
+import logging
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from flows.recipe.curation import PolicyConfig, Recipe, RewardConfig
+from flows.starter.__main__ import STARTER_REWARD, starter_reward_model
+from flows.versions.version import recipe_of
+from transforms.chat.probes import Probed, check
+from transforms.chat.template import DEFAULT_DATE
+from transforms.chat.tokens import ChatTokens
+from transforms.engines.models import STARTER, ResolvedModel, is_folder, resolve_model
+from transforms.engines.protocol import CompletionEngine, ModelIdentity, RewardEngine
+from transforms.engines.reward_inputs import RewardInputs, template_file
+from transforms.engines.select import completion_engine, open_completions, open_rewards, reward_engine
+from transforms.engines.server_completions import server_identity
+from transforms.engines.tokenizer import context_length, load_tokenizer
+from transforms.errors import ModelError
+from transforms.records.manifest import Manifest, ModelRecord
+
+# Probes that ordinary rows are like: of the others, those rows say themselves that they cannot be used.
+TOLD: Final = ("plain", "digit first", "code fence first", "CJK", "earlier turns")
+logger = logging.getLogger(__name__)
+
+
+class TemplateSettings(Protocol):
+    """The keys of a configuration that say what a chat template is called with."""
+
+    @property
+    def trust_remote_code(self) -> bool: ...
+
+    @property
+    def chat_template(self) -> str | None: ...
+
+    @property
+    def chat_template_kwargs(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models of one run. `policy` and `reward` are None where the recipe samples nothing."""
+
+    chat: ChatTokens
+    probes: list[Probed]  # what was tried on the chat template
+    context: int | None  # of the policy; None where only its tokenizer is there
+    policy: ResolvedModel | None
+    reward: ResolvedModel | None
+
+
+def resolve_models(recipe: Recipe) -> Models:
+    """Find the recipe's models; trains the starter reward model if the recipe names it and it is not there.
+
+    Raises:
+        ModelError: a model, tokenizer or chat template that is missing or cannot be used.
+    """
+    chat = load_chat(recipe)
+    probes = check(chat, without_reasoning=recipe.policy.without_reasoning)
+    for probe in probes:
+        if not probe.exact and probe.name in TOLD:
+            logger.warning("rows like the probe %r will be quarantined: %s", probe.name, probe.why)
+    context = policy_context(recipe)
+    if recipe.policy.engine == "none" or recipe.reward is None:
+        return Models(chat, probes, context, None, None)
+    return Models(chat, probes, context, _resolve_policy(recipe.policy), resolve_reward(recipe.reward, chat))
+
+
+def load_chat(recipe: Recipe, manifest: Manifest | None = None) -> ChatTokens:
+    """Tokenizer and chat template that make the recipe's ids, called as the recipe says.
+
+    Args:
+        recipe: names them.
+        manifest: of a run of the recipe: it keeps the text of a template that came from a file.
+
+    Raises:
+        ModelError: there is no fast tokenizer or no usable chat template, or the template has no such argument.
+    """
+    policy = recipe.policy
+    name = recipe.tokenizer or policy.model
+    revision = policy.revision if recipe.tokenizer is None else None
+    kept = manifest.template if manifest else None
+    template = kept.text if kept else template_file(policy.chat_template)
+    tokenizer = load_tokenizer(
+        name, revision, trust_remote_code=policy.trust_remote_code, needs_template=template is None
+    )
+    chat = ChatTokens(
+        tokenizer,
+        template=template,
+        kwargs=policy.chat_template_kwargs,
+        today=recipe.chat_template_date,
+        reasoning=policy.reasoning,
+    )
+    unknown = [key for key in policy.chat_template_kwargs if not chat.template.names(key)]
+    if unknown:
+        message = (
+            f"policy.chat_template_kwargs: the chat template of {name} knows no {', '.join(unknown)}; the names "
+            "that it knows stand in its text (tokenizer_config.json or chat_template.jinja)"
+        )
+        raise ModelError(message)
+    return chat
+
+
+def chat_of(model: ResolvedModel, config: TemplateSettings, today: date) -> ChatTokens:
+    """A model's own tokens, as an evaluation reads labelled pairs in them.
+
+    Args:
+        model: a policy or a reward model.
+        config: says what its chat template is called with.
+        today: the day that the template is told.
+
+    Raises:
+        ModelError: as `load_chat`, or plain responses cannot be had token for token.
+    """
+    template = template_file(config.chat_template)
+    tokenizer = load_tokenizer(
+        model.location,
+        model.revision,
+        trust_remote_code=config.trust_remote_code,
+        needs_template=template is None,
+    )
+    chat = ChatTokens(tokenizer, template=template, kwargs=config.chat_template_kwargs, today=today)
+    check(chat)
+    return chat
+
+
+def policy_context(recipe: Recipe) -> int | None:
+    """Positions of the policy; None for a folder that holds a tokenizer only."""
+    policy = recipe.policy
+    # A server may call its model anything; the tokenizer's folder then tells the context.
+    served = policy.engine == "server" and recipe.tokenizer is not None
+    name = recipe.tokenizer if served and recipe.tokenizer else policy.model
+    if is_folder(name) and not (Path(name).expanduser() / "config.json").is_file():
+        return None
+    revision = None if served else policy.revision
+    return context_length(name, revision, trust_remote_code=policy.trust_remote_code)
+
+
+def open_policy(model: ResolvedModel, recipe: Recipe, context: int | None) -> CompletionEngine:
+    """Load the policy in the engine that its identity names."""
+    config, longest = recipe.policy, context
+    if context and recipe.truncate.max_length:
+        # A model that could read 128k tokens must not reserve memory for them.
+        longest = min(context, recipe.truncate.max_length + recipe.sampling.max_new_tokens)
+    return open_completions(
+        model,
+        trust_remote_code=config.trust_remote_code,
+        max_model_len=longest,
+        max_num_seqs=config.max_concurrency,
+        kv_cache_gib=config.kv_cache_gib,
+        url=config.url,
+        api_key_env=config.api_key_env,
+        max_concurrency=config.max_concurrency or 64,
+    )
+
+
+def open_reward(model: ResolvedModel, config: RewardConfig) -> RewardEngine:
+    """Load the reward model in the engine that its identity names."""
+    return open_rewards(
+        model, trust_remote_code=config.trust_remote_code, max_tokens_per_batch=config.max_tokens_per_batch
+    )
+
+
+def tokens_of_run(
+    model: ResolvedModel, manifest: Manifest, *, run: str | Path, role: str, trust_remote_code: bool = False
+) -> ChatTokens:
+    """The model's tokenizer, which must be the one that made a run's ids.
+
+    Args:
+        model: what is to read the ids.
+        manifest: of the run.
+        run: where it lies, for the message.
+        role: the model's part in this, for the message.
+
+    Raises:
+        ModelError: it has another vocabulary, other merges or another chat template.
+    """
+    called: dict[str, Any] = {}
+    if manifest.template:  # what it was called with decides the ids, whoever reads them now
+        config = recipe_of(manifest, str(run))
+        called = {
+            "template": manifest.template.text,
+            "kwargs": manifest.template.kwargs,
+            "today": config.chat_template_date,
+            "reasoning": manifest.template.reasoning,
+        }
+    tokenizer = load_tokenizer(
+        model.location,
+        model.revision,
+        trust_remote_code=trust_remote_code,
+        needs_template=called.get("template") is None,
+    )
+    chat = ChatTokens(tokenizer, **called)
+    made = manifest.tokenizer
+    if chat.sha256 != made.sha256:
+        message = (
+            f"the {role} {model.identity.name} has another tokenizer or chat template ({chat.sha256[:12]}…) than "
+            f"{made.name} ({made.sha256[:12]}…), which made the ids of {run}: they would mean other tokens. Use a "
+            "model with that tokenizer, or curate with this one's (tokenizer: …)"
+        )
+        raise ModelError(message)
+    return chat
+
+
+def model_record(identity: ModelIdentity) -> ModelRecord:
+    """A model as manifest and audit name it."""
+    return ModelRecord(**asdict(identity))
+
+
+def load_reward_inputs(model: ResolvedModel, config: RewardConfig, today: date = DEFAULT_DATE) -> RewardInputs:
+    """The reward model's tokenizer and chat template, told the day `today`; the weights stay where they are."""
+    return RewardInputs(
+        model.location,
+        model.revision,
+        trust_remote_code=config.trust_remote_code,
+        template=template_file(config.chat_template),
+        kwargs=config.chat_template_kwargs,
+        today=today,
+        leaves_out=config.leaves_out,
+    )
+
+
+def _resolve_policy(config: PolicyConfig) -> ResolvedModel:
+    if config.engine == "server":
+        identity = server_identity(
+            str(config.url),
+            config.model,
+            revision=config.revision,
+            dtype=config.dtype,
+            api_key_env=config.api_key_env,
+        )
+        return ResolvedModel(identity, config.model, None)
+    return resolve_model(
+        config.model,
+        config.revision,
+        dtype=config.dtype,
+        engine=completion_engine(config.engine),
+        trust_remote_code=config.trust_remote_code,
+    )
+
+
+def resolve_reward(config: RewardConfig, chat: ChatTokens | None = None) -> ResolvedModel:
+    """The reward model that a recipe names; the starter's is trained if it is not there.
+
+    Args:
+        config: names it.
+        chat: whose tokens the starter's is trained in; the starter policy's by default.
+    """
+    name: str | Path = config.model
+    if name == STARTER_REWARD:
+        name = starter_reward_model(chat or ChatTokens(load_tokenizer(STARTER)))
+    return resolve_model(
+        name,
+        config.revision,
+        dtype=config.dtype,
+        engine=reward_engine(config.engine),
+        trust_remote_code=config.trust_remote_code,
+    )

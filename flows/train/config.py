@@ -1,0 +1,171 @@
+"""What `python -m flows.train` reads: the one source of its flags, its YAML files and the Prefect form."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from flows.recipe.curation import Positive
+from trainers.steps.settings import Adapter, BradleyTerry, HeadOnly, Memory, Optimisation
+from transforms.errors import ConfigError
+
+Kept = Literal["truncated", "full", "poet"] | Annotated[float, Field(gt=0, le=1)]
+Pairs = Literal["kept", "all"]
+Split = Literal["train", "test"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DatasetConfig(_Section):
+    """A run of `flows.curate`: its splits `train` and, where there is one, `test`."""
+
+    path: str = Field(description="Folder of a finished run (`./runs/NAME`), or the Hub id that it was published as.")
+    revision: str | None = Field(None, description="Branch, tag or commit of a Hub id.")
+    kept: Kept = Field(
+        "truncated", description="Response tokens to train on: those the run kept, all, POET's, or a share of each."
+    )
+    responses: Literal["pairs", "all"] = Field(
+        "pairs",
+        description="Those of the pairs, or every response that the run's sources have to these prompts, with rewards "
+        "of the run's reward model (missing ones are scored); for objectives of single responses.",
+    )
+    max_length: Positive | None = Field(
+        None, description="Prompt and response together; what the model can read by default."
+    )
+    pairs: Pairs = Field("kept", description="`all`: also those that the run dropped for what the cut did to them.")
+    test_size: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None, description="Share of prompts in `test`; the run's own by default."
+    )
+    splits: Annotated[tuple[Split, ...], Field(min_length=1)] = Field(
+        ("train", "test"), description="Which are read; without `test` nothing is measured there."
+    )
+
+    @model_validator(mode="after")
+    def _all_are_cut_alone(self) -> Self:
+        if self.responses == "all" and isinstance(self.kept, str) and self.kept != "full":
+            message = (
+                f"kept: {self.kept} cuts the two responses of a pair, and responses: all takes any number a prompt; "
+                "use kept: full, or a share of each response"
+            )
+            raise ValueError(message)
+        return self
+
+
+class StartConfig(_Section):
+    """The model that training starts from, and the reference of objectives that have one."""
+
+    model: str = Field(description="Hub id, local folder, or `smollm2` (SmolLM2-135M-Instruct from PyPI).")
+    revision: str | None = Field(None, description="Branch, tag or commit of a Hub id.")
+
+
+class ObjectiveConfig(_Section):
+    """What a policy minimises; trainers/objectives has one function each."""
+
+    name: str = Field(description="One of objectives.md.")
+    settings: dict[str, float | str | None] = Field({}, description="β and the like; published values by default.")
+
+
+class TrainingOutput(_Section):
+    """Where the trained model goes."""
+
+    dir: str = Field(description="Made if it is not there. Holds one training.")
+    overwrite: bool = Field(False, description="Replace another training that lies in `dir`.")
+    resume: bool = Field(True, description="Go on from the newest checkpoint in `dir`; else start anew.")
+
+
+class TrainingRecipe(_Section):
+    """One training run, of a policy (`kind: preference`) or of a reward model (`kind: reward`)."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)] = Field(
+        description="Title of the training; letters, digits, dots, dashes."
+    )
+    kind: Literal["preference", "reward"] = Field("preference", description="A policy, or a reward model.")
+    dataset: DatasetConfig
+    model: StartConfig
+    objective: ObjectiveConfig | None = Field(None, description="Of a policy.")
+    reward: BradleyTerry | None = Field(None, description="Of a reward model: margin and centring, none by default.")
+    optimisation: Optimisation | None = Field(None, description="Of everything but a head alone.")
+    memory: Memory = Memory()
+    lora: Adapter | None = Field(None, description="LoRA in all linear layers instead of all weights.")
+    head: HeadOnly | None = Field(
+        None, description="Fit a reward model's head alone; else the weights below it learn too."
+    )
+    save_steps: Positive | None = Field(None, description="Steps between checkpoints; none by default.")
+    eval_steps: Positive | None = Field(
+        None, description="Steps between measurements on `test`, beside first and last."
+    )
+    keep_best: Literal["loss", "accuracy"] | None = Field(
+        None,
+        description="Save the model of the measurement on `test` with the lowest loss or the highest accuracy, not the "
+        "last step's; needs `eval_steps`, and writes a checkpoint with each.",
+    )
+    report_to: list[str] = Field([], description="Loggers of transformers: wandb, tensorboard, mlflow, …")
+    output: TrainingOutput
+    ledger: str | None = Field(None, description="Folder or fsspec URL; the user's cache by default.")
+
+    @model_validator(mode="after")
+    def _sections_are_those_of_the_kind(self) -> Self:
+        given = {name for name in type(self).model_fields if getattr(self, name) not in (None, [])}
+        needed, foreign = {"optimisation"}, {"head", "reward"}
+        if self.kind == "preference":
+            needed.add("objective")
+        elif self.head is None:
+            foreign = {"objective"}
+        else:
+            needed = set()
+            foreign = {"objective", "optimisation", "lora", "save_steps", "eval_steps", "keep_best", "report_to"}
+        of = f"kind: {self.kind}" + (" with a head alone" if self.kind == "reward" and self.head else "")
+        if missing := sorted(needed - given):
+            message = f"{of} needs {', '.join(missing)}"
+            raise ValueError(message)
+        if unused := sorted(foreign & given):
+            message = f"{of} has no use for {', '.join(unused)}; leave it out"
+            raise ValueError(message)
+        if self.kind == "reward" and self.lora is not None and not self.lora.merge:
+            message = "lora.merge: false leaves an adapter, which no reward engine loads; a reward model is saved whole"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _the_best_is_measured_and_saved(self) -> Self:
+        if self.keep_best is None:
+            return self
+        if self.eval_steps is None or "test" not in self.dataset.splits:
+            message = f"keep_best: {self.keep_best} chooses among measurements on test: it needs eval_steps and the "
+            message += "split test"
+            raise ValueError(message)
+        if self.save_steps not in (None, self.eval_steps):
+            message = (
+                f"keep_best: {self.keep_best} writes a checkpoint with every measurement, and save_steps: "
+                f"{self.save_steps} is not eval_steps: {self.eval_steps}; leave save_steps out"
+            )
+            raise ValueError(message)
+        return self
+
+    @property
+    def stepwise(self) -> Optimisation:
+        """How steps are made.
+
+        Raises:
+            ConfigError: a head that is fitted alone takes none.
+        """
+        if self.optimisation is None:
+            message = "a head alone is fitted without steps, so there is no optimisation"
+            raise ConfigError(message)
+        return self.optimisation
+
+    def settings(self) -> dict[str, Any]:
+        """The keys that can change a number."""
+        outside = {"output": True, "ledger": True, "save_steps": True, "report_to": True}
+        # A training that keeps the last step's model is what it was before there was a choice.
+        outside |= {} if self.keep_best else {"keep_best": True}
+        return self.model_dump(mode="json", exclude=outside)
+
+    def identity(self) -> dict[str, Any]:
+        """The keys that decide the trained weights, beside data, objective and order; rounding is left out."""
+        order = {"epochs", "steps", "pairs_per_step", "seed"}
+        optimisation = None if self.optimisation is None else self.optimisation.model_dump(exclude=order)
+        lora = None if self.lora is None else self.lora.model_dump(exclude={"merge"})
+        kept = {} if self.keep_best is None else {"keep_best": self.keep_best}
+        return {"optimisation": optimisation, "lora": lora, "memory": {"dtype": self.memory.dtype}, **kept}

@@ -1,0 +1,63 @@
+"""What a training makes of its model: which examples it reads, what it learns from them, and how it is saved."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from flows.train.plan import TrainingPlan
+from flows.train.policy import PolicyLearner
+from flows.train.reward import RewardLearner
+from trainers.batches.layouts import Choice
+from trainers.batches.tensors import Layout
+from trainers.reading.examples import Example
+from trainers.reading.references import References
+from trainers.steps.task import Task
+
+
+class Learner(Protocol):
+    """A policy or a reward model."""
+
+    @property
+    def objective(self) -> dict[str, Any]:
+        """Name and all settings of what it minimises."""
+        ...
+
+    @property
+    def accuracy(self) -> str:
+        """What metrics.jsonl calls the share of test examples that the model orders right, without `eval_`."""
+        ...
+
+    def examples(self, table: pa.Table, *, where: str) -> list[Example]:
+        """Pairs with the keeps that training asks for, as it reads them."""
+        ...
+
+    def check(self, examples: Sequence[Example], *, where: str) -> None:
+        """Refuse examples of all splits that it cannot learn from."""
+        ...
+
+    def identity(self, examples: Sequence[Example]) -> dict[str, Any]:
+        """What decides the losses, as its task will say."""
+        ...
+
+    def load(self, examples: Sequence[Example]) -> Any:
+        """The model as it starts, on the CPU."""
+        ...
+
+    def layout(self, model: Any, examples: Sequence[Example]) -> Choice:
+        """Of its batches."""
+        ...
+
+    def task(self, examples: Sequence[Example], *, layout: Layout, references: References | None) -> Task:
+        """What it learns from these examples."""
+        ...
+
+    def save(self, model: Any, folder: Path, *, examples: Sequence[Example]) -> None:
+        """Write the trained model to `folder`, which is made."""
+        ...
+
+
+def find_learner(plan: TrainingPlan) -> Learner:
+    """The one that the recipe asks for."""
+    return RewardLearner(plan) if plan.objective is None else PolicyLearner(plan, plan.objective)

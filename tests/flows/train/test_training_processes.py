@@ -1,0 +1,87 @@
+"""`torchrun -m flows.train`: several processes, one training."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from curated_support import curated_run, training_recipe
+from flows_support import call_plainly
+from safetensors.torch import load_file
+
+import flows.curate as curate_module
+import flows.train.flow as train_module
+from flows.train.output import read_record
+from flows.train.plan import plan_training
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def recipe(tmp_path, monkeypatch):
+    """Of a run whose references nobody has read yet."""
+    call_plainly(monkeypatch, curate_module, train_module)
+    return training_recipe(tmp_path, *curated_run(tmp_path))
+
+
+def launched(folder, recipe, *, processes=2, **environment):
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
+    keep = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    return subprocess.run(
+        [sys.executable, *launcher, "-m", "flows.train", "--config", str(path)],
+        cwd=ROOT,
+        env={**keep, "PREFECT_HOME": str(folder / "prefect"), "OMP_NUM_THREADS": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+
+
+def elsewhere(recipe, folder):
+    return recipe.model_copy(update={"output": recipe.output.model_copy(update={"dir": str(folder)})})
+
+
+def lines(folder):
+    """Without speeds, and without the order of rewards that are 0 and their rounding before the first step."""
+    found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    del found[0]["eval_rewards/accuracies"]
+    return [{name: value for name, value in line.items() if not name.endswith("_second")} for line in found]
+
+
+def test_two_processes_give_the_model_metrics_and_record_of_one(tmp_path, recipe):
+    done = launched(tmp_path, recipe)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("unit: dpo") == 1
+    two, one = Path(recipe.output.dir), tmp_path / "one"
+    train_module.run_training(plan_training(elsewhere(recipe, one)))
+    assert sorted(path.name for path in two.iterdir()) == sorted(path.name for path in one.iterdir())
+    weights = [load_file(folder / "model" / "model.safetensors") for folder in (one, two)]
+    assert max(float((weights[0][name] - weights[1][name]).abs().max()) for name in weights[0]) < 1e-5
+    for line, other in zip(lines(one), lines(two), strict=True):
+        assert line == pytest.approx(other, rel=1e-3, abs=1e-5)
+    records = [read_record(folder) for folder in (one, two)]
+    assert records[0].trained == records[1].trained
+    # One of the two paid, and the training after them found it all.
+    assert (records[1].reference.generated > 0, records[0].reference.generated) == (True, 0)
+
+
+def test_what_the_first_process_refuses_ends_all(tmp_path, recipe):
+    output = Path(recipe.output.dir)
+    output.mkdir()
+    (output / "notes.txt").write_text("mine")
+    done = launched(tmp_path, recipe)
+    assert done.returncode != 0
+    assert done.stderr.count("is not empty and holds no training (found notes.txt)") == 1
+
+
+def test_a_finished_training_waits_for_nobody(tmp_path, recipe):
+    train_module.run_training(plan_training(recipe))
+    done = launched(tmp_path, recipe)
+    assert (done.returncode, done.stdout.count("Nothing changed")) == (0, 1), done.stderr[-3000:]

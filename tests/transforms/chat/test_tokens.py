@@ -1,0 +1,147 @@
+"""End-of-turn, prompts, kept text: what the ids mean."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests_support import TEMPLATE, chat, tiny_tokenizer
+
+from transforms.chat.encoding import encode_prompts, encode_responses
+from transforms.chat.tokens import Asked, ChatTokens, Ragged
+from transforms.engines.tokenizer import load_tokenizer
+from transforms.errors import ModelError
+
+CHAT = chat()
+
+
+def test_end_of_turn_is_the_special_token_after_an_assistant_turn_not_the_newline():
+    assert CHAT.eot == "<|im_end|>"
+    assert CHAT.eot_id == tiny_tokenizer().convert_tokens_to_ids("<|im_end|>")
+
+
+def test_a_prompt_is_the_template_with_the_generation_prompt():
+    [text] = CHAT.template.prompts([Asked([{"role": "user", "content": "hi"}])])
+    assert text == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_prompt_and_response_ids_are_what_the_template_gives_for_the_whole_conversation():
+    turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "the cat sat"}]
+    prompts = encode_prompts(CHAT, [Asked(turns[:1])])
+    prompt, response = (
+        prompts.ids.row(0),
+        encode_responses(CHAT, prompts, turns[1:], np.array([True]), "chosen").ids.row(0),
+    )
+    whole = tiny_tokenizer().apply_chat_template(turns, return_dict=False)
+    newline = CHAT.encode(["\n"]).row(0)
+    assert [*prompt, *response, *newline] == whole
+
+
+def test_a_tokenizer_without_a_chat_template_is_refused():
+    with pytest.raises(ModelError, match="has no usable chat template"):
+        ChatTokens(tiny_tokenizer(template=None))
+
+
+def test_a_template_without_an_end_of_turn_is_refused():
+    template = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}"
+    with pytest.raises(ModelError, match="no special token"):
+        ChatTokens(tiny_tokenizer(template=template))
+
+
+def test_a_class_name_under_which_the_tokenizer_loses_white_space_is_refused_with_the_way_out(tmp_path):
+    # Copies of DeepSeek's checkpoints look like this; transformers 5 then splits byte-level text as Llama 2's.
+    tiny_tokenizer().save_pretrained(tmp_path)
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({**settings, "tokenizer_class": "LlamaTokenizerFast"}))
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(ModelError, match=r'does not give back(.|\n)*set "tokenizer_class": "PreTrainedTokenizerFast"'):
+        ChatTokens(load_tokenizer(tmp_path))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    assert ChatTokens(load_tokenizer(tmp_path)).eot == "<|im_end|>"
+
+
+def test_a_template_that_refuses_a_role_gives_an_error_for_that_row_only():
+    template = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + TEMPLATE
+    refusing = ChatTokens(tiny_tokenizer(template=template))
+    turns = [{"role": "user", "content": "hi"}], [{"role": "system", "content": "be kind"}]
+    good, bad = refusing.template.prompts([Asked(one) for one in turns])
+    assert isinstance(good, str)
+    assert "no system" in str(bad)
+
+
+def test_equal_texts_are_encoded_alike_and_in_place():
+    ids = CHAT.encode(["the cat", "dog", "the cat", ""])
+    assert ids.row(0).tolist() == ids.row(2).tolist() == CHAT.encode(["the cat"]).row(0).tolist()
+    assert ids.lengths.tolist()[3] == 0
+
+
+def test_special_tokens_spelled_out_in_a_prompt_are_told_from_the_templates_own():
+    prompts = [Asked([{"role": "user", "content": text}]) for text in ("hi", "x <|im_start|> y")]
+    ids = CHAT.encode([str(text) for text in CHAT.template.prompts(prompts)])
+    assert CHAT.specials_in_prompts(prompts, ids) == [(1, "<|im_start|>")]
+
+
+def test_a_cut_inside_a_character_leaves_the_character_out():
+    text = "a 👩 b"  # four bytes, one token each in this vocabulary
+    ids = CHAT.encode([text])
+    texts = [CHAT.kept_texts([text], ids, [keep])[0] for keep in range(1, len(ids.values) + 1)]
+    assert set(texts) == {"a", "a ", "a 👩", "a 👩 ", "a 👩 b"}
+
+
+def test_the_kept_text_of_all_but_the_end_of_turn_is_the_whole_text():
+    ids = CHAT.encode(["the cat"]).with_end(CHAT.eot_id, np.array([True]))
+    assert CHAT.kept_texts(["the cat"], ids, [len(ids.values) - 1]) == ["the cat"]
+
+
+@given(st.text(max_size=40), st.data())
+@settings(deadline=None)
+def test_kept_text_is_a_prefix_of_the_original_and_equals_decoding(text, data):
+    ids = CHAT.encode([text]).row(0)
+    keep = data.draw(st.integers(0, len(ids)))
+    [kept] = CHAT.kept_texts([text], CHAT.encode([text]), [keep])
+    assert text.startswith(kept)
+    # Decoding may leave a split character as U+FFFD in the middle of nowhere; beyond that it is the same text.
+    assert CHAT.decode(ids[:keep]).rstrip("\ufffd") == kept.rstrip("\ufffd") or keep == len(ids)
+
+
+@given(st.lists(st.lists(st.integers(0, 9), max_size=5), max_size=6), st.data())
+def test_ragged_take_and_end_are_what_lists_would_do(rows, data):
+    ragged = Ragged(
+        np.array([i for row in rows for i in row], np.int32),
+        np.concatenate([[0], np.cumsum([len(r) for r in rows])]).astype(np.int64),
+    )
+    where = [data.draw(st.booleans()) for _ in rows]
+    ended = ragged.with_end(7, np.array(where, bool))
+    assert [ended.row(i).tolist() for i in range(len(rows))] == [
+        row + [7] * end for row, end in zip(rows, where, strict=True)
+    ]
+    order = data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=8)) if rows else []
+    taken = ragged.take(np.array(order, np.int64))
+    assert [taken.row(i).tolist() for i in range(len(order))] == [rows[i] for i in order]
+    assert Ragged.from_arrow(ragged.to_arrow()[1:]).values.tolist() == [i for row in rows[1:] for i in row]
+
+
+@pytest.mark.parametrize("said", ["the cat", "the cat ", " the cat", "the cat\n"])
+def test_a_text_is_what_its_tokens_say_also_where_as_much_is_trimmed_as_the_template_writes_before_it(said):
+    trimming = TEMPLATE.replace("m['content']", "(' ' if m['role'] == 'assistant' else '') + m['content'] | trim")
+    spaced = ChatTokens(tiny_tokenizer(trimming))
+    prompts = encode_prompts(spaced, [Asked([{"role": "user", "content": "the dog"}])])
+    ids = encode_responses(spaced, prompts, [{"role": "assistant", "content": said}], np.array([True]), "chosen").ids
+    size = len(ids.values)
+    assert spaced.kept_texts([said] * 2, ids.take(np.array([0, 0])), [size, size - 1]) == ["the cat"] * 2
+    [begun] = spaced.kept_texts([said], ids, [size - 2])
+    assert f" {begun}" == spaced.written(ids.row(0)[: size - 2])
+
+
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        (TEMPLATE.replace("m['content']", "(m['content'] if m['role'] == 'user' else '')"), "the assistant's turn"),
+        (TEMPLATE.replace("m['content']", "(m['content'] | upper)"), "the user's turn"),
+    ],
+    ids=["without answers", "upper case"],
+)
+def test_a_template_that_leaves_out_or_changes_what_is_said_is_refused(template, says):
+    with pytest.raises(ModelError, match=f"has no usable chat template .it leaves out or changes {says}"):
+        ChatTokens(tiny_tokenizer(template))

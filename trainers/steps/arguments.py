@@ -1,0 +1,86 @@
+"""The Trainer's arguments for a run of steps: what it may decide, and what it must leave alone."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import torch
+from transformers import TrainingArguments
+
+from trainers.steps.order import Order
+from trainers.steps.settings import Memory, Optimisation
+
+CHECKPOINTS_KEPT: Final = 2  # the newest, and one more in case the disk fails under it
+
+
+class Best(NamedTuple):
+    """Which of the measurements on test examples is the best."""
+
+    figure: str  # as metrics.jsonl calls it: eval_loss
+    highest: bool
+
+
+def training_order(settings: Optimisation, examples: int) -> Order:
+    """Which examples each step sees."""
+    epochs = settings.epochs or 1.0
+    if settings.steps is not None:
+        epochs = settings.steps * settings.pairs_per_step / examples
+    return Order(examples, settings.pairs_per_step, epochs, settings.seed)
+
+
+def training_arguments(
+    folder: Path,
+    optimisation: Optimisation,
+    memory: Memory,
+    order: Order,
+    *,
+    save_steps: int | None = None,
+    eval_first: bool = False,
+    eval_steps: int | None = None,
+    best: Best | None = None,
+    report_to: Sequence[str] = (),
+) -> TrainingArguments:
+    """What `trainers.steps.trainer.StepTrainer` takes.
+
+    Args:
+        folder: for checkpoints.
+        optimisation: learning rate, schedule and so on.
+        memory: dtype and checkpointing of activations.
+        order: how many steps there are.
+        save_steps: between checkpoints; None: none is written.
+        eval_first: whether to measure on the test examples before any step.
+        eval_steps: between measurements after that; None: none is made.
+        best: of these measurements, whose model training ends with; None: it ends with the last step's. A checkpoint
+            is then written with every measurement, so `save_steps` must be `eval_steps`.
+        report_to: loggers of transformers (`wandb`, `tensorboard`, …).
+    """
+    return TrainingArguments(
+        output_dir=str(folder),
+        max_steps=order.steps,
+        learning_rate=optimisation.learning_rate,
+        lr_scheduler_type=optimisation.schedule if optimisation.schedule != "constant" else "constant_with_warmup",
+        warmup_steps=math.ceil(optimisation.warmup * order.steps),
+        weight_decay=optimisation.weight_decay,
+        max_grad_norm=optimisation.max_gradient_norm,
+        seed=optimisation.seed,
+        # Weights that are trained are fp32 and computed with in bf16 (DECISIONS.md).
+        use_cpu=not torch.accelerator.is_available(),  # said, or bf16 is refused on a CPU
+        bf16=memory.dtype == "bfloat16",
+        gradient_checkpointing=memory.gradient_checkpointing,
+        logging_steps=1,
+        logging_nan_inf_filter=False,  # it would log a NaN as the mean of the losses before
+        save_strategy="no" if save_steps is None else "steps",
+        save_steps=save_steps or 1,
+        save_total_limit=CHECKPOINTS_KEPT,
+        eval_strategy="no" if eval_steps is None else "steps",
+        eval_steps=eval_steps,
+        eval_on_start=eval_first,
+        # The Trainer keeps the count; StepTrainer loads the checkpoint, whose place the Trainer does not know.
+        metric_for_best_model=best.figure if best else None,
+        greater_is_better=best.highest if best else None,
+        report_to=list(report_to) or "none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        ddp_find_unused_parameters=False,
+    )

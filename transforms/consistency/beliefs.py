@@ -1,0 +1,114 @@
+"""What is believed of pairs' consistencies: for each a mixture of Beta distributions.
+
+Comparisons turn a mixture into another: every component gets wins and losses, and the components that foretold them
+gain share. That is what keeps an informative prior honest: a pair that contradicts what was foretold of its kind is
+taken for one of another kind (robust priors: Schmidli et al. 2014, Biometrics 70(4), 1023–1032).
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from scipy import special
+
+from transforms.consistency.decisions import LEVEL, Bools, Floats, Ints
+
+_HALVINGS: Final = 60  # of an interval in [0, 1]: beyond a float's last digit
+
+
+class Beliefs(NamedTuple):
+    """Of some pairs, each (pairs, components)."""
+
+    share: Floats  # of the components; rows add up to 1
+    wins: Floats  # first parameters
+    losses: Floats  # second parameters
+
+    @classmethod
+    def alike(cls, pairs: int, wins: float, losses: float) -> "Beliefs":
+        """One Beta distribution for every pair."""
+        return cls(np.ones((pairs, 1)), np.full((pairs, 1), float(wins)), np.full((pairs, 1), float(losses)))
+
+    def of(self, rows: Ints | Bools) -> "Beliefs":
+        """Of some of the pairs."""
+        return Beliefs(self.share[rows], self.wins[rows], self.losses[rows])
+
+    def replaced(self, rows: Ints, other: "Beliefs") -> "Beliefs":
+        """With those of `rows` taken from `other`, (rows, components)."""
+        width = max(self.share.shape[1], other.share.shape[1])
+        mine, theirs = _widened(self, width), _widened(other, width)
+        for own, new in zip(mine, theirs, strict=True):
+            own[rows] = new
+        return mine
+
+    def mirrored(self, mask: Bools) -> "Beliefs":
+        """Of the opposite order where `mask` (pairs,) says so."""
+        swap = mask[:, None]
+        return Beliefs(self.share, np.where(swap, self.losses, self.wins), np.where(swap, self.wins, self.losses))
+
+    def after(self, wins: Floats, n: Ints) -> "Beliefs":
+        """Posterior after `n` comparisons, `wins` of them consistent, each (pairs,); halves are allowed."""
+        won, lost = self.wins + wins[:, None], self.losses + (n - wins)[:, None]
+        with np.errstate(divide="ignore"):
+            weight = np.log(self.share) + _log_evidence(self.wins, self.losses, wins[:, None], n[:, None])
+        share = np.exp(weight - weight.max(axis=1, keepdims=True))
+        return Beliefs(share / share.sum(axis=1, keepdims=True), won, lost)
+
+    def log_likelihood(self, wins: Floats, n: Ints) -> Floats:
+        """Of each pair's comparisons, without the binomial coefficient, (pairs,)."""
+        with np.errstate(divide="ignore"):
+            each = np.log(self.share) + _log_evidence(self.wins, self.losses, wins[:, None], n[:, None])
+        found: Floats = special.logsumexp(each, axis=1)
+        return found
+
+    def above(self, threshold: float) -> Floats:
+        """P(consistency ≥ τ), (pairs,)."""
+        found: Floats = (self.share * special.betaincc(self.wins, self.losses, threshold)).sum(axis=1)
+        # The shares add up to 1 but for rounding, and P(c ≥ 0) is 1.
+        return np.minimum(found, 1.0)
+
+    def mean(self) -> Floats:
+        """P(a comparison is consistent), (pairs,)."""
+        found: Floats = (self.share * self.wins / (self.wins + self.losses)).sum(axis=1)
+        return found
+
+    def certainty(self, threshold: float) -> Floats:
+        """How sure the likelier verdict is: max(P(c ≥ τ), P(c < τ)), (pairs,)."""
+        above = self.above(threshold)
+        return np.maximum(above, 1 - above)
+
+    def wrong(self, keeps: Bools, threshold: float) -> Floats:
+        """How likely the verdicts `keeps` are wrong, (pairs,)."""
+        above = self.above(threshold)
+        return np.where(keeps, 1 - above, above)
+
+    def interval(self) -> tuple[Floats, Floats]:
+        """Central 95 %, (pairs,) each."""
+        tail = (1 - LEVEL) / 2
+        return self._quantile(tail), self._quantile(1 - tail)
+
+    def _quantile(self, level: float) -> Floats:
+        each = np.asarray(special.betaincinv(self.wins, self.losses, level), np.float64)
+        if each.shape[1] == 1:
+            return each[:, 0]
+        low, high = each.min(axis=1), each.max(axis=1)
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            below = (self.share * special.betainc(self.wins, self.losses, middle[:, None])).sum(axis=1) < level
+            low, high = np.where(below, middle, low), np.where(below, high, middle)
+        found: Floats = (low + high) / 2
+        return found
+
+
+def _log_evidence(a: Floats, b: Floats, wins: Floats, n: Floats | Ints) -> Floats:
+    """log P(a given order of the comparisons | Beta(a, b)), elementwise."""
+    found: Floats = special.betaln(a + wins, b + n - wins) - special.betaln(a, b)
+    return found
+
+
+def _widened(beliefs: Beliefs, width: int) -> Beliefs:
+    """A copy with empty components up to `width`."""
+    more = ((0, 0), (0, width - beliefs.share.shape[1]))
+    return Beliefs(
+        np.pad(beliefs.share, more),
+        np.pad(beliefs.wins, more, constant_values=1.0),
+        np.pad(beliefs.losses, more, constant_values=1.0),
+    )

@@ -1,0 +1,98 @@
+"""Evidence to columns: what sampling adds to a pair, and why it is kept or dropped."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from transforms.consistency.beliefs import Beliefs
+from transforms.consistency.decisions import KEEP, Floats, Ints
+from transforms.consistency.evidence import Evidence
+from transforms.preparation import filters
+from transforms.preparation.prepare import IDENTICAL_AFTER_CUT
+from transforms.tables.schema import JUDGED_FIELDS
+
+INCONSISTENT: Final = "inconsistent"
+UNDECIDED: Final = "undecided"
+# Reasons that another truncation of the same pair might not have given: what "before curation" still has.
+OF_THE_CUT: Final = (INCONSISTENT, UNDECIDED, IDENTICAL_AFTER_CUT, "min_kept_tokens", "min_kept_share")
+
+
+def judge_pairs(
+    pairs: pa.Table,
+    evidence: Evidence | None,
+    places: Mapping[int, int],
+    *,
+    threshold: float,
+    limits: dict[str, float | None],
+) -> pa.Table:
+    """Add estimate, interval, verdict and reason to every pair.
+
+    Args:
+        pairs: schema.TRUNCATED; pairs that have a reason already stay dropped and get no estimate.
+        evidence: of the whole run, every pair decided. None where the recipe samples nothing: then every pair
+            without a reason is kept, unjudged.
+        places: row of `pairs` → its place in the evidence.
+        threshold: τ.
+        limits: of the late filters.
+
+    Returns:
+        schema.TRUNCATED and schema.JUDGED_FIELDS, rows in the order given.
+    """
+    reasons = pairs["reason"].to_pylist()
+    columns: dict[str, list[Any]] = {field.name: [None] * len(reasons) for field in JUDGED_FIELDS}
+    columns["reason"], columns["audit"] = list(reasons), [False] * len(reasons)
+    columns["verdict"] = ["keep" if reason is None else "drop" for reason in reasons]
+    if evidence is not None and places:
+        _fill(columns, evidence, places, threshold)
+    wide = pairs.drop_columns(["reason"])
+    for field in JUDGED_FIELDS:
+        wide = wide.append_column(field, pa.array(columns[field.name], field.type))
+    frame = filters.apply(pl.DataFrame(pl.from_arrow(wide)), filters.LATE, limits)
+    reason = frame["reason"]
+    verdict = pl.select(pl.when(reason.is_null()).then(pl.lit("keep")).otherwise(pl.lit("drop"))).to_series()
+    names = wide.schema.names
+    wide = wide.set_column(names.index("reason"), "reason", pa.array(reason.to_list(), pa.string()))
+    return wide.set_column(names.index("verdict"), "verdict", pa.array(verdict.to_list(), pa.string()))
+
+
+def _fill(columns: dict[str, list[Any]], evidence: Evidence, places: Mapping[int, int], threshold: float) -> None:
+    rows: Ints = np.fromiter(places.values(), np.int64, len(places))
+    above = evidence.posterior(rows).above(threshold)
+    # What was not sampled has no estimate, only what the proxy expects.
+    known = (evidence.n[rows] > 0) | ~evidence.cut[rows]
+    shares = {name: np.full(len(rows), np.nan) for name in ("label", "reward")}
+    shares["label"][known] = evidence.shares(rows[known], "label")
+    shares["reward"][known] = evidence.shares(rows[known], "reward")
+    low, high = _label_posterior(evidence, rows, shares["label"]).interval()
+    for at, (row, place) in enumerate(places.items()):
+        cut, dropped = bool(evidence.cut[place]), evidence.verdict[place] != KEEP
+        by = evidence.decided_by[place]
+        columns["reward_chosen"][row] = float(evidence.full["chosen"][place])
+        columns["reward_rejected"][row] = float(evidence.full["rejected"][place])
+        columns["n"][row] = int(evidence.n[place])
+        columns["consistency"][row] = _number(shares["label"][at])
+        columns["consistency_by_reward"][row] = _number(shares["reward"][at])
+        columns["consistency_low"][row] = float(low[at]) if cut else 1.0
+        columns["consistency_high"][row] = float(high[at]) if cut else 1.0
+        columns["p_keep"][row] = float(above[at]) if cut else 1.0
+        columns["expected"][row] = _number(evidence.expected[place])
+        columns["audit"][row] = bool(evidence.audit[place])
+        columns["decided_by"][row] = by
+        if dropped:
+            columns["verdict"][row] = "drop"
+            columns["reason"][row] = UNDECIDED if by == "undecided" else INCONSISTENT
+
+
+def _label_posterior(evidence: Evidence, rows: Ints, share: Floats) -> Beliefs:
+    """Of the consistency with the label, whatever the reference of the verdict."""
+    n, beliefs = evidence.n[rows], evidence.beliefs.of(rows)
+    if evidence.reference == "reward":  # the prior is of the reference, which may be the other order
+        beliefs = beliefs.mirrored(evidence.full["chosen"][rows] < evidence.full["rejected"][rows])
+    return beliefs.after(np.where(n > 0, np.nan_to_num(share) * n, 0.0), n)
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -5,10 +5,10 @@
 
 Samples and scores `--truth` completions of every cut pair of a recipe once (through the ledger, so it can be stopped
 and continued), takes the share of all of them as the truth, and replays every way to decide on random draws of them:
-the same lines of code that decide a run (transforms.consistency.deciding), many times over. The truth of a pair is known no better
-than its completions allow, and the replay draws from them: where a pair's share is near the threshold, every method
-errs. Prints the trade-off curve, the best that any rule could do that does not look at margins, and the price at the
-error of fixed n = 8; writes a figure and a table.
+the same lines of code that decide a run (transforms.consistency.deciding), many times over. The truth of a pair is
+known no better than its completions allow, and the replay draws from them: where a pair's share is near the threshold,
+every method errs. Prints the trade-off curve, the best that any rule could do that does not look at margins, and the
+price at the error of fixed n = 8; writes a figure and a table.
 """
 
 import argparse

@@ -104,7 +104,8 @@ def measure_tokenizer(pairs: Path, *, distinct: bool) -> dict[str, float]:
     """
     import pyarrow.parquet as pq
 
-    from transforms.chat.tokens import Asked, ChatTokens
+    from transforms.chat.conversation import Asked
+    from transforms.chat.tokens import ChatTokens
     from transforms.engines.tokenizer import load_tokenizer
 
     chat = ChatTokens(load_tokenizer("smollm2"))

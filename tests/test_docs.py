@@ -16,7 +16,7 @@ from flows.reference import __main__ as reference
 from flows.reference import pages as reference_pages
 from flows.reference.keys import keys
 from trainers.objectives import OBJECTIVES
-from transforms.report.published import REASONS
+from transforms.report.codes_in_words import REASONS
 from transforms.sources import SOURCES
 from transforms.tables import columns, schema
 
@@ -44,7 +44,6 @@ WORK = {
 # Where their arguments are read, if not in their main().
 MAINS = {
     "flows.curate": lambda: _curate(sys.argv[1:]),
-    "flows.refresh": lambda: importlib.import_module("flows.refresh_command")._refresh(sys.argv[1:]),
 }
 
 
@@ -73,7 +72,7 @@ def test_a_documented_command_has_flags_and_values_that_its_module_takes(command
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(WORK[module], work)
     monkeypatch.setattr(sys, "argv", [module, *shlex.split(command)[3:]])
-    main = MAINS.get(module) or importlib.import_module(module).main
+    main = MAINS.get(module) or importlib.import_module(f"{module}.__main__").main
     with pytest.raises(Understood):
         main()
 

@@ -7,3 +7,6 @@ Contradictions = Literal["keep", "drop_both", "majority"]
 
 # What becomes of pairs whose texts hold marks of a chat template (transforms.sources.marks).
 ForeignTemplate = Literal["keep", "drop", "quarantine"]
+
+# How decoding mixes a policy with its reference (trainers.policies.decoding).
+RuleKind = Literal["mix", "length", "kl"]

@@ -16,7 +16,7 @@ from flows.models.engine_calls import Pay, pay_for
 from flows.models.recipe_models import model_record
 from flows.models.scoring import Scorer
 from transforms.asking.readings import completion_readings, full_readings, why_unusable
-from transforms.asking.requests import SIDES, Prefix, Side
+from transforms.asking.requests import Prefix
 from transforms.audit import advice
 from transforms.audit.curves import (
     Cut,
@@ -31,7 +31,6 @@ from transforms.audit.curves import (
     rewards_by_prefix,
     token_cuts,
 )
-from transforms.chat.tokens import Ragged
 from transforms.consistency.deciding import random_ranks
 from transforms.consistency.decisions import win_share
 from transforms.engines.protocol import PositionRequest
@@ -41,7 +40,8 @@ from transforms.preparation.truncation import Truncation
 from transforms.records.audit import Audit, AuditSettings, MethodAudit, PositionCurves
 from transforms.records.manifest import ShareRecord
 from transforms.statistics.clustered import clustered_rate
-from transforms.tables.schema import PROMPT_DIGITS
+from transforms.tables.ragged import Ragged
+from transforms.tables.schema import PROMPT_DIGITS, SIDES, Side
 
 RATIOS: Final = (0.5, 0.4, 0.33, 0.25)
 PAIRS: Final = 64  # where neither the command nor a budget says how many

@@ -19,7 +19,7 @@ from trainers.batches.tensors import PADDED
 from trainers.reading.examples import Example
 from trainers.steps.trained_model import trainable
 from transforms.engines.causal_model import load_causal
-from transforms.report.text import duration
+from transforms.text import duration
 
 TRIED: Final = 4  # pairs of the trial at least, from short to long; the first goes once more before, to warm up
 logger = logging.getLogger(__name__)

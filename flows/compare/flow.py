@@ -28,7 +28,7 @@ from flows.versions.output_folder import write_text
 from transforms.errors import CurationError, OutputError
 from transforms.records.comparison import Comparison
 from transforms.report.comparison_page import render_comparison
-from transforms.report.text import duration
+from transforms.text import duration
 
 logger = logging.getLogger(__name__)
 

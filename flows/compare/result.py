@@ -12,11 +12,11 @@ from flows.compare.scores import JudgedModel
 from flows.models.recipe_models import model_record
 from flows.train.output import read_record
 from flows.versions.fingerprint import git_commit, package_versions
-from transforms.consistency.decisions import Floats
 from transforms.evaluation.accuracies import correct
 from transforms.evaluation.standings import PairScores, Trial, readable, standings
 from transforms.records.comparison import Comparison, TrainingResult
-from transforms.report.published import cut_in_words
+from transforms.report.codes_in_words import cut_in_words
+from transforms.statistics.intervals import Floats
 
 
 class Outcome(NamedTuple):

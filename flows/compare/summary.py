@@ -10,7 +10,7 @@ from rich.table import Table
 from flows.compare.plan import ComparisonPlan
 from transforms.records.comparison import Comparison
 from transforms.report.comparison_words import AT, headline, points, share
-from transforms.report.text import one_line, visible_plain
+from transforms.text import one_line, visible_plain
 
 VERDICTS: Final = {"higher": "[green]higher[/]", "lower": "[red]lower[/]", "unclear": "unclear"}
 

@@ -42,3 +42,7 @@ def _curate(argv: list[str]) -> int:
         curate(recipe)
     print_summary(console, Path(recipe.output.dir), seconds=time.monotonic() - start, unchanged=finished)
     return 0
+
+
+if __name__ == "__main__":
+    curate_command()

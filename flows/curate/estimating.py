@@ -14,10 +14,10 @@ from flows.recipe.curation import Recipe
 from transforms.asking.readings import completion_readings, full_readings, why_unusable
 from transforms.asking.requests import PrefixSample
 from transforms.consistency.deciding import Decider, ProxyRule, Rules, Stage, random_ranks
-from transforms.consistency.decisions import Ints
 from transforms.consistency.evidence import Evidence
 from transforms.consistency.sequential import Round
 from transforms.engines.select import on_gpu
+from transforms.statistics.intervals import Ints
 
 logger = logging.getLogger(__name__)
 

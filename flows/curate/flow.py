@@ -4,11 +4,6 @@
 its keys hash the run's id or the task's own lines, and neither is what decides an answer.
 """
 
-if __name__ == "__main__":  # before the imports below: --help and an unchanged rerun wait for no Prefect
-    from flows.curate.__main__ import curate_command
-
-    curate_command()
-
 from functools import partial
 
 from prefect import flow

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.curate.run import Run
-from transforms.asking.requests import SIDES, Prefix, Side, cut_sides
-from transforms.chat.tokens import Ragged
+from transforms.asking.requests import Prefix, cut_sides
 from transforms.consistency.evidence import Evidence
+from transforms.tables.ragged import Ragged
+from transforms.tables.schema import SIDES, Side
 
 
 class LivePart(NamedTuple):

@@ -8,7 +8,7 @@ from rich.table import Table
 from flows.versions.output_folder import read_manifest
 from transforms.records.manifest import DecisionRecord, Manifest, RateRecord, SpendRecord
 from transforms.report.chat_template import template_in_words
-from transforms.report.published import reason_in_words
+from transforms.report.codes_in_words import reason_in_words
 from transforms.report.remarks import remarks
 
 

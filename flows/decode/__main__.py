@@ -15,7 +15,7 @@ from flows.runtime.cli import prepare_process, problems_in_words, run_command
 from transforms.errors import ConfigError
 
 if TYPE_CHECKING:  # the imports behind it take seconds, and --help needs none of them
-    from transforms.evaluation.decodings import Decodings
+    from transforms.records.decoding import Decodings
 
 
 def main() -> int:

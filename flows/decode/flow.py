@@ -9,7 +9,7 @@ from flows.runtime import artifacts
 from flows.runtime.progress import Progress
 from flows.runtime.tasks import engine_call
 from flows.runtime.temporary_server import end_server_with_us
-from transforms.evaluation.decodings import Decodings
+from transforms.records.decoding import Decodings
 
 
 @flow(name="decode", flow_run_name="decode {config.run.name}", persist_result=False)

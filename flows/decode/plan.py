@@ -15,8 +15,8 @@ from transforms.chat.tokens import ChatTokens
 from transforms.engines.models import ResolvedModel, resolve_model
 from transforms.engines.tokenizer import context_length
 from transforms.errors import ConfigError
-from transforms.evaluation.decodings import Decodings
 from transforms.paths import ledger_root
+from transforms.records.decoding import Decodings
 from transforms.records.manifest import Manifest
 
 RESULT: Final = "decode.json"  # written last: it says that the others are there

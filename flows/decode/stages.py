@@ -25,15 +25,17 @@ from flows.versions.version import open_folder, recipe_of
 from trainers.policies.decoding import Decoded, Decoder, Rule, Settings
 from transforms.asking.readings import spoken
 from transforms.asking.requests import request_seed
-from transforms.chat.conversation import Turn, asked_of
-from transforms.chat.tokens import Asked, Ids, Ragged
+from transforms.chat.conversation import Asked, Turn, asked_of
+from transforms.choices import RuleKind
 from transforms.engines.causal_model import load_causal
 from transforms.engines.models import ResolvedModel
 from transforms.errors import ConfigError
-from transforms.evaluation.decodings import Decodings, policy_curve, rule_results
+from transforms.evaluation.decodings import policy_curve, rule_results
+from transforms.records.decoding import Decodings
 from transforms.records.manifest import SpendRecord
 from transforms.report.decode_page import render_decodings
-from transforms.tables.schema import DECODED, STRUCTURE, RuleKind, check
+from transforms.tables.ragged import Ids, Ragged
+from transforms.tables.schema import DECODED, STRUCTURE, check
 
 logger = logging.getLogger(__name__)
 

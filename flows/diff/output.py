@@ -26,7 +26,7 @@ from transforms.report.difference_words import (
     value_in_words,
 )
 from transforms.report.examples import Example
-from transforms.report.text import one_line, visible_plain
+from transforms.text import one_line, visible_plain
 from transforms.versions.causes import REASONS
 from transforms.versions.matched_rows import NEW, OLD
 

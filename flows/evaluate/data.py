@@ -13,9 +13,7 @@ import pyarrow as pa
 from flows.runtime.progress import Progress
 from flows.versions.output_folder import write_text
 from flows.versions.source_account import SourceAccount
-from transforms.asking.requests import SIDES
-from transforms.chat.tokens import ChatTokens, Ragged
-from transforms.consistency.decisions import Ints
+from transforms.chat.tokens import ChatTokens
 from transforms.errors import SourceError
 from transforms.evaluation.accuracies import Groups
 from transforms.preparation.prepare import prepare, quarantine
@@ -24,7 +22,9 @@ from transforms.records.evaluation import Counts
 from transforms.records.manifest import SourceRecord
 from transforms.sources.load import Quarantined, load_batches
 from transforms.sources.options import SourceOptions
-from transforms.tables.schema import PAIRS, PROMPT_DIGITS
+from transforms.statistics.intervals import Ints
+from transforms.tables.ragged import Ragged
+from transforms.tables.schema import PAIRS, PROMPT_DIGITS, SIDES
 
 Result = TypeVar("Result")
 

@@ -17,11 +17,9 @@ from flows.models.recipe_models import model_record
 from flows.runtime.progress import Progress
 from trainers.policies.token_readings import TokenComparison, Tokens
 from trainers.reading.examples import check_readable, read_examples
-from transforms.asking.requests import SIDES
 from transforms.audit.curves import Cut, binned, cutting_tokens, ratio_cuts, token_cuts
 from transforms.chat.tokens import ChatTokens
 from transforms.consistency.deciding import random_ranks
-from transforms.consistency.decisions import Floats
 from transforms.errors import SourceError
 from transforms.evaluation.accuracies import accuracies, kept_curve, sections
 from transforms.evaluation.displacement import displacement
@@ -31,6 +29,8 @@ from transforms.records.audit import CurvePoint
 from transforms.records.evaluation import Curve, Distance, Judged, Kept, PolicyEvaluation
 from transforms.records.manifest import SpendRecord
 from transforms.statistics.clustered import clustered_mean
+from transforms.statistics.intervals import Floats
+from transforms.tables.schema import SIDES
 
 logger = logging.getLogger(__name__)
 

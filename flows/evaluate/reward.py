@@ -14,10 +14,8 @@ from flows.models.recipe_models import model_record
 from flows.models.scoring import Scorer
 from flows.runtime.progress import Progress
 from transforms.asking.readings import Reading, full_readings, why_unusable
-from transforms.asking.requests import SIDES
 from transforms.audit.curves import Cut, cutting_tokens, ratio_cuts, token_cuts
-from transforms.chat.tokens import ChatTokens, Ragged
-from transforms.consistency.decisions import Floats
+from transforms.chat.tokens import ChatTokens
 from transforms.engines.models import ResolvedModel
 from transforms.engines.protocol import ScoreRequest
 from transforms.errors import SourceError
@@ -25,6 +23,9 @@ from transforms.evaluation.accuracies import accuracies, kept_curve, sections
 from transforms.preparation.prepare import quarantine
 from transforms.records.evaluation import Judged, Kept, RewardEvaluation
 from transforms.records.manifest import SpendRecord
+from transforms.statistics.intervals import Floats
+from transforms.tables.ragged import Ragged
+from transforms.tables.schema import SIDES
 
 
 class RewardMargins(NamedTuple):

@@ -15,12 +15,12 @@ from transforms.records.evaluation import (
     Evaluation,
     Judged,
     Kept,
-    MeanRecord,
     PolicyEvaluation,
     RewardEvaluation,
     SectionRecord,
 )
-from transforms.report.text import visible_plain
+from transforms.statistics.intervals import MeanRecord
+from transforms.text import visible_plain
 
 
 def print_evaluation(

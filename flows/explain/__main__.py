@@ -61,7 +61,7 @@ def print_explanation(console: Console, found: "Explanation") -> None:
 
 def verdict_in_words(found: "Explanation") -> list[str]:
     """Why the pair was kept or dropped: posterior and rule."""
-    from transforms.report.published import reason_in_words
+    from transforms.report.codes_in_words import reason_in_words
 
     row, config = found.row, found.manifest.config["consistency"]
     lines = [f"{row['verdict']}" + (f": {row['reason']}, {reason_in_words(row['reason'])}" if row["reason"] else "")]
@@ -162,7 +162,7 @@ def _say(console: Console, words: str) -> None:
 
 def _visible(text: str) -> str:
     """Escape sequences and characters that reorder a line are shown by name: a dataset must not write here."""
-    from transforms.report.text import visible_plain
+    from transforms.text import visible_plain
 
     return visible_plain(text)
 

@@ -16,7 +16,7 @@ from flows.recipe.curation import Recipe
 from flows.versions.version import QUARANTINE, RESPONSES, Version, open_folder
 from transforms.asking.ledger import Ledger
 from transforms.asking.readings import Reading, completion_readings
-from transforms.asking.requests import SAMPLED_CUTS, SIDES, Prefix, Side, sample_prefixes, score_requests
+from transforms.asking.requests import SAMPLED_CUTS, Prefix, sample_prefixes, score_requests
 from transforms.chat.tokens import ChatTokens
 from transforms.engines.protocol import ModelIdentity, Sampling
 from transforms.errors import ConfigError, CurationError
@@ -24,7 +24,7 @@ from transforms.paths import ledger_root
 from transforms.preparation.dedupe import DUPLICATE
 from transforms.records.manifest import Manifest, ModelRecord
 from transforms.sources.find import find_raw_row
-from transforms.tables.schema import CURATED, STRUCTURE, check, written
+from transforms.tables.schema import CURATED, SIDES, STRUCTURE, Side, check, written
 
 MIN_PREFIX: Final = 4
 

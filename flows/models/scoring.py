@@ -15,9 +15,8 @@ from flows.runtime.progress import Progress
 from transforms.asking.ledger import Ledger
 from transforms.asking.readings import Reading
 from transforms.asking.requests import score_requests
-from transforms.chat.conversation import Turn
+from transforms.chat.conversation import Asked, Turn
 from transforms.chat.template import DEFAULT_DATE
-from transforms.chat.tokens import Asked
 from transforms.engines.models import ResolvedModel
 from transforms.engines.protocol import Progress as RequestProgress
 from transforms.engines.protocol import RewardEngine, ScoreRequest

@@ -18,7 +18,7 @@ from flows.reference.rows import rows_page
 from flows.train.config import TrainingRecipe
 from transforms import errors
 from transforms.records import manifest
-from transforms.report.published import REASONS
+from transforms.report.codes_in_words import REASONS
 from transforms.sources import SOURCES
 from transforms.sources.options import SourceOptions
 from transforms.tables import columns, schema

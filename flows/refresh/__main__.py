@@ -11,13 +11,9 @@ from flows.runtime.cli import CONFIGS, load_recipe, prepare_process, run_command
 PROGRAM = "python -m flows.refresh"
 
 
-def refresh_command() -> None:
-    """Parse, refresh, print, exit."""
-    prepare_process()
-    run_command(lambda: _refresh(sys.argv[1:]))
-
-
-def _refresh(argv: list[str]) -> int:
+def main() -> int:
+    """Parse, refresh, print."""
+    argv = sys.argv[1:]
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         usage=f"{PROGRAM} [RECIPE] [--repo ORG/NAME] [--any.key VALUE …]",
@@ -49,3 +45,8 @@ def _refresh(argv: list[str]) -> int:
     state.result()  # raises what it failed of
     Console(soft_wrap=True).print(state.message, highlight=False)
     return 0
+
+
+if __name__ == "__main__":
+    prepare_process()
+    run_command(main)

@@ -1,10 +1,5 @@
 """`python -m flows.refresh`: a dataset brought up to date, as its schedule does it."""
 
-if __name__ == "__main__":  # before the imports below: --help waits for no Prefect
-    from flows.refresh.__main__ import refresh_command
-
-    refresh_command()
-
 from functools import partial
 from pathlib import Path
 from typing import Final

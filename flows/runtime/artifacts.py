@@ -19,16 +19,16 @@ from flows.runtime.progress import Progress
 from flows.train.output import MODEL
 from flows.train.record import TrainingRecord
 from flows.train.summary import figures
-from transforms.evaluation.decodings import Decodings
 from transforms.records.audit import Audit
 from transforms.records.comparison import Comparison
+from transforms.records.decoding import Decodings
 from transforms.records.evaluation import AccuracyRecord, Evaluation, SectionRecord
 from transforms.records.manifest import Manifest, SourceRecord, SpendRecord
+from transforms.report.codes_in_words import reason_in_words
 from transforms.report.comparison_words import AT, headline, points, share
 from transforms.report.pictures import draw_funnel
-from transforms.report.published import reason_in_words
 from transforms.report.remarks import remarks
-from transforms.report.text import one_line, visible_plain
+from transforms.text import one_line, visible_plain
 
 
 def show_progress(progress: Progress) -> None:

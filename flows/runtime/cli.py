@@ -19,7 +19,7 @@ from rich.console import Console
 from flows.recipe.curation import Recipe
 from transforms.errors import ConfigError, CurationError
 
-CONFIGS: Final = Path(__file__).parent / "configs"
+CONFIGS: Final = Path(__file__).parents[1] / "configs"
 INTERRUPTED: Final = "stopped. Finished batches are in the ledger: run the same command again to go on"
 
 # Set before Prefect, vLLM or the Hub are imported: no telemetry, and time for a slow disk.

@@ -10,12 +10,13 @@ import pyarrow.compute as pc
 from flows.train.config import DatasetConfig, Kept
 from flows.versions.version import Version, open_version
 from trainers.reading.pair_tokens import some
-from transforms.chat.tokens import NOTHING_AROUND, Offsets, Ragged, TurnTokens
+from transforms.chat.tokens import NOTHING_AROUND, TurnTokens
 from transforms.consistency.judge import OF_THE_CUT
 from transforms.dataset.shards import in_test_split
 from transforms.errors import SchemaError
 from transforms.preparation.truncation import Truncation, keeps
 from transforms.records.manifest import Manifest
+from transforms.tables.ragged import Offsets, Ragged
 from transforms.tables.schema import CURATED, RESPONSES, STRUCTURE, check, written
 
 SPLITS: Final[tuple[str, ...]] = ("train", "test")

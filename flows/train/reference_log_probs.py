@@ -50,8 +50,8 @@ def reference_log_probs(
 
     Args:
         examples: with the kept tokens of their responses, grouped by prompt or not.
-        whole: the responses that they were cut from, as `trainers.reading.references.read_whole` reads them, in any order;
-            an example that is not among them is read as it is.
+        whole: the responses that they were cut from, as `trainers.reading.references.read_whole` reads them, in any
+            order; an example that is not among them is read as it is.
         reference: as `flows.models.log_probs.find_causal` found it.
         ledger: folder or fsspec URL.
         pay: calls a batch of expensive work by a name, and again if its engine fails.

@@ -20,15 +20,15 @@ from flows.runtime.progress import Progress
 from flows.train.config import Kept
 from flows.train.pairs import FoundRun, check_room, has_responses
 from trainers.reading.examples import Example
-from transforms.asking.requests import SIDES
-from transforms.chat.conversation import Turn, answer, answers_of, asked_of
+from transforms.chat.conversation import Asked, Turn, answer, answers_of, asked_of
 from transforms.chat.encoding import encode_prompts, encode_responses
-from transforms.chat.tokens import NOTHING_AROUND, Asked, ChatTokens, Ids, Ragged, TurnTokens
+from transforms.chat.tokens import NOTHING_AROUND, ChatTokens, TurnTokens
 from transforms.engines.models import ResolvedModel
 from transforms.errors import ConfigError
 from transforms.preparation.truncation import floor_share
 from transforms.records.manifest import SpendRecord
-from transforms.tables.schema import PROMPT_DIGITS
+from transforms.tables.ragged import Ids, Ragged
+from transforms.tables.schema import PROMPT_DIGITS, SIDES
 
 logger = logging.getLogger(__name__)
 

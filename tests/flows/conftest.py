@@ -17,7 +17,7 @@ def curates_here(monkeypatch):
     """Recipes run in this process without Prefect, and no pictures are drawn for their cards."""
     from flows_support import call_plainly  # both of them heavy, and of no use to most tests
 
-    import flows.curate
+    import flows.curate.flow
 
-    call_plainly(monkeypatch, flows.curate)
+    call_plainly(monkeypatch, flows.curate.flow)
     monkeypatch.setattr("flows.curate.finish.draw_pictures", lambda *_: {})  # 0.3 s a run; test_card_code.py has them

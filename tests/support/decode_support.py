@@ -4,7 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from transforms.evaluation.decodings import Decodings, IntervalRecord, RuleResult
+from transforms.records.decoding import Decodings, IntervalRecord, RuleResult
 from transforms.records.manifest import ModelRecord
 from transforms.tables.schema import DECODED
 

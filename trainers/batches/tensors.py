@@ -6,8 +6,9 @@ Two layouts hold the same numbers. `packed` puts all examples into one row, each
     spans    (3,             2,       1)      (1,   1,       1)
     position   0    1    2   3    4   3        0    1        1     every response goes on where its prompt ends
 
-A response sees its prompt and itself (trainers.batches.shared_prompts). `padded` gives each response a row of its own, for
-models that cannot read that. In both, a response's last token is only ever predicted, so it is left out of the input.
+A response sees its prompt and itself (trainers.batches.shared_prompts). `padded` gives each response a row of its own,
+for models that cannot read that. In both, a response's last token is only ever predicted, so it is left out of the
+input.
 """
 
 from collections.abc import Callable, Sequence

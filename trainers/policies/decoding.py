@@ -17,8 +17,8 @@ import torch
 from transformers.generation.logits_process import TopPLogitsWarper
 
 from trainers.reading.pair_tokens import Ids
+from transforms.choices import RuleKind
 from transforms.errors import ConfigError, EngineError, ModelError
-from transforms.tables.schema import RuleKind
 
 Floats = npt.NDArray[np.float32]
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 
 from trainers.reading.pair_tokens import PairTokens
-from transforms.consistency.decisions import wilson
+from transforms.statistics.intervals import wilson
 
 
 @dataclass(frozen=True, slots=True)

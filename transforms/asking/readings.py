@@ -7,10 +7,12 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from transforms.asking.requests import SIDES, PrefixSample, Side
-from transforms.chat.conversation import Turn, answer, answers_of, asked_of
-from transforms.chat.tokens import Asked, ChatTokens, Ids, Ragged
+from transforms.asking.requests import PrefixSample
+from transforms.chat.conversation import Asked, Turn, answer, answers_of, asked_of
+from transforms.chat.tokens import ChatTokens
 from transforms.chat.turn import REASONING_FIELDS
+from transforms.tables.ragged import Ids, Ragged
+from transforms.tables.schema import SIDES, Side
 
 
 class Reading(NamedTuple):

@@ -8,16 +8,14 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from hashlib import blake2b
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from transforms.chat.tokens import Ids, Ragged
 from transforms.engines.protocol import CompletionRequest, ModelIdentity, Sampling, ScoreRequest
-
-Side = Literal["chosen", "rejected"]
-SIDES: tuple[Side, Side] = ("chosen", "rejected")
+from transforms.tables.ragged import Ids, Ragged
+from transforms.tables.schema import SIDES, Side
 
 # Cuts that leave the policy something to complete. `eot` alone takes only the end-of-turn, and a response
 # that its source left unfinished is scored as it is.

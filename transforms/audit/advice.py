@@ -1,9 +1,9 @@
 """What an audit's numbers mean for a training run: how much of the order a cut keeps, and what is known to follow.
 
 The consistency of a cut is measured here; what training on such pairs does is known from four settings of one paper
-(`transforms.report.published`): POET with SimPO on three on-policy sets of one model family, which lost at 93.8 % and
-gained at 98.5 and 98.9 %, and one off-policy set that gained at 91.4 % with SimPO and DPO. So a verdict says what these
-settings carry and no more: `supported` where the settings with such a rate gained, `unsupported` where none is
+(`transforms.audit.published_rates`): POET with SimPO on three on-policy sets of one model family, which lost at 93.8 %
+and gained at 98.5 and 98.9 %, and one off-policy set that gained at 91.4 % with SimPO and DPO. So a verdict says what
+these settings carry and no more: `supported` where the settings with such a rate gained, `unsupported` where none is
 published, and `undecided` between, where some gained and one lost. None of the three says that a cut hurts. For ratios
 no rate is published at all, and POET's are an analogy.
 """
@@ -11,10 +11,10 @@ no rate is published at all, and POET's are an analogy.
 from collections.abc import Sequence
 from typing import Final
 
+from transforms.audit import published_rates as published
+from transforms.audit.published_rates import GAINED, LOST, LOWEST, Verdict
 from transforms.records.audit import MethodAudit, PublishedRate
 from transforms.records.manifest import ShareRecord
-from transforms.report import published
-from transforms.report.published import GAINED, LOST, LOWEST, Verdict
 
 PUBLISHED: Final = [
     PublishedRate(data=row.setting, rate=row.rate, dpo=row.dpo, simpo=row.simpo, on_policy=row.on_policy,

@@ -2,8 +2,8 @@
 
 By position: POET (arXiv 2506.09457) fig. 2. Prefix quality ΔQ(k) = Q(y_w,≤k) − Q(y_l,≤k): POET fig. 3, where
 Q(y_≤k) is the expected reward of completions of the prefix (methods §3). Pairs of one prompt are alike, so all
-intervals are Student's t over prompts (`transforms.statistics.clustered`); a point of fewer than two prompts has none and is left
-out.
+intervals are Student's t over prompts (`transforms.statistics.clustered`); a point of fewer than two prompts
+has none and is left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,12 +14,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.asking.requests import SIDES, Prefix, PrefixSample, Side
+from transforms.asking.requests import Prefix, PrefixSample
 from transforms.engines.protocol import Positions
 from transforms.preparation.truncation import Truncation, keeps
 from transforms.records.audit import CurvePoint, PositionCurves
 from transforms.statistics.clustered import clustered_mean
-from transforms.tables.schema import PROMPT_DIGITS
+from transforms.tables.schema import PROMPT_DIGITS, SIDES, Side
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from transforms.chat.conversation import Asked, Turn, is_plain
 from transforms.chat.template import ChatTemplate, Rendered
-from transforms.chat.tokens import Ids, Ragged
 from transforms.chat.turn import INLINE, REASONING_FIELDS, as_text, fields_of, squeezed
 from transforms.errors import first_line
+from transforms.tables.ragged import Ids, Ragged
 
 if TYPE_CHECKING:
     from transforms.chat.tokens import ChatTokens

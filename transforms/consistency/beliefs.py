@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from scipy import special
 
-from transforms.consistency.decisions import LEVEL, Bools, Floats, Ints
+from transforms.statistics.intervals import LEVEL, Bools, Floats, Ints
 
 _HALVINGS: Final = 60  # of an interval in [0, 1]: beyond a float's last digit
 

@@ -12,11 +12,11 @@ from typing import Final, Literal
 
 import numpy as np
 
-from transforms.consistency.decisions import Ints
 from transforms.consistency.evidence import Evidence
 from transforms.consistency.proxy import FOLDS, fit_proxy
 from transforms.consistency.sequential import Round, next_round
 from transforms.records.manifest import RoundRecord
+from transforms.statistics.intervals import Ints
 
 Stage = Literal["audit", "rest"]
 TO_TELL_KINDS: Final = 2  # completions of an audit pair: one each do not show how pairs of equal margin differ

@@ -1,32 +1,21 @@
-"""Does a truncated pair still carry its preference? Estimates, intervals and decisions (methods §3).
+"""Does a truncated pair still carry its preference? Win shares and decisions (methods §3).
 
 POET (arXiv 2506.09457, Table 1): the longer response is cut, completed n times and each completion compared
 with the shorter one. Where both sides are cut, all n × n combinations are compared (Mann–Whitney).
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
+from transforms.statistics.intervals import Floats
+
 Decisions = npt.NDArray[np.int8]
 KEEP: Final = 1
 DROP: Final = -1
 OPEN: Final = 0
-LEVEL: Final = 0.95
-
-
-class Rate(NamedTuple):
-    """A share with its Wilson interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 def win_share(chosen: Sequence[float], rejected: Sequence[float]) -> float:
@@ -60,18 +49,3 @@ def decide(above: Floats, *, delta: float) -> Decisions:
 def decide_by_mean(mean: Floats, *, threshold: float) -> Decisions:
     """What is left of OPEN at n_max: the posterior mean decides."""
     return np.where(mean >= threshold, KEEP, DROP).astype(np.int8)
-
-
-def wilson(successes: float, n: float, level: float = LEVEL) -> Rate:
-    """Share with its Wilson score interval; (0, 0, 1) for n = 0, where nothing is known.
-
-    `successes` may be fractional (ties, pair estimates between 0 and 1): a mean of values in [0, 1] varies
-    no more than a share of zeros and ones does, so the interval stays on the safe side.
-    """
-    if n == 0:
-        return Rate(0.0, 0.0, 1.0)
-    z = float(stats.norm.ppf(0.5 + level / 2))
-    share = successes / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * float(np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)))
-    return Rate(share, max(0.0, centre - half), min(1.0, centre + half))

@@ -7,22 +7,12 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from transforms.asking.requests import SIDES, Side
 from transforms.consistency.beliefs import Beliefs
-from transforms.consistency.decisions import (
-    DROP,
-    KEEP,
-    OPEN,
-    Bools,
-    Decisions,
-    Floats,
-    Ints,
-    decide,
-    decide_by_mean,
-    win_shares,
-)
+from transforms.consistency.decisions import DROP, KEEP, OPEN, Decisions, decide, decide_by_mean, win_shares
 from transforms.consistency.proxy import Proxy, Sampled
 from transforms.records.manifest import DecidedBy
+from transforms.statistics.intervals import Bools, Floats, Ints
+from transforms.tables.schema import SIDES, Side
 
 Rewards = npt.NDArray[np.float32]
 Reference = Literal["label", "reward"]

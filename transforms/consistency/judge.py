@@ -8,10 +8,11 @@ import polars as pl
 import pyarrow as pa
 
 from transforms.consistency.beliefs import Beliefs
-from transforms.consistency.decisions import KEEP, Floats, Ints
+from transforms.consistency.decisions import KEEP
 from transforms.consistency.evidence import Evidence
 from transforms.preparation import filters
 from transforms.preparation.prepare import IDENTICAL_AFTER_CUT
+from transforms.statistics.intervals import Floats, Ints
 from transforms.tables.schema import JUDGED_FIELDS
 
 INCONSISTENT: Final = "inconsistent"

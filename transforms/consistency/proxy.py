@@ -20,9 +20,9 @@ import numpy as np
 from scipy import optimize, special, stats
 
 from transforms.consistency.beliefs import Beliefs
-from transforms.consistency.decisions import Bools, Floats, Ints, wilson
 from transforms.records.manifest import CalibrationPoint, ShareRecord
 from transforms.statistics.estimates import mean_rate
+from transforms.statistics.intervals import Bools, Floats, Ints, wilson
 
 FOLDS: Final = 5
 MIN_AUDIT: Final = 20  # fewer cannot tell a useful margin from a useless one

@@ -6,11 +6,12 @@ from typing import Final
 
 import numpy as np
 
-from transforms.consistency.decisions import KEEP, Bools, Floats
+from transforms.consistency.decisions import KEEP
 from transforms.consistency.evidence import Evidence, Reference
 from transforms.consistency.proxy import calibration, held_out_error
 from transforms.records.manifest import DecidedBy, DecisionRecord, GroupRecord, ProxyRecord, RateRecord
 from transforms.statistics.estimates import Observed, estimated_rate
+from transforms.statistics.intervals import Bools, Floats
 
 REFERENCES: Final[tuple[Reference, Reference]] = ("label", "reward")
 SHARES: Final = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)

@@ -6,8 +6,8 @@ import numpy as np
 from scipy import special
 
 from transforms.consistency.beliefs import Beliefs
-from transforms.consistency.decisions import Floats, Ints
 from transforms.consistency.evidence import Evidence
+from transforms.statistics.intervals import Floats, Ints
 
 _DIGITS: Final = 12  # of a value: beyond them, pairs of equal worth would be ranked by the machine's last bit
 

@@ -4,9 +4,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from transforms.asking.requests import SIDES
-from transforms.chat.tokens import ChatTokens, Ragged
-from transforms.tables.schema import CURATED
+from transforms.chat.tokens import ChatTokens
+from transforms.tables.ragged import Ragged
+from transforms.tables.schema import CURATED, SIDES
 
 
 def curated(judged: pa.Table, chat: ChatTokens) -> pa.Table:

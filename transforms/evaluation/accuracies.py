@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transforms.consistency.decisions import Bools, Floats, Rate
 from transforms.evaluation.rewardbench import BENCHMARK, SUBSETS, WEIGHTS
 from transforms.records.audit import CurvePoint
 from transforms.records.evaluation import ALL, AccuracyRecord, SectionRecord
 from transforms.statistics.clustered import clustered_share, weighted_share
+from transforms.statistics.intervals import Bools, Floats, Rate
 
 
 @dataclass(frozen=True, slots=True)

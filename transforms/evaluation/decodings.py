@@ -1,71 +1,18 @@
-"""decode.json: what each decoding rule is worth, and how far from the reference it goes (methods §7)."""
+"""From decoded responses to what each decoding rule is worth, and how far from the reference it goes (methods §7)."""
 
 from collections.abc import Sequence
-from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict
 
 from transforms.audit.curves import binned
-from transforms.consistency.decisions import Floats
+from transforms.choices import RuleKind
 from transforms.errors import SourceError
 from transforms.records.audit import CurvePoint
-from transforms.records.evaluation import MeanRecord
-from transforms.records.manifest import ModelRecord
+from transforms.records.decoding import IntervalRecord, RuleResult
 from transforms.statistics.clustered import clustered_mean
-from transforms.tables.schema import RuleKind
-
-SYMBOLS: Final[dict[RuleKind, str]] = {"mix": "a", "length": "t", "kl": "b"}
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class IntervalRecord(MeanRecord):
-    """A mean over the responses to two prompts or more, so that its interval is known."""
-
-    low: float
-    high: float
-
-
-class RuleResult(_Part):
-    """One rule at one value."""
-
-    kind: RuleKind
-    value: float  # a of mix, t in tokens of length, b in nats of kl
-    responses: int
-    finished: float  # share that ended by itself
-    tokens: float  # mean of a response
-    reward: IntervalRecord  # of the responses that the reward model could read
-    log_ratio: IntervalRecord  # Σ_t log(π/π_ref), nats a response
-    kl: IntervalRecord  # Σ_t KL(π ‖ π_ref), exact at each token: the same expectation with less luck in it
-
-    @property
-    def name(self) -> str:
-        """`a = 0.5`, `t = 16` or `b = 0.1`."""
-        return f"{SYMBOLS[self.kind]} = {self.value:g}"
-
-
-class Decodings(_Part):
-    """Everything that a comparison of decoding rules says, as JSON."""
-
-    name: str  # of the curated run whose test prompts were answered
-    version: str  # of its dataset
-    fingerprint: str  # equal means nothing changed
-    settings: dict[str, Any]
-    policy: ModelRecord
-    reference: ModelRecord
-    reward: ModelRecord
-    prompts: int
-    prompts_too_long: int  # left out: no room for a response
-    unscored: int  # responses that the reward model could not read
-    rules: list[RuleResult]
-    policy_kl: list[CurvePoint]  # KL(π_DPO ‖ π_ref) by position, on what the policy itself wrote (a = 1)
-    seconds: float
-    finished_at: str
+from transforms.statistics.intervals import Floats
 
 
 def rule_results(decoded: pa.Table) -> list[RuleResult]:

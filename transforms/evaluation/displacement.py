@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from transforms.consistency.decisions import Floats
 from transforms.evaluation.implicit_rewards import PairLogProbs, mean_log_probs
 from transforms.records.evaluation import Displacement
 from transforms.statistics.clustered import clustered_mean
+from transforms.statistics.intervals import Floats
 
 
 def displacement(policy: PairLogProbs, reference: PairLogProbs | None, prompts: Sequence[str]) -> list[Displacement]:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from transforms.asking.requests import SIDES, Side
-from transforms.consistency.decisions import Floats, Ints
 from transforms.errors import ConfigError
 from transforms.records.evaluation import Measure
+from transforms.statistics.intervals import Floats, Ints
+from transforms.tables.schema import SIDES, Side
 
 Tokens = npt.NDArray[np.floating[Any]]
 

@@ -5,11 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from transforms.consistency.decisions import Floats
 from transforms.errors import ModelError
 from transforms.evaluation.accuracies import correct
 from transforms.records.comparison import Budget, Difference, Standing, Verdict
-from transforms.records.evaluation import MeanRecord
+from transforms.statistics.intervals import Floats, MeanRecord
 from transforms.statistics.two_way import two_way_difference, two_way_mean, two_way_share
 
 

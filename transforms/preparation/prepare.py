@@ -9,9 +9,10 @@ import pyarrow.compute as pc
 
 from transforms.chat.conversation import answers_of, asked_of
 from transforms.chat.encoding import Errors, Prompts, Responses, encode_prompts, encode_responses, take_given
-from transforms.chat.tokens import ChatTokens, Ragged
+from transforms.chat.tokens import ChatTokens
 from transforms.preparation.truncation import Keeps, Truncation, keeps
 from transforms.sources.load import Quarantined
+from transforms.tables.ragged import Ragged
 from transforms.tables.schema import GIVEN, PAIRS, STRUCTURE, TRUNCATED, check
 
 Bools = npt.NDArray[np.bool_]

@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from transforms.records.evaluation import MeanRecord
 from transforms.records.manifest import ModelRecord
+from transforms.statistics.intervals import MeanRecord
 
 Budget = Literal["steps", "tokens"]
 Judge = Literal["policy", "reward"]

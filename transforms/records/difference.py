@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from transforms.records.evaluation import MeanRecord
 from transforms.records.manifest import RateRecord, ShareRecord, SpendRecord
+from transforms.statistics.intervals import MeanRecord
 
 # What became of a pair. rewritten: its row of the source is there in both, with other texts. verdict: the same texts,
 # and another outcome.

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from transforms.records.audit import CurvePoint
 from transforms.records.manifest import ModelRecord, SourceRecord, SpendRecord
+from transforms.statistics.intervals import MeanRecord
 
 ALL: Final = "all"  # the source of a record that is of all sources together
 
@@ -41,14 +42,6 @@ class SectionRecord(_Part):
     low: float
     high: float
     missing: list[str] = Field(default_factory=list)  # subsets without a pair; their weight is the others'
-
-
-class MeanRecord(_Part):
-    """A mean over pairs with its 95 % interval, over prompts; no interval where all pairs have one prompt."""
-
-    value: float
-    low: float | None
-    high: float | None
 
 
 class Kept(_Part):

@@ -2,15 +2,15 @@
 
 from typing import Final
 
+from transforms.audit.published_rates import LOWEST, points_in_words
 from transforms.records.audit import Audit, MethodAudit
 from transforms.records.manifest import ShareRecord
 from transforms.report.curves import position_plot, quality_plot
 from transforms.report.decided import Piece, Stack
 from transforms.report.environment import render
 from transforms.report.funnel import Forest, ForestRow
-from transforms.report.published import LOWEST, points_in_words
 from transforms.report.scales import Scale
-from transforms.report.text import count, interval, percent
+from transforms.text import count, interval, percent
 
 # The style of a verdict's badge. None is that of what is bad: no verdict says that a cut hurts.
 BADGES: Final = {"supported": "keep", "undecided": "unclear", "unsupported": "unknown"}

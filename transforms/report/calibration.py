@@ -9,7 +9,7 @@ import numpy as np
 from transforms.records.manifest import CalibrationPoint, GroupRecord, ProxyRecord
 from transforms.report.figures import Layer, Plot, Word
 from transforms.report.scales import Scale, Tick, whiskers
-from transforms.report.text import count, interval, percent
+from transforms.text import count, interval, percent
 
 WIDEST_MARK: Final = 24.0  # pixels across, for the point of most pairs
 NAMES: Final = {

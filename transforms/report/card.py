@@ -14,31 +14,25 @@ from typing import Any, Final, NamedTuple
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from transforms.audit.published_rates import PUBLISHED, evidence_in_words, points_in_words, verdict_of
 from transforms.dataset.public import public, public_path
 from transforms.errors import OutputError
 from transforms.records.manifest import Manifest, RateRecord, SourceRecord
 from transforms.report.calibration import error_in_words
 from transforms.report.chat_template import template_in_words
+from transforms.report.codes_in_words import DECIDED_BY, cut_in_words
 from transforms.report.funnel import distinct_sources, losses
 from transforms.report.markdown import Trusted, cell, code, fenced, markdown
 from transforms.report.page import headline_rate, saved_share
-from transforms.report.published import (
-    DECIDED_BY,
-    PUBLISHED,
-    cut_in_words,
-    evidence_in_words,
-    points_in_words,
-    verdict_of,
-)
 from transforms.report.remarks import decisions_in_words, leak_rows, unread_rows
-from transforms.report.text import NBSP, count, duration, signed, visible_plain
-from transforms.report.text import interval as report_interval
-from transforms.report.text import percent as report_percent
 from transforms.sources import SOURCES
 from transforms.sources.about import About, hub_id
 from transforms.sources.licences import LICENCES, Stated, Terms, combine
 from transforms.sources.papers import POET, SHALLOW, Paper
 from transforms.tables import columns
+from transforms.text import NBSP, count, duration, signed, visible_plain
+from transforms.text import interval as report_interval
+from transforms.text import percent as report_percent
 
 _FRONT_MATTER: Final = re.compile(r"---\n(?P<yaml>.*?\n)---\n", re.DOTALL)
 # The Hub's own size buckets.

@@ -3,8 +3,8 @@
 from typing import Final
 
 from transforms.records.comparison import Budget, Comparison, Standing, VariantRecord, Verdict
-from transforms.records.evaluation import MeanRecord
-from transforms.report.text import count, duration, interval, percent, signed
+from transforms.statistics.intervals import MeanRecord
+from transforms.text import count, duration, interval, percent, signed
 
 AT: Final[dict[Budget, str]] = {"steps": "at equal steps", "tokens": "at equal tokens"}
 CURATED: Final = "curated"

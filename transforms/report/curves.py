@@ -9,7 +9,7 @@ import numpy as np
 from transforms.records.audit import CurvePoint, PositionCurves
 from transforms.report.figures import Label, Layer, Plot, Word
 from transforms.report.scales import Numbers, Scale, Tick, around, band, polyline
-from transforms.report.text import count
+from transforms.text import count
 
 NAMES: Final = {"tokens": "tokens kept of each response", "ratio": "share kept of each response"}
 WORD: Final = 11  # half the width of a label, in percent of a panel on a phone

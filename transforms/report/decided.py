@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from transforms.records.manifest import DecisionRecord, RoundRecord
-from transforms.report.published import DECIDED_BY
+from transforms.report.codes_in_words import DECIDED_BY
 from transforms.report.scales import Scale
-from transforms.report.text import count, percent
+from transforms.text import count, percent
 
 
 class Piece(NamedTuple):

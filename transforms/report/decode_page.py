@@ -5,12 +5,13 @@ from typing import Final
 
 import numpy as np
 
-from transforms.evaluation.decodings import Decodings, RuleResult, best
+from transforms.choices import RuleKind
+from transforms.evaluation.decodings import best
+from transforms.records.decoding import Decodings, RuleResult
 from transforms.report.curves import lines_plot
 from transforms.report.environment import render
 from transforms.report.figures import Label, Layer, Plot, Word
 from transforms.report.scales import Numbers, Scale, Tick, around, dots, polyline, whiskers
-from transforms.tables.schema import RuleKind
 
 NAMES: Final[dict[RuleKind, str]] = {"mix": "mixing", "length": "length control", "kl": "KL threshold"}
 # A label in percent of the panel: how far its middle stands from its point, and from the next label at least.

@@ -6,17 +6,18 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 import polars as pl
 
+from transforms.audit.published_rates import LOWEST
 from transforms.records.difference import Change, Outcome, RateDifference, VersionDifference
 from transforms.report import difference_words as words
+from transforms.report.codes_in_words import reason_in_words
 from transforms.report.decided import Piece, Stack
 from transforms.report.environment import render
 from transforms.report.examples import Example
 from transforms.report.figures import Layer, Plot, Word
 from transforms.report.funnel import Forest, ForestRow
 from transforms.report.pairs import MOST, NONE, Column, PairTable, Row, filled_table, pairs_script
-from transforms.report.published import LOWEST, reason_in_words
 from transforms.report.scales import Numbers, Scale, Tick, around, bin_count, counts, edges, outline, token_bins
-from transforms.report.text import count, interval, one_line, percent, signed, visible_plain
+from transforms.text import count, interval, one_line, percent, signed, visible_plain
 from transforms.versions.matched_rows import NEW, OLD
 
 

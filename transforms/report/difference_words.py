@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from transforms.records.difference import Change, RateDifference, Reason, Spread, VersionDifference
-from transforms.report.text import compact, count, duration, percent, signed
+from transforms.text import compact, count, duration, percent, signed
 
 REASON_WORDS: Final[dict[Reason, str]] = {
     "data": "the data changed",

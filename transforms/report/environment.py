@@ -9,9 +9,9 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from transforms.report import text
+from transforms import text
+from transforms.report.codes_in_words import reason_in_words
 from transforms.report.examples import sides
-from transforms.report.published import reason_in_words
 
 FOLDER: Final = Path(__file__).parent
 

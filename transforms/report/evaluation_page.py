@@ -10,7 +10,6 @@ from transforms.records.evaluation import (
     Displacement,
     Evaluation,
     Kept,
-    MeanRecord,
     PolicyEvaluation,
     RewardEvaluation,
     SectionRecord,
@@ -20,7 +19,8 @@ from transforms.report.environment import render
 from transforms.report.figures import Plot
 from transforms.report.funnel import Forest, ForestRow
 from transforms.report.scales import Scale
-from transforms.report.text import count, interval, signed
+from transforms.statistics.intervals import MeanRecord
+from transforms.text import count, interval, signed
 
 CHANCE: Final = 0.5
 MEASURES: Final = {

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 import polars as pl
 
-from transforms.report.text import Segment, clip, cut_tail
+from transforms.text import Segment, clip, cut_tail
 
 
 @dataclass(frozen=True, slots=True)

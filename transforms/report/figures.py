@@ -19,7 +19,7 @@ from transforms.report.scales import (
     outline,
     token_bins,
 )
-from transforms.report.text import count
+from transforms.text import count
 
 POINTS: Final = 300  # marks in the scatter; more only paint over each other
 

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from transforms.audit.published_rates import LOWEST, PUBLISHED, points_in_words
 from transforms.records.manifest import Counts, RateRecord
-from transforms.report.published import LOWEST, PUBLISHED, points_in_words, reason_in_words
+from transforms.report.codes_in_words import reason_in_words
 from transforms.report.scales import Scale, Tick
-from transforms.report.text import interval, percent
+from transforms.text import interval, percent
 
 
 class FunnelRow(NamedTuple):

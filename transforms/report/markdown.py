@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from transforms.report.text import visible_plain
+from transforms.text import visible_plain
 
 # What can start markup inside a line or a table cell, and `@`, which mentions people on the Hub.
 _MARKUP: Final = re.compile(r"([\\`*_\[\]|~#$@])")

@@ -6,25 +6,19 @@ from typing import Any, Final
 import polars as pl
 import yaml
 
+from transforms.audit.published_rates import LOWEST, PUBLISHED, evidence_in_words, verdict_of
 from transforms.dataset.public import public
 from transforms.errors import SchemaError
 from transforms.records.manifest import Manifest, RateRecord, SpendRecord
 from transforms.report.calibration import calibration_plot, error_in_words, group_plots, group_range
 from transforms.report.chat_template import rows_that_cannot_be, template_in_words
+from transforms.report.codes_in_words import DECIDED_BY, cut_in_words
 from transforms.report.decided import decisions, rounds
 from transforms.report.environment import render
 from transforms.report.examples import Example
 from transforms.report.figures import consistency_plots, length_plots, margin_plot
 from transforms.report.funnel import adds_up, distinct_sources, forest, funnel
 from transforms.report.pairs import pair_table, pairs_script
-from transforms.report.published import (
-    DECIDED_BY,
-    LOWEST,
-    PUBLISHED,
-    cut_in_words,
-    evidence_in_words,
-    verdict_of,
-)
 from transforms.report.remarks import decisions_in_words, leak_rows, unread_rows
 from transforms.report.scales import Scale
 

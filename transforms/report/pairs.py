@@ -13,9 +13,9 @@ from markupsafe import Markup
 
 from transforms.dataset.public import public_path
 from transforms.records.manifest import Manifest
+from transforms.report.codes_in_words import DECIDED_BY, reason_in_words
 from transforms.report.environment import FOLDER
-from transforms.report.published import DECIDED_BY, reason_in_words
-from transforms.report.text import count, one_line, visible_plain
+from transforms.text import count, one_line, visible_plain
 
 MOST: Final = 2_000  # rows in the page; about 500 kB
 PAGE: Final = 50  # rows drawn at once

@@ -18,7 +18,7 @@ from transforms.report.calibration import group_plots
 from transforms.report.environment import FOLDER
 from transforms.report.figures import Layer, Plot, length_plots
 from transforms.report.funnel import funnel
-from transforms.report.text import count
+from transforms.text import count
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from transforms.records.manifest import Manifest, SourceRecord
-from transforms.report.text import count, one_line, visible_plain
+from transforms.text import count, one_line, visible_plain
 
 SHOWN_CHARS = 70  # of an example on one line
 SHOWN_NAME = 60  # of a column's or a source's name

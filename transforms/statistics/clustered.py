@@ -15,8 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from scipy import stats
 
-from transforms.consistency.decisions import LEVEL, Floats, Rate, wilson
-from transforms.records.evaluation import MeanRecord
+from transforms.statistics.intervals import LEVEL, Floats, MeanRecord, Rate, wilson
 
 _NO_SPREAD: Final = 1e-12  # of p (1 − p), for the variance of a mean: equal values differ by rounding alone
 

@@ -19,8 +19,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from scipy import stats
 
-from transforms.consistency.decisions import LEVEL, Bools, Floats, Rate, wilson
 from transforms.statistics.clustered import design_effect
+from transforms.statistics.intervals import LEVEL, Bools, Floats, Rate, wilson
 
 _NO_SPREAD: Final = 1e-6  # of p (1 − p): equal values differ by rounding alone
 

@@ -19,8 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from transforms.consistency.decisions import LEVEL, Floats, wilson
-from transforms.records.evaluation import MeanRecord
+from transforms.statistics.intervals import LEVEL, Floats, MeanRecord, wilson
 
 
 def two_way_mean(values: Floats, prompts: Sequence[str]) -> MeanRecord:

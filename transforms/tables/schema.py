@@ -10,6 +10,9 @@ import pyarrow as pa
 
 from transforms.errors import SchemaError
 
+Side = Literal["chosen", "rejected"]
+SIDES: Final[tuple[Side, Side]] = ("chosen", "rejected")
+
 MESSAGE: Final = pa.struct([pa.field("role", pa.string()), pa.field("content", pa.string())])
 TOKEN_IDS: Final = pa.list_(pa.int32())
 

@@ -12,9 +12,10 @@ the later ones worked on:
 7. unknown: nothing that the manifests record differs.
 
 For a pair with equal texts a verdict comes of evidence (what is known of the pair) and rules. Both verdicts are
-computed anew with the other side's rules (transforms.versions.verdict_rules). If the new rules on the old evidence give the new
-verdict, rules are a reason; if the old rules on the new evidence do, evidence is; if neither does, it took both; if
-each does alone, both are named. That is a proof. Where no verdict can be computed, all that differs is named, unproven.
+computed anew with the other side's rules (transforms.versions.verdict_rules). If the new rules on the old evidence give
+the new verdict, rules are a reason; if the old rules on the new evidence do, evidence is; if neither does, it took
+both; if each does alone, both are named. That is a proof. Where no verdict can be computed, all that differs is named,
+unproven.
 """
 
 from dataclasses import dataclass

@@ -7,7 +7,6 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from transforms.consistency.decisions import Floats, wilson
 from transforms.records.difference import (
     CostShift,
     LengthShift,
@@ -17,9 +16,9 @@ from transforms.records.difference import (
     SourceShift,
     Spread,
 )
-from transforms.records.evaluation import MeanRecord
 from transforms.records.manifest import Manifest, RateRecord, ShareRecord
 from transforms.statistics.clustered import clustered_difference, clustered_mean
+from transforms.statistics.intervals import Floats, MeanRecord, wilson
 from transforms.tables.schema import PROMPT_DIGITS
 from transforms.versions.matched_rows import NEW, OLD
 

@@ -7,13 +7,13 @@ from flows_support import call_plainly, model_folders, pair, sampling_recipe
 from rich.console import Console
 from tests_support import tiny_tokenizer
 
-import flows.audit as command
+import flows.audit.__main__ as command
 import flows.audit.flow as flow_module
 from flows.models import recipe_models as flow_models
 from flows.runtime import artifacts
-from transforms.consistency.decisions import wilson
 from transforms.errors import SourceError
 from transforms.records.audit import Audit, AuditSettings
+from transforms.statistics.intervals import wilson
 
 pytestmark = pytest.mark.slow
 ROWS = [pair(i, chosen=f"the cat sat on the mat {i}", rejected="dog and cat") for i in range(8)]

@@ -47,11 +47,11 @@ def comparison(
 def without_prefect() -> Iterator[None]:
     """Inside, a comparison and what it trains run in this process."""
     import flows.compare.flow
-    import flows.curate
+    import flows.curate.flow
     import flows.train.flow
 
     with pytest.MonkeyPatch.context() as patch:
-        call_plainly(patch, flows.curate, flows.train.flow, flows.compare.flow)
+        call_plainly(patch, flows.curate.flow, flows.train.flow, flows.compare.flow)
         patch.setenv("TQDM_DISABLE", "1")
         yield
 

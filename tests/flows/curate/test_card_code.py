@@ -9,7 +9,7 @@ from curated_support import curated_run
 from huggingface_hub import DatasetCard
 from tests_support import tiny_tokenizer
 
-import flows.curate as curate_module
+import flows.curate.flow as curate_module
 from flows.publish.export import export_run
 from flows.versions.output_folder import read_manifest
 from transforms.dataset.shards import file_sha256

@@ -6,7 +6,7 @@ import pytest
 from flows_support import call_plainly, model_folders, pair, sampling_recipe, truncate_recipe
 from rich.console import Console
 
-import flows.curate as curate_module
+import flows.curate.flow as curate_module
 from flows.curate.dry_run import dry_run, print_dry_run
 from flows.curate.plan import plan_run
 from flows.models import recipe_models as flow_models

@@ -4,7 +4,7 @@ import datasets
 import pytest
 from flows_support import call_plainly, model_folders, pair, sampling_recipe
 
-import flows.curate as curate_module
+import flows.curate.flow as curate_module
 from flows.curate.plan import plan_run
 from flows.models import recipe_models as flow_models
 from transforms.engines.fakes import FakeCompletions, FakeRewards

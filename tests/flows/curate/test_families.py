@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from tests_support import need_vllm
 from transformers.utils import chat_template_utils
 
-import flows.curate as curate_module
+import flows.curate.flow as curate_module
 from flows.curate import estimating
 from flows.curate.plan import plan_run
 from flows.explain import facts as explaining

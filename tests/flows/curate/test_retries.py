@@ -21,7 +21,7 @@ def prefect():
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
-    import flows.curate as module
+    import flows.curate.flow as module
 
     monkeypatch.setattr(module, "engine_call", module.engine_call.with_options(retry_delay_seconds=0))
     monkeypatch.setattr(flow_models, "open_reward", lambda *_: FakeRewards())

@@ -10,7 +10,7 @@ import torch
 from flows_support import call_plainly, model_folders, pair, sampling_recipe
 from transformers import AutoTokenizer, LlamaForCausalLM
 
-import flows.curate as curate_module
+import flows.curate.flow as curate_module
 import flows.decode.flow as flow_module
 from flows.curate.plan import plan_run
 from flows.decode import stages as decoding
@@ -21,7 +21,7 @@ from flows.models import recipe_models as flow_models
 from flows.runtime.progress import Progress
 from trainers.policies.decoding import Decoder
 from transforms.errors import ConfigError, EngineError, ModelError, OutputError, SourceError
-from transforms.evaluation.decodings import Decodings
+from transforms.records.decoding import Decodings
 from transforms.tables.schema import DECODED, check
 
 pytestmark = pytest.mark.slow

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from flows_support import call_plainly, model_folders, pair, sampling_recipe, truncate_recipe
 
-import flows.curate as curate_module
+import flows.curate.flow as curate_module
 from flows.curate.plan import plan_run
 from flows.diff.difference import difference
 from flows.versions.version import open_version

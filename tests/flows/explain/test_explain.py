@@ -11,7 +11,7 @@ import pytest
 from flows_support import call_plainly, model_folders, pair, sampling_recipe
 from rich.console import Console
 
-import flows.curate as curate_module
+import flows.curate.flow as curate_module
 from flows.curate.plan import plan_run
 from flows.explain import __main__ as command
 from flows.explain.facts import explain

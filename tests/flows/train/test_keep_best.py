@@ -6,7 +6,7 @@ import pytest
 from curated_support import curated_run, reward_recipe, training_recipe
 from flows_support import call_plainly
 
-import flows.curate as curate_module
+import flows.curate.flow as curate_module
 import flows.train.flow as train_module
 from flows.train.config import TrainingRecipe
 from flows.train.plan import plan_training

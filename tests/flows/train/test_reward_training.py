@@ -8,7 +8,7 @@ from curated_support import curated_run, reward_recipe, training_recipe
 from flows_support import call_plainly, pair, sampling_recipe
 from rich.console import Console
 
-import flows.curate as curate_module
+import flows.curate.flow as curate_module
 import flows.train.flow as train_module
 from flows.curate.plan import plan_run
 from flows.train.plan import plan_training

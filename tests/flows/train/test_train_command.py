@@ -11,7 +11,7 @@ import yaml
 from curated_support import curated_run, training_recipe
 from flows_support import call_plainly, model_folders, pair, sampling_recipe
 
-import flows.curate as curate_module
+import flows.curate.flow as curate_module
 import flows.train.flow as train_module
 from flows.curate.plan import plan_run
 from flows.train.plan import plan_training

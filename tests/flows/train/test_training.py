@@ -7,7 +7,7 @@ import pytest
 from curated_support import curated_run, training_recipe
 from flows_support import call_plainly
 
-import flows.curate as curate_module
+import flows.curate.flow as curate_module
 import flows.train.flow as train_module
 from flows.train.pairs import find_run, read_splits
 from flows.train.plan import plan_training

@@ -12,7 +12,7 @@ from curated_support import curated_run, training_recipe
 from flows_support import call_plainly
 from safetensors.torch import load_file
 
-import flows.curate as curate_module
+import flows.curate.flow as curate_module
 import flows.train.flow as train_module
 from flows.train.output import read_record
 from flows.train.plan import plan_training

@@ -10,7 +10,7 @@ from curated_support import curated_run, training_recipe
 from flows_support import call_plainly, model_folders, sampling_recipe, write_rows
 from tests_support import chat, pairs_table, row
 
-import flows.curate as curate_module
+import flows.curate.flow as curate_module
 import flows.train.flow as train_module
 from flows.curate.plan import plan_run
 from flows.models import recipe_models as flow_models

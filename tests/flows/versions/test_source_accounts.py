@@ -9,7 +9,7 @@ from flows_support import pair, truncate_recipe, write_rows
 from pydantic import ValidationError
 from rich.console import Console
 
-import flows.curate as curate_module
+import flows.curate.flow as curate_module
 from flows.curate.dry_run import dry_run
 from flows.curate.plan import plan_run
 from flows.curate.summary import print_summary

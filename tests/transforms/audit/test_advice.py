@@ -3,9 +3,9 @@
 import pytest
 
 from transforms.audit import advice
+from transforms.audit import published_rates as published
 from transforms.records.audit import MethodAudit
 from transforms.records.manifest import ShareRecord
-from transforms.report import published
 
 
 def share(value, low, high, count=200):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests_support import chat, completions_of_cuts, pairs_table, row
 
-from transforms.asking.requests import SIDES, sample_prefixes
+from transforms.asking.requests import sample_prefixes
 from transforms.audit.curves import (
     PrefixKey,
     bin_starts,
@@ -23,6 +23,7 @@ from transforms.audit.curves import (
 from transforms.engines.protocol import ModelIdentity, Positions, Sampling
 from transforms.preparation.prepare import prepare
 from transforms.preparation.truncation import Truncation
+from transforms.tables.schema import SIDES
 
 CHAT = chat()
 IDENTITY = ModelIdentity("org/policy", "abc", "f" * 64, "bfloat16", "vllm")

@@ -348,7 +348,7 @@ def test_ids_that_end_are_not_of_a_response_that_is_said_to_be_unfinished():
 
 
 def _ragged(rows):
-    from transforms.chat.tokens import Ragged
+    from transforms.tables.ragged import Ragged
 
     return Ragged.of([np.array(one, np.int32) for one in rows])
 

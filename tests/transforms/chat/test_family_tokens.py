@@ -10,9 +10,10 @@ from families_page import PAGE, page
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from transforms.chat.conversation import Asked
 from transforms.chat.encoding import encode_prompts, encode_responses
 from transforms.chat.probes import PLAIN, PROBES, try_all
-from transforms.chat.tokens import Asked, ChatTokens
+from transforms.chat.tokens import ChatTokens
 from transforms.errors import ModelError
 
 FAMILIES = list(families())

@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests_support import TEMPLATE, chat, tiny_tokenizer
 
+from transforms.chat.conversation import Asked
 from transforms.chat.encoding import encode_prompts, encode_responses
-from transforms.chat.tokens import Asked, ChatTokens, Ragged
+from transforms.chat.tokens import ChatTokens
 from transforms.engines.tokenizer import load_tokenizer
 from transforms.errors import ModelError
+from transforms.tables.ragged import Ragged
 
 CHAT = chat()
 

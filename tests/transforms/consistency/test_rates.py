@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.consistency.beliefs import Beliefs
-from transforms.consistency.decisions import KEEP, wilson
+from transforms.consistency.decisions import KEEP
 from transforms.consistency.proxy import Proxy
 from transforms.consistency.rates import consistency_rates, decisions, group_rates, observe, proxy_record
 from transforms.statistics.estimates import contributions, mean_rate
+from transforms.statistics.intervals import wilson
 
 
 def phi(found, reference="label", first=1):

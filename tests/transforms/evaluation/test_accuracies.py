@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from transforms.consistency.decisions import Rate, wilson
 from transforms.evaluation.accuracies import Groups, accuracies, correct, kept_curve, sections
 from transforms.evaluation.rewardbench import WEIGHTS
 from transforms.statistics.clustered import weighted_share
+from transforms.statistics.intervals import Rate, wilson
 
 
 def groups(*rows, source="bench"):

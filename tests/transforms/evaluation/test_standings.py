@@ -5,7 +5,7 @@ import pytest
 
 from transforms.errors import ModelError
 from transforms.evaluation.standings import PairScores, Trial, readable, standings, verdict
-from transforms.records.evaluation import MeanRecord
+from transforms.statistics.intervals import MeanRecord
 from transforms.statistics.two_way import two_way_difference, two_way_mean
 
 PROMPTS = list("abcd")

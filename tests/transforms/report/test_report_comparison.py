@@ -15,9 +15,9 @@ from transforms.records.comparison import (
     TrainingResult,
     VariantRecord,
 )
-from transforms.records.evaluation import MeanRecord
 from transforms.report.comparison_page import accuracy_forest, difference_forest, render_comparison
 from transforms.report.comparison_words import caveats, difference_in_words, headline, undetectable
+from transforms.statistics.intervals import MeanRecord
 
 
 def mean(value: float, half: float | None = 0.05) -> MeanRecord:

@@ -19,7 +19,7 @@ from transforms.records.manifest import (
 from transforms.report import render_report
 from transforms.report.calibration import calibration_plot, error_in_words, group_plots, group_range
 from transforms.report.decided import Piece, decisions, rounds
-from transforms.report.text import NBSP
+from transforms.text import NBSP
 
 
 def decision(by: Any, keep: int, drop: int, completions: int = 0) -> DecisionRecord:

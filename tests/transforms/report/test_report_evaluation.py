@@ -15,7 +15,6 @@ from transforms.records.evaluation import (
     Evaluation,
     Judged,
     Kept,
-    MeanRecord,
     PolicyEvaluation,
     RewardEvaluation,
     SectionRecord,
@@ -23,6 +22,7 @@ from transforms.records.evaluation import (
 from transforms.report import render_evaluation
 from transforms.report.curves import kept_plot
 from transforms.report.evaluation_page import accuracy_forest, movement
+from transforms.statistics.intervals import MeanRecord
 
 
 def accuracy(value: float, source: str = "all", subset: str | None = None, pairs: int = 40) -> AccuracyRecord:

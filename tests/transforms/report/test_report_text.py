@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from transforms.report import Example, scales, text
+from transforms import text
+from transforms.report import Example, scales
+from transforms.report.codes_in_words import cut_in_words
 from transforms.report.examples import sides
-from transforms.report.published import cut_in_words
 
 
 @pytest.mark.parametrize(

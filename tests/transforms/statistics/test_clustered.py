@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.consistency.decisions import Rate, wilson
 from transforms.statistics.clustered import (
     clustered_mean,
     clustered_rate,
@@ -14,6 +13,7 @@ from transforms.statistics.clustered import (
     weighted_share,
 )
 from transforms.statistics.estimates import mean_rate
+from transforms.statistics.intervals import Rate, wilson
 
 
 def test_pairs_of_different_prompts_get_wilsons_interval():

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from transforms.consistency.decisions import wilson
 from transforms.statistics.estimates import Observed, contributions, estimated_rate, mean_rate
+from transforms.statistics.intervals import wilson
 
 ARRAY = np.array
 

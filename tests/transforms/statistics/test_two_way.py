@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from transforms.consistency.decisions import wilson
+from transforms.statistics.intervals import wilson
 from transforms.statistics.two_way import two_way_difference, two_way_mean, two_way_share
 
 VALUES = np.array([[1.0, 2.0, 3.0], [3.0, 4.0, 8.0]])

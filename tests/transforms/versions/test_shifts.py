@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from difference_support import dropped, frame, manifest, row
 
-from transforms.consistency.decisions import wilson
 from transforms.records.manifest import RateRecord, SpendRecord
 from transforms.statistics.clustered import clustered_difference, clustered_mean
+from transforms.statistics.intervals import wilson
 from transforms.versions.matched_rows import match_rows
 from transforms.versions.shifts import (
     consistency_shift,

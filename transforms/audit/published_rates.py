@@ -1,8 +1,8 @@
-"""What the papers measured, and this project's codes said in plain words. Shared by report and card."""
+"""What the papers measured of cuts and trainings, and what those few settings allow to say."""
 
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
-from transforms.report.text import percent, signed
+from transforms.text import signed
 
 Verdict = Literal["supported", "undecided", "unsupported"]
 
@@ -76,56 +76,3 @@ def points_in_words(row: _Points) -> str:
     """`DPO +15.6, SimPO +3.3`: what POET changed of AlpacaEval 2, in points."""
     found = (("DPO", row.dpo), ("SimPO", row.simpo))
     return ", ".join(f"{name} {signed(value)}" for name, value in found if value is not None)
-
-
-REASONS: Final = {
-    "inconsistent": "order not kept by the cut",
-    "tie": "tie: no side is preferred",
-    "duplicate": "duplicate of another pair",
-    "weight": "left out by the source's weight",
-    "pairs_per_prompt": "more pairs of a prompt than wanted",
-    "excluded": "excluded by the rules of its source",
-    "score_ratio": "scores too close",
-    "min_strength": "preference too weak",
-    "min_agreement": "too few annotators agree",
-    "min_chosen_score": "chosen response rated too low",
-    "both_bad": "tie: both sides are bad",
-    "inconsistent_judge": "the judge preferred another side with the sides swapped",
-    "several_turns": "the vote is on several turns that differ",
-    "language": "in another language than the recipe asks for",
-    "toxic": "flagged as toxic",
-    "contradiction": "order contradicted by other rows",
-    "foreign_template": "marks of a chat template in its texts",
-    "identical_after_cut": "sides became equal by the cut",
-    "min_score_margin": "score margin too small",
-    "min_reward_margin": "reward margin too small",
-    "max_prompt_tokens": "prompt too long",
-    "min_kept_tokens": "too few tokens kept",
-    "min_kept_share": "too small a share kept",
-}
-
-# What decided a pair (manifest.DecidedBy): the name in tables, and what it means.
-DECIDED_BY: Final = {
-    "uncut": ("nothing cut", "no side was cut, so the order is kept by definition"),
-    "proxy": ("proxy", "the reward margin of the full responses was sure enough: nothing was sampled"),
-    "sampling": ("sampling", "the completions made it sure"),
-    "n_max": ("mean at n_max", "the most completions were spent and their mean decided"),
-    "undecided": ("undecided", "the budget ended before the completions made it sure"),
-}
-
-
-def reason_in_words(reason: str) -> str:
-    """A reason's plain words; its own name with spaces where none are known."""
-    return REASONS.get(reason, reason.replace("_", " "))
-
-
-def cut_in_words(config: dict[str, Any]) -> str:
-    """What the recipe's truncation does to a response, as a clause."""
-    truncate = config.get("truncate") or {}
-    ratio, tokens = truncate.get("ratio") or 1.0, truncate.get("tokens")
-    words = {
-        "poet": "both responses are cut to the length of the shorter one (POET)",
-        "ratio": f"each response is cut to the first {percent(float(ratio), 0)} of its tokens",
-        "tokens": f"each response is cut to at most {tokens} tokens",
-    }.get(truncate.get("method", "none"), "responses are cut only where they pass the context limit")
-    return words + (", and none keeps its end-of-turn" if truncate.get("eot") == "never" else "")

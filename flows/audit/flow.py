@@ -7,12 +7,13 @@ from typing import Final
 
 from prefect import flow
 
+from flows.audit.artifacts import show_audit
 from flows.audit.stages import audit_run
 from flows.curate.loading import load, prepare_parts
 from flows.curate.plan import plan_run
 from flows.curate.run import Run
 from flows.recipe.curation import Recipe
-from flows.runtime import artifacts
+from flows.runtime.artifacts import show_progress
 from flows.runtime.tasks import engine_call, stage
 from flows.runtime.temporary_server import end_server_with_us
 from flows.versions.output_folder import write_text
@@ -38,11 +39,11 @@ def audit(recipe: Recipe, folder: Path, settings: AuditSettings = DEFAULTS) -> A
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".work-") as work:
         run = Run(plan, Path(work))
-        artifacts.show_progress(run.progress)
+        show_progress(run.progress)
         buckets = stage("load sources", partial(load, run))
         stage("tokenise", partial(prepare_parts, run, buckets))
         found = audit_run(run, engine_call, settings)
     write_text(folder / "audit.json", found.model_dump_json(indent=2))
     write_text(folder / "audit.html", render_audit(found))
-    artifacts.show_audit(found, folder)
+    show_audit(found, folder)
     return found

@@ -85,7 +85,7 @@ def audit_run(run: Run, pay: Pay, settings: AuditSettings) -> Audit:
     some = pairs.slice(0, settings.curve_pairs)
     curve = token_cuts(some, cutting_tokens(some, settings.curve_at))
     wanted_prefixes = _once(cut_prefixes(pairs, [m.cut for m in methods], n), cut_prefixes(some, curve, n))
-    sampler, scorer = Sampler(run), Scorer.of(run)
+    sampler, scorer = Sampler(run), run.scorer()
     try:
         measured = _measure(run, pay, sampler, scorer, pairs, wanted_prefixes)
     finally:

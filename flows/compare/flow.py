@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from prefect import flow
 
+from flows.compare.artifacts import show_comparison
 from flows.compare.config import ComparisonConfig
 from flows.compare.estimate import estimate, in_words, known_speed, seconds_left, tried_speed
 from flows.compare.held_out import HeldOut, hold_out
@@ -17,7 +18,7 @@ from flows.compare.plan import ComparisonPlan, plan_comparison
 from flows.compare.result import Outcome, result_of
 from flows.compare.schedule import Planned, Schedule, schedule
 from flows.compare.scores import Judging
-from flows.runtime import artifacts
+from flows.runtime.artifacts import show_progress
 from flows.runtime.progress import Progress
 from flows.runtime.tasks import engine_call, stage
 from flows.runtime.temporary_server import end_server_with_us
@@ -60,13 +61,13 @@ def run_comparison(plan: ComparisonPlan) -> Comparison:
         )
         write_text(plan.folder / PAGE, render_comparison(found))
         write_text(plan.folder / NUMBERS, found.model_dump_json(indent=2) + "\n")
-    artifacts.show_comparison(found, plan.folder)
+    show_comparison(found, plan.folder)
     return found
 
 
 def _outcomes(plan: ComparisonPlan, planned: Schedule, held: HeldOut) -> list[Outcome]:
     progress = Progress()
-    artifacts.show_progress(progress)
+    show_progress(progress)
     judging = Judging(plan, held, engine_call, progress)
     outcomes: list[Outcome] = []
     for number, one in enumerate(planned.trainings, 1):

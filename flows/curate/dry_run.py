@@ -76,7 +76,7 @@ def dry_run(plan: Plan, *, measure: bool = True) -> DryRun:
 
 def _with_models(run: Run, raw: int, pairs: int, live: int, evidence: Evidence, *, measure: bool) -> DryRun:
     cut_sides = int(evidence.sides_cut.sum())
-    sampler, scorer = Sampler(run), Scorer.of(run)
+    sampler, scorer = Sampler(run), run.scorer()
     completions = _completion_requests(run, sampler, evidence)
     full = _full_requests(run, scorer)
     missing = [request for request in completions if sampler.calls.ledger.missing([request.request_id])]

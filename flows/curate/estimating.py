@@ -9,7 +9,7 @@ from flows.curate.live_pairs import LivePart, collect_evidence, live_parts
 from flows.curate.run import Run
 from flows.curate.sampling import Sampler
 from flows.models.engine_calls import Pay, pay_for
-from flows.models.scoring import Scorer, ToScore
+from flows.models.scoring import ToScore
 from flows.recipe.curation import Recipe
 from transforms.asking.readings import completion_readings, full_readings, why_unusable
 from transforms.asking.requests import PrefixSample
@@ -55,7 +55,7 @@ def rules_of(recipe: Recipe) -> Rules:
 class _Estimation:
     def __init__(self, run: Run, pay: Pay) -> None:
         self._run, self._pay = run, pay
-        self.sampler, self.scorer = Sampler(run), Scorer.of(run)
+        self.sampler, self.scorer = Sampler(run), run.scorer()
         self.evidence = collect_evidence(run)
         keep = run.recipe.consistency.keep_loaded
         self._keep_loaded = not on_gpu() if keep is None else keep

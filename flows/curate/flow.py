@@ -8,6 +8,7 @@ from functools import partial
 
 from prefect import flow
 
+from flows.curate.artifacts import show_result
 from flows.curate.estimating import estimate
 from flows.curate.finish import build_manifest, write_pages
 from flows.curate.judging import judge_parts
@@ -16,7 +17,7 @@ from flows.curate.plan import Plan, plan_run
 from flows.curate.run import Run
 from flows.curate.writing import write_data
 from flows.recipe.curation import Recipe
-from flows.runtime import artifacts
+from flows.runtime.artifacts import show_progress
 from flows.runtime.tasks import engine_call, stage
 from flows.runtime.temporary_server import end_server_with_us
 from flows.versions.output_folder import output_folder, publish
@@ -31,7 +32,7 @@ def curate(recipe: Recipe) -> str:
     if plan.finished:
         return plan.finished.version
     manifest = run_stages(plan)
-    artifacts.show_result(manifest, plan.folder)
+    show_result(manifest, plan.folder)
     return manifest.version
 
 
@@ -39,7 +40,7 @@ def run_stages(plan: Plan) -> Manifest:
     """Every stage in order. Rows travel through files in the work folder, a part at a time."""
     with output_folder(plan.folder, fingerprint=plan.fingerprint, overwrite=plan.recipe.output.overwrite) as work:
         run = Run(plan, work)
-        artifacts.show_progress(run.progress)
+        show_progress(run.progress)
         with run.timed("load"):
             buckets = stage("load sources", partial(load, run))
             stage("tokenise and truncate", partial(prepare_parts, run, buckets))

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flows.curate.plan import Plan
+from flows.models.scoring import Scorer
 from flows.recipe.curation import RewardConfig
 from flows.runtime.progress import Progress
 from transforms.chat.tokens import ChatTokens
@@ -68,6 +69,12 @@ class Run:
             message = "this run has no reward model"
             raise ConfigError(message)
         return self.models.reward, self.recipe.reward
+
+    def scorer(self) -> Scorer:
+        """The run's reward model, on the run's account."""
+        spend = self.spend.setdefault("scores", SpendRecord.nothing())
+        today = self.recipe.chat_template_date
+        return Scorer(*self.require_reward(), ledger_root=self.ledger_root, spend=spend, today=today)
 
     @property
     def ledger_root(self) -> str:

@@ -6,13 +6,14 @@ from functools import partial
 
 from prefect import flow
 
+from flows.evaluate.artifacts import show_evaluation
 from flows.evaluate.config import EvaluationConfig
 from flows.evaluate.data import load_pairs, write_quarantine
 from flows.evaluate.plan import NUMBERS, PAGE, QUARANTINE, EvaluationPlan, plan_evaluation
 from flows.evaluate.policy import evaluate_policy
 from flows.evaluate.reward import evaluate_reward
 from flows.models.engine_calls import Pay
-from flows.runtime import artifacts
+from flows.runtime.artifacts import show_progress
 from flows.runtime.progress import Progress
 from flows.runtime.tasks import engine_call, stage
 from flows.runtime.temporary_server import end_server_with_us
@@ -40,7 +41,7 @@ def run_evaluation(plan: EvaluationPlan, pay: Pay) -> Evaluation:
     """
     start = time.monotonic()
     config, progress = plan.config, Progress()
-    artifacts.show_progress(progress)
+    show_progress(progress)
     loaded = stage("load pairs", partial(load_pairs, config.sources, plan.sources, progress))
     quarantined = list(loaded.quarantined)
     reward = policy = None
@@ -85,5 +86,5 @@ def run_evaluation(plan: EvaluationPlan, pay: Pay) -> Evaluation:
     write_quarantine(plan.folder / QUARANTINE, quarantined)
     write_text(plan.folder / PAGE, render_evaluation(evaluation))
     write_text(plan.folder / NUMBERS, evaluation.model_dump_json(indent=2))
-    artifacts.show_evaluation(evaluation, plan.folder)
+    show_evaluation(evaluation, plan.folder)
     return evaluation

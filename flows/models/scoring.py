@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from flows.curate.run import Run
 from flows.models import recipe_models as models
 from flows.models.engine_calls import Batch, Calls, Paid, Pay, pay_for, rebatched
 from flows.recipe.curation import RewardConfig
@@ -51,13 +50,6 @@ class Scorer:
             open_engine=lambda: models.open_reward(self._reward, self._config),
             ask=_ask,
         )
-
-    @classmethod
-    def of(cls, run: Run) -> "Scorer":
-        """The reward model of a run, on the run's account."""
-        spend = run.spend.setdefault("scores", SpendRecord.nothing())
-        today = run.recipe.chat_template_date
-        return cls(*run.require_reward(), ledger_root=run.ledger_root, spend=spend, today=today)
 
     def to_score(self, read: list[Reading]) -> ToScore:
         """The requests behind conversations, in the reward model's own tokens."""

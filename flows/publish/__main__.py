@@ -15,8 +15,7 @@ from transforms.versions.semver import BUMPS
 
 if TYPE_CHECKING:  # the imports behind it take seconds, and --help needs none of them
     from flows.publish.export import Export
-    from flows.publish.publication import Publication
-    from flows.publish.release import Decision
+    from flows.publish.release import Decision, Publication
 
 
 def main() -> int:

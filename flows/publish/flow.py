@@ -4,10 +4,9 @@ from prefect import flow
 
 from flows.hub.repository import Hub
 from flows.hub.token import required_token
+from flows.publish.artifacts import show_publication
 from flows.publish.config import PublishConfig
-from flows.publish.publication import Publication
-from flows.publish.release import publish_run
-from flows.runtime import artifacts
+from flows.publish.release import Publication, publish_run
 from flows.runtime.tasks import stage
 from flows.runtime.temporary_server import end_server_with_us
 
@@ -23,5 +22,5 @@ def publish(config: PublishConfig) -> Publication:
     end_server_with_us()
     token = required_token(env=config.token_env, block=config.token_block)
     publication = publish_run(config, Hub(config.repo, token=token), token, stage)
-    artifacts.show_publication(publication)
+    show_publication(publication)
     return publication

@@ -12,7 +12,6 @@ from typing import NamedTuple, Protocol, TypeVar
 from flows.hub.repository import Hub, RepoState
 from flows.publish.config import CONTENT, PublishConfig
 from flows.publish.export import Export, contents_of, export_run, staging
-from flows.publish.publication import Publication
 from flows.versions.output_folder import MANIFEST
 from flows.versions.version import open_version
 from transforms.dataset.published import OWN_FILES, OWN_FOLDERS
@@ -27,6 +26,34 @@ class Stage(Protocol):
     """Runs a named piece of work; flows.runtime.tasks.stage is one."""
 
     def __call__(self, name: str, work: Callable[[], Result]) -> Result: ...
+
+
+class Publication(NamedTuple):
+    """A version that is on the Hub, whole and compared.
+
+    Attributes:
+        repo: its repository.
+        url: where people look at it.
+        tag: what users load.
+        commit: what the tag points to.
+        version: of the content, as in the manifest.
+        files: number of them.
+        bytes: of all files.
+        why: what changed since the version before, in words.
+        unchanged: it was published before, and nothing was sent.
+        newest: the newest tag there.
+    """
+
+    repo: str
+    url: str
+    tag: str
+    commit: str
+    version: str
+    files: int
+    bytes: int
+    why: list[str]
+    unchanged: bool
+    newest: str
 
 
 class Decision(NamedTuple):

@@ -9,11 +9,11 @@ from prefect.states import Completed
 
 from flows.curate.flow import run_stages
 from flows.recipe.curation import Recipe
+from flows.refresh.artifacts import show_refresh
 from flows.refresh.attempts import attempted
 from flows.refresh.config import Attempts, publish_target
 from flows.refresh.publisher import HubPublisher
 from flows.refresh.stages import refresh_once
-from flows.runtime import artifacts
 from flows.runtime.own_lines import show_own_lines
 from flows.runtime.temporary_server import end_server_with_us
 
@@ -50,5 +50,5 @@ def refresh(
     if repo is not None:
         publisher = HubPublisher(publish_target(recipe, repo, public, token_env, token_block))
     done = attempted(partial(refresh_once, recipe, publisher, run_stages), attempts)
-    artifacts.show_refresh(done, Path(recipe.output.dir))
+    show_refresh(done, Path(recipe.output.dir))
     return Completed(message=done.message, data=done.manifest.version)

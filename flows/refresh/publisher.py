@@ -5,8 +5,7 @@ from pathlib import Path
 from flows.hub.repository import Hub
 from flows.hub.token import hub_token
 from flows.publish.config import PublishConfig
-from flows.publish.publication import Publication
-from flows.publish.release import publish_run
+from flows.publish.release import Publication, publish_run
 from flows.runtime.tasks import stage
 from flows.versions.version import open_version
 from transforms.errors import ConfigError, SourceError

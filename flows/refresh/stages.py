@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from flows.curate.plan import Plan, plan_run
-from flows.publish.publication import Publication
+from flows.publish.release import Publication
 from flows.recipe.curation import Recipe
 from flows.refresh.folders import Places, claimed, clear, promote
 from flows.versions.output_folder import finished_run, read_manifest

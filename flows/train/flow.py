@@ -4,9 +4,10 @@ from functools import partial
 
 from prefect import flow
 
-from flows.runtime import artifacts
+from flows.runtime.artifacts import show_progress
 from flows.runtime.tasks import engine_call, stage
 from flows.runtime.temporary_server import end_server_with_us
+from flows.train.artifacts import show_training
 from flows.train.config import TrainingRecipe
 from flows.train.output import publish_training, training_folder
 from flows.train.plan import TrainingPlan, plan_training
@@ -35,12 +36,12 @@ def run_training(plan: TrainingPlan, *, refer_to_every: bool = False) -> Trainin
     )
     with claimed as work:
         training = Training(plan, work)
-        artifacts.show_progress(training.progress)
+        show_progress(training.progress)
         stage("read shards", training.read)
         training.reward(engine_call)
         stage("check", training.check)
         training.refer(engine_call, every=refer_to_every)
         record = stage("train", training.train)
         stage("write", partial(publish_training, plan.folder, record))
-    artifacts.show_training(record, plan.folder)
+    show_training(record, plan.folder)
     return record

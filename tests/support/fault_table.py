@@ -6,7 +6,7 @@ from typing import NamedTuple
 from loopback_hub import Fault, LoopbackHub
 from published_support import REPO, SOON, publish, published_files
 
-from flows.publish.publication import Publication
+from flows.publish.release import Publication
 from transforms.errors import OutputError
 
 

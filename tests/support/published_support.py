@@ -16,8 +16,7 @@ from flows.hub.patience import Patience
 from flows.hub.repository import Hub
 from flows.publish.config import PublishConfig
 from flows.publish.export import export_run, staging
-from flows.publish.publication import Publication
-from flows.publish.release import publish_run
+from flows.publish.release import Publication, publish_run
 from transforms.dataset.shards import ContentHash, SplitWriter, file_sha256, version_of, write_splits
 from transforms.records.manifest import FileRecord
 from transforms.tables.schema import CURATED, RESPONSES

@@ -9,8 +9,8 @@ from tests_support import tiny_tokenizer
 
 import flows.audit.__main__ as command
 import flows.audit.flow as flow_module
+from flows.audit.artifacts import show_audit
 from flows.models import recipe_models as flow_models
-from flows.runtime import artifacts
 from transforms.errors import SourceError
 from transforms.records.audit import Audit, AuditSettings
 from transforms.statistics.intervals import wilson
@@ -178,4 +178,4 @@ def test_the_terminal_shows_advice_rates_and_where_the_report_is(found):
 
 
 def test_the_artifact_is_silent_outside_a_flow(found):
-    artifacts.show_audit(*found)
+    show_audit(*found)

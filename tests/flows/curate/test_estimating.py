@@ -197,12 +197,11 @@ def test_a_run_killed_in_a_late_round_goes_on_there_and_ends_the_same(tmp_path, 
 @pytest.mark.parametrize(("engine", "key"), [("vllm", tuple), ("transformers", len)])
 def test_conversations_come_by_beginning_for_vllm_and_by_length_for_a_padding_engine(tmp_path, models, engine, key):
     from flows.curate.run import Run
-    from flows.models.scoring import Scorer
     from transforms.asking.readings import Reading
     from transforms.chat.conversation import Asked, answer
 
     reward = {"model": str(models[1]), "engine": engine, "dtype": "float32", "batch": 100}
-    scorer = Scorer.of(Run(plan_run(sampling_recipe(tmp_path, models, ROWS, reward=reward)), tmp_path))
+    scorer = Run(plan_run(sampling_recipe(tmp_path, models, ROWS, reward=reward)), tmp_path).scorer()
     texts = ["the cat sat on the mat", "dog", "the cat", "dog and cat ran", "the cat sat"]
     asked = Asked([{"role": "user", "content": "question"}])
     part = scorer.to_score([Reading(0, "chosen", None, None, asked, answer(text)) for text in texts])

@@ -13,10 +13,10 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 import flows.curate.flow as curate_module
 import flows.decode.flow as flow_module
 from flows.curate.plan import plan_run
-from flows.decode import stages as decoding
+from flows.decode import flow as decoding
 from flows.decode.config import DecodeConfig
+from flows.decode.flow import decode_run
 from flows.decode.plan import plan_decoding
-from flows.decode.stages import decode_run
 from flows.models import recipe_models as flow_models
 from flows.runtime.progress import Progress
 from trainers.policies.decoding import Decoder

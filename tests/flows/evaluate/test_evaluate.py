@@ -19,12 +19,12 @@ from tests_support import tiny_tokenizer
 import flows.evaluate.flow as flow_module
 import flows.evaluate.reward as reward_module
 import flows.models.log_probs as log_probs_module
+from flows.evaluate.artifacts import show_evaluation
 from flows.evaluate.plan import plan_evaluation
 from flows.evaluate.reward import reward_margins
 from flows.evaluate.summary import print_evaluation
 from flows.models import recipe_models as flow_models
 from flows.models.scoring import Scorer
-from flows.runtime import artifacts
 from flows.runtime.progress import Progress
 from transforms.audit.curves import ratio_cuts, token_cuts
 from transforms.engines.protocol import ScoreRequest
@@ -276,7 +276,7 @@ def test_the_terminal_shows_both_models_and_hides_control_characters(found):
 
 
 def test_the_artifact_is_silent_outside_a_flow(found):
-    artifacts.show_evaluation(found[0], found[2])
+    show_evaluation(found[0], found[2])
 
 
 @pytest.mark.timeout(400)

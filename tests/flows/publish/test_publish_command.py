@@ -12,7 +12,7 @@ from rich.console import Console
 from flows.hub.token import hub_token, required_token
 from flows.publish.__main__ import parse, print_publication
 from flows.publish.config import PublishConfig
-from flows.publish.publication import Publication
+from flows.publish.release import Publication
 from transforms.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]

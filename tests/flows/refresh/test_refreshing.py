@@ -6,7 +6,7 @@ import pytest
 from flows_support import pair, truncate_recipe, write_rows
 
 from flows.curate.plan import Plan, plan_run
-from flows.publish.publication import Publication
+from flows.publish.release import Publication
 from flows.refresh.stages import refresh_once
 from flows.versions.output_folder import publish, read_manifest
 from transforms.errors import EngineError, OutputError

@@ -1,0 +1,26 @@
+"""What Prefect's UI shows of an evaluation: accuracies."""
+
+from pathlib import Path
+
+from prefect.artifacts import create_markdown_artifact
+
+from flows.runtime.artifacts import as_code, in_a_flow_run, slug
+from transforms.records.evaluation import AccuracyRecord, Evaluation, SectionRecord
+
+
+def show_evaluation(evaluation: Evaluation, folder: Path) -> None:
+    """Accuracies of a finished evaluation."""
+    if not in_a_flow_run():
+        return
+    lines = [f"# {evaluation.name}: evaluation", ""]
+    lines += ["| model | of | pairs | accuracy | 95 % interval |", "| --- | --- | ---: | ---: | --- |"]
+    for what, found in (("reward model", evaluation.reward), ("policy", evaluation.policy)):
+        if found:
+            lines += [_accuracy(what, f"{r.source} {r.subset or ''}".rstrip(), r) for r in found.accuracy]
+            lines += [_accuracy(what, f"{r.source} {r.section}", r) for r in found.sections]
+    lines += ["", f"Report: `{(folder / 'evaluation.html').resolve()}`"]
+    create_markdown_artifact("\n".join(lines), key=f"{slug(evaluation.name)}-evaluation", description="Accuracies.")
+
+
+def _accuracy(what: str, name: str, row: AccuracyRecord | SectionRecord) -> str:
+    return f"| {what} | {as_code(name)} | {row.pairs} | {row.value:.1%} | {row.low:.1%} – {row.high:.1%} |"

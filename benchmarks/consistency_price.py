@@ -56,7 +56,7 @@ def collect(recipe_path: Path, flags: list[str], truth: int, out: Path) -> Truth
     from flows.curate.loading import load, prepare_parts
     from flows.curate.plan import plan_run
     from flows.curate.run import Run
-    from flows.runtime.cli import load_recipe
+    from flows.recipe.command_line import load_recipe
 
     recipe = load_recipe(["--config", str(recipe_path), *flags], default=recipe_path, program="price")
     sampling = recipe.sampling.model_copy(update={"n": truth, "first": None})

@@ -1,1 +1,16 @@
-"""What runs: the order of the stages, retries, paths and progress. The only package that knows Prefect."""
+"""What runs: the order of the stages, retries, paths and progress. The only package that knows Prefect.
+
+A command is a room: `__main__` parses and prints, `config` is what it is told, `plan` what it would do, `flow` the list
+of its stages, `output` its folder, `summary` and `artifacts` what terminal and Prefect's UI show. Imports go downwards.
+
+    curate    audit     explain                   data
+    train     evaluate  compare  decode           models
+    publish   diff      refresh  deploy           versions
+    starter   reference  data_cards               what this repository keeps of itself
+
+    models    what a recipe's models are asked, through the ledger
+    versions  a dataset's folders, fingerprint and versions
+    recipe    what a curation is told
+    hub       one repository on the Hub
+    runtime   what every command stands on
+"""

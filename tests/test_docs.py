@@ -17,7 +17,7 @@ from flows.reference import pages as reference_pages
 from flows.reference.keys import keys
 from trainers.objectives import OBJECTIVES
 from transforms.report.codes_in_words import REASONS
-from transforms.sources import SOURCES
+from transforms.sources.kinds import SOURCES
 from transforms.tables import columns, schema
 
 PAGES = pages()

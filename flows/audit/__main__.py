@@ -10,8 +10,10 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from flows.recipe.command_line import load_recipe
 from flows.recipe.curation import Recipe
-from flows.runtime.cli import CONFIGS, load_recipe, prepare_process, run_command
+from flows.runtime.cli import prepare_process, run_command
+from flows.runtime.config_files import CONFIGS
 from transforms.errors import ConfigError
 from transforms.records.audit import Audit, AuditSettings
 

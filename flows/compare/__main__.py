@@ -7,7 +7,8 @@ from typing import Final
 from rich.console import Console
 
 from flows.compare.config import ComparisonConfig
-from flows.runtime.cli import CONFIGS, load_config, prepare_process, run_command
+from flows.runtime.cli import prepare_process, run_command
+from flows.runtime.config_files import CONFIGS, load_config
 
 DEFAULT: Final = CONFIGS / "compare" / "starter.yaml"
 PROGRAM: Final = "python -m flows.compare"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from flows.compare.config import ComparisonConfig
 from flows.compare.output import finished_comparison
-from flows.runtime.cli import read_config
+from flows.runtime.config_files import read_config
 from flows.train.config import Kept, Pairs, TrainingRecipe
 from flows.train.plan import TrainingPlan, plan_training
 from flows.versions.fingerprint import evaluation_fingerprint

@@ -8,7 +8,9 @@ from pathlib import Path
 from rich.console import Console
 
 from flows.curate.summary import print_summary
-from flows.runtime.cli import CONFIGS, load_recipe, prepare_process, run_command
+from flows.recipe.command_line import load_recipe
+from flows.runtime.cli import prepare_process, run_command
+from flows.runtime.config_files import CONFIGS
 
 logger = logging.getLogger(__name__)
 

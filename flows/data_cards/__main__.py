@@ -14,8 +14,8 @@ from rich.console import Console
 from flows.reference.keys import keys
 from flows.runtime.cli import prepare_process, run_command
 from transforms.errors import ConfigError
-from transforms.sources import SOURCES
 from transforms.sources.adapter import SourceKind
+from transforms.sources.kinds import SOURCES
 from transforms.sources.options import SourceOptions
 from transforms.sources.pages import facts, raw_rows, renewed
 
@@ -50,7 +50,7 @@ def outdated(folder: Path) -> dict[Path, str]:
         message = f"{folder} has no page {alone[0]}.md: copy skywork.md to it, and say what is by hand anew"
         raise ConfigError(message)
     if odd := sorted(names - SOURCES.keys()):
-        message = f"{folder}/{odd[0]}.md is of no source kind: its kind is missing in transforms/sources/__init__.py"
+        message = f"{folder}/{odd[0]}.md is of no source kind: it is missing in transforms/sources/kinds/__init__.py"
         raise ConfigError(message)
     stale = {}
     for name, kind in SOURCES.items():

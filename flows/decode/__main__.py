@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.decode.config import DecodeConfig
-from flows.runtime.cli import prepare_process, problems_in_words, run_command
+from flows.runtime.cli import prepare_process, run_command
+from flows.runtime.config_files import problems_in_words
 from transforms.errors import ConfigError
 
 if TYPE_CHECKING:  # the imports behind it take seconds, and --help needs none of them

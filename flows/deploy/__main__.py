@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 
 from flows.publish.config import PublishConfig
+from flows.recipe.command_line import load_recipe
 from flows.recipe.curation import Recipe
 from flows.refresh.config import Attempts, publish_target
-from flows.runtime.cli import CONFIGS, load_recipe, prepare_process, run_command
+from flows.runtime.cli import prepare_process, run_command
+from flows.runtime.config_files import CONFIGS
 from transforms.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 
 from flows.evaluate.config import EvaluationConfig
-from flows.runtime.cli import CONFIGS, load_config, prepare_process, run_command
+from flows.runtime.cli import prepare_process, run_command
+from flows.runtime.config_files import CONFIGS, load_config
 
 if TYPE_CHECKING:
     from transforms.records.evaluation import Evaluation

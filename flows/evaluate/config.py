@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from flows.recipe.curation import Dtype, Positive, RewardConfig, TemplateKwargs, check_labels
 from transforms.chat.template import DEFAULT_DATE
 from transforms.records.evaluation import Measure
-from transforms.sources import Source
+from transforms.sources.kinds import Source
 
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 

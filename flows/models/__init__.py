@@ -1,1 +1,7 @@
-"""Room."""
+"""The models that a recipe names, and what they are asked through the ledger.
+
+recipe_models  found, identified, and opened only when a batch needs them
+engine_calls   expensive calls of one kind: a batch's missing requests, what they cost
+scoring        rewards of full responses and completions
+log_probs      log-probs of whole responses by frozen policies
+"""

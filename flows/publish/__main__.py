@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.publish.config import PublishConfig
-from flows.runtime.cli import prepare_process, problems_in_words, run_command
+from flows.runtime.cli import prepare_process, run_command
+from flows.runtime.config_files import problems_in_words
 from transforms.errors import ConfigError, CurationError
 from transforms.versions.semver import BUMPS
 

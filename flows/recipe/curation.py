@@ -12,7 +12,7 @@ from transforms.chat.template import DEFAULT_DATE, RESERVED
 from transforms.choices import Contradictions, ForeignTemplate
 from transforms.errors import ConfigError
 from transforms.preparation.truncation import Truncation
-from transforms.sources import Source
+from transforms.sources.kinds import Source
 from transforms.sources.labels import labels
 
 Fraction = Annotated[float, Field(ge=0, le=1)]

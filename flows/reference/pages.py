@@ -19,7 +19,7 @@ from flows.train.config import TrainingRecipe
 from transforms import errors
 from transforms.records import manifest
 from transforms.report.codes_in_words import REASONS
-from transforms.sources import SOURCES
+from transforms.sources.kinds import SOURCES
 from transforms.sources.options import SourceOptions
 from transforms.tables import columns, schema
 

@@ -5,8 +5,10 @@ import sys
 
 from rich.console import Console
 
+from flows.recipe.command_line import load_recipe
 from flows.refresh.config import publish_target
-from flows.runtime.cli import CONFIGS, load_recipe, prepare_process, run_command
+from flows.runtime.cli import prepare_process, run_command
+from flows.runtime.config_files import CONFIGS
 
 PROGRAM = "python -m flows.refresh"
 

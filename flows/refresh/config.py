@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from flows.publish.config import PublishConfig
 from flows.recipe.curation import Recipe
-from flows.runtime.cli import problems_in_words
+from flows.runtime.config_files import problems_in_words
 from transforms.errors import ConfigError
 
 

@@ -1,1 +1,4 @@
-"""Room."""
+"""The starter's data and models, `python -m flows.starter`: a first run without hub, account or GPU.
+
+__main__  sample the data anew, train and measure the reward model
+"""

@@ -153,8 +153,8 @@ def training_pairs(
     """
     from transforms.preparation.prepare import prepare
     from transforms.preparation.truncation import Truncation
+    from transforms.sources.kinds.starter import StarterOptions
     from transforms.sources.load import load_batches
-    from transforms.sources.starter import StarterOptions
 
     tables = [
         prepare(_ended(batch.pairs), chat, Truncation(method="none"), max_length=None).pairs

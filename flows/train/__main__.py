@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
-from flows.runtime.cli import CONFIGS, load_config, prepare_process, run_command
+from flows.runtime.cli import prepare_process, run_command
+from flows.runtime.config_files import CONFIGS, load_config
 from flows.train.config import TrainingRecipe
 from trainers.steps.processes import is_first, refuse_sharding
 

@@ -1,1 +1,7 @@
-"""Room."""
+"""Versions of a dataset: the folder that holds one, what identifies it, and where others lie.
+
+fingerprint     whether anything changed: one hash over all that decides the data
+source_account  what a source brought, counted
+output_folder   nothing half-written looks complete, no other run is overwritten by accident
+version         one version wherever it lies: a run's folder, a published one, the Hub
+"""

@@ -13,7 +13,7 @@ from flows.recipe.curation import Recipe
 from transforms.engines.protocol import ModelIdentity
 from transforms.engines.reward_inputs import template_file
 from transforms.records.manifest import SourceRecord
-from transforms.sources import SOURCES
+from transforms.sources.kinds import SOURCES
 from transforms.sources.labels import labels
 from transforms.sources.options import SourceOptions
 from transforms.sources.read import fingerprint as source_fingerprint

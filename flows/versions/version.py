@@ -131,7 +131,7 @@ def recipe_of(manifest: Manifest, where: str) -> Recipe:
     try:
         return Recipe.model_validate(manifest.config)
     except ValidationError as error:
-        from flows.runtime.cli import problems_in_words  # settings and YAML, that readers need for this alone
+        from flows.runtime.config_files import problems_in_words
 
         problems = problems_in_words(error, lambda at: ".".join(map(str, at)), found=False)
         message = (

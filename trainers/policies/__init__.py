@@ -1,1 +1,7 @@
-"""Room."""
+"""Policies: learned from preferences, read beside their reference, decoded with it.
+
+sides           from a batch and what models say of it to what an objective reads
+preferences     learning from preferences by one objective
+token_readings  what policy and reference say at every response token
+decoding        decoding that mixes both, one token at a time
+"""

@@ -1,1 +1,6 @@
-"""Room."""
+"""What models are asked, and what they answered.
+
+requests  what must be sampled and scored, each unit of work with a content id
+readings  what the reward model must read: full responses, and prefixes with their completions
+ledger    finished answers, append-only: resume, reuse and cost
+"""

@@ -1,7 +1,9 @@
-"""Conversations in a model family's own words: its chat template, what it writes around a response, and the check that
-both give the tokens which the family gives.
+"""Conversations in a model family's own words: its template, its tokens, and what it writes around a response.
 
-In reading order: conversation (what a template takes), template (rendering, with a fixed date), turn (what a template
-writes around a response, and back from there to what was said), encoding (prompts and responses as token ids), probes
-(what is tried on a model before a run).
+conversation  a pair's turns, tools and arguments, as a chat template takes them
+template      the family's template, as transformers renders it
+turn          what a template writes around a response, and back to what was said
+tokens        the family's tokenizer, reduced to what curation needs
+encoding      prompts and responses as the template's own token ids
+probes        what is tried on a model before a run
 """

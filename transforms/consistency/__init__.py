@@ -1,1 +1,11 @@
-"""Room."""
+"""Does a truncated pair still carry its preference (methods §3)? From rewards of completions to verdicts.
+
+decisions   win shares, and the sequential decision
+beliefs     what is believed of a pair: mixtures of Beta distributions
+evidence    what is known of all pairs while completions come in
+proxy       the margin of the full responses as a stand-in for sampling
+sequential  which pairs are completed next, and how often
+deciding    a run's order of it all: audit, proxy, rounds
+judge       evidence to columns: estimate, verdict, reason
+rates       the consistency of a dataset and its groups
+"""

@@ -1,1 +1,21 @@
-"""The models that transforms call. The only inference code that imports vllm, transformers or openai."""
+"""The models that transforms call. The only inference code that imports vllm, transformers or openai.
+
+protocol                  what completion, reward and position engines are
+models                    which model a recipe means, and what fixes its answers
+select                    from an engine's name to an engine
+tokenizer                 a model's own tokenizer and context
+reward_inputs             conversations in a reward model's own tokens
+checks                    what every engine refuses before it starts
+reward_checks             what a checkpoint must be before it may score
+causal_model              a policy's weights through transformers
+batches                   rows of unequal lengths as batches
+vllm_process              what both in-process vLLM engines share
+vllm_completions          completions by vLLM
+vllm_rewards              rewards by vLLM
+server_completions        completions by a vLLM server
+transformers_completions  completions without vLLM
+transformers_rewards      rewards by transformers
+transformers_positions    log-prob and entropy at every response token
+starter_model             SmolLM2 out of a PyPI package
+fakes                     seeded engines without a model, for unit tests
+"""

@@ -1,1 +1,9 @@
-"""Room."""
+"""How well models order labelled pairs, and where training moved them.
+
+rewardbench       RewardBench's sections
+accuracies        from margins to accuracies: of all, by source, by section, by how much is kept
+implicit_rewards  a policy as a reward model of prefixes
+displacement      where training moved the probability of the data
+standings         trained models side by side, at each budget
+decodings         what each decoding rule is worth
+"""

@@ -1,1 +1,9 @@
-"""Room."""
+"""What each command says about its work, as JSON: models that are written last and read by everybody.
+
+manifest    manifest.json of a run
+audit       audit.json
+evaluation  evaluation.json
+comparison  comparison.json
+decoding    decode.json
+difference  diff.json
+"""

@@ -1,4 +1,29 @@
-"""report.html, audit.html and evaluation.html: self-contained pages about a run, a truncation, a trained model."""
+"""Self-contained pages about a run, an audit, an evaluation, a comparison, a difference; cards and pictures.
+
+environment       the jinja environment of all pages: everything escaped
+codes_in_words    reasons and verdicts in plain words
+scales            axes and histogram shapes
+figures           distributions over pairs
+curves            curves with bands
+funnel            where the pairs went
+calibration       what the margin foretold and what sampling found
+decided           what decided each pair
+remarks           what a run has to say of its rows
+chat_template     what the chat template did to it
+examples          pairs to read
+pairs             the table of pairs
+page              report.html of a run
+audit_page        audit.html
+evaluation_page   evaluation.html
+comparison_words  what a comparison allows to say
+comparison_page   comparison.html
+decode_page       decode.html
+difference_words  what became other, in sentences
+difference_page   diff.html
+pictures          the report's figures as PNG
+markdown          text of strangers in Markdown
+card              the dataset card
+"""
 
 from transforms.report.audit_page import render_audit
 from transforms.report.evaluation_page import render_evaluation

@@ -25,8 +25,8 @@ from transforms.report.funnel import distinct_sources, losses
 from transforms.report.markdown import Trusted, cell, code, fenced, markdown
 from transforms.report.page import headline_rate, saved_share
 from transforms.report.remarks import decisions_in_words, leak_rows, unread_rows
-from transforms.sources import SOURCES
 from transforms.sources.about import About, hub_id
+from transforms.sources.kinds import SOURCES
 from transforms.sources.licences import LICENCES, Stated, Terms, combine
 from transforms.sources.papers import POET, SHALLOW, Paper
 from transforms.tables import columns

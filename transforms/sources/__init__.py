@@ -1,79 +1,26 @@
-"""Raw preference datasets → canonical pairs. `SOURCES` lists the kinds; `load.load_batches` does the work."""
+"""Raw preference datasets to canonical pairs, whatever a dataset calls its columns.
 
-from typing import Annotated, Any, Final
-
-from pydantic import Field
-
-from transforms.sources import (
-    arena,
-    argilla,
-    curated,
-    distilabel,
-    helpsteer2,
-    helpsteer3,
-    hh_rlhf,
-    kto,
-    mt_bench,
-    nectar,
-    onpolicy,
-    orca_dpo_pairs,
-    preference,
-    rlhflow,
-    sharegpt,
-    shp,
-    skywork,
-    starter,
-    tulu3,
-    ultrafeedback,
-    ultrafeedback_binarized,
-)
-from transforms.sources.adapter import SourceKind
-
-Source = Annotated[
-    ultrafeedback.UltraFeedbackOptions
-    | ultrafeedback_binarized.UltraFeedbackBinarizedOptions
-    | skywork.SkyworkOptions
-    | shp.ShpOptions
-    | rlhflow.RlhflowOptions
-    | onpolicy.OnpolicyOptions
-    | hh_rlhf.HhRlhfOptions
-    | helpsteer2.HelpSteer2Options
-    | helpsteer3.HelpSteer3Options
-    | nectar.NectarOptions
-    | orca_dpo_pairs.OrcaDpoPairsOptions
-    | tulu3.Tulu3Options
-    | sharegpt.SharegptOptions
-    | arena.ArenaOptions
-    | mt_bench.MtBenchOptions
-    | kto.KtoOptions
-    | preference.PreferenceOptions
-    | starter.StarterOptions
-    | curated.CuratedOptions
-    | distilabel.DistilabelOptions
-    | argilla.ArgillaOptions,
-    Field(discriminator="kind"),
-]
-
-SOURCES: Final[dict[str, SourceKind[Any]]] = {
-    "ultrafeedback": ultrafeedback.KIND,
-    "ultrafeedback_binarized": ultrafeedback_binarized.KIND,
-    "skywork": skywork.KIND,
-    "shp": shp.KIND,
-    "rlhflow": rlhflow.KIND,
-    "onpolicy": onpolicy.KIND,
-    "hh_rlhf": hh_rlhf.KIND,
-    "helpsteer2": helpsteer2.KIND,
-    "helpsteer3": helpsteer3.KIND,
-    "nectar": nectar.KIND,
-    "orca_dpo_pairs": orca_dpo_pairs.KIND,
-    "tulu3": tulu3.KIND,
-    "sharegpt": sharegpt.KIND,
-    "arena": arena.KIND,
-    "mt_bench": mt_bench.KIND,
-    "kto": kto.KIND,
-    "preference": preference.KIND,
-    "starter": starter.KIND,
-    "curated": curated.KIND,
-    "distilabel": distilabel.KIND,
-    "argilla": argilla.KIND,
-}
+canonical  what every source becomes: a prompt, two responses, ids of the content
+options    what every source of a recipe can say
+adapter    what a kind of source is
+about      what its public sets say of themselves
+rows       a raw row that knows what was read of it
+messages   columns of messages or text to turns
+fields     what a row says beside its texts
+endings    how a response ended
+votes      preferences of annotators, one signed strength
+battles    two models, one user, one vote
+pairing    which of several responses meet
+kinds      one file a kind, and the list of them
+marks      marks of a chat template that leaked into texts
+tables     Arrow batches to raw rows
+files      one data file to raw rows
+read       a recipe's path to raw rows: Hub, folder, URL
+load       a source to tables of canonical pairs, nothing lost on the way
+labels     what each source of a recipe is called
+find       the raw row behind a pair
+stated     the licence that a dataset's own card states
+licences   which licence a mix may carry
+papers     papers to cite
+pages      the generated parts of data_cards/sources
+"""

@@ -4,9 +4,9 @@ from contextlib import suppress
 from typing import Any
 
 from transforms.errors import RowError
-from transforms.sources import SOURCES
 from transforms.sources.adapter import BadRow, Row, SourceKind
 from transforms.sources.canonical import validate
+from transforms.sources.kinds import SOURCES
 from transforms.sources.options import SourceOptions
 from transforms.sources.read import read_rows
 from transforms.sources.rows import Fields

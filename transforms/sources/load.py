@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from transforms.choices import ForeignTemplate
 from transforms.errors import RowError, SourceError
-from transforms.sources import SOURCES
 from transforms.sources.adapter import BadRow, Row, SourceKind, json_safe, row_hash
 from transforms.sources.canonical import (
     Adapted,
@@ -25,6 +24,7 @@ from transforms.sources.canonical import (
     validate,
 )
 from transforms.sources.fields import TIE
+from transforms.sources.kinds import SOURCES
 from transforms.sources.marks import Found, Leaks, find_marks
 from transforms.sources.options import SourceOptions
 from transforms.sources.read import read_rows

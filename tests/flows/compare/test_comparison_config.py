@@ -3,7 +3,7 @@
 import pytest
 
 from flows.compare.config import ComparisonConfig
-from flows.runtime.cli import CONFIGS, load_config, read_config
+from flows.runtime.config_files import CONFIGS, load_config, read_config
 from flows.train.config import TrainingRecipe
 from transforms.errors import ConfigError
 

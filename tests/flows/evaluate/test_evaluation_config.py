@@ -3,7 +3,7 @@
 import pytest
 
 from flows.evaluate.config import EvaluationConfig
-from flows.runtime.cli import CONFIGS, load_config
+from flows.runtime.config_files import CONFIGS, load_config
 from transforms.errors import ConfigError
 
 SHIPPED = sorted((CONFIGS / "evaluate").glob("*.yaml"))

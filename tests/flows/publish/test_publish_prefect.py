@@ -21,7 +21,7 @@ import datasets
 from flows.versions.fingerprint import source_records
 from flows.train.config import DatasetConfig
 from flows.train.pairs import find_run, read_splits
-from transforms.sources.curated import CuratedOptions
+from transforms.sources.kinds.curated import CuratedOptions
 from transforms.sources.load import load_batches
 from transforms.sources.read import fingerprint
 repo, tag, run = sys.argv[1:]

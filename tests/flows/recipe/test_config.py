@@ -3,8 +3,9 @@
 import pytest
 import yaml
 
+from flows.recipe.command_line import load_recipe
 from flows.recipe.curation import Recipe
-from flows.runtime.cli import CONFIGS, load_recipe
+from flows.runtime.config_files import CONFIGS
 from transforms.errors import ConfigError
 
 RECIPES = sorted(CONFIGS.glob("*.yaml"))

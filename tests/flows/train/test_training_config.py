@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.runtime.cli import CONFIGS, load_config
+from flows.runtime.config_files import CONFIGS, load_config
 from flows.train.config import TrainingRecipe
 from transforms.errors import ConfigError
 

@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from transforms.errors import OutputError
 from transforms.records.manifest import DecisionRecord, ModelRecord, ProxyRecord, SourceRecord
 from transforms.report.card import front_matter, licence_terms, render_card, with_configs
-from transforms.sources import SOURCES
+from transforms.sources.kinds import SOURCES
 from transforms.tables.schema import CURATED
 
 HOSTILE = "a|b <script> [x](javascript:1) *b* `c` @all https://evil.example\n# h\n---\n```"

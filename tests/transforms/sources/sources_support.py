@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from transforms.sources import SOURCES, Source
 from transforms.sources.canonical import Adapted, Message, Pair
+from transforms.sources.kinds import SOURCES, Source
 from transforms.sources.pages import parsed_rows
 from transforms.sources.rows import Fields
 

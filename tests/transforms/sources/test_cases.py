@@ -7,7 +7,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from transforms.preparation.dedupe import mark_repeats
-from transforms.sources import Source
+from transforms.sources.kinds import Source
 from transforms.sources.load import load_batches
 
 CASES = Path(__file__).parents[2] / "cases"

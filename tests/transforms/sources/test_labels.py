@@ -4,7 +4,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from transforms.errors import ConfigError
-from transforms.sources import Source
+from transforms.sources.kinds import Source
 from transforms.sources.labels import labels
 
 

@@ -10,9 +10,9 @@ from pydantic import TypeAdapter
 from sources_support import ASKED, QUESTION, adapt, chat, only_pair
 
 from transforms.errors import RowError, SourceError
-from transforms.sources import SOURCES, Source
-from transforms.sources.arena import FIRST_NOTE, TOXIC_NOTE
 from transforms.sources.canonical import Message, validate
+from transforms.sources.kinds import SOURCES, Source
+from transforms.sources.kinds.arena import FIRST_NOTE, TOXIC_NOTE
 from transforms.sources.load import load_batches
 from transforms.sources.rows import Fields
 

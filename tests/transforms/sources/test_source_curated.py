@@ -11,7 +11,7 @@ from sources_support import ASKED, QUESTION, adapt, chat, only_pair
 
 from transforms.dataset.shards import file_sha256
 from transforms.errors import RowError, SourceError
-from transforms.sources import Source
+from transforms.sources.kinds import Source
 from transforms.sources.load import load_batches
 from transforms.sources.read import fingerprint, read_rows
 

@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from sources_support import ASKED, QUESTION, adapt, chat, only_pair, sides
 
 from transforms.errors import RowError
-from transforms.sources import SOURCES
 from transforms.sources.canonical import Message, validate
-from transforms.sources.distilabel import NO_RATING, NO_TEXT
+from transforms.sources.kinds import SOURCES
+from transforms.sources.kinds.distilabel import NO_RATING, NO_TEXT
 from transforms.sources.load import load_batches
 from transforms.sources.pages import parsed_rows
 from transforms.sources.rows import Fields

@@ -7,9 +7,9 @@ from huggingface_hub.inference._generated.types.text_generation import TextGener
 from sources_support import ASKED, QUESTION, adapt, chat, gathered, only_pair
 
 from transforms.errors import RowError
-from transforms.sources.distilabel import UNKNOWN_END
 from transforms.sources.endings import CUT, FINISHED, NO_RESPONSE, finished
-from transforms.sources.onpolicy import UNRATED
+from transforms.sources.kinds.distilabel import UNKNOWN_END
+from transforms.sources.kinds.onpolicy import UNRATED
 from transforms.sources.rows import Fields
 
 ROW = {"prompt": QUESTION, "chosen": "Nile, Po.", "rejected": "Nile."}

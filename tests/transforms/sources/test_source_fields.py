@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from sources_support import ASKED, QUESTION, adapt, chat, only_pair
 
 from transforms.errors import RowError
-from transforms.sources import SOURCES
 from transforms.sources.canonical import Message, validate
 from transforms.sources.fields import SCORES, number
+from transforms.sources.kinds import SOURCES
 from transforms.sources.rows import Fields
 
 ROW = {"prompt": QUESTION, "chosen": "Nile, Po.", "rejected": "Nile."}

@@ -4,8 +4,8 @@ import orjson
 import pytest
 from pydantic import TypeAdapter
 
-from transforms.sources import Source
 from transforms.sources.find import find_raw_row
+from transforms.sources.kinds import Source
 from transforms.sources.load import load_batches
 
 VOTED = {"context": [{"role": "user", "content": "q"}], "response1": "a", "response2": "b", "overall_preference": -1}

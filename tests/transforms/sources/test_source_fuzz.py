@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from transforms.errors import RowError
-from transforms.sources import SOURCES, Source, distilabel
 from transforms.sources.adapter import row_hash
 from transforms.sources.canonical import validate
 from transforms.sources.fields import SHARED
+from transforms.sources.kinds import SOURCES, Source, distilabel
 from transforms.sources.marks import find_marks
 from transforms.sources.rows import Fields
 

@@ -7,10 +7,10 @@ from pydantic import TypeAdapter, ValidationError
 from sources_support import ASKED, QUESTION, adapt, gathered, likely, only_pair, sides, taken_from_others
 
 from transforms.errors import RowError
-from transforms.sources import SOURCES, Source
 from transforms.sources.adapter import BadRow
 from transforms.sources.canonical import Message
-from transforms.sources.helpsteer2 import REPEATED
+from transforms.sources.kinds import SOURCES, Source
+from transforms.sources.kinds.helpsteer2 import REPEATED
 from transforms.sources.load import load_batches
 from transforms.sources.rows import Fields
 

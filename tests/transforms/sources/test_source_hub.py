@@ -20,7 +20,7 @@ FILE = b"".join(json.dumps(row).encode() + b"\n" for row in ROWS)
 SCRIPT = """
 import json, sys
 from transforms.errors import SourceError
-from transforms.sources.preference import PreferenceOptions
+from transforms.sources.kinds.preference import PreferenceOptions
 from transforms.sources.read import fingerprint, read_rows
 options = PreferenceOptions(kind="preference", path="org/prefs")
 revision = fingerprint(options).revision
@@ -108,7 +108,7 @@ def test_a_hub_id_is_read_at_its_commit_even_beside_a_folder_of_that_name(endpoi
 MIXED_SCRIPT = """
 import json, sys
 from transforms.sources.load import load_batches
-from transforms.sources.preference import PreferenceOptions
+from transforms.sources.kinds.preference import PreferenceOptions
 from transforms.sources.read import fingerprint, read_rows
 found = {}
 for name in ("org/lines", "org/table", "org/splits"):

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import TypeAdapter
 
-from transforms.sources import Source
 from transforms.sources.adapter import BadRow
+from transforms.sources.kinds import Source
+from transforms.sources.kinds.preference import PreferenceOptions
 from transforms.sources.load import load_batches
-from transforms.sources.preference import PreferenceOptions
 from transforms.sources.read import read_rows
 from transforms.sources.tables import JsonColumns, rows_of
 

@@ -7,8 +7,8 @@ from pydantic import TypeAdapter, ValidationError
 from sources_support import ASKED, QUESTION, adapt, chat, only_pair, sides
 
 from transforms.errors import RowError
-from transforms.sources import SOURCES, Source
 from transforms.sources.canonical import Message
+from transforms.sources.kinds import SOURCES, Source
 from transforms.sources.rows import Fields
 
 

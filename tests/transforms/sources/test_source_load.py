@@ -9,8 +9,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from transforms.errors import SourceError
-from transforms.sources import Source
 from transforms.sources.adapter import json_safe, row_hash
+from transforms.sources.kinds import Source
 from transforms.sources.load import OTHER_WAY, load_batches
 from transforms.tables import schema
 

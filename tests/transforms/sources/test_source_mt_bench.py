@@ -7,8 +7,8 @@ from sources_support import ASKED, QUESTION, adapt, chat, only_pair
 
 from transforms.errors import RowError, SourceError
 from transforms.preparation.dedupe import mark_repeats
-from transforms.sources import SOURCES, Source
 from transforms.sources.canonical import Message
+from transforms.sources.kinds import SOURCES, Source
 from transforms.sources.load import load_batches
 from transforms.sources.rows import Fields
 

@@ -8,7 +8,7 @@ from sources_support import ASKED, adapt, likely, only_pair, sides, taken_from_o
 
 from transforms.errors import RowError
 from transforms.sources.canonical import Message
-from transforms.sources.nectar import REPEATED
+from transforms.sources.kinds.nectar import REPEATED
 from transforms.sources.rows import Fields
 
 PROMPT = "\n\nHuman: Name three rivers.\n\nAssistant: "

@@ -5,7 +5,7 @@ from sources_support import ASKED, QUESTION, adapt, likely, only_pair, sides, ta
 
 from transforms.errors import RowError
 from transforms.sources.canonical import Message
-from transforms.sources.orca_dpo_pairs import UNRATED
+from transforms.sources.kinds.orca_dpo_pairs import UNRATED
 from transforms.sources.rows import Fields
 
 INTEL = {"system": "", "question": QUESTION, "chosen": "Nile, Po.", "rejected": "Nile."}

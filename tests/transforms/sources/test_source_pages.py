@@ -7,10 +7,11 @@ import pytest
 from docs_support import Page
 
 from transforms.errors import ConfigError, RowError
-from transforms.sources import SOURCES, about, adapter, canonical, fields, messages, options, rows
+from transforms.sources import about, adapter, canonical, fields, messages, options, rows
 from transforms.sources.about import About, hub_id
 from transforms.sources.adapter import row_hash
 from transforms.sources.canonical import validate
+from transforms.sources.kinds import SOURCES
 from transforms.sources.licences import LICENCES
 from transforms.sources.pages import facts, parsed_rows, renewed
 from transforms.sources.rows import Fields

@@ -14,7 +14,7 @@ import pytest
 from transforms.errors import SourceError
 from transforms.sources.adapter import BadRow
 from transforms.sources.files import ending_of
-from transforms.sources.preference import PreferenceOptions
+from transforms.sources.kinds.preference import PreferenceOptions
 from transforms.sources.read import fingerprint, is_hub_id, read_rows
 
 ROWS = [{"prompt": f"q{at}", "chosen": f"a{at} é", "rejected": "b"} for at in range(5)]

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 from sources_support import QUESTION, adapt, chat
 
 from transforms.errors import RowError
-from transforms.sources import Source
+from transforms.sources.kinds import Source
 from transforms.sources.load import load_batches
 from transforms.sources.rows import MOST_NAMES, OTHERS, Columns, Fields
 

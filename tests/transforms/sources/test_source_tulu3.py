@@ -5,8 +5,8 @@ from sources_support import ASKED, QUESTION, adapt, chat, likely, only_pair, sid
 
 from transforms.errors import RowError
 from transforms.sources.canonical import Message, validate
+from transforms.sources.kinds.tulu3 import OTHER_PROMPT
 from transforms.sources.rows import Fields
-from transforms.sources.tulu3 import OTHER_PROMPT
 
 PLAIN = {
     "id": "a1", "source": "off_policy", "prompt": QUESTION, "chosen": chat(QUESTION, "Nile, Po."),

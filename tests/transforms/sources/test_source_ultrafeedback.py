@@ -6,8 +6,8 @@ import pytest
 from sources_support import QUESTION, adapt, only_pair, sides
 
 from transforms.errors import RowError
+from transforms.sources.kinds.ultrafeedback import DOUBTFUL_NOTE, NOT_RATED_NOTE
 from transforms.sources.rows import Fields
-from transforms.sources.ultrafeedback import DOUBTFUL_NOTE, NOT_RATED_NOTE
 
 
 def completion(text, overall, *ratings):

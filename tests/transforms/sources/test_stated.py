@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from transforms.sources import SOURCES
-from transforms.sources.curated import CuratedOptions
-from transforms.sources.skywork import SkyworkOptions
+from transforms.sources.kinds import SOURCES
+from transforms.sources.kinds.curated import CuratedOptions
+from transforms.sources.kinds.skywork import SkyworkOptions
 from transforms.sources.stated import stated_licence
 
 

@@ -31,11 +31,11 @@ from transforms.sources.adapter import Row, SourceKind
 from transforms.sources.canonical import Adapted, Pair, Response, check_score, content_hash
 from transforms.sources.endings import finished
 from transforms.sources.fields import EXCLUDED, TIE, left_out, number, pair, row_id
+from transforms.sources.kinds.ultrafeedback import ULTRAFEEDBACK
 from transforms.sources.messages import Sides, Spoken, asked, replies, said
 from transforms.sources.options import SourceOptions
 from transforms.sources.pairing import Candidate, Pairing, is_usable, pairings
 from transforms.sources.rows import Fields, kind_of
-from transforms.sources.ultrafeedback import ULTRAFEEDBACK
 
 PROMPTS: Final = ("prompt", "instruction")
 # Fields that hold a response, where no option names them: response1, response_a, generations-0, reply-2 …

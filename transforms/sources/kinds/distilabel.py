@@ -34,11 +34,11 @@ from transforms.sources.adapter import Row, SourceKind
 from transforms.sources.canonical import Adapted, Pair, Prompt, Response, check_score, content_hash
 from transforms.sources.endings import finished_responses
 from transforms.sources.fields import number, pair, row_id
+from transforms.sources.kinds.ultrafeedback import ULTRAFEEDBACK
 from transforms.sources.messages import asked, holds_messages, replies, said, split
 from transforms.sources.options import SourceOptions
 from transforms.sources.pairing import Candidate, Completion, Pairing, is_usable, paired
 from transforms.sources.rows import Fields, kind_of, opened
-from transforms.sources.ultrafeedback import ULTRAFEEDBACK
 
 # Of several the first that the row has. `grouped_…` is what GroupColumns calls its columns, `input` and `rating` are
 # distilabel 0.x's and PairRM's, `responses` and `scores` QualityScorer's.

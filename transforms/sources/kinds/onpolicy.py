@@ -22,11 +22,11 @@ from transforms.sources.adapter import SourceKind
 from transforms.sources.canonical import Adapted, Response, check_score
 from transforms.sources.endings import finished_responses
 from transforms.sources.fields import Given, number, pair, row_id, token_ids
+from transforms.sources.kinds.ultrafeedback import ULTRAFEEDBACK
 from transforms.sources.messages import messages, split
 from transforms.sources.options import SourceOptions
 from transforms.sources.papers import Paper
 from transforms.sources.rows import Fields, kind_of, opened
-from transforms.sources.ultrafeedback import ULTRAFEEDBACK
 
 
 class OnpolicyOptions(SourceOptions):

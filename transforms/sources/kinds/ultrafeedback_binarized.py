@@ -15,11 +15,11 @@ from transforms.sources.about import About
 from transforms.sources.adapter import SourceKind
 from transforms.sources.canonical import Adapted
 from transforms.sources.fields import number, pair, row_id
+from transforms.sources.kinds.ultrafeedback import ULTRAFEEDBACK
 from transforms.sources.messages import holds_messages, messages, split
 from transforms.sources.options import SourceOptions
 from transforms.sources.papers import Paper
 from transforms.sources.rows import Fields
-from transforms.sources.ultrafeedback import ULTRAFEEDBACK
 
 
 class UltraFeedbackBinarizedOptions(SourceOptions):

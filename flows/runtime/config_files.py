@@ -1,4 +1,4 @@
-"""Configurations of commands: a YAML file, any of its keys as flags on top, and one clear error for what does not fit."""
+"""Configurations of commands: a YAML file, any key of it as a flag on top, one clear error for what does not fit."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,21 +1,16 @@
 """Which model a recipe means (folder, hub id at one commit, starter policy) and what fixes its answers."""
 
-import contextlib
 import fnmatch
 import hashlib
-import json
-import logging
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
+from transforms.engines.file_hashes import remembered_hashes
 from transforms.engines.protocol import LOCAL, EngineName, ModelIdentity
 from transforms.engines.starter_model import NAME as STARTER_NAME
 from transforms.engines.starter_model import smollm2_folder
 from transforms.errors import ModelError, first_line
-from transforms.paths import cache_dir
 
 Dtype = Literal["bfloat16", "float32", "float16"]
 
@@ -34,8 +29,6 @@ _ANSWER_FILES: Final = (
     "*.safetensors",
     "*.safetensors.index.json",
 )
-
-logger = logging.getLogger(__name__)
 
 
 class ResolvedModel(NamedTuple):
@@ -72,7 +65,7 @@ def resolve_model(
         location = Path(path).expanduser()
         name = _folder_name(location.resolve())
     else:
-        sha = _hub_commit(str(path), revision)
+        sha = hub_commit(str(path), revision)
         identity = ModelIdentity(name=str(path), revision=sha, fingerprint=sha, dtype=dtype, engine=engine)
         return ResolvedModel(identity, str(path), sha)
     if revision is not None:
@@ -117,49 +110,18 @@ def folder_fingerprint(folder: Path, *, with_code: bool = False) -> str:
             f"model folder {folder} holds {found}. Expected config.json and *.safetensors (pickled weights are refused)"
         )
         raise ModelError(message)
-    store = cache_dir() / "fingerprints.json"
-    known = _read_hashes(store)
-    fresh: dict[str, str] = {}
     total = hashlib.sha256()
-    for file in files:
-        stat = file.stat()
-        key = f"{file.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
-        digest = known.get(key)
-        if digest is None:
-            with file.open("rb") as stream:
-                digest = fresh[key] = hashlib.file_digest(stream, "sha256").hexdigest()
+    for file, digest in zip(files, remembered_hashes(files), strict=True):
         total.update(f"{file.name}\0{digest}\n".encode())
-    if fresh:
-        _write_hashes(store, fresh)
     return total.hexdigest()
 
 
-def _read_hashes(store: Path) -> dict[str, str]:
-    try:
-        content = json.loads(store.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+def hub_commit(name: str, revision: str | None) -> str:
+    """Commit sha of a hub model; asks the hub only where `revision` is not already a sha.
 
-
-def _write_hashes(store: Path, fresh: dict[str, str]) -> None:
-    """Add to the store by rename. What a racing process loses here is only computed again."""
-    try:
-        store.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(prefix=".fingerprints-", dir=store.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump({**_read_hashes(store), **fresh}, file, indent=0)
-            Path(partial).replace(store)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                Path(partial).unlink()
-    except OSError as error:
-        logger.warning("model hashes cannot be remembered in %s (%s): they are computed at each start", store, error)
-
-
-def _hub_commit(name: str, revision: str | None) -> str:
-    """Commit sha of a hub model; asks the hub only where `revision` is not already a sha."""
+    Raises:
+        ModelError: a name that is none, or a hub that cannot be asked or has no such model.
+    """
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         message = f"no model {name!r}: expected {STARTER!r}, a hub id like org/name, or a folder like ./{name}"
         raise ModelError(message)

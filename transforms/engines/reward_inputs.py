@@ -10,7 +10,8 @@ from transforms.chat.conversation import Asked, Turn, is_plain
 from transforms.chat.encoding import lost_of_answer, lost_of_prompt, lost_of_text
 from transforms.chat.template import DEFAULT_DATE, ChatTemplate, Rendered
 from transforms.chat.turn import REASONING_FIELDS, as_text, reasoning_field
-from transforms.engines.tokenizer import context_length, load_tokenizer
+from transforms.engines.stored_tokenizer import chat_tokenizer
+from transforms.engines.tokenizer import context_length
 from transforms.errors import ModelError, first_line
 
 _THINKING: Final = re.compile(r"\s*<think>.*?(?:</think>\s*|\Z)", re.DOTALL)
@@ -49,9 +50,7 @@ class RewardInputs:
             ModelError: there is no fast tokenizer, or it has no usable chat template.
         """
         self._name = str(folder_or_id)
-        self._tokenizer: Any = load_tokenizer(
-            folder_or_id, revision, trust_remote_code=trust_remote_code, needs_template=template is None
-        )
+        self._tokenizer = chat_tokenizer(folder_or_id, revision, trust_remote_code=trust_remote_code, template=template)
         self.context = context_length(folder_or_id, revision, trust_remote_code=trust_remote_code)
         self._leaves_out = frozenset(leaves_out)
         self._template = ChatTemplate(self._tokenizer, text=template, kwargs=kwargs, today=today)

@@ -16,6 +16,7 @@ import warnings
 from pathlib import Path
 from typing import Any, Final
 
+from transforms.engines.file_hashes import remembered_hashes
 from transforms.errors import ModelError, OutputError
 from transforms.paths import cache_dir
 
@@ -40,8 +41,8 @@ def smollm2_folder() -> Path:
     """
     source = _gguf_file()
     digest = hashlib.sha256(_RECIPE.encode())
-    with source.open("rb") as file:
-        digest.update(hashlib.file_digest(file, "sha256").digest())
+    [found] = remembered_hashes([source])  # of 98 MB, asked for several times a run
+    digest.update(bytes.fromhex(found))
     folder = cache_dir() / "models" / f"{NAME}-{digest.hexdigest()[:12]}"
     if folder.is_dir():
         return folder

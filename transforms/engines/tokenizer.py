@@ -1,8 +1,12 @@
 """A model's own tokenizer and context length."""
 
+import re
+from hashlib import sha256
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transforms.engines.kept_results import keep_result, kept_result
 from transforms.engines.models import STARTER
 from transforms.engines.starter_model import smollm2_folder
 from transforms.errors import ModelError, first_line
@@ -79,9 +83,31 @@ def vocabulary_size(folder_or_id: str | Path, revision: str | None = None, *, tr
 
 
 def _config_number(name: str, folder_or_id: str | Path, revision: str | None, trust_remote_code: bool) -> int:
+    where = _location(folder_or_id)
+    key = None if trust_remote_code else _config_key(where, revision)
+    kept = kept_result("configs", name, key) if key else None
+    if isinstance(kept, int):
+        return kept
+    number = _read_config_number(name, folder_or_id, where, revision, trust_remote_code)
+    if key:
+        keep_result("configs", name, key, content=number)
+    return number
+
+
+def _config_key(where: str, revision: str | None) -> str | None:
+    """What a config follows from, None for what may be another one tomorrow."""
+    file = Path(where) / "config.json"
+    version = metadata.version("transformers")  # it fills in what the file leaves out
+    if file.is_file():
+        return f"{version} {sha256(file.read_bytes()).hexdigest()}"
+    return f"{version} {where}@{revision}" if revision and re.fullmatch(r"[0-9a-f]{40}", revision) else None
+
+
+def _read_config_number(
+    name: str, folder_or_id: str | Path, where: str, revision: str | None, trust_remote_code: bool
+) -> int:
     from transformers import AutoConfig
 
-    where = _location(folder_or_id)
     try:
         config: Any = AutoConfig.from_pretrained(where, revision=revision, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError, ImportError) as error:

@@ -1,0 +1,174 @@
+"""A kept tokenizer gives what transformers' own does, text for text, id for id and error for error."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from families import families, family
+
+from transforms.chat.probes import try_all
+from transforms.chat.tokens import ChatTokens
+from transforms.engines import stored_tokenizer
+from transforms.engines.kept_results import keep_result
+from transforms.engines.stored_tokenizer import StoredTokenizer, chat_tokenizer
+from transforms.engines.tokenizer import context_length, load_tokenizer
+from transforms.engines.tokenizer_files import tokenizer_files
+
+ROOT = Path(__file__).parents[3]
+# One of each kind of vocabulary and template: SentencePiece, Unigram, byte-level, a date, tools, reasoning, parts.
+SOME = ("zephyr", "smolvlm", "gemma3", "qwen3", "gptoss", "llama3_2")
+NAMES = [one.name for one in families()]
+
+
+@pytest.fixture(autouse=True)
+def _cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("PREFERENCE_CURATION_CACHE", str(tmp_path / "cache"))
+
+
+def saved(name, tmp_path):
+    folder = tmp_path / "tokenizer"
+    family(name).tokenizer().save_pretrained(folder)
+    return folder
+
+
+def chat(tokenizer, name):
+    return ChatTokens(tokenizer, kwargs=family(name).kwargs)
+
+
+def outcome(make):
+    try:
+        return make()
+    except Exception as error:  # noqa: BLE001 - templates raise what they like
+        return type(error), str(error)
+
+
+def check_same(name, tmp_path):
+    folder = saved(name, tmp_path)
+    theirs, ours = chat_tokenizer(folder), chat_tokenizer(folder)
+    assert (type(theirs).__name__, type(ours)) == (type(load_tokenizer(folder)).__name__, StoredTokenizer)
+    assert (ours.name_or_path, ours.chat_template) == (theirs.name_or_path, theirs.chat_template)
+    one, other = (outcome(lambda tokenizer=tokenizer: chat(tokenizer, name)) for tokenizer in (theirs, ours))
+    if not isinstance(one, ChatTokens):  # a template that is refused is refused in the same words
+        assert other == one
+        return
+    facts = ("name", "sha256", "stop_ids", "stops", "trail", "marks", "lead_ids", "opens_ids", "tail_ids", "anchor")
+    for fact in (*facts, "plain_specials"):
+        assert getattr(other, fact) == getattr(one, fact), fact
+    assert try_all(other) == try_all(one)
+
+
+@pytest.mark.parametrize("name", [name for name in SOME if name in NAMES])
+def test_a_kept_tokenizer_is_the_one_that_transformers_makes(name, tmp_path):
+    check_same(name, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in SOME])
+def test_a_kept_tokenizer_of_every_family_is_the_one_that_transformers_makes(name, tmp_path):
+    check_same(name, tmp_path)
+
+
+def test_loading_a_kept_tokenizer_imports_no_transformers(tmp_path):
+    folder = saved("zephyr", tmp_path)
+    chat_tokenizer(folder)
+    code = (
+        "import sys; from transforms.engines.stored_tokenizer import chat_tokenizer; from transforms.chat.tokens import "
+        f"ChatTokens; print(ChatTokens(chat_tokenizer({str(folder)!r})).eot, 'transformers' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["</s>", "False"]
+
+
+def test_a_tokenizer_that_renders_otherwise_is_not_kept(tmp_path, monkeypatch):
+    folder = saved("zephyr", tmp_path)
+    rendered = StoredTokenizer.apply_chat_template
+    monkeypatch.setattr(
+        StoredTokenizer, "apply_chat_template", lambda self, turns, **more: rendered(self, turns, **more) + " "
+    )
+    chat_tokenizer(folder)
+    assert not isinstance(chat_tokenizer(folder), StoredTokenizer)
+
+
+def test_code_that_comes_with_a_tokenizer_is_run_each_time(tmp_path):
+    folder = saved("zephyr", tmp_path)
+    chat_tokenizer(folder, trust_remote_code=True)
+    assert not isinstance(chat_tokenizer(folder, trust_remote_code=True), StoredTokenizer)
+
+
+def test_a_changed_file_another_template_and_another_version_are_other_tokenizers(tmp_path, monkeypatch):
+    folder = saved("zephyr", tmp_path)
+    chat_tokenizer(folder)
+    assert isinstance(chat_tokenizer(folder), StoredTokenizer)
+    assert not isinstance(chat_tokenizer(folder, template="{{ messages[0].content }}</s>"), StoredTokenizer)
+    config = folder / "tokenizer_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"eos_token": "<unk>"}))
+    assert chat_tokenizer(folder).special_tokens_map["eos_token"] == "<unk>"
+    monkeypatch.setattr("transforms.engines.tokenizer_files.reader_versions", lambda: "transformers 99\n")
+    assert not isinstance(chat_tokenizer(folder), StoredTokenizer)
+
+
+def test_what_was_kept_and_cannot_be_read_is_made_anew(tmp_path):
+    folder = saved("zephyr", tmp_path)
+    chat_tokenizer(folder)
+    [kept] = (tmp_path / "cache" / "tokenizers").iterdir()
+    kept.write_text("{half")
+    assert not isinstance(chat_tokenizer(folder), StoredTokenizer)
+    assert isinstance(chat_tokenizer(folder), StoredTokenizer)
+
+
+@pytest.mark.parametrize("name", ["vocab.txt", "spiece.model", "chat_template.jinja", "config.json", "tokenizer.py"])
+def test_every_file_that_a_tokenizer_may_read_is_part_of_its_hash(tmp_path, name):
+    folder = saved("zephyr", tmp_path)
+    before = tokenizer_files(folder)
+    (folder / name).write_text("{}")
+    first = tokenizer_files(folder)
+    (folder / name).write_text("[]")  # of the same size, perhaps within the clock's grain
+    assert len({before.sha256, first.sha256, tokenizer_files(folder).sha256}) == 3
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "README.md", ".gitattributes"])
+def test_what_no_tokenizer_reads_is_no_part_of_its_hash(tmp_path, name):
+    folder = saved("zephyr", tmp_path)
+    before = tokenizer_files(folder)
+    (folder / name).write_text("x")
+    assert tokenizer_files(folder) == before
+
+
+def test_further_templates_in_their_folder_are_part_of_the_hash(tmp_path):
+    folder = saved("zephyr", tmp_path)
+    before = tokenizer_files(folder)
+    (folder / "additional_chat_templates").mkdir()
+    (folder / "additional_chat_templates" / "tool_use.jinja").write_text("x")
+    assert tokenizer_files(folder) != before
+
+
+def test_a_commit_of_the_hub_says_what_a_tokenizer_is_and_a_branch_that_cannot_be_asked_for_does_not():
+    commit = "a" * 40
+    assert tokenizer_files("org/name", commit).revision == commit
+    assert tokenizer_files("org/name", commit) != tokenizer_files("org/name", "b" * 40)
+    assert tokenizer_files("org/name", "main") is None
+
+
+def test_the_context_of_a_config_is_found_once_and_again_when_the_file_changes(tmp_path, monkeypatch):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"model_type": "llama", "max_position_embeddings": 512}))
+    assert context_length(tmp_path) == 512
+    monkeypatch.setattr("transforms.engines.tokenizer._read_config_number", lambda *_: 7)
+    assert context_length(tmp_path) == 512
+    config.write_text(json.dumps({"model_type": "llama", "max_position_embeddings": 513}))
+    assert context_length(tmp_path) == 7
+
+
+def test_a_cache_that_cannot_be_written_costs_time_and_nothing_else(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PREFERENCE_CURATION_CACHE", str(tmp_path / "file"))
+    keep_result("x", "key", content=1)
+    folder = saved("zephyr", tmp_path)
+    assert ChatTokens(chat_tokenizer(folder)).sha256 == ChatTokens(chat_tokenizer(folder)).sha256
+
+
+def test_blocks_that_mark_generated_text_write_what_is_in_them():
+    compiled = stored_tokenizer._compiled("{% generation %}{% set x = 1 %}a{% endgeneration %}{{ x is defined }}")
+    assert compiled.render() == "aFalse"

@@ -1,0 +1,57 @@
+"""Hashes of large files, remembered, so that a second start does not read weights again."""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from transforms.paths import cache_dir
+
+logger = logging.getLogger(__name__)
+
+
+def remembered_hashes(files: Sequence[Path]) -> list[str]:
+    """sha256 of each file as hex, remembered in the cache directory by path, size and modification time."""
+    store = cache_dir() / "fingerprints.json"
+    known = _read_hashes(store)
+    fresh: dict[str, str] = {}
+    found = []
+    for file in files:
+        stat = file.stat()
+        key = f"{file.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
+        digest = known.get(key)
+        if digest is None:
+            with file.open("rb") as stream:
+                digest = fresh[key] = hashlib.file_digest(stream, "sha256").hexdigest()
+        found.append(digest)
+    if fresh:
+        _write_hashes(store, fresh)
+    return found
+
+
+def _read_hashes(store: Path) -> dict[str, str]:
+    try:
+        content = json.loads(store.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _write_hashes(store: Path, fresh: dict[str, str]) -> None:
+    """Add to the store by rename. What a racing process loses here is only computed again."""
+    try:
+        store.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(prefix=".fingerprints-", dir=store.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump({**_read_hashes(store), **fresh}, file, indent=0)
+            Path(partial).replace(store)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                Path(partial).unlink()
+    except OSError as error:
+        logger.warning("model hashes cannot be remembered in %s (%s): they are computed at each start", store, error)

@@ -38,6 +38,7 @@ def curate(recipe: Recipe) -> str:
 
 def run_stages(plan: Plan) -> Manifest:
     """Every stage in order. Rows travel through files in the work folder, a part at a time."""
+    plan.models.load()  # what is wrong with a tokenizer is said before the last run's files go
     with output_folder(plan.folder, fingerprint=plan.fingerprint, overwrite=plan.recipe.output.overwrite) as work:
         run = Run(plan, work)
         show_progress(run.progress)

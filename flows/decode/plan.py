@@ -60,7 +60,7 @@ def plan_decoding(config: DecodeConfig) -> DecodePlan:
         for model, role in ((policy, "policy"), (reference, "reference"))
     )
     reward_config = _reward(config, recipe)
-    reward = models.resolve_reward(reward_config, chat)
+    reward = models.resolve_reward(reward_config, lambda: chat)
     fingerprint = evaluation_fingerprint(
         {
             "decode": config.model_dump(mode="json", exclude={"run", "out"}),

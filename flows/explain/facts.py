@@ -211,7 +211,7 @@ def _rewards(
     config = recipe.reward
     if config is None:
         return [None] * len(read)
-    inputs = models.load_reward_inputs(models.resolve_reward(config, chat), config, recipe.chat_template_date)
+    inputs = models.load_reward_inputs(models.resolve_reward(config, lambda: chat), config, recipe.chat_template_date)
     conversations = inputs.token_ids([r.asked for r in read], [r.answer for r in read])
     requests = score_requests(_identity(record), conversations, inputs.context)
     ids = [None if isinstance(request, str) else request.request_id for request in requests]

@@ -1,8 +1,11 @@
 """Which models a recipe names, resolved to what fixes their answers; opened only when a batch needs them."""
 
 import logging
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from datetime import date
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -17,7 +20,9 @@ from transforms.engines.protocol import CompletionEngine, ModelIdentity, RewardE
 from transforms.engines.reward_inputs import RewardInputs, template_file
 from transforms.engines.select import completion_engine, open_completions, open_rewards, reward_engine
 from transforms.engines.server_completions import server_identity
+from transforms.engines.stored_tokenizer import chat_tokenizer
 from transforms.engines.tokenizer import context_length, load_tokenizer
+from transforms.engines.tokenizer_files import TokenizerFiles, tokenizer_files
 from transforms.errors import ModelError
 from transforms.records.manifest import Manifest, ModelRecord
 
@@ -39,32 +44,90 @@ class TemplateSettings(Protocol):
     def chat_template_kwargs(self) -> dict[str, Any]: ...
 
 
-@dataclass(frozen=True)
 class Models:
-    """The models of one run. `policy` and `reward` are None where the recipe samples nothing."""
+    """The models of one run, found and identified.
 
-    chat: ChatTokens
-    probes: list[Probed]  # what was tried on the chat template
-    context: int | None  # of the policy; None where only its tokenizer is there
-    policy: ResolvedModel | None
-    reward: ResolvedModel | None
+    Tokenizer and template are read when something is to be encoded, not before: whether a run is there already is
+    decided by hashes.
 
+    Args:
+        recipe: names them. The starter reward model is trained if the recipe names it and it is not there.
 
-def resolve_models(recipe: Recipe) -> Models:
-    """Find the recipe's models; trains the starter reward model if the recipe names it and it is not there.
+    Attributes:
+        tokenizer: hash of what makes the ids.
+        policy: None where the recipe samples nothing.
+        reward: likewise.
 
     Raises:
-        ModelError: a model, tokenizer or chat template that is missing or cannot be used.
+        ModelError: a model that is missing.
     """
-    chat = load_chat(recipe)
-    probes = check(chat, without_reasoning=recipe.policy.without_reasoning)
-    for probe in probes:
-        if not probe.exact and probe.name in TOLD:
-            logger.warning("rows like the probe %r will be quarantined: %s", probe.name, probe.why)
-    context = policy_context(recipe)
-    if recipe.policy.engine == "none" or recipe.reward is None:
-        return Models(chat, probes, context, None, None)
-    return Models(chat, probes, context, _resolve_policy(recipe.policy), resolve_reward(recipe.reward, chat))
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._files = _chat_files(recipe)
+        self.policy: ResolvedModel | None = None
+        self.reward: ResolvedModel | None = None
+        if recipe.policy.engine != "none" and recipe.reward is not None:
+            self.policy = _resolve_policy(recipe.policy)
+            self.reward = resolve_reward(recipe.reward, lambda: self.chat)
+
+    @cached_property
+    def tokenizer(self) -> str:
+        if self._files is None:  # nothing but the tokenizer itself says what it is
+            return self.chat.sha256
+        template = template_file(self._recipe.policy.chat_template) or ""
+        return sha256("\0".join([self._files.sha256, _config_file(self._recipe), template]).encode()).hexdigest()
+
+    @cached_property
+    def chat(self) -> ChatTokens:
+        """Tokenizer and chat template, which have passed the probes.
+
+        Raises:
+            ModelError: there is no fast tokenizer or no usable chat template.
+        """
+        return self._tried[0]
+
+    @property
+    def probes(self) -> list[Probed]:
+        """What was tried on the chat template."""
+        return self._tried[1]
+
+    @cached_property
+    def context(self) -> int | None:
+        """Of the policy, in tokens; None where only its tokenizer is there."""
+        return policy_context(self._recipe)
+
+    def load(self) -> None:
+        """Read tokenizer, template and config, so that what is wrong with them is said before anything is done.
+
+        Raises:
+            ModelError: a tokenizer, chat template or config that cannot be used.
+        """
+        _ = self.chat, self.context
+
+    @cached_property
+    def _tried(self) -> tuple[ChatTokens, list[Probed]]:
+        chat = load_chat(self._recipe)
+        probes = check(chat, without_reasoning=self._recipe.policy.without_reasoning)
+        for probe in probes:
+            if not probe.exact and probe.name in TOLD:
+                logger.warning("rows like the probe %r will be quarantined: %s", probe.name, probe.why)
+        return chat, probes
+
+
+def _chat_name(recipe: Recipe) -> tuple[str, str | None]:
+    """Folder or Hub id of the tokenizer, and its revision."""
+    return (recipe.tokenizer, None) if recipe.tokenizer else (recipe.policy.model, recipe.policy.revision)
+
+
+def _chat_files(recipe: Recipe) -> TokenizerFiles | None:
+    return tokenizer_files(*_chat_name(recipe))
+
+
+def _config_file(recipe: Recipe) -> str:
+    """The config that says how much the policy reads, where it lies beside another tokenizer than its own."""
+    file = Path(recipe.policy.model) / "config.json"
+    return sha256(file.read_bytes()).hexdigest() if recipe.tokenizer and file.is_file() else ""
 
 
 def load_chat(recipe: Recipe, manifest: Manifest | None = None) -> ChatTokens:
@@ -78,13 +141,10 @@ def load_chat(recipe: Recipe, manifest: Manifest | None = None) -> ChatTokens:
         ModelError: there is no fast tokenizer or no usable chat template, or the template has no such argument.
     """
     policy = recipe.policy
-    name = recipe.tokenizer or policy.model
-    revision = policy.revision if recipe.tokenizer is None else None
+    name, revision = _chat_name(recipe)
     kept = manifest.template if manifest else None
     template = kept.text if kept else template_file(policy.chat_template)
-    tokenizer = load_tokenizer(
-        name, revision, trust_remote_code=policy.trust_remote_code, needs_template=template is None
-    )
+    tokenizer = chat_tokenizer(name, revision, trust_remote_code=policy.trust_remote_code, template=template)
     chat = ChatTokens(
         tokenizer,
         template=template,
@@ -114,11 +174,8 @@ def chat_of(model: ResolvedModel, config: TemplateSettings, today: date) -> Chat
         ModelError: as `load_chat`, or plain responses cannot be had token for token.
     """
     template = template_file(config.chat_template)
-    tokenizer = load_tokenizer(
-        model.location,
-        model.revision,
-        trust_remote_code=config.trust_remote_code,
-        needs_template=template is None,
+    tokenizer = chat_tokenizer(
+        model.location, model.revision, trust_remote_code=config.trust_remote_code, template=template
     )
     chat = ChatTokens(tokenizer, template=template, kwargs=config.chat_template_kwargs, today=today)
     check(chat)
@@ -185,11 +242,8 @@ def tokens_of_run(
             "today": config.chat_template_date,
             "reasoning": manifest.template.reasoning,
         }
-    tokenizer = load_tokenizer(
-        model.location,
-        model.revision,
-        trust_remote_code=trust_remote_code,
-        needs_template=called.get("template") is None,
+    tokenizer = chat_tokenizer(
+        model.location, model.revision, trust_remote_code=trust_remote_code, template=called.get("template")
     )
     chat = ChatTokens(tokenizer, **called)
     made = manifest.tokenizer
@@ -240,16 +294,16 @@ def _resolve_policy(config: PolicyConfig) -> ResolvedModel:
     )
 
 
-def resolve_reward(config: RewardConfig, chat: ChatTokens | None = None) -> ResolvedModel:
+def resolve_reward(config: RewardConfig, chat: Callable[[], ChatTokens] | None = None) -> ResolvedModel:
     """The reward model that a recipe names; the starter's is trained if it is not there.
 
     Args:
         config: names it.
-        chat: whose tokens the starter's is trained in; the starter policy's by default.
+        chat: whose tokens the starter's is trained in, asked for only then; the starter policy's by default.
     """
     name: str | Path = config.model
     if name == STARTER_REWARD:
-        name = starter_reward_model(chat or ChatTokens(load_tokenizer(STARTER)))
+        name = starter_reward_model(chat or (lambda: ChatTokens(load_tokenizer(STARTER))))
     return resolve_model(
         name,
         config.revision,

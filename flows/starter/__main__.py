@@ -8,7 +8,7 @@ import argparse
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -116,10 +116,13 @@ def sample_responses(prompts: Sequence[dict[str, object]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
-def starter_reward_model(chat: "ChatTokens") -> Path:
+def starter_reward_model(chat: "Callable[[], ChatTokens]") -> Path:
     """Folder of the starter reward model; trained on the first call.
 
     Cached under the hash of everything that it is made of: training pairs, policy, trainer code with its settings.
+
+    Args:
+        chat: the tokens to train in, asked for only if it has to be trained.
     """
     from transforms.dataset.shards import file_sha256
     from transforms.engines.models import STARTER, resolve_model
@@ -134,7 +137,7 @@ def starter_reward_model(chat: "ChatTokens") -> Path:
         logger.info("training the starter reward model on the prompts that the recipe does not curate (once)")
         from trainers.rewards.fit import RewardTrainConfig, train_reward_model
 
-        pairs = some_prompts(training_pairs("train", TRAINING_PAIRS, chat))
+        pairs = some_prompts(training_pairs("train", TRAINING_PAIRS, chat()))
         train_reward_model(pairs, policy=Path(policy.location), out=folder, config=RewardTrainConfig())
     return folder
 

@@ -92,7 +92,7 @@ def find_reward(run: FoundRun, chat: ChatTokens) -> RunReward:
     if config is None:
         message = f"{path} has no reward model, and dataset.responses: all needs its rewards: curate with reward.model"
         raise ConfigError(message)
-    return RunReward(resolve_reward(config, chat), config, recipe.chat_template_date)
+    return RunReward(resolve_reward(config, lambda: chat), config, recipe.chat_template_date)
 
 
 def gather(pairs: pa.Table, responses: pa.Table, chat: ChatTokens) -> Gathered:

@@ -62,7 +62,7 @@ def run_fingerprint(recipe: Recipe, models: Models, sources: list[SourceRecord])
         "recipe": recipe.model_dump(mode="json", exclude=_INDIFFERENT),
         "sources": [[s.label, s.revision, s.fingerprint] for s in sources],
         "models": [str(model.identity) if model else None for model in (models.policy, models.reward)],
-        "tokenizer": models.chat.sha256,
+        "tokenizer": models.tokenizer,
         "reward_template": template_file(recipe.reward.chat_template) if recipe.reward else None,
         "code": _code_hash("flows", "transforms"),
     }

@@ -65,8 +65,10 @@ def _settings(given: Mapping[str, int | None]) -> AuditSettings:
 
 
 def _run(recipe: Recipe, folder: Path, settings: AuditSettings) -> Audit:
+    from flows.runtime.temporary_server import keep_server_from_signals, start_server
+
+    start_server()
     from flows.audit.flow import audit
-    from flows.runtime.temporary_server import keep_server_from_signals
 
     keep_server_from_signals()
     return audit(recipe, folder, settings)

@@ -35,8 +35,10 @@ def main() -> int:
         return 0
     found = plan.finished
     if found is None:
+        from flows.runtime.temporary_server import keep_server_from_signals, start_server
+
+        start_server()
         from flows.compare.flow import compare
-        from flows.runtime.temporary_server import keep_server_from_signals
 
         keep_server_from_signals()
         found = compare(config)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from flows.curate.summary import print_summary
 from flows.recipe.command_line import load_recipe
 from flows.runtime.cli import prepare_process, run_command
 from flows.runtime.config_files import CONFIGS
+from flows.versions.output_folder import MANIFEST
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,11 @@ def _curate(argv: list[str]) -> int:
     argv = [word for word in argv if word != "--dry-run"]
     recipe = load_recipe(argv, default=CONFIGS / "starter.yaml", program="python -m flows.curate")
     console = Console(soft_wrap=True)
-    from flows.curate.plan import plan_run  # without Prefect and without a model
+    from flows.runtime.temporary_server import keep_server_from_signals, start_server
+
+    if not dry and not (Path(recipe.output.dir) / MANIFEST).exists():
+        start_server()  # nothing that could be unchanged lies there: it gets ready while the sources are found
+    from flows.curate.plan import load_ahead, plan_run  # without Prefect and without a model
 
     plan = plan_run(recipe)
     finished = plan.finished is not None
@@ -37,11 +41,17 @@ def _curate(argv: list[str]) -> int:
         print_dry_run(console, recipe, dry_run(plan))
         return 0
     if not finished:
+        start_server()
+        load_ahead(plan)
+        from flows.runtime.prefect_imports import import_prefect
+
+        import_prefect()
         from flows.curate.flow import curate
-        from flows.runtime.temporary_server import keep_server_from_signals
 
         keep_server_from_signals()
         curate(recipe)
+    from flows.curate.summary import print_summary
+
     print_summary(console, Path(recipe.output.dir), seconds=time.monotonic() - start, unchanged=finished)
     return 0
 

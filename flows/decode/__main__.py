@@ -27,8 +27,10 @@ def main() -> int:
     found = plan_decoding(config).finished
     unchanged = found is not None
     if found is None:
+        from flows.runtime.temporary_server import keep_server_from_signals, start_server
+
+        start_server()
         from flows.decode.flow import decode
-        from flows.runtime.temporary_server import keep_server_from_signals
 
         keep_server_from_signals()
         found = decode(config)

@@ -37,8 +37,10 @@ def main() -> int:
 
 
 def _run(config: EvaluationConfig) -> "Evaluation":
+    from flows.runtime.temporary_server import keep_server_from_signals, start_server
+
+    start_server()
     from flows.evaluate.flow import evaluate
-    from flows.runtime.temporary_server import keep_server_from_signals
 
     keep_server_from_signals()
     return evaluate(config)

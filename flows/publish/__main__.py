@@ -30,8 +30,10 @@ def main() -> int:
         from flows.hub.token import required_token
 
         required_token(env=config.token_env)
+    from flows.runtime.temporary_server import keep_server_from_signals, start_server
+
+    start_server()
     from flows.publish.flow import publish
-    from flows.runtime.temporary_server import keep_server_from_signals
 
     keep_server_from_signals()
     print_publication(console, publish(config))

@@ -32,8 +32,10 @@ def main() -> int:
     recipe = load_recipe([*config, *rest], default=CONFIGS / "starter.yaml", program=PROGRAM)
     if arguments.repo is not None:  # before Prefect is started to run something that cannot work
         publish_target(recipe, arguments.repo, arguments.public, arguments.token_env, arguments.token_block)
+    from flows.runtime.temporary_server import keep_server_from_signals, start_server
+
+    start_server()
     from flows.refresh.flow import refresh
-    from flows.runtime.temporary_server import keep_server_from_signals
 
     keep_server_from_signals()
     state = refresh(

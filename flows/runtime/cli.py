@@ -11,6 +11,7 @@ from typing import Final
 from rich.console import Console
 
 from transforms.errors import CurationError
+from transforms.tables.pandas_later import leave_pandas_out
 
 INTERRUPTED: Final = "stopped. Finished batches are in the ledger: run the same command again to go on"
 
@@ -56,6 +57,7 @@ def prepare_process() -> None:
     """Environment and logging of a command; called once, before anything heavy is imported."""
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
+    leave_pandas_out()
     handler = logging.StreamHandler()
     handler.addFilter(_ForTheTerminal())
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler], force=True)

@@ -1,52 +1,158 @@
-"""Prefect's temporary server lives as long as the run that started it: no longer, and no shorter."""
+"""Prefect's temporary server lives as long as the run that started it: no longer, and no shorter.
 
-import functools
+Prefect starts one itself at a flow's first call, and for that imports its whole server into the run too (3.5 s of a
+core), beside the server's own process (6 s). A command starts the same process earlier, so that it gets ready while the
+command reads its recipe and its tokenizer, and tells Prefect its address.
+"""
+
+import atexit
 import logging
+import os
+import socket
 import subprocess
 import sys
-from typing import Any, Final
-from unittest.mock import patch
+import time
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
 
+from transforms.errors import EngineError
+
+_API: Final = "PREFECT_API_URL"
+# As Prefect starts its own, and without two things that a server for one run has no use for: describing block types to
+# its database, and the UI.
+_SERVER: Final = {
+    "PREFECT__SERVER_EPHEMERAL": "1",
+    "PREFECT__SERVER_FINAL": "1",
+    "PREFECT_UI_ENABLED": "0",
+    "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
+}
+_TIMEOUT: Final = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
 # Reads until the run's end of the pipe closes, which the kernel does however the run ends, kill -9 included.
 _WATCH: Final = 'cat >/dev/null; kill "$0" 2>/dev/null'
 logger = logging.getLogger(__name__)
 _watchers: dict[int, "subprocess.Popen[bytes]"] = {}  # a collected Popen would close the pipe
+_started: dict[int, "subprocess.Popen[bytes]"] = {}  # port → the server of this process, one at most
+
+
+def start_server() -> None:
+    """Begin to start the temporary server, unless the user has a server; `keep_server_from_signals` waits for it.
+
+    To be called before Prefect is imported, which reads its address from the environment.
+    """
+    if _started or _has_a_server():
+        return
+    # Listening from here on: the port is taken, and who connects too early waits.
+    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    port = listener.getsockname()[1]
+    package = find_spec("prefect")
+    above = str(Path(str(package.origin)).parent) if package else ""
+    command = [
+        sys.executable, "-m", "uvicorn", "--app-dir", above, "--factory", "prefect.server.api.server:create_app",
+        "--fd", str(listener.fileno()), "--log-level", "error", "--lifespan", "on",
+    ]  # fmt: skip
+    # A session of its own: Ctrl-C in a terminal, and systemd's SIGTERM, go to a whole process group. A run whose
+    # server is gone asks it for two and a half minutes and then ends in a traceback.
+    server = subprocess.Popen(
+        command,
+        env=os.environ | _SERVER,
+        pass_fds=[listener.fileno()],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    listener.close()
+    _started[port] = server
+    atexit.register(_stop, server)
+    _watch(server.pid)
+    os.environ[_API] = f"http://127.0.0.1:{port}/api"
+    if "prefect" in sys.modules:  # it has read its settings already
+        from prefect.context import refresh_global_settings_context
+
+        refresh_global_settings_context()
 
 
 def keep_server_from_signals() -> None:
-    """Let Ctrl-C in a terminal, and systemd's SIGTERM, end the run and not at once the server under it.
+    """Have a server that answers before the flow begins: the user's own, or one that ends with this process.
 
-    Both go to a whole process group. A run whose server is gone asks it for two and a half minutes and then ends in a
-    traceback. To be called before the flow, which starts the server.
+    Raises:
+        EngineError: the temporary one does not answer in time.
     """
-    from prefect.settings import PREFECT_API_URL
-
-    if PREFECT_API_URL.value():
-        return
-    from prefect.server.api.server import SubprocessASGIServer
-
-    class InItsOwnGroup(SubprocessASGIServer):
-        def _run_uvicorn_command(self) -> "subprocess.Popen[Any]":
-            popen = functools.partial(subprocess.Popen, start_new_session=True)
-            with patch("prefect.server.api.server.subprocess.Popen", popen):
-                return super()._run_uvicorn_command()
-
-    InItsOwnGroup()  # Prefect keeps one server a port, and goes by the first
+    start_server()
+    seconds = float(os.environ.get(_TIMEOUT, "120"))
+    end = time.monotonic() + seconds
+    for port, server in _started.items():
+        while not _answers(port, max(0.1, end - time.monotonic())):
+            ended = server.poll()
+            if ended is not None or time.monotonic() > end:
+                what = f"ended with code {ended}" if ended is not None else f"did not answer in {seconds:.0f} s"
+                message = (
+                    f"Prefect's temporary server {what}; give it longer with {_TIMEOUT}, or set {_API} to a server "
+                    "that runs (prefect server start)"
+                )
+                raise EngineError(message)
+            time.sleep(0.05)
 
 
 def end_server_with_us() -> None:
-    """Let the server that Prefect started for this process end with it.
+    """Let the server that Prefect started for this process end with it, where a flow was called as a function.
 
     Without a server of the user's own, Prefect runs one as a child and stops it at exit; after kill -9 nothing
     does, and every killed run would leave a server of 200 MB behind.
     """
     module = sys.modules.get("prefect.server.api.server")  # imported only by who starts such a server
     server = module.SubprocessASGIServer().server_process if module else None
-    if server is None or server.pid in _watchers:
+    if server is not None:
+        _watch(server.pid)
+
+
+def _has_a_server() -> bool:
+    """Whether Prefect has an address of a server: in the environment, or in one of its files."""
+    if os.environ.get(_API):
+        return True
+    home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+    files = {
+        Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml"): "api",
+        Path("prefect.toml"): "api",
+        Path(".env"): "prefect_api",
+        Path("pyproject.toml"): "[tool.prefect",
+    }
+    for file, word in files.items():
+        with suppress(OSError):
+            if word in file.read_text(encoding="utf-8", errors="replace").lower():
+                from prefect.settings import PREFECT_API_URL  # 1.4 s, and the only one who knows how they add up
+
+                return bool(PREFECT_API_URL.value())
+    return False
+
+
+def _answers(port: int, timeout: float) -> bool:
+    connection = HTTPConnection("127.0.0.1", port, timeout=min(timeout, 5.0))
+    try:
+        connection.request("GET", "/api/health")
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _watch(pid: int) -> None:
+    if pid in _watchers:
         return
     # A group of its own: Ctrl-C in the terminal must not end the watcher before the run.
-    command = ["sh", "-c", _WATCH, str(server.pid)]
+    command = ["sh", "-c", _WATCH, str(pid)]
     try:
-        _watchers[server.pid] = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        _watchers[pid] = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     except OSError as error:
-        logger.warning("after kill -9, process %s (Prefect's temporary server) stays: %s", server.pid, error)
+        logger.warning("after kill -9, process %s (Prefect's temporary server) stays: %s", pid, error)
+
+
+def _stop(server: "subprocess.Popen[bytes]") -> None:
+    server.terminate()
+    try:
+        server.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()

@@ -38,7 +38,9 @@ def main() -> int:
 
 
 def _run(recipe: TrainingRecipe) -> "TrainingRecord":
-    from flows.runtime.temporary_server import keep_server_from_signals
+    from flows.runtime.temporary_server import keep_server_from_signals, start_server
+
+    start_server()
     from flows.train.flow import train
 
     keep_server_from_signals()

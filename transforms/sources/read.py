@@ -18,6 +18,7 @@ from transforms.sources.adapter import BadRow, Row
 from transforms.sources.files import BATCH_ROWS, ENDINGS, TEXT_ENDINGS, ending_of, read_file
 from transforms.sources.options import SourceOptions
 from transforms.sources.tables import JsonColumns, rows_of
+from transforms.tables.pandas_later import take_pandas_back
 
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
@@ -192,6 +193,8 @@ def _folder(filesystem: Any, root: str, options: SourceOptions) -> list[str]:
 
 def _hub_builder(options: SourceOptions) -> Any:
     import datasets  # 2 s, and only the Hub needs it
+
+    take_pandas_back()  # it makes tables of data frames
 
     try:
         # With hf:// a folder org/name in the working directory cannot take the Hub dataset's place.

@@ -8,7 +8,6 @@ taken for one of another kind (robust priors: Schmidli et al. 2014, Biometrics 7
 from typing import Final, NamedTuple
 
 import numpy as np
-from scipy import special
 
 from transforms.statistics.intervals import LEVEL, Bools, Floats, Ints
 
@@ -54,6 +53,8 @@ class Beliefs(NamedTuple):
 
     def log_likelihood(self, wins: Floats, n: Ints) -> Floats:
         """Of each pair's comparisons, without the binomial coefficient, (pairs,)."""
+        from scipy import special
+
         with np.errstate(divide="ignore"):
             each = np.log(self.share) + _log_evidence(self.wins, self.losses, wins[:, None], n[:, None])
         found: Floats = special.logsumexp(each, axis=1)
@@ -61,6 +62,8 @@ class Beliefs(NamedTuple):
 
     def above(self, threshold: float) -> Floats:
         """P(consistency ≥ τ), (pairs,)."""
+        from scipy import special
+
         found: Floats = (self.share * special.betaincc(self.wins, self.losses, threshold)).sum(axis=1)
         # The shares add up to 1 but for rounding, and P(c ≥ 0) is 1.
         return np.minimum(found, 1.0)
@@ -86,6 +89,8 @@ class Beliefs(NamedTuple):
         return self._quantile(tail), self._quantile(1 - tail)
 
     def _quantile(self, level: float) -> Floats:
+        from scipy import special
+
         each = np.asarray(special.betaincinv(self.wins, self.losses, level), np.float64)
         if each.shape[1] == 1:
             return each[:, 0]
@@ -100,6 +105,8 @@ class Beliefs(NamedTuple):
 
 def _log_evidence(a: Floats, b: Floats, wins: Floats, n: Floats | Ints) -> Floats:
     """log P(a given order of the comparisons | Beta(a, b)), elementwise."""
+    from scipy import special
+
     found: Floats = special.betaln(a + wins, b + n - wins) - special.betaln(a, b)
     return found
 

@@ -17,7 +17,6 @@ gets wrong where it decides (held out), and the predictions stay independent of 
 from typing import Final, NamedTuple
 
 import numpy as np
-from scipy import optimize, special, stats
 
 from transforms.consistency.beliefs import Beliefs
 from transforms.records.manifest import CalibrationPoint, ShareRecord
@@ -48,11 +47,15 @@ class Fit(NamedTuple):
 
     def foretold(self, margin: Floats, share_cut: Floats) -> Floats:
         """μ of every pair."""
+        from scipy import special
+
         found: Floats = special.expit(self.a + margin / self.scale * (self.b + self.c * (1 - share_cut)))
         return found
 
     def beliefs(self, margin: Floats, share_cut: Floats) -> Beliefs:
         """What is believed of pairs of which no completion was seen."""
+        from scipy import special
+
         mean = self.foretold(margin, share_cut)
         shares, wins, losses = (np.empty((len(mean), 2)) for _ in range(3))
         shares[:, 1] = special.expit(self.d - self.f * (margin - self.centre) / self.scale)
@@ -96,6 +99,8 @@ def fit_calibration(margin: Floats, share_cut: Floats, wins: Floats, n: Ints, *,
         n: (sampled,), comparisons.
         slope: False fits the constant rate that the margin must beat.
     """
+    from scipy import optimize, special
+
     scale = float(np.median(np.abs(margin))) or 1.0
     centre = float(np.median(margin))
     x, beyond = margin / scale, (margin - centre) / scale
@@ -243,5 +248,7 @@ def _too_few(fold: Ints) -> str:
 
 def _lower_bound(gain: Floats) -> float:
     """One-sided 95 % bound of a mean (Student's t over pairs)."""
+    from scipy import stats
+
     error = float(gain.std(ddof=1)) / np.sqrt(len(gain))
     return float(gain.mean() - stats.t.ppf(0.95, len(gain) - 1) * error)

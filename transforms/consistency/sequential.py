@@ -3,7 +3,6 @@
 from typing import Final, NamedTuple
 
 import numpy as np
-from scipy import special
 
 from transforms.consistency.beliefs import Beliefs
 from transforms.consistency.evidence import Evidence
@@ -91,6 +90,8 @@ def value_of_sampling(beliefs: Beliefs, *, step: int, threshold: float) -> Float
     the comparisons to come. It is never below zero: by Jensen's inequality the minimum of two probabilities falls on
     average.
     """
+    from scipy import special
+
     now, later = 1 - beliefs.certainty(threshold), np.zeros(len(beliefs.share))
     n = np.full(len(later), step)
     for agree in range(step + 1):

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from transforms.statistics.intervals import LEVEL, Floats, MeanRecord, Rate, wilson
 
@@ -53,6 +52,8 @@ def clustered_rate(values: Floats, clusters: Sequence[str]) -> Rate:
 
 def _worth(values: Floats, clusters: Sequence[str]) -> float:
     """How many independent zeros and ones would be known as well; at least n² / Σ n_g² (equal clusters)."""
+    from scipy import stats
+
     if not len(values):
         return 0.0
     found = _clustered(values, clusters)
@@ -68,6 +69,8 @@ def design_effect(values: Floats, clusters: Sequence[str]) -> float:
 
     At most that of equal values within each cluster, which is also taken where values have no spread.
     """
+    from scipy import stats
+
     if len(set(clusters)) == len(values):
         return 1.0
     if len(set(clusters)) == 1:
@@ -133,6 +136,8 @@ class _Clustered(NamedTuple):
 
 
 def _clustered(values: Floats, clusters: Sequence[str]) -> _Clustered:
+    from scipy import stats
+
     _, place, sizes = np.unique(np.asarray(clusters), return_inverse=True, return_counts=True)
     count, mean = len(values), float(values.mean())
     effective = count**2 / float(np.square(sizes).sum())

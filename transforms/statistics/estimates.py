@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from transforms.statistics.clustered import design_effect
 from transforms.statistics.intervals import LEVEL, Bools, Floats, Rate, wilson
@@ -78,6 +77,8 @@ def mean_rate(values: Floats, together: float = 1.0) -> Rate:
         values: (values,).
         together: how many times the mean's variance is that of independent values (transforms.statistics.clustered).
     """
+    from scipy import stats
+
     count = len(values)
     if count < 2:
         return wilson(float(values.sum()), count)

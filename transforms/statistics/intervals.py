@@ -5,7 +5,6 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
-from scipy import stats
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -37,6 +36,8 @@ def wilson(successes: float, n: float, level: float = LEVEL) -> Rate:
     `successes` may be fractional (ties, pair estimates between 0 and 1): a mean of values in [0, 1] varies
     no more than a share of zeros and ones does, so the interval stays on the safe side.
     """
+    from scipy import stats
+
     if n == 0:
         return Rate(0.0, 0.0, 1.0)
     z = float(stats.norm.ppf(0.5 + level / 2))

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from transforms.statistics.intervals import LEVEL, Floats, MeanRecord, wilson
 
@@ -58,6 +57,8 @@ def two_way_share(values: Floats, prompts: Sequence[str]) -> MeanRecord:
         values: 1, 0, or 0.5 for a tie; (trainings, pairs), at least one of each.
         prompts: of the pairs.
     """
+    from scipy import stats
+
     parts, mean = _parts(values, prompts), float(values.mean())
     if parts is None:
         return MeanRecord(value=mean, low=None, high=None)
@@ -80,6 +81,8 @@ class _Parts(NamedTuple):
 
     def half(self, more: float) -> float:
         """Half the interval; `more` is added to the variance between prompts."""
+        from scipy import stats
+
         t_s, t_g = (float(stats.t.ppf(0.5 + LEVEL / 2, count - 1)) for count in (self.trainings, self.prompts))
         return float((t_s**2 * self.by_training + t_g**2 * (self.by_prompt + more)) ** 0.5)
 

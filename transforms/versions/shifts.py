@@ -5,7 +5,6 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
-from scipy import stats
 
 from transforms.records.difference import (
     CostShift,
@@ -141,6 +140,8 @@ def _rate_difference(old: RateRecord, new: RateRecord) -> RateDifference:
 
 
 def _paired(common: pl.DataFrame, source: str) -> PairedDifference:
+    from scipy import stats
+
     judged = common.filter((pl.col(f"outcome{OLD}") != "quarantine") & (pl.col(f"outcome{NEW}") != "quarantine"))
     known = [pl.col(f"consistency{side}").is_not_null() for side in (OLD, NEW)]
     measured = judged.filter(*known)

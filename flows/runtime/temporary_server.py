@@ -29,6 +29,7 @@ _SERVER: Final = {
     "PREFECT_UI_ENABLED": "0",
     "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
 }
+_ALLOWED: Final = "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"
 _TIMEOUT: Final = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
 # Reads until the run's end of the pipe closes, which the kernel does however the run ends, kill -9 included.
 _WATCH: Final = 'cat >/dev/null; kill "$0" 2>/dev/null'
@@ -42,7 +43,7 @@ def start_server() -> None:
 
     To be called before Prefect is imported, which reads its address from the environment.
     """
-    if _started or _has_a_server():
+    if _started or _has_a_server() or os.environ.get(_ALLOWED, "").lower() in ("0", "false", "no", "off"):
         return
     # Listening from here on: the port is taken, and who connects too early waits.
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)

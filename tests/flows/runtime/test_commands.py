@@ -1,28 +1,39 @@
 """Every command answers --help at once, and says what is wrong with its arguments in one message."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+import yaml
+from flows_support import pair, truncate_recipe
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
-HEAVY = {"vllm", "torch", "transformers", "prefect", "datasets", "scipy"}
+MODELS = {"vllm", "torch", "transformers", "datasets"}
+SERVER = {"prefect.server.api.server", "sqlalchemy"}
+HEAVY = MODELS | SERVER | {"prefect", "scipy", "matplotlib", "pandas", "openai"}
 
 
-def command(name, *flags, importtime=False):
+def command(name, *flags, importtime=False, **environment):
     options = ["-X", "importtime"] if importtime else []
     return subprocess.run(
         [sys.executable, *options, "-m", f"flows.{name}", *flags],
         cwd=ROOT,
-        env={k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")},
+        env={k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")} | environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
+
+
+def imported(done):
+    """What a command imported, of `-X importtime`."""
+    return {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
 
 
 COMMANDS = [
@@ -47,8 +58,73 @@ def test_help_imports_nothing_heavy(name):
     done = command(name, "--help", importtime=True)
     assert done.returncode == 0
     assert "usage: python -m flows." in done.stdout
-    modules = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
-    assert not HEAVY & modules
+    assert not HEAVY & imported(done)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A recipe of a finished run, its folder, and the environment that it was made in."""
+    home = tmp_path_factory.mktemp("finished")
+    recipe = truncate_recipe(home, [pair(number) for number in range(6)])
+    (home / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
+    environment = {"PREFECT_HOME": str(home / "prefect"), "PREFERENCE_CURATION_CACHE": str(home / "cache")}
+    done = command("curate", "--config", str(home / "recipe.yaml"), **environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return home / "recipe.yaml", Path(recipe.output.dir), environment
+
+
+def test_an_unchanged_rerun_imports_no_model_library_no_prefect_and_no_figures(finished):
+    recipe, _, environment = finished
+    done = command("curate", "--config", str(recipe), importtime=True, **environment)
+    assert "Nothing changed since" in done.stdout
+    assert not (HEAVY | {"huggingface_hub"}) & imported(done)
+
+
+def test_a_run_without_models_imports_none_and_leaves_prefects_server_to_its_process(finished, tmp_path):
+    recipe, _, environment = finished
+    done = command(
+        "curate", "--config", str(recipe), "--output.dir", str(tmp_path / "run"), importtime=True, **environment
+    )
+    assert done.returncode == 0
+    modules = imported(done)
+    assert "prefect" in modules  # it is a run of Prefect's all the same
+    assert not (MODELS | SERVER | {"scipy", "pandas", "openai", "huggingface_hub"}) & modules
+
+
+def test_a_dry_run_that_samples_nothing_imports_nothing_heavy(finished, tmp_path):
+    recipe, _, environment = finished
+    flags = ["--config", str(recipe), "--output.dir", str(tmp_path / "run"), "--dry-run"]
+    done = command("curate", *flags, importtime=True, **environment)
+    assert "policy.engine is none" in done.stdout
+    assert not HEAVY & imported(done)
+
+
+def test_explain_reads_a_run_without_transformers(finished):
+    _, folder, environment = finished
+    [shard] = (folder / "dataset" / "train").glob("*.arrow")
+    with pa.OSFile(str(shard)) as raw, pa.ipc.open_stream(raw) as stream:
+        pair_id = stream.read_next_batch()["pair_id"][0].as_py()
+    done = command("explain", str(folder), pair_id, importtime=True, **environment)
+    assert f"pair {pair_id} of unit" in done.stdout
+    assert not HEAVY & imported(done)
+
+
+def test_diff_and_a_dry_run_of_publish_import_no_model_library_and_no_prefect(finished):
+    _, folder, environment = finished
+    done = command("diff", str(folder), str(folder), importtime=True, **environment)
+    assert done.stdout.startswith("Equal: ")
+    assert not (HEAVY - {"scipy"}) & imported(done)
+    done = command("publish", str(folder), "--repo", "org/name", "--dry-run", importtime=True, **environment)
+    assert "Dry run: nothing was sent." in done.stdout
+    assert not (HEAVY - {"scipy"}) & imported(done)
+
+
+def test_a_run_is_in_prefects_database_with_its_tasks(finished):
+    _, _, environment = finished
+    database = sqlite3.connect(Path(environment["PREFECT_HOME"]) / "prefect.db")
+    assert database.execute("select state_type from flow_run where name = 'curate unit'").fetchone() == ("COMPLETED",)
+    tasks = {name for (name,) in database.execute("select name from task_run")}
+    assert tasks == {"load sources", "tokenise and truncate", "write shards", "report"}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A kept tokenizer gives what transformers' own does, text for text, id for id and error for error."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,8 @@ NAMES = [one.name for one in families()]
 
 @pytest.fixture(autouse=True)
 def _cache(monkeypatch, tmp_path):
-    monkeypatch.setenv("PREFERENCE_CURATION_CACHE", str(tmp_path / "cache"))
+    # Of what is kept alone: the starter model, whose vocabulary some families have, is not made anew for each test.
+    monkeypatch.setattr("transforms.engines.kept_results.cache_dir", lambda: tmp_path / "cache")
 
 
 def saved(name, tmp_path):
@@ -77,7 +79,10 @@ def test_loading_a_kept_tokenizer_imports_no_transformers(tmp_path):
         "import sys; from transforms.engines.stored_tokenizer import chat_tokenizer; from transforms.chat.tokens import "
         f"ChatTokens; print(ChatTokens(chat_tokenizer({str(folder)!r})).eot, 'transformers' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    environment = os.environ | {"PREFERENCE_CURATION_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout.split() == ["</s>", "False"]
 
 
@@ -163,7 +168,7 @@ def test_the_context_of_a_config_is_found_once_and_again_when_the_file_changes(t
 
 def test_a_cache_that_cannot_be_written_costs_time_and_nothing_else(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("PREFERENCE_CURATION_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr("transforms.engines.kept_results.cache_dir", lambda: tmp_path / "file")
     keep_result("x", "key", content=1)
     folder = saved("zephyr", tmp_path)
     assert ChatTokens(chat_tokenizer(folder)).sha256 == ChatTokens(chat_tokenizer(folder)).sha256

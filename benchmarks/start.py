@@ -131,14 +131,13 @@ def measure(builds: dict[str, Build], rounds: int, *, starter: bool) -> dict[str
     for build in builds.values():
         build.timed(build.curate(build.run, build.home / "ledger"))
     found: dict[str, dict[str, list[Seconds]]] = {}
-    for turn in range(-1, rounds):  # the first warms caches
-        every = {name: commands(build, turn, starter=starter and turn >= 0) for name, build in builds.items()}
+    for turn in range(rounds):
+        every = {name: commands(build, turn, starter=starter) for name, build in builds.items()}
         for command in every["new"]:
             for name in builds if turn % 2 else reversed(builds):
                 seconds = builds[name].timed(every[name][command])
-                if turn >= 0:
-                    found.setdefault(command, {}).setdefault(name, []).append(seconds)
-                    print(f"  {command}, {name}: {seconds.wall:.2f} s", file=sys.stderr, flush=True)
+                found.setdefault(command, {}).setdefault(name, []).append(seconds)
+                print(f"  {command}, {name}: {seconds.wall:.2f} s", file=sys.stderr, flush=True)
     return found
 
 

@@ -121,7 +121,8 @@ def _chat_name(recipe: Recipe) -> tuple[str, str | None]:
 
 
 def _chat_files(recipe: Recipe) -> TokenizerFiles | None:
-    return tokenizer_files(*_chat_name(recipe))
+    # Code that comes with a model may fetch what is in none of its files.
+    return None if recipe.policy.trust_remote_code else tokenizer_files(*_chat_name(recipe))
 
 
 def _config_file(recipe: Recipe) -> str:

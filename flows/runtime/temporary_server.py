@@ -1,7 +1,7 @@
 """Prefect's temporary server lives as long as the run that started it: no longer, and no shorter.
 
 Prefect starts one itself at a flow's first call, and for that imports its whole server into the run too (3.5 s of a
-core), beside the server's own process (6 s). A command starts the same process earlier, so that it gets ready while the
+core), beside the server's own process (7 s). A command starts the same process earlier, so that it gets ready while the
 command reads its recipe and its tokenizer, and tells Prefect its address.
 """
 

@@ -11,7 +11,6 @@ import pytest
 import yaml
 from docs_support import FRAGMENTS, NOT_RUN, ROOT, Page, module_of, pages, written_files
 
-from flows.curate.__main__ import _curate
 from flows.reference import __main__ as reference
 from flows.reference import pages as reference_pages
 from flows.reference.keys import keys
@@ -41,10 +40,6 @@ WORK = {
     "flows.data_cards": "flows.data_cards.__main__.outdated",
     "flows.reference": "flows.reference.pages.pages",
 }
-# Where their arguments are read, if not in their main().
-MAINS = {
-    "flows.curate": lambda: _curate(sys.argv[1:]),
-}
 
 
 def there(name):
@@ -72,7 +67,7 @@ def test_a_documented_command_has_flags_and_values_that_its_module_takes(command
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(WORK[module], work)
     monkeypatch.setattr(sys, "argv", [module, *shlex.split(command)[3:]])
-    main = MAINS.get(module) or importlib.import_module(f"{module}.__main__").main
+    main = importlib.import_module(f"{module}.__main__").main
     with pytest.raises(Understood):
         main()
 
@@ -124,7 +119,7 @@ def test_fragments_of_code_are_those_of_the_code():
 
 
 def test_the_reference_is_what_the_code_says():
-    stale = reference.out_of_date(reference_pages.pages(), reference.FOLDER)
+    stale = reference.out_of_date(reference.everything(), reference.FOLDER)
     assert stale == [], "run python -m flows.reference"
 
 

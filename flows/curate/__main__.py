@@ -15,14 +15,9 @@ from flows.versions.output_folder import MANIFEST
 logger = logging.getLogger(__name__)
 
 
-def curate_command() -> None:
-    """Parse, run, print, exit."""
-    prepare_process()
-    run_command(lambda: _curate(sys.argv[1:]))
-
-
-def _curate(argv: list[str]) -> int:
-    start = time.monotonic()
+def main() -> int:
+    """Parse, run, print."""
+    start, argv = time.monotonic(), sys.argv[1:]
     dry = "--dry-run" in argv
     argv = [word for word in argv if word != "--dry-run"]
     recipe = load_recipe(argv, default=CONFIGS / "starter.yaml", program="python -m flows.curate")
@@ -57,4 +52,5 @@ def _curate(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    curate_command()
+    prepare_process()
+    run_command(main)

@@ -2,13 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 from flows.models.recipe_models import Models
 from flows.recipe.curation import Recipe
-from flows.versions.fingerprint import run_fingerprint, source_records
+from flows.versions.fingerprint import code_hash, fingerprint_of, source_records
 from flows.versions.output_folder import finished_run
+from transforms.engines.reward_inputs import template_file
 from transforms.records.manifest import Manifest, SourceRecord
 
+# Keys of a recipe that say where things lie or how fast they go, and change no row.
+_INDIFFERENT: Final[Any] = {"output": {"dir", "overwrite"}, "consistency": {"keep_loaded"}, "ledger": True}
 _ahead: dict[str, Models] = {}  # fingerprint of a run → its models
 
 
@@ -44,3 +48,16 @@ def load_ahead(plan: Plan) -> None:
     """
     plan.models.load()
     _ahead[plan.fingerprint] = plan.models
+
+
+def run_fingerprint(recipe: Recipe, models: Models, sources: list[SourceRecord]) -> str:
+    """16 hex digits: equal means that a rerun would give the same data."""
+    content: dict[str, Any] = {
+        "recipe": recipe.model_dump(mode="json", exclude=_INDIFFERENT),
+        "sources": [[s.label, s.revision, s.fingerprint] for s in sources],
+        "models": [str(model.identity) if model else None for model in (models.policy, models.reward)],
+        "tokenizer": models.tokenizer,
+        "reward_template": template_file(recipe.reward.chat_template) if recipe.reward else None,
+        "code": code_hash("flows", "transforms"),
+    }
+    return fingerprint_of(content)

@@ -9,8 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from flows.models.starter_reward import STARTER_REWARD, starter_reward_model
 from flows.recipe.curation import PolicyConfig, Recipe, RewardConfig
-from flows.starter.__main__ import STARTER_REWARD, starter_reward_model
 from flows.versions.version import recipe_of
 from transforms.chat.probes import Probed, check
 from transforms.chat.template import DEFAULT_DATE

@@ -1,4 +1,4 @@
-"""`python -m flows.reference`: docs/reference from the models, schemas and registers that it describes.
+"""`python -m flows.reference`: docs/reference and the picture of the rooms, from the code that they describe.
 
 `--check` writes nothing and fails where a page is not what the code says; `make check` runs that as a test.
 """
@@ -20,9 +20,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m flows.reference", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail where a page is out of date")
     check = parser.parse_args().check
-    from flows.reference.pages import pages  # the register of objectives needs torch
-
-    written = pages()
+    written = everything()
     stale = out_of_date(written, FOLDER)
     if check and stale:
         message = f"{', '.join(stale)} in {FOLDER}: not what the code says; run python -m flows.reference and commit"
@@ -32,6 +30,14 @@ def main() -> int:
     found = f"{len(stale)} of {len(written)} pages renewed" if stale else f"{len(written)} pages are up to date"
     Console(soft_wrap=True).print(found, highlight=False)
     return 0
+
+
+def everything() -> dict[str, str]:
+    """What is made from the code: name below docs/reference → text."""
+    from flows.reference.pages import pages  # the register of objectives needs torch
+    from flows.reference.rooms import PICTURE, picture
+
+    return pages() | {f"../{PICTURE}": picture()}
 
 
 def out_of_date(written: dict[str, str], folder: Path) -> list[str]:

@@ -59,7 +59,8 @@ def draw(packages: list[Package]) -> str:
     """The picture as SVG text; the same text for the same imports."""
     plans = [_plan(package) for package in packages]
     width = max(max(map(len, plan.floors)) for plan in plans) * (_WIDTH + _GAP) + _GAP
-    parts, top = [], 0
+    parts: list[str] = []
+    top = 0
     for package, plan in zip(packages, plans, strict=True):
         parts += _drawn(package, plan, width, top)
         top += _HEAD + len(plan.floors) * _FLOOR

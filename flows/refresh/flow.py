@@ -1,5 +1,6 @@
 """`python -m flows.refresh`: a dataset brought up to date, as its schedule does it."""
 
+import logging
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,6 @@ from flows.refresh.attempts import attempted
 from flows.refresh.config import Attempts, publish_target
 from flows.refresh.publisher import HubPublisher
 from flows.refresh.stages import refresh_once
-from flows.runtime.own_lines import show_own_lines
 from flows.runtime.temporary_server import end_server_with_us
 
 ATTEMPTS: Final = Attempts()
@@ -45,10 +45,23 @@ def refresh(
         attempts: How often and how long a refresh is tried.
     """
     end_server_with_us()
-    show_own_lines()
+    _show_own_lines()
     publisher = None
     if repo is not None:
         publisher = HubPublisher(publish_target(recipe, repo, public, token_env, token_block))
     done = attempted(partial(refresh_once, recipe, publisher, run_stages), attempts)
     show_refresh(done, Path(recipe.output.dir))
     return Completed(message=done.message, data=done.manifest.version)
+
+
+def _show_own_lines() -> None:
+    """Send this project's log lines where Prefect sends its own, also in a worker's process.
+
+    Commands do that by PREFECT_LOGGING_EXTRA_LOGGERS (flows.runtime.cli).
+    """
+    to_the_ui = logging.getLogger("prefect.extra").handlers
+    for name in ("flows", "transforms", "trainers"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        for handler in to_the_ui:
+            logger.addHandler(handler)  # once, however often it is added

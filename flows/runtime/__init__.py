@@ -2,8 +2,8 @@
 
 cli               environment, logging, one clear message or an exit code out
 config_files      configurations from YAML and flags
+prefect_imports   Prefect without what its import takes along
 temporary_server  Prefect's server for as long as a run lives
-own_lines         this project's log lines in Prefect's UI
 tasks             the two kinds of Prefect task: a stage, and a paid batch
 progress          bars in a terminal, lines in a log
 artifacts         progress in Prefect's UI

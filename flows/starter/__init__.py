@@ -1,4 +1,4 @@
 """The starter's data and models, `python -m flows.starter`: a first run without hub, account or GPU.
 
-__main__  sample the data anew, train and measure the reward model
+__main__  sample the data anew, measure the reward model
 """

@@ -1,43 +1,35 @@
-"""The starter: data and models for a first run that needs no hub, no account and no GPU.
-
-`python -m flows.starter --regenerate` samples the starter data anew from its committed prompts;
-`starter_reward_model` trains the reward model that the starter recipe names, once, cached by content.
-"""
+"""`python -m flows.starter`: the starter's data sampled anew, or its reward model measured."""
 
 import argparse
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
-from hashlib import sha256
-from itertools import combinations, pairwise
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from transforms.paths import cache_dir
+from flows.models.starter_reward import (
+    FOLDER,
+    RESPONSES,
+    TEMPERATURES,
+    TRAINING_PAIRS,
+    some_prompts,
+    training_pairs,
+)
 
 if TYPE_CHECKING:
-    from transforms.chat.tokens import ChatTokens
+    pass
 
-STARTER_REWARD: Final = "starter"  # the name in a recipe's `reward.model`
-FOLDER: Final = Path(__file__).parents[2] / "data_cards" / "starter"
 PROMPTS: Final = FOLDER / "prompts.jsonl"
-RESPONSES: Final = FOLDER / "responses.parquet"
-TEMPERATURES: Final = (0.2, 0.7, 1.1, 1.5)
 MAX_NEW_TOKENS: Final = 256
 SEED: Final = 0
-
-# What the reward model learns from: all pairs of temperatures, so that one linear head orders them all, of half of the
-# training prompts: two cores without AMX read 1,000 tokens a second, and the other half would take another 75 s.
-TRAINING_PAIRS: Final = tuple(combinations(TEMPERATURES, 2))
-TRAINING_PROMPTS: Final = 80
 
 SCHEMA: Final = pa.schema(
     [
@@ -114,74 +106,6 @@ def sample_responses(prompts: Sequence[dict[str, object]]) -> pa.Table:
         engine.close()
     rows.sort(key=lambda row: (str(row["prompt_id"]), float(str(row["temperature"]))))
     return pa.Table.from_pylist(rows, schema=SCHEMA)
-
-
-def starter_reward_model(chat: "Callable[[], ChatTokens]") -> Path:
-    """Folder of the starter reward model; trained on the first call.
-
-    Cached under the hash of everything that it is made of: training pairs, policy, trainer code with its settings.
-
-    Args:
-        chat: the tokens to train in, asked for only if it has to be trained.
-    """
-    from transforms.dataset.shards import file_sha256
-    from transforms.engines.models import STARTER, resolve_model
-
-    policy = resolve_model(STARTER, engine="transformers")
-    trainer = FOLDER.parent.parent / "trainers"
-    code = sha256(b"".join(path.read_bytes() for path in sorted(trainer.glob("*.py")))).hexdigest()
-    parts = [file_sha256(RESPONSES), policy.identity.fingerprint, code, TRAINING_PAIRS, TRAINING_PROMPTS]
-    key = sha256(json.dumps(parts).encode()).hexdigest()[:12]
-    folder = cache_dir() / "models" / f"starter-reward-{key}"
-    if not (folder / "config.json").is_file():
-        logger.info("training the starter reward model on the prompts that the recipe does not curate (once)")
-        from trainers.rewards.fit import RewardTrainConfig, train_reward_model
-
-        pairs = some_prompts(training_pairs("train", TRAINING_PAIRS, chat()))
-        train_reward_model(pairs, policy=Path(policy.location), out=folder, config=RewardTrainConfig())
-    return folder
-
-
-def training_pairs(
-    prompts: Literal["train", "test"],
-    temperatures: Sequence[tuple[float, float]],
-    chat: "ChatTokens",
-    path: Path = RESPONSES,
-) -> pa.Table:
-    """Whole responses of one half of the prompts as token ids, for each (better, worse) temperature.
-
-    Every response gets its end-of-turn, also one that ran out of room: a chat template ends each turn, so that is
-    what a reward model is shown when it scores. Training without it on unfinished ones cost 10 points on 0.2/0.7 in a
-    trial.
-    """
-    from transforms.preparation.prepare import prepare
-    from transforms.preparation.truncation import Truncation
-    from transforms.sources.kinds.starter import StarterOptions
-    from transforms.sources.load import load_batches
-
-    tables = [
-        prepare(_ended(batch.pairs), chat, Truncation(method="none"), max_length=None).pairs
-        for better, worse in temperatures
-        for batch in load_batches(
-            StarterOptions(kind="starter", path=str(path), prompts=prompts, better=better, worse=worse)
-        )
-    ]
-    table = pa.concat_tables(tables)
-    return table.filter(pc.is_null(table["reason"]))
-
-
-def _ended(pairs: pa.Table) -> pa.Table:
-    for column in ("chosen_finished", "rejected_finished"):
-        place = pairs.schema.get_field_index(column)
-        pairs = pairs.set_column(place, pairs.schema.field(column), pa.repeat(True, len(pairs)))
-    return pairs
-
-
-def some_prompts(pairs: pa.Table, count: int = TRAINING_PROMPTS) -> pa.Table:
-    """The pairs of `count` prompts, chosen by the prompts' hash."""
-    prompts = pc.utf8_slice_codeunits(pairs["pair_id"], 0, 16)
-    chosen = sorted(set(prompts.to_pylist()))[:count]
-    return pairs.filter(pc.is_in(prompts, pa.array(chosen)))
 
 
 def evaluate_reward_model() -> None:

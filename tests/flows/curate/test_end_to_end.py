@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from flows.starter.__main__ import RESPONSES, training_pairs
+from flows.models.starter_reward import RESPONSES, training_pairs
 from trainers.rewards.fit import RewardTrainConfig, train_reward_model
 from transforms.chat.tokens import ChatTokens
 from transforms.engines.starter_model import smollm2_folder

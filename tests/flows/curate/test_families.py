@@ -13,7 +13,7 @@ from transformers.utils import chat_template_utils
 
 import flows.curate.flow as curate_module
 from flows.curate import estimating
-from flows.curate.plan import plan_run
+from flows.curate.plan import load_ahead, plan_run
 from flows.explain import facts as explaining
 from transforms.asking.readings import completion_readings
 from transforms.engines.tokenizer import load_tokenizer
@@ -102,7 +102,7 @@ def test_the_reward_model_reads_the_joined_text_as_its_own_template_gives_it(tmp
 def test_a_family_whose_plain_responses_cannot_be_had_ends_the_run_with_both_token_lists(tmp_path):
     recipe = truncate_recipe(tmp_path, [pair(1)], **policy(tmp_path, "nemotron_3_nano"))
     with pytest.raises(ModelError) as error:
-        plan_run(recipe)
+        load_ahead(plan_run(recipe))
     said = str(error.value)
     lists = [line for line in said.splitlines() if line.startswith("  ")]
     assert [line.split(":")[0].strip() for line in lists] == ["prompt", "whole"]
@@ -122,7 +122,7 @@ def test_thinking_can_be_turned_off_for_a_whole_run(tmp_path):
 def test_an_argument_that_the_template_does_not_know_is_an_error(tmp_path):
     more = {"chat_template_kwargs": {"enable_thinkin": False}}
     with pytest.raises(ModelError, match="knows no enable_thinkin"):
-        plan_run(truncate_recipe(tmp_path, [pair(1)], **policy(tmp_path, "nemotron_3_nano", **more)))
+        load_ahead(plan_run(truncate_recipe(tmp_path, [pair(1)], **policy(tmp_path, "nemotron_3_nano", **more))))
 
 
 def test_what_a_template_is_called_with_by_this_project_cannot_be_set(tmp_path):

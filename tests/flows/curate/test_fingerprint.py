@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from flows_support import model_folders, pair, sampling_recipe, tokenizer_folder, truncate_recipe
 
+from flows.curate import plan
 from flows.curate.plan import load_ahead, plan_run
 from flows.models import recipe_models as models
 from flows.recipe.curation import Recipe
@@ -79,7 +80,7 @@ def test_source_code_package_versions_and_keys_change_it(recipe, tmp_path, monke
         patch.setattr(fingerprint, "package_versions", lambda: {"tokenizers": "99"})
         seen.add(of(recipe))
     with monkeypatch.context() as patch:
-        patch.setattr(fingerprint, "_code_hash", lambda *_: "other code")
+        patch.setattr(plan, "code_hash", lambda *_: "other code")
         seen.add(of(recipe))
     assert len(seen) == 5
 

@@ -76,8 +76,9 @@ def test_loading_a_kept_tokenizer_imports_no_transformers(tmp_path):
     folder = saved("zephyr", tmp_path)
     chat_tokenizer(folder)
     code = (
-        "import sys; from transforms.engines.stored_tokenizer import chat_tokenizer; from transforms.chat.tokens import "
-        f"ChatTokens; print(ChatTokens(chat_tokenizer({str(folder)!r})).eot, 'transformers' in sys.modules)"
+        "import sys; from transforms.chat.tokens import ChatTokens; "
+        "from transforms.engines.stored_tokenizer import chat_tokenizer; "
+        f"print(ChatTokens(chat_tokenizer({str(folder)!r})).eot, 'transformers' in sys.modules)"
     )
     environment = os.environ | {"PREFERENCE_CURATION_CACHE": str(tmp_path / "cache")}
     done = subprocess.run(

@@ -1,7 +1,7 @@
 """Break the code in the ways of mutations.yaml, one at a time, and see that the tests notice.
 
     python tests/mutations/run.py --check               no test runs: every entry still fits the code
-    python tests/mutations/run.py --fast                what the fast tests must see, some minutes
+    python tests/mutations/run.py --fast                what fast tests must see, one pytest after the other
     python tests/mutations/run.py --only flows/hub/repository.py   one file, or one name
 
 Works on a copy of the files that git knows; the checkout stays as it is. Exit code 0: every mutation was killed;
@@ -162,32 +162,33 @@ def run_tests(tree: Path, tests: Sequence[str], *, slow: bool) -> Outcome:
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
     command = [*PYTEST, "-x", "-m", "slow" if slow else "not slow", *tests]
     start = time.monotonic()
-    process = subprocess.Popen(
-        command,
-        cwd=tree,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        output, _ = process.communicate(timeout=HARD_LIMIT)
-    except subprocess.TimeoutExpired:
-        output = ""
-    finally:
-        _end_group(process)
+    # Not a pipe: a server that a broken run left behind would hold its end, and be waited for.
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+        process = subprocess.Popen(
+            command, cwd=tree, env=environment, stdout=said, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            process.wait(HARD_LIMIT)
+            ended = True
+        except subprocess.TimeoutExpired:
+            ended = False
+        finally:
+            _end_group(process)
+        said.seek(0)
+        output = said.read()
     seconds = time.monotonic() - start
-    if process.returncode not in (0, 1) or not output:
-        return Outcome(BROKEN, _why(output) or f"no test ended it within {HARD_LIMIT:.0f} s", seconds)
+    if not ended:
+        return Outcome(BROKEN, f"nothing ended it within {HARD_LIMIT:.0f} s", seconds)
+    if process.returncode not in (0, 1):
+        return Outcome(BROKEN, _why(output), seconds)
     if process.returncode == 0:
         return Outcome(SURVIVED, "", seconds)
     word = TIMED_OUT if "Failed: Timeout" in output else KILLED
     return Outcome(word, _why(output), seconds)
 
 
-def _end_group(process: "subprocess.Popen[str]") -> None:
-    """Servers that a broken run left behind are of its session, and go with it."""
+def _end_group(process: "subprocess.Popen[bytes]") -> None:
+    """What a broken run left behind is of its session, and goes with it."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -292,9 +293,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--room", metavar="PREFIX", help="entries whose file begins so, as transforms/engines")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--fast", dest="slow", action="store_false", default=None, help="those that fast tests see")
-    kind.add_argument("--slow", dest="slow", action="store_true", help="those that only slow tests see, an hour")
+    kind.add_argument("--slow", dest="slow", action="store_true", help="those that only slow tests see; they take long")
     parser.add_argument("--check", action="store_true", help="run no test: does every entry fit the code")
     arguments = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the copy and the tests at work go, too
     mutations = chosen(read_mutations(), arguments)
     if not mutations:
         parser.error("no entry of the list is asked for")

@@ -32,7 +32,7 @@ from transforms.audit.curves import (
     token_cuts,
 )
 from transforms.consistency.deciding import random_ranks
-from transforms.consistency.decisions import win_share
+from transforms.consistency.win_shares import win_share
 from transforms.engines.protocol import PositionRequest
 from transforms.engines.select import on_gpu, open_positions
 from transforms.errors import SourceError

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from flows.evaluate.config import PolicyUnderTest
 from flows.evaluate.data import Evaluated, LabelledPairs, tokenise
-from flows.evaluate.policy_reading import compare_pairs
+from flows.evaluate.positions import compare_pairs
 from flows.models.engine_calls import Pay
 from flows.models.log_probs import Causal, LogProbReader
 from flows.models.recipe_models import model_record

@@ -23,7 +23,7 @@ from transforms.errors import ConfigError, CurationError
 from transforms.paths import ledger_root
 from transforms.preparation.dedupe import DUPLICATE
 from transforms.records.manifest import Manifest, ModelRecord
-from transforms.sources.find import find_raw_row
+from transforms.sources.raw_row import find_raw_row
 from transforms.tables.schema import CURATED, SIDES, STRUCTURE, Side, check, written
 
 MIN_PREFIX: Final = 4

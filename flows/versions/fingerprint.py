@@ -14,7 +14,7 @@ from transforms.sources.kinds import SOURCES
 from transforms.sources.labels import labels
 from transforms.sources.options import SourceOptions
 from transforms.sources.read import fingerprint as source_fingerprint
-from transforms.sources.stated import stated_licence
+from transforms.sources.stated_licence import stated_licence
 
 ROOT: Final = Path(__file__).parents[2]
 # Versions that can change a number in the output.

@@ -1,6 +1,6 @@
 """Does a truncated pair still carry its preference (methods §3)? From rewards of completions to verdicts.
 
-decisions   win shares, and the sequential decision
+win_shares  win shares, and the sequential decision
 beliefs     what is believed of a pair: mixtures of Beta distributions
 evidence    what is known of all pairs while completions come in
 proxy       the margin of the full responses as a stand-in for sampling

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.consistency.beliefs import Beliefs
-from transforms.consistency.decisions import DROP, KEEP, OPEN, Decisions, decide, decide_by_mean, win_shares
 from transforms.consistency.proxy import Proxy, Sampled
+from transforms.consistency.win_shares import DROP, KEEP, OPEN, Decisions, decide, decide_by_mean, win_shares
 from transforms.records.manifest import DecidedBy
 from transforms.statistics.intervals import Bools, Floats, Ints
 from transforms.tables.schema import SIDES, Side

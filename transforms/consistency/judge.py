@@ -8,8 +8,8 @@ import polars as pl
 import pyarrow as pa
 
 from transforms.consistency.beliefs import Beliefs
-from transforms.consistency.decisions import KEEP
 from transforms.consistency.evidence import Evidence
+from transforms.consistency.win_shares import KEEP
 from transforms.preparation import filters
 from transforms.preparation.prepare import IDENTICAL_AFTER_CUT
 from transforms.statistics.intervals import Floats, Ints

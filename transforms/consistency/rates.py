@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from transforms.consistency.decisions import KEEP
 from transforms.consistency.evidence import Evidence, Reference
 from transforms.consistency.proxy import calibration, held_out_error
+from transforms.consistency.win_shares import KEEP
 from transforms.records.manifest import DecidedBy, DecisionRecord, GroupRecord, ProxyRecord, RateRecord
 from transforms.statistics.estimates import Observed, estimated_rate
 from transforms.statistics.intervals import Bools, Floats

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.dataset.public import public, public_path
+from transforms.dataset.redaction import public, public_path
 from transforms.records.manifest import FileRecord, Manifest
 
 # What is a version's own in a repository: a file here that a new version lacks is removed with it. Others stay.

@@ -15,7 +15,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from transforms.audit.published_rates import PUBLISHED, evidence_in_words, points_in_words, verdict_of
-from transforms.dataset.public import public, public_path
+from transforms.dataset.redaction import public, public_path
 from transforms.errors import OutputError
 from transforms.records.manifest import Manifest, RateRecord, SourceRecord
 from transforms.report.calibration import error_in_words

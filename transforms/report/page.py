@@ -7,7 +7,7 @@ import polars as pl
 import yaml
 
 from transforms.audit.published_rates import LOWEST, PUBLISHED, evidence_in_words, verdict_of
-from transforms.dataset.public import public
+from transforms.dataset.redaction import public
 from transforms.errors import SchemaError
 from transforms.records.manifest import Manifest, RateRecord, SpendRecord
 from transforms.report.calibration import calibration_plot, error_in_words, group_plots, group_range

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 from markupsafe import Markup
 
-from transforms.dataset.public import public_path
+from transforms.dataset.redaction import public_path
 from transforms.records.manifest import Manifest
 from transforms.report.codes_in_words import DECIDED_BY, reason_in_words
 from transforms.report.environment import FOLDER

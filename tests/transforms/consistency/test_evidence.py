@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from transforms.consistency import evidence as module
 from transforms.consistency.beliefs import Beliefs
-from transforms.consistency.decisions import DROP, KEEP, OPEN, win_share
 from transforms.consistency.proxy import Proxy
+from transforms.consistency.win_shares import DROP, KEEP, OPEN, win_share
 
 ALL = np.arange
 

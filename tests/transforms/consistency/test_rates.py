@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.consistency.beliefs import Beliefs
-from transforms.consistency.decisions import KEEP
 from transforms.consistency.proxy import Proxy
 from transforms.consistency.rates import consistency_rates, decisions, group_rates, observe, proxy_record
+from transforms.consistency.win_shares import KEEP
 from transforms.statistics.estimates import contributions, mean_rate
 from transforms.statistics.intervals import wilson
 

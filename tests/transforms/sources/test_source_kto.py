@@ -13,10 +13,10 @@ from sources_support import ASKED, QUESTION, chat, sides
 from transforms.errors import RowError, SourceError
 from transforms.sources.adapter import BadRow
 from transforms.sources.canonical import Message, validate
-from transforms.sources.find import find_raw_row
 from transforms.sources.kinds import SOURCES, Source, kto
 from transforms.sources.kinds.kto import BOTH_LABELS_NOTE, LEFT_OVER_NOTE, NOTHING_LEFT_NOTE, ONE_LABEL_NOTE
 from transforms.sources.load import load_batches
+from transforms.sources.raw_row import find_raw_row
 from transforms.sources.rows import Fields
 
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.consistency.deciding import Decider, Rules
-from transforms.consistency.decisions import KEEP
 from transforms.consistency.evidence import Evidence
+from transforms.consistency.win_shares import KEEP
 from transforms.versions.verdict_rules import VerdictRules, verdicts_by
 from transforms.versions.version_rows import ROWS
 

@@ -1,6 +1,6 @@
 """What leaves the machine with a version."""
 
-from transforms.dataset.public import public, public_path
+from transforms.dataset.redaction import public, public_path
 
 
 def test_paths_of_a_machine_are_not_published() -> None:

@@ -7,7 +7,7 @@ import pytest
 from transforms.sources.kinds import SOURCES
 from transforms.sources.kinds.curated import CuratedOptions
 from transforms.sources.kinds.skywork import SkyworkOptions
-from transforms.sources.stated import stated_licence
+from transforms.sources.stated_licence import stated_licence
 
 
 def stated(folder: Path, card: str | bytes | None) -> str | None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from transforms.consistency.beliefs import Beliefs
-from transforms.consistency.decisions import DROP, KEEP, OPEN, decide, decide_by_mean, win_share
+from transforms.consistency.win_shares import DROP, KEEP, OPEN, decide, decide_by_mean, win_share
 from transforms.statistics.intervals import wilson
 
 rewards = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=6)

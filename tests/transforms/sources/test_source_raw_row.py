@@ -4,9 +4,9 @@ import orjson
 import pytest
 from pydantic import TypeAdapter
 
-from transforms.sources.find import find_raw_row
 from transforms.sources.kinds import Source
 from transforms.sources.load import load_batches
+from transforms.sources.raw_row import find_raw_row
 
 VOTED = {"context": [{"role": "user", "content": "q"}], "response1": "a", "response2": "b", "overall_preference": -1}
 POST = {

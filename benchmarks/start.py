@@ -126,14 +126,14 @@ def commands(build: Build, turn: int, *, starter: bool) -> dict[str, list[str]]:
     return found
 
 
-def measure(builds: dict[str, Build], rounds: int, *, starter: bool) -> dict[str, dict[str, list[Seconds]]]:
+def measure(builds: dict[str, Build], rounds: int, *, only: str, starter: bool) -> dict[str, dict[str, list[Seconds]]]:
     """Command → build → its runs."""
     for build in builds.values():
         build.timed(build.curate(build.run, build.home / "ledger"))
     found: dict[str, dict[str, list[Seconds]]] = {}
     for turn in range(rounds):
         every = {name: commands(build, turn, starter=starter) for name, build in builds.items()}
-        for command in every["new"]:
+        for command in (name for name in every["new"] if only in name):
             for name in builds if turn % 2 else reversed(builds):
                 seconds = builds[name].timed(every[name][command])
                 found.setdefault(command, {}).setdefault(name, []).append(seconds)
@@ -163,6 +163,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("old", type=Path, help="folder of the other build")
     parser.add_argument("--rounds", type=int, default=3, help="of each command and build")
+    parser.add_argument("--only", default="", metavar="WORDS", help="commands with these words in their name")
     parser.add_argument("--starter", action="store_true", help="the starter recipe too, with real models")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="start-") as folder:
@@ -174,7 +175,7 @@ def main() -> None:
         }
         for build in builds.values():
             build.home.mkdir()
-        found = measure(builds, arguments.rounds, starter=arguments.starter)
+        found = measure(builds, arguments.rounds, only=arguments.only, starter=arguments.starter)
     print(table(found))
 
 

@@ -5,12 +5,16 @@ import sys
 import time
 from pathlib import Path
 
+if __name__ == "__main__":  # before the imports below, which take a second: a new run's server gets ready meanwhile
+    from flows.runtime.early_server import start_server_early
+
+    start_server_early(sys.argv[1:])
+
 from rich.console import Console
 
 from flows.recipe.command_line import load_recipe
 from flows.runtime.cli import prepare_process, run_command
 from flows.runtime.config_files import CONFIGS
-from flows.versions.output_folder import MANIFEST
 
 logger = logging.getLogger(__name__)
 
@@ -22,10 +26,6 @@ def main() -> int:
     argv = [word for word in argv if word != "--dry-run"]
     recipe = load_recipe(argv, default=CONFIGS / "starter.yaml", program="python -m flows.curate")
     console = Console(soft_wrap=True)
-    from flows.runtime.temporary_server import keep_server_from_signals, start_server
-
-    if not dry and not (Path(recipe.output.dir) / MANIFEST).exists():
-        start_server()  # nothing that could be unchanged lies there: it gets ready while the sources are found
     from flows.curate.plan import load_ahead, plan_run  # without Prefect and without a model
 
     plan = plan_run(recipe)
@@ -36,11 +36,15 @@ def main() -> int:
         print_dry_run(console, recipe, dry_run(plan))
         return 0
     if not finished:
+        from flows.runtime.temporary_server import keep_server_from_signals, start_server
+
         start_server()
         load_ahead(plan)
         from flows.runtime.prefect_imports import import_prefect
 
         import_prefect()
+        import matplotlib.figure  # noqa: F401 - drawn with at the end; while the server starts it costs no time
+
         from flows.curate.flow import curate
 
         keep_server_from_signals()

@@ -25,7 +25,7 @@ from flows.publish.config import PublishConfig
 from flows.recipe.curation import Recipe
 from flows.refresh.config import Attempts
 from flows.refresh.flow import refresh
-from flows.runtime.cli import ENVIRONMENT
+from flows.runtime.environment import ENVIRONMENT
 from flows.versions.fingerprint import ROOT
 from transforms.errors import ConfigError
 

@@ -10,27 +10,12 @@ from typing import Final
 
 from rich.console import Console
 
+from flows.runtime.environment import ENVIRONMENT
 from transforms.errors import CurationError
 from transforms.tables.pandas_later import leave_pandas_out
 
 INTERRUPTED: Final = "stopped. Finished batches are in the ledger: run the same command again to go on"
 
-# Set before Prefect, vLLM or the Hub are imported: no telemetry, and time for a slow disk.
-ENVIRONMENT: Final = {
-    "DO_NOT_TRACK": "1",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    # The terminal shows this project's own lines; the UI gets both, with tracebacks.
-    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,transforms,trainers",
-    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_HUB_DISABLE_UPDATE_CHECK": "1",
-    "VLLM_NO_USAGE_STATS": "1",
-    "TOKENIZERS_PARALLELISM": "true",
-    "TQDM_DISABLE": "1",  # this project shows its own progress
-    "TORCH_CPP_LOG_LEVEL": "ERROR",  # vLLM on a CPU warns of its NUMA binding at every start
-}
 # Its queues log by the names of their classes: a server that ended first is a long traceback of theirs.
 _PREFECTS: Final = ("prefect", "EventsWorker", "APILogWorker")
 _SECRETS: Final = re.compile(r"hf_[A-Za-z0-9]{8,}|Bearer\s+\S+|sk-[A-Za-z0-9_-]{8,}")

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from http.client import HTTPConnection, HTTPException
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,6 +35,7 @@ _TIMEOUT: Final = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
 _WATCH: Final = 'cat >/dev/null; kill "$0" 2>/dev/null'
 logger = logging.getLogger(__name__)
 _watchers: dict[int, "subprocess.Popen[bytes]"] = {}  # a collected Popen would close the pipe
+_settings = ExitStack()  # left as the process ends
 _started: dict[int, "subprocess.Popen[bytes]"] = {}  # port → the server of this process, one at most
 
 
@@ -94,6 +95,7 @@ def keep_server_from_signals() -> None:
                 )
                 raise EngineError(message)
             time.sleep(0.05)
+        _without_heartbeats()
 
 
 def end_server_with_us() -> None:
@@ -137,6 +139,14 @@ def _answers(port: int, timeout: float) -> bool:
         return False
     finally:
         connection.close()
+
+
+def _without_heartbeats() -> None:
+    """They tell a server which of its runs have crashed. This one has no other run, and a flow waits up to a second for
+    the thread that sends them to wake up and end."""
+    from prefect.settings import temporary_settings
+
+    _settings.enter_context(temporary_settings({"flows.heartbeat_frequency": None}))
 
 
 def _watch(pid: int) -> None:

@@ -1,0 +1,20 @@
+"""Settings of other people's software for a command, before any of it is imported. Imports nothing itself."""
+
+from typing import Final
+
+# No telemetry, and time for a slow disk.
+ENVIRONMENT: Final = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    # The terminal shows this project's own lines; the UI gets both, with tracebacks.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,transforms,trainers",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "TOKENIZERS_PARALLELISM": "true",
+    "TQDM_DISABLE": "1",  # this project shows its own progress
+    "TORCH_CPP_LOG_LEVEL": "ERROR",  # vLLM on a CPU warns of its NUMA binding at every start
+}

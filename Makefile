@@ -1,13 +1,44 @@
 # make curate   the starter run, end to end and real       make test    every test (vLLM and Prefect for real)
 # make check    linters, types, layers, fast tests         make clean   remove .venv and runs/
-.PHONY: curate test check fast format lock clean
+# make accelerator   what .venv is, or would be, built for: cpu or cuda. ACCELERATOR=cpu|cuda decides by hand
+.PHONY: curate test check fast format lock clean accelerator rebuild
+.DEFAULT_GOAL := curate
 
-PYTHON311 ?= $(shell command -v python3.11 || command -v python3)
+# Device nodes beside the driver's /proc: a container sees the host's /proc, and no GPU that it was not given.
+ifeq ($(strip $(ACCELERATOR)),)
+  override ACCELERATOR := $(shell [ "$$(uname -sm)" = "Linux x86_64" ] || { echo cpu; exit; }; \
+    if nvidia-smi -L 2>/dev/null | grep -q '^GPU '; then echo cuda; \
+    elif [ -e /proc/driver/nvidia/version ] && [ -e /dev/nvidia0 ]; then echo cuda; else echo cpu; fi)
+endif
+ifeq ($(filter cpu cuda,$(ACCELERATOR)),)
+  $(error ACCELERATOR is '$(ACCELERATOR)', expected cpu or cuda)
+endif
+LOCK := $(if $(filter cuda,$(ACCELERATOR)),requirements-cuda.lock,requirements.lock)
+
+# PYTHON=/path/to/python chooses among 3.11, 3.12 and 3.13; by default the first one that runs (PYTHON311: its old name).
+PYTHON ?= $(PYTHON311)
 PY := .venv/bin/python
 UV := .venv/bin/uv
 
-# A folder of wheels that pip was told of holds the CPU build of torch; elsewhere uv finds that build itself.
-ifneq ($(strip $(PIP_FIND_LINKS)),)
+# What .venv was built for. Those of earlier releases do not say, and were for the CPU.
+INSTALLED := $(if $(wildcard .venv/ready),$(or $(shell cat .venv/ready),cpu))
+ifneq ($(INSTALLED),)
+  ifneq ($(INSTALLED),$(ACCELERATOR))
+    .venv/ready: rebuild
+  endif
+  VERSION := -c 'import sys; print(*sys.version_info[:2])'
+  ifneq ($(strip $(PYTHON)),)
+    ifneq ($(shell $(PYTHON) $(VERSION)),$(shell $(PY) $(VERSION)))
+      .venv/ready: rebuild
+    endif
+  endif
+endif
+
+# A folder of wheels that pip was told of holds the CPU build of torch; elsewhere uv finds that build itself. Neither
+# may reach a CUDA environment: torch==2.13.0 is 2.13.0+cpu too.
+ifeq ($(ACCELERATOR),cuda)
+  unexport UV_TORCH_BACKEND UV_FIND_LINKS
+else ifneq ($(strip $(PIP_FIND_LINKS)),)
   export UV_FIND_LINKS := $(PIP_FIND_LINKS)
 else
   export UV_TORCH_BACKEND ?= cpu
@@ -38,25 +69,43 @@ format: .venv/ready
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-.venv/ready: requirements.lock
-	@command -v $(PYTHON311) >/dev/null || { echo "Python 3.11 is needed: none found as python3.11"; exit 1; }
-	@$(PYTHON311) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
-	  { echo "Python 3.11 is needed, found $$($(PYTHON311) -V). Set PYTHON311=/path/to/python3.11"; exit 1; }
-	$(PYTHON311) -m venv .venv
+accelerator:
+	@echo $(ACCELERATOR)
+
+.venv/ready: $(LOCK)
+	@python=""; for one in $(or $(strip $(PYTHON)),python3.11 python3.12 python3.13 python3); do \
+	  "$$one" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && \
+	    { python="$$one"; break; }; done; \
+	[ -n "$$python" ] || { echo "Python 3.11, 3.12 or 3.13 is needed, and $(or $(strip $(PYTHON)),python3) is none of" \
+	  "them. Set PYTHON=/path/to/python"; exit 1; }; \
+	[ "$(ACCELERATOR)" = cpu ] || [ "$$(uname -sm)" = "Linux x86_64" ] || { echo "ACCELERATOR=cuda:" \
+	  "requirements-cuda.lock is for x86-64 Linux, this is $$(uname -sm). Leave ACCELERATOR out"; exit 1; }; \
+	if [ -n "$(INSTALLED)" ] && [ "$(INSTALLED)" != "$(ACCELERATOR)" ]; then \
+	  echo ".venv was built for $(INSTALLED) and is built anew for $(ACCELERATOR)." \
+	    "ACCELERATOR=$(INSTALLED) in the environment keeps it"; \
+	  clear=--clear; \
+	elif [ -x $(PY) ]; then \
+	  version='import sys; print(*sys.version_info[:2])'; \
+	  [ "$$($(PY) -c "$$version")" = "$$("$$python" -c "$$version")" ] || clear=--clear; \
+	fi; \
+	rm -f $@; "$$python" -m venv $$clear .venv
 	$(PY) -m pip install -q --disable-pip-version-check uv==0.13.9
-	@# The lock is for x86-64 Linux and complete, hence --no-deps. Elsewhere uv resolves pyproject.toml anew,
+	@# A lock is for x86-64 Linux and complete, hence --no-deps. Elsewhere uv resolves pyproject.toml anew,
 	@# vLLM is left out and the recipe's engine `auto` samples with transformers.
 	@if [ "$$(uname -sm)" = "Linux x86_64" ]; then \
-	  $(UV) pip install -q --python $(PY) --no-deps -r requirements.lock; \
+	  $(UV) pip install -q --python $(PY) --no-deps -r $(LOCK); \
 	else \
 	  $(UV) pip install -q --python $(PY) -r pyproject.toml --group dev; \
 	fi
-	@touch $@
+	@[ "$(ACCELERATOR)" = cpu ] || ! $(UV) pip freeze --python $(PY) | grep '^torch==.*+cpu' || { echo "This torch is" \
+	  "a CPU build: an index or folder of wheels in uv's own configuration comes before PyPI. Take it out"; exit 1; }
+	@echo $(ACCELERATOR) > $@
 
-# --find-links must reach a CPU build of torch 2.13.0; the local version label is cut so that any CPU build fits.
+# Needs a CPU build of torch 2.13.0 for each Python, from uv's own index or UV_FIND_LINKS; none of it is downloaded.
+# UPGRADE=--upgrade takes the newest of everything, UPGRADE="--upgrade-package NAME" of one.
 lock:
-	$(UV) pip compile pyproject.toml --group dev --no-header --no-annotate -q -o requirements.lock
-	sed -i 's/^torch==2.13.0+cpu/torch==2.13.0/' requirements.lock
+	$(PY) .ci/lock.py cpu $(UPGRADE)
+	env -u UV_TORCH_BACKEND -u UV_FIND_LINKS $(PY) .ci/lock.py cuda $(UPGRADE)
 
 clean:
 	rm -rf .venv runs

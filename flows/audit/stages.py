@@ -254,6 +254,9 @@ def _positions(run: Run, pairs: pa.Table) -> list[PositionCurves]:
     if policy.identity.engine == "server":
         logger.info("no position curves: the policy is on a server, which shows no whole distributions")
         return []
+    if policy.identity.quantization is not None:
+        logger.info("no position curves: vLLM quantizes the policy on loading, and shows no whole distributions")
+        return []
     if not len(pairs):
         return []
     prompts = Ragged.from_arrow(pairs["prompt_ids"])

@@ -96,6 +96,12 @@ def _reference(config: DecodeConfig, recipe: Recipe) -> tuple[str, str | None]:
     if recipe.policy.engine == "server":
         message = f"the policy of the run {recipe.name} is on a server, which gives no weights: name --reference"
         raise ConfigError(message)
+    if recipe.policy.lora is not None:
+        message = (
+            f"the policy of the run {recipe.name} is {recipe.policy.model} with the adapter {recipe.policy.lora}, and "
+            "decoding reads whole models: name --reference"
+        )
+        raise ConfigError(message)
     return recipe.policy.model, recipe.policy.revision
 
 

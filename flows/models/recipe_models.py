@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from functools import cached_property
 from hashlib import sha256
@@ -15,6 +15,8 @@ from flows.versions.version import recipe_of
 from transforms.chat.probes import Probed, check
 from transforms.chat.template import DEFAULT_DATE
 from transforms.chat.tokens import ChatTokens
+from transforms.engines.adapters import with_adapter
+from transforms.engines.engine_settings import check_gpus, refuse_settings
 from transforms.engines.models import STARTER, ResolvedModel, is_folder, resolve_model
 from transforms.engines.protocol import CompletionEngine, ModelIdentity, RewardEngine
 from transforms.engines.reward_inputs import RewardInputs, template_file
@@ -207,6 +209,8 @@ def open_policy(model: ResolvedModel, recipe: Recipe, context: int | None) -> Co
         max_model_len=longest,
         max_num_seqs=config.max_concurrency,
         kv_cache_gib=config.kv_cache_gib,
+        tensor_parallel=config.tensor_parallel,
+        gpu_memory_utilization=config.gpu_memory_utilization,
         url=config.url,
         api_key_env=config.api_key_env,
         max_concurrency=config.max_concurrency or 64,
@@ -216,7 +220,11 @@ def open_policy(model: ResolvedModel, recipe: Recipe, context: int | None) -> Co
 def open_reward(model: ResolvedModel, config: RewardConfig) -> RewardEngine:
     """Load the reward model in the engine that its identity names."""
     return open_rewards(
-        model, trust_remote_code=config.trust_remote_code, max_tokens_per_batch=config.max_tokens_per_batch
+        model,
+        trust_remote_code=config.trust_remote_code,
+        max_tokens_per_batch=config.max_tokens_per_batch,
+        tensor_parallel=config.tensor_parallel,
+        gpu_memory_utilization=config.gpu_memory_utilization,
     )
 
 
@@ -286,13 +294,37 @@ def _resolve_policy(config: PolicyConfig) -> ResolvedModel:
             api_key_env=config.api_key_env,
         )
         return ResolvedModel(identity, config.model, None)
-    return resolve_model(
+    engine = completion_engine(config.engine)
+    refuse_settings("policy", engine, config.engine_settings())
+    model = resolve_model(
         config.model,
         config.revision,
         dtype=config.dtype,
-        engine=completion_engine(config.engine),
+        engine=engine,
         trust_remote_code=config.trust_remote_code,
     )
+    model = _as_vllm_loads("policy", model, config)
+    if config.lora is None:
+        return model
+    return with_adapter(
+        model,
+        config.lora,
+        config.lora_revision,
+        template_given=config.chat_template is not None,
+        trust_remote_code=config.trust_remote_code,
+    )
+
+
+def _as_vllm_loads(role: str, model: ResolvedModel, config: PolicyConfig | RewardConfig) -> ResolvedModel:
+    """`model` with the settings in its identity that change answers, if this machine can do all of them."""
+    check_gpus(
+        role,
+        model,
+        tensor_parallel=config.tensor_parallel,
+        gpu_memory_utilization=config.gpu_memory_utilization,
+        trust_remote_code=config.trust_remote_code,
+    )
+    return model._replace(identity=replace(model.identity, quantization=config.quantization))
 
 
 def resolve_reward(config: RewardConfig, chat: Callable[[], ChatTokens] | None = None) -> ResolvedModel:
@@ -305,10 +337,11 @@ def resolve_reward(config: RewardConfig, chat: Callable[[], ChatTokens] | None =
     name: str | Path = config.model
     if name == STARTER_REWARD:
         name = starter_reward_model(chat or (lambda: ChatTokens(load_tokenizer(STARTER))))
-    return resolve_model(
+    model = resolve_model(
         name,
         config.revision,
         dtype=config.dtype,
         engine=reward_engine(config.engine),
         trust_remote_code=config.trust_remote_code,
     )
+    return _as_vllm_loads("reward", model, config)

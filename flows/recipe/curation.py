@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from transforms.chat.template import DEFAULT_DATE, RESERVED
 from transforms.choices import Contradictions, ForeignTemplate
+from transforms.engines.engine_settings import Quantization, refuse_settings
 from transforms.errors import ConfigError
 from transforms.preparation.truncation import Truncation
 from transforms.sources.kinds import Source
@@ -18,6 +19,20 @@ from transforms.sources.labels import labels
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 Dtype = Literal["bfloat16", "float32"]
+TensorParallel = Annotated[
+    int, Field(ge=1, description="GPUs that share each layer, for a model that one does not hold; vLLM only.")
+]
+GpuShare = Annotated[
+    float | None,
+    Field(gt=0, le=1, description="Share of a GPU's memory for weights and cache; vLLM only, its own 0.92 by default."),
+]
+LoadedAs = Annotated[
+    Quantization | None,
+    Field(
+        description="vLLM quantizes the weights on loading (`fp8`, `int8_per_channel_weight_only` …): other answers, "
+        "under other ids. A checkpoint that is quantized needs none of it: its config says how."
+    ),
+]
 
 
 def _no_reserved(kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -54,6 +69,15 @@ class PolicyConfig(_Section):
     kv_cache_gib: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Key-value cache of vLLM; 1 GiB on a CPU, what is free on a GPU."
     )
+    tensor_parallel: TensorParallel = 1
+    gpu_memory_utilization: GpuShare = None
+    quantization: LoadedAs = None
+    lora: str | None = Field(
+        None,
+        description="Folder or Hub id of a LoRA adapter on `model`, as peft and a training's `lora.merge: false` leave "
+        "it; vLLM and transformers only. Its content is part of every completion's id.",
+    )
+    lora_revision: str | None = Field(None, description="Branch, tag or commit of an adapter on the Hub.")
     trust_remote_code: bool = Field(False, description="Run Python code that comes with the model.")
     chat_template: str | None = Field(None, description="File of a chat template to use in place of the model's own.")
     chat_template_kwargs: TemplateKwargs = Field(
@@ -70,6 +94,21 @@ class PolicyConfig(_Section):
         description="Where the chat template can only hold responses with reasoning: `error` ends the run at its "
         "start, `quarantine` takes those and quarantines the others.",
     )
+
+    @model_validator(mode="after")
+    def _its_engine_can_do_it(self) -> Self:
+        if self.lora_revision is not None and self.lora is None:
+            message = "lora_revision is of an adapter, and there is none: set lora, or leave it out"
+            raise ValueError(message)
+        if self.kv_cache_gib is not None and self.gpu_memory_utilization is not None:
+            message = "kv_cache_gib and gpu_memory_utilization both size the cache, and vLLM reads the first: set one"
+            raise ValueError(message)
+        _refuse("policy", self.engine, self.engine_settings())
+        return self
+
+    def engine_settings(self) -> dict[str, Any]:
+        """What is set that not every engine can do."""
+        return _vllm_settings(self) | ({} if self.lora is None else {"lora": self.lora})
 
 
 class SamplingConfig(_Section):
@@ -119,6 +158,9 @@ class RewardConfig(_Section):
     dtype: Dtype = Field("bfloat16", description="Of the weights. Rewards of another dtype or engine are others.")
     max_tokens_per_batch: Positive = Field(8192, description="Padded tokens a forward pass.")
     batch: Positive = Field(256, description="Requests a ledger part, and the most that a crash can lose.")
+    tensor_parallel: TensorParallel = 1
+    gpu_memory_utilization: GpuShare = None
+    quantization: LoadedAs = None
     trust_remote_code: bool = Field(False, description="Run Python code that comes with the model.")
     chat_template: str | None = Field(None, description="File of a chat template to use in place of the model's own.")
     chat_template_kwargs: TemplateKwargs = Field({}, description="What its chat template is called with.")
@@ -127,6 +169,11 @@ class RewardConfig(_Section):
         description="What it is not shown of a conversation: `reasoning` of the response, `tools`, the `system` turn. "
         "A pair with something that its chat template does not write, and that is not named here, is quarantined.",
     )
+
+    @model_validator(mode="after")
+    def _its_engine_can_do_it(self) -> Self:
+        _refuse("reward", "transformers" if self.engine == "auto" else self.engine, _vllm_settings(self))
+        return self
 
 
 class ConsistencyConfig(_Section):
@@ -236,6 +283,31 @@ class Recipe(_Section):
     def settings(self) -> dict[str, Any]:
         """The recipe as plain JSON, for manifest and fingerprint."""
         return self.model_dump(mode="json")
+
+
+def _vllm_settings(config: PolicyConfig | RewardConfig) -> dict[str, Any]:
+    """What is set that only vLLM can do."""
+    if config.quantization is not None and config.dtype == "float32":
+        message = (
+            f"quantization: vLLM computes with {config.quantization} weights in bfloat16: leave dtype: float32 out"
+        )
+        raise ValueError(message)
+    found = {
+        "tensor_parallel": None if config.tensor_parallel == 1 else config.tensor_parallel,
+        "gpu_memory_utilization": config.gpu_memory_utilization,
+        "quantization": config.quantization,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _refuse(role: str, engine: str, settings: dict[str, Any]) -> None:
+    """As `refuse_settings`, as a validator has to; what `auto` means is known when models are looked for."""
+    if engine == "auto":
+        return
+    try:
+        refuse_settings(role, engine, settings)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
 
 
 def check_labels(sources: list[Source]) -> None:

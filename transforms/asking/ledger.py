@@ -45,7 +45,10 @@ class Ledger:
     def __init__(self, root: str, kind: Kind, identity: ModelIdentity, *, writable: bool = True) -> None:
         self.kind = kind
         facts = identity.facts()
-        key = json.dumps([facts[name] for name in ("fingerprint", "revision", "dtype", "engine")])
+        parts: list[object] = [facts[name] for name in ("fingerprint", "revision", "dtype", "engine")]
+        # By name, and only where there is one: folders of models without them keep their names.
+        parts += [[name, facts[name]] for name in ("quantization", "adapter") if name in facts]
+        key = json.dumps(parts)
         model = f"{_slug(facts['name'] or LOCAL)}-{blake2b(key.encode(), digest_size=8).hexdigest()}"
         self._fs, path = fsspec.core.url_to_fs(root)
         self._folder = f"{path.rstrip('/')}/{kind}/{model}"

@@ -3,6 +3,7 @@
 import fnmatch
 import hashlib
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -31,12 +32,20 @@ _ANSWER_FILES: Final = (
 )
 
 
+class Adapter(NamedTuple):
+    """A LoRA adapter that fits its base, as `transforms.engines.adapters` found it."""
+
+    folder: str
+    rank: int  # the largest of its layers
+
+
 class ResolvedModel(NamedTuple):
     """A model that can be loaded."""
 
     identity: ModelIdentity
     location: str  # folder, or hub id
     revision: str | None  # commit sha of a hub id, None for a folder
+    adapter: Adapter | None = None
 
 
 def resolve_model(
@@ -106,10 +115,22 @@ def folder_fingerprint(folder: Path, *, with_code: bool = False) -> str:
     names = {file.name for file in files}
     if "config.json" not in names or not any(name.endswith(".safetensors") for name in names):
         found = ", ".join(sorted(file.name for file in folder.iterdir())[:12]) or "nothing"
+        adapter = (
+            f". It is a LoRA adapter: set policy.lora: {folder}, and policy.model to what it was trained on"
+            if "adapter_config.json" in found
+            else ""
+        )
         message = (
-            f"model folder {folder} holds {found}. Expected config.json and *.safetensors (pickled weights are refused)"
+            f"model folder {folder} holds {found}. Expected config.json and *.safetensors (pickled weights are "
+            f"refused){adapter}"
         )
         raise ModelError(message)
+    return digest_of(files)
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """sha256 over names and contents, in the order given."""
+    files = list(files)
     total = hashlib.sha256()
     for file, digest in zip(files, remembered_hashes(files), strict=True):
         total.update(f"{file.name}\0{digest}\n".encode())

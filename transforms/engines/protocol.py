@@ -22,6 +22,8 @@ class ModelIdentity:
         fingerprint: sha256 over config, tokenizer and weights of a local folder, else the commit sha.
         dtype: of the weights, `bfloat16` or `float32`.
         engine: which backend answers; numbers of two backends are never mixed under one id.
+        quantization: what the engine made of the weights on loading; None where it took them as they are.
+        adapter: sha256 over a LoRA adapter's files, or its commit on the Hub; None without one.
     """
 
     name: str
@@ -29,10 +31,13 @@ class ModelIdentity:
     fingerprint: str
     dtype: str
     engine: EngineName
+    quantization: str | None = None
+    adapter: str | None = None
 
     def facts(self) -> dict[str, str]:
         """What its answers depend on. A local folder's name is not part of it: a renamed folder pays for nothing."""
-        facts = asdict(self)
+        # What is not set is not there, so that ids of before these two were known stay as they are.
+        facts: dict[str, str] = {name: value for name, value in asdict(self).items() if value is not None}
         return facts | {"name": ""} if self.revision == LOCAL else facts
 
 

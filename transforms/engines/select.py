@@ -31,6 +31,8 @@ def open_completions(
     max_model_len: int | None = None,
     max_num_seqs: int | None = None,
     kv_cache_gib: float | None = None,
+    tensor_parallel: int = 1,
+    gpu_memory_utilization: float | None = None,
     url: str | None = None,
     api_key_env: str | None = None,
     max_concurrency: int = 64,
@@ -43,6 +45,8 @@ def open_completions(
         max_model_len: vLLM: prompt and new tokens together.
         max_num_seqs: vLLM and transformers: sequences that are sampled together.
         kv_cache_gib: vLLM: size of the key-value cache.
+        tensor_parallel: vLLM: GPUs that share each layer.
+        gpu_memory_utilization: vLLM: share of a GPU's memory for weights and cache.
         url: server: base URL.
         api_key_env: server: name of the variable that holds its key.
         max_concurrency: server: requests in flight.
@@ -60,6 +64,8 @@ def open_completions(
             max_model_len=max_model_len,
             max_num_seqs=max_num_seqs,
             kv_cache_gib=kv_cache_gib,
+            tensor_parallel=tensor_parallel,
+            gpu_memory_utilization=gpu_memory_utilization,
         )
     if engine == "server":
         from transforms.engines.server_completions import ServerCompletions
@@ -80,6 +86,8 @@ def open_rewards(
     max_tokens_per_batch: int = 8192,
     max_model_len: int | None = None,
     kv_cache_gib: float | None = None,
+    tensor_parallel: int = 1,
+    gpu_memory_utilization: float | None = None,
 ) -> RewardEngine:
     """Load the reward model in the backend that its identity names.
 
@@ -94,6 +102,8 @@ def open_rewards(
             trust_remote_code=trust_remote_code,
             max_model_len=max_model_len,
             kv_cache_gib=kv_cache_gib,
+            tensor_parallel=tensor_parallel,
+            gpu_memory_utilization=gpu_memory_utilization,
         )
     from transforms.engines.transformers_rewards import TransformersRewards
 
@@ -118,13 +128,19 @@ def open_positions(
         max_tokens_per_batch: padded tokens in one forward pass.
 
     Raises:
-        ConfigError: the policy is on a server, which does not give its weights.
+        ConfigError: the policy is on a server, which does not give its weights, or vLLM quantizes it on loading.
         ModelError: the model cannot be loaded.
     """
     if model.identity.engine == "server":
         message = (
             f"the policy {model.identity.name} is on a server, and position curves need its weights: name a folder"
             " or hub model, with the engine vllm or transformers"
+        )
+        raise ConfigError(message)
+    if model.identity.quantization is not None:
+        message = (
+            f"the policy {model.identity.name} is quantized by vLLM ({model.identity.quantization}), which shows no "
+            "whole distributions, and transformers would read weights that are not quantized"
         )
         raise ConfigError(message)
     from transforms.engines.transformers_positions import TransformersPositions

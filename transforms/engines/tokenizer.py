@@ -82,6 +82,15 @@ def vocabulary_size(folder_or_id: str | Path, revision: str | None = None, *, tr
     return _config_number("vocab_size", folder_or_id, revision, trust_remote_code)
 
 
+def attention_heads(folder_or_id: str | Path, revision: str | None = None, *, trust_remote_code: bool = False) -> int:
+    """Heads of a layer's attention (`num_attention_heads`), which tensor parallelism deals out to GPUs.
+
+    Raises:
+        ModelError: the config cannot be read or names no such number.
+    """
+    return _config_number("num_attention_heads", folder_or_id, revision, trust_remote_code)
+
+
 def _config_number(name: str, folder_or_id: str | Path, revision: str | None, trust_remote_code: bool) -> int:
     where = _location(folder_or_id)
     key = None if trust_remote_code else _config_key(where, revision)

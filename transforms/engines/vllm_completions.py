@@ -28,6 +28,8 @@ class VllmCompletions:
         max_model_len: int | None = None,
         max_num_seqs: int | None = None,
         kv_cache_gib: float | None = None,
+        tensor_parallel: int = 1,
+        gpu_memory_utilization: float | None = None,
     ) -> None:
         """Load the model: 4-5 s on a CPU for SmolLM2-135M, after 5-7 s of import.
 
@@ -37,6 +39,8 @@ class VllmCompletions:
             max_model_len: prompt and new tokens together; the model's context by default.
             max_num_seqs: sequences in flight; 64 on a CPU, vLLM's default on a GPU.
             kv_cache_gib: 1 GiB on a CPU, what is free on a GPU by default.
+            tensor_parallel: GPUs that share each layer.
+            gpu_memory_utilization: share of a GPU's memory for weights and cache together.
 
         Raises:
             ModelError: vLLM cannot load the model.
@@ -49,6 +53,8 @@ class VllmCompletions:
             max_model_len=max_model_len,
             max_num_seqs=max_num_seqs,
             kv_cache_gib=kv_cache_gib,
+            tensor_parallel=tensor_parallel,
+            gpu_memory_utilization=gpu_memory_utilization,
         )
 
     def complete(

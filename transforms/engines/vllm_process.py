@@ -24,6 +24,8 @@ _CPU_KV_CACHE_GIB: Final = 1.0
 # tokens/s, 64 gave 277, 128 gave 326. Another number gives other tokens in bf16, and with them another starter
 # dataset, so 64 stays until a quiet machine shows the same.
 CPU_MAX_NUM_SEQS: Final = 64
+# What vLLM 0.32 keeps room for; a smaller adapter is padded.
+_LORA_RANKS: Final = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 
 def vllm_installed() -> bool:
@@ -47,11 +49,13 @@ class VllmProcess:
         max_model_len: int | None = None,
         max_num_seqs: int | None = None,
         kv_cache_gib: float | None = None,
+        tensor_parallel: int = 1,
+        gpu_memory_utilization: float | None = None,
     ) -> None:
-        """Load the model.
+        """Load the model, quantized as its identity says, and its adapter where it has one.
 
         Raises:
-            ModelError: vLLM is missing, or cannot load the model.
+            ModelError: vLLM is missing, or cannot load the model or its adapter.
         """
         vllm = _import_vllm()
         import torch
@@ -59,6 +63,13 @@ class VllmProcess:
         # vLLM's CPU worker replaces it by a function that only logs, for all other users of torch too.
         self._set_num_threads = torch.set_num_threads
         options: dict[str, Any] = {"max_model_len": max_model_len, "max_num_seqs": max_num_seqs}
+        options["quantization"] = model.identity.quantization
+        options["gpu_memory_utilization"] = gpu_memory_utilization
+        if tensor_parallel > 1:
+            options["tensor_parallel_size"] = tensor_parallel
+        if model.adapter is not None:
+            options["enable_lora"] = True
+            options["max_lora_rank"] = next(rank for rank in _LORA_RANKS if rank >= model.adapter.rank)
         if _on_cpu():
             options["enforce_eager"] = True
             options["max_num_seqs"] = max_num_seqs or CPU_MAX_NUM_SEQS
@@ -83,6 +94,7 @@ class VllmProcess:
                 seed=0,
                 **{name: value for name, value in options.items() if value is not None},
             )
+        self._adapter: Any = None if model.adapter is None else self._load_adapter(model)
         config = self._llm.model_config
         self.context: int = config.max_model_len
         self.vocab: int = config.get_vocab_size()
@@ -112,7 +124,9 @@ class VllmProcess:
                 message = "an earlier batch is still in the cache of this vLLM engine: open another one"
                 raise EngineError(message)
             for name, prompt, param in zip(names, prompts, params, strict=True):
-                engine.add_request(name, tokens_input([int(token) for token in prompt]), param)
+                engine.add_request(
+                    name, tokens_input([int(token) for token in prompt]), param, lora_request=self._adapter
+                )
             # The loop of LLM.generate without its progress bar.
             while engine.has_unfinished_requests():
                 for output in engine.step():
@@ -135,6 +149,22 @@ class VllmProcess:
         _restore_threads(self._set_num_threads)
         del llm
         gc.collect()
+
+    def _load_adapter(self, model: ResolvedModel) -> Any:
+        """What each request names to be answered with the adapter; read here, and not in the first batch."""
+        from vllm.lora.request import LoRARequest
+
+        folder = model.adapter.folder if model.adapter else ""
+        request = LoRARequest("adapter", 1, folder)
+        try:
+            with vllm_errors(ModelError, f"vLLM cannot put the adapter {folder} on {model.identity.name}"):
+                if not self._llm.llm_engine.add_lora(request):
+                    message = f"vLLM did not take the adapter {folder}"
+                    raise ModelError(message)
+        except BaseException:
+            self.close()
+            raise
+        return request
 
     @contextlib.contextmanager
     def _emptied(self, names: list[str]) -> Iterator[None]:

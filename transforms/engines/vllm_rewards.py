@@ -21,6 +21,8 @@ class VllmRewards:
         max_model_len: int | None = None,
         max_num_seqs: int | None = None,
         kv_cache_gib: float | None = None,
+        tensor_parallel: int = 1,
+        gpu_memory_utilization: float | None = None,
     ) -> None:
         """Load the model; the arguments are those of VllmCompletions.
 
@@ -36,6 +38,8 @@ class VllmRewards:
             max_model_len=max_model_len,
             max_num_seqs=max_num_seqs,
             kv_cache_gib=kv_cache_gib,
+            tensor_parallel=tensor_parallel,
+            gpu_memory_utilization=gpu_memory_utilization,
         )
         if self._process.architecture != config.architectures[0]:
             message = (

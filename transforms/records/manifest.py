@@ -61,6 +61,8 @@ class ModelRecord(_Part):
     fingerprint: str
     dtype: str
     engine: str
+    quantization: str | None = Field(None, description="What the engine made of the weights; null: as they are.")
+    adapter: str | None = Field(None, description="sha256 over a LoRA adapter's files, or its commit; null: none.")
 
 
 class TokenizerRecord(_Part):

@@ -12,7 +12,7 @@ _INDIFFERENT: Final = (
     "name", "ledger", "output", "policy", "reward", "tokenizer", "sources", "sampling.batch", "consistency.keep_loaded",
 )  # fmt: skip
 # How a model answered; its name and where it was found change nothing.
-_ANSWERS: Final = ("fingerprint", "dtype", "engine")
+_ANSWERS: Final = ("fingerprint", "dtype", "engine", "quantization", "adapter")
 _PLACE: Final = ("path", "revision", "label", "name", "split")
 
 
@@ -47,7 +47,7 @@ def changed_models(old: Manifest, new: Manifest) -> list[str]:
     return found + (["tokenizer"] if old.tokenizer.sha256 != new.tokenizer.sha256 else [])
 
 
-def _answers(model: ModelRecord) -> list[str]:
+def _answers(model: ModelRecord) -> list[str | None]:
     return [getattr(model, name) for name in _ANSWERS]
 
 

@@ -1,5 +1,7 @@
 """Recipes and flags: every shipped one loads, every typo is one clear message."""
 
+import re
+
 import pytest
 import yaml
 
@@ -140,3 +142,52 @@ def test_a_section_that_is_no_json_is_an_error_that_names_its_flag(flag, value):
         ConfigError, match=rf"--{flag} is no JSON: .*; expected JSON, or one of its keys as --{flag}.KEY"
     ):
         load(f"--{flag}", value)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ["--policy.engine", "transformers", "--policy.quantization", "fp8"],
+            "policy.quantization: only vLLM can do it",
+        ),
+        (
+            ["--policy.engine", "none", "--policy.lora", "./a"],
+            "policy.lora: nothing is sampled with policy.engine: none",
+        ),
+        (["--policy.engine", "vllm", "--policy.quantization", "bitsandbytes"], "'int8_per_channel_weight_only'"),
+        (["--policy.quantization", "fp8", "--policy.dtype", "float32"], "computes with fp8 weights in bfloat16"),
+        (["--policy.lora_revision", "v1"], "lora_revision is of an adapter, and there is none"),
+        (["--policy.tensor_parallel", "0"], "greater than or equal to 1"),
+        (["--policy.gpu_memory_utilization", "0.5", "--policy.kv_cache_gib", "2"], "both size the cache"),
+        (
+            ["--reward.tensor_parallel", "2"],
+            "reward.tensor_parallel: only vLLM can do it, and the engine is transformers",
+        ),
+    ],
+)
+def test_settings_of_memory_and_weights_are_refused_where_they_would_do_nothing(flags, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load(*flags)
+
+
+def test_settings_of_memory_and_weights_stay_as_they_are_told_where_vllm_does_them():
+    recipe = load("--policy.engine", "vllm", "--policy.tensor_parallel", "4", "--policy.gpu_memory_utilization", "0.8",
+                  "--policy.quantization", "fp8", "--policy.lora", "./a", "--reward.engine", "vllm",
+                  "--reward.quantization", "fp8_per_block")  # fmt: skip
+    assert recipe.policy.engine_settings() == {
+        "tensor_parallel": 4, "gpu_memory_utilization": 0.8, "quantization": "fp8", "lora": "./a",
+    }  # fmt: skip
+    assert recipe.reward.quantization == "fp8_per_block"
+    assert load().policy.engine_settings() == {}
+
+
+def test_auto_is_held_to_what_it_turns_out_to_be(monkeypatch):
+    from flows.models import recipe_models as models
+    from transforms.engines import select
+
+    recipe = load("--policy.quantization", "fp8", "--policy.engine", "auto")
+    monkeypatch.setattr(select, "vllm_installed", lambda: False)
+    monkeypatch.setattr(models, "resolve_model", lambda *_, **__: pytest.fail("a model was looked for"))
+    with pytest.raises(ConfigError, match=r"policy.quantization: only vLLM can do it, and the engine is transformers"):
+        models._resolve_policy(recipe.policy)

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.skipif(
 
 PYTHON = f"""#!/bin/sh
 [ "$1" = -c ] && exec {sys.executable} "$@"
+[ "$1" = .ci/torch_build.py ] && {{ [ -f torch ] && [ "$2" != "$(cat torch)" ] && exit 1; exit 0; }}
 echo "python $*" >> calls
 mkdir -p .venv/bin
 cp "$0" .venv/bin/python
@@ -24,8 +25,6 @@ cp bin/uv .venv/bin/uv
 """
 UV = """#!/bin/sh
 echo "uv $* [$UV_TORCH_BACKEND|$UV_FIND_LINKS]" >> calls
-[ "$2" = freeze ] && cat frozen
-true
 """
 GPU = "#!/bin/sh\necho 'GPU 0: NVIDIA H100 (UUID: GPU-1)'\n"
 NO_GPU = "#!/bin/sh\necho 'NVIDIA-SMI has failed'\nexit 9\n"
@@ -37,7 +36,6 @@ def box(tmp_path):
     for name in ("Makefile", "requirements.lock", "requirements-cuda.lock"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "bin").mkdir()
-    (tmp_path / "frozen").write_text("torch==2.13.0\n")
     put(tmp_path, "python3.11", PYTHON)
     put(tmp_path, "uv", UV)
     return tmp_path
@@ -132,12 +130,28 @@ def test_a_newer_lock_is_installed_into_what_is_there(box):
     assert installs(calls) == ["--no-deps -r requirements.lock [cpu|]"]
 
 
-def test_a_cpu_torch_in_a_cuda_environment_is_an_error_and_not_ready(box):
-    (box / "frozen").write_text("torch==2.13.0+cpu\n")
-    _, said, code = make(box, ".venv/ready", "ACCELERATOR=cuda")
+@pytest.mark.parametrize(("asked", "found"), [("cuda", "cpu"), ("cpu", "cuda")])
+def test_a_torch_for_the_other_accelerator_is_an_error_and_nothing_is_ready(box, asked, found):
+    (box / "torch").write_text(found)
+    _, _, code = make(box, ".venv/ready", f"ACCELERATOR={asked}")
     assert code == 2
-    assert "This torch is a CPU build" in said
     assert not (box / ".venv/ready").exists()
+
+
+def test_the_build_of_torch_is_read_without_importing_it(tmp_path):
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch/__init__.py").write_text("raise ImportError('libcudart.so.13')")
+    (tmp_path / "torch/version.py").write_text("cuda = '13.0'\n")
+
+    def check(wanted):
+        return subprocess.run(
+            [sys.executable, "-P", ROOT / ".ci/torch_build.py", wanted],
+            env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    assert check("cuda").returncode == 0
+    assert check("cpu").returncode == 1
+    assert "is a CUDA build, and a CPU build is needed" in check("cpu").stderr
 
 
 def test_a_python_that_does_not_run_is_passed_over(box):

@@ -29,8 +29,8 @@ GpuShare = Annotated[
 LoadedAs = Annotated[
     Quantization | None,
     Field(
-        description="vLLM quantizes the weights on loading (`fp8`, `int8_per_channel_weight_only` …): other answers, "
-        "under other ids. A checkpoint that is quantized needs none of it: its config says how."
+        description="vLLM quantizes the weights on loading: other answers, under other ids. A checkpoint that is "
+        "quantized needs none of it: its config says how."
     ),
 ]
 

@@ -7,19 +7,10 @@ from transforms.engines.models import ResolvedModel
 from transforms.engines.tokenizer import attention_heads
 from transforms.errors import ConfigError
 
-# Of what vLLM 0.32 knows. The first six are made of unquantized weights on loading; the others say what a checkpoint
-# holds, which its config says too. `bitsandbytes` is no longer among vLLM's.
-Quantization = Literal[
-    "fp8",
-    "fp8_per_tensor",
-    "fp8_per_block",
-    "fp8_per_channel",
-    "int8_per_channel_weight_only",
-    "mxfp8",
-    "awq",
-    "gptq",
-    "compressed-tensors",
-]
+# What vLLM 0.32 makes of unquantized weights on loading. What a checkpoint holds (AWQ, GPTQ, compressed-tensors …) its
+# own config says. Not here: int8_per_channel_weight_only and nvfp4_per_token, which leave all but experts as they are
+# and do nothing to a dense model, without a word; and bitsandbytes, which vLLM no longer has.
+Quantization = Literal["fp8", "fp8_per_tensor", "fp8_per_block", "fp8_per_channel", "mxfp8"]
 
 _CAN: Final[Mapping[str, frozenset[str]]] = {
     "vllm": frozenset({"tensor_parallel", "gpu_memory_utilization", "quantization", "lora"}),

@@ -155,7 +155,7 @@ def test_a_section_that_is_no_json_is_an_error_that_names_its_flag(flag, value):
             ["--policy.engine", "none", "--policy.lora", "./a"],
             "policy.lora: nothing is sampled with policy.engine: none",
         ),
-        (["--policy.engine", "vllm", "--policy.quantization", "bitsandbytes"], "'int8_per_channel_weight_only'"),
+        (["--policy.engine", "vllm", "--policy.quantization", "bitsandbytes"], "'fp8_per_channel'"),
         (["--policy.quantization", "fp8", "--policy.dtype", "float32"], "computes with fp8 weights in bfloat16"),
         (["--policy.lora_revision", "v1"], "lora_revision is of an adapter, and there is none"),
         (["--policy.tensor_parallel", "0"], "greater than or equal to 1"),

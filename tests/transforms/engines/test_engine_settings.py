@@ -83,3 +83,12 @@ def test_vllm_knows_each_quantization_that_a_recipe_can_name():
 
     assert set(get_args(Quantization)) <= set(QUANTIZATION_METHODS) - set(DEPRECATED_QUANTIZATION_METHODS)
     assert "bitsandbytes" not in QUANTIZATION_METHODS
+
+
+@pytest.mark.slow
+def test_each_quantization_that_a_recipe_can_name_is_of_dense_layers_too():
+    from vllm.config.quantization import _ONLINE_SHORTHANDS
+
+    named = set(get_args(Quantization)) - {"fp8"}  # a checkpoint's format as well, and none of the shorthands
+    assert [name for name in sorted(named) if _ONLINE_SHORTHANDS[name].linear is None] == []
+    assert _ONLINE_SHORTHANDS["int8_per_channel_weight_only"].linear is None

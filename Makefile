@@ -100,7 +100,7 @@ accelerator:
 	@[ "$$(uname -sm)" != "Linux x86_64" ] || $(PY) .ci/torch_build.py $(ACCELERATOR)
 	@echo $(ACCELERATOR) > $@
 
-# Needs a CPU build of torch 2.13.0 for each Python, from uv's own index or UV_FIND_LINKS; none of it is downloaded.
+# Needs a CPU build of torch 2.13.0 for each Python, from its own index or the folder in PIP_FIND_LINKS; none is installed.
 # UPGRADE=--upgrade takes the newest of everything, UPGRADE="--upgrade-package NAME" of one.
 lock:
 	$(PY) .ci/lock.py cpu $(UPGRADE)

@@ -20,6 +20,8 @@ server_completions        completions by a vLLM server
 transformers_completions  completions without vLLM
 transformers_rewards      rewards by transformers
 transformers_positions    log-prob and entropy at every response token
+adapters                  LoRA adapters, and whether one fits its base
+engine_settings           which engine can do which setting
 starter_model             SmolLM2 out of a PyPI package
 fakes                     seeded engines without a model, for unit tests
 """

@@ -1,7 +1,7 @@
 # make curate   the starter run, end to end and real       make test    every test (vLLM and Prefect for real)
 # make check    linters, types, layers, fast tests         make clean   remove .venv and runs/
 # make accelerator   what .venv is, or would be, built for: cpu or cuda. ACCELERATOR=cpu|cuda decides by hand
-.PHONY: curate test check fast format lock clean accelerator rebuild
+.PHONY: curate test check ruff mypy layers cards fast format lock clean accelerator rebuild
 .DEFAULT_GOAL := curate
 
 # Device nodes beside the driver's /proc: a container sees the host's /proc, and no GPU that it was not given.
@@ -44,26 +44,35 @@ else
   export UV_TORCH_BACKEND ?= cpu
 endif
 
-# Fast tests go side by side. Slow ones take all cores themselves: vLLM beside vLLM is ten times slower, not twice.
-TOGETHER := -n auto --maxprocesses 4 --dist loadfile
+# A worker a core, each with one thread, and files in the order of tests/support/marked_files.py.
+TOGETHER := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 curate: .venv/ready
 	$(PY) -m flows.curate
 
 check: .venv/ready
+	@$(MAKE) -j2 --no-print-directory ruff mypy layers cards
+	$(PY) -m pytest -q -m "not slow" $(TOGETHER)
+
+ruff:
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+
+mypy:
 	.venv/bin/mypy
+
+layers:
 	.venv/bin/lint-imports
+
+cards:
 	$(PY) -m flows.data_cards --check
-	$(PY) -m pytest -q -m "not slow" $(TOGETHER)
 
 fast: .venv/ready
 	$(PY) -m pytest -q -m "not slow" $(TOGETHER)
 
 test: .venv/ready
 	$(PY) -m pytest -m "not slow" $(TOGETHER)
-	$(PY) -m pytest -m slow
+	$(PY) -m pytest -m slow $(TOGETHER)
 
 format: .venv/ready
 	.venv/bin/ruff check --fix .

@@ -21,7 +21,7 @@ from transforms.chat.tokens import ChatTokens
 from transforms.engines.starter_model import smollm2_folder
 from transforms.engines.tokenizer import load_tokenizer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.vllm]
 ROOT = Path(__file__).parents[3]
 MINUTES = 60
 

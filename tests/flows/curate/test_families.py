@@ -45,7 +45,10 @@ SENTENCEPIECE = ["zephyr", "llama2, Metaspace", "mistral v3, [INST] as a token"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "engine"), [*((name, "transformers") for name in SENTENCEPIECE), ("zephyr", "vllm")])
+@pytest.mark.parametrize(
+    ("name", "engine"),
+    [*((name, "transformers") for name in SENTENCEPIECE), pytest.param("zephyr", "vllm", marks=pytest.mark.vllm)],
+)
 def test_completions_of_a_sentencepiece_family_go_on_without_a_stray_space(tmp_path, monkeypatch, name, engine):
     if engine == "vllm":
         need_vllm()

@@ -26,6 +26,7 @@ from tokenizers import (
 )
 from transformers import PreTrainedTokenizerFast
 
+from transforms.chat.probes import Probed, try_all
 from transforms.chat.tokens import ChatTokens
 from transforms.engines.starter_model import smollm2_folder
 
@@ -299,6 +300,19 @@ class Family(NamedTuple):
             ModelError: it cannot be used.
         """
         return _chat(self)
+
+    def probed(self) -> list[Probed]:
+        """What became of the probes of a run's start.
+
+        Raises:
+            ModelError: tokens that are not the family's own, or it cannot be used.
+        """
+        return _probed(self)
+
+
+@cache
+def _probed(family: Family) -> list[Probed]:
+    return try_all(family.chat())
 
 
 @cache

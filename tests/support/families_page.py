@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 if TYPE_CHECKING:
+    from families import Family
+
     from transforms.chat.tokens import ChatTokens
 
 ROOT: Final = Path(__file__).parents[2]
@@ -54,15 +56,15 @@ def page() -> str:
             number = _number(reasons, str(error).replace(family.name, "…"))
             lines.append(f"| {family.name} | {family.build} | **refused** [{number}] |{' |' * len(names)}")
             continue
-        lines.append(f"| {family.name} | {family.build} | {_cells(chat, names, reasons)} | {_lead(chat)} |")
+        lines.append(f"| {family.name} | {family.build} | {_cells(family, names, reasons)} | {_lead(chat)} |")
     lines += ["", "## Reasons", "", *(f"{number}. {reason}" for reason, number in reasons.items()), ""]
     return "\n".join(lines)
 
 
-def _cells(chat: "ChatTokens", names: list[str], reasons: dict[str, int]) -> str:
-    from transforms.chat.probes import PLAIN, try_all
+def _cells(family: "Family", names: list[str], reasons: dict[str, int]) -> str:
+    from transforms.chat.probes import PLAIN
 
-    found = {one.name: one for one in try_all(chat)}
+    found = {one.name: one for one in family.probed()}
     cells = []
     for name in names:
         one = found[name]

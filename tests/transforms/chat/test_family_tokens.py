@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from transforms.chat.conversation import Asked
 from transforms.chat.encoding import encode_prompts, encode_responses
-from transforms.chat.probes import PLAIN, PROBES, try_all
+from transforms.chat.probes import PLAIN, PROBES
 from transforms.chat.tokens import ChatTokens
 from transforms.errors import ModelError
 
@@ -52,7 +52,7 @@ def test_what_a_probe_calls_exact_are_transformers_own_tokens(family):
     chat = usable(family)
     if chat is None:
         pytest.skip("refused; the page says why")  # test_the_page_of_families… holds it to that
-    for one in try_all(chat):
+    for one in family.probed():
         if not one.exact:
             continue
         probe = PROBES[one.name]
@@ -129,7 +129,7 @@ def test_plain_responses_can_be_had_from_nearly_all_of_them():
     refused = [
         family.name
         for family in FAMILIES
-        if (chat := usable(family)) is None or not next(one for one in try_all(chat) if one.name == PLAIN).exact
+        if usable(family) is None or not next(one for one in family.probed() if one.name == PLAIN).exact
     ]
     known = r"deepseek|glm4moe|solar|nemotron|qwen3_[568]|vicuna, gen|glm edge|minimax|saiga"
     assert all(re.match(known, name) for name in refused)

@@ -1,6 +1,7 @@
 """Whatever JSON stands in a kind's columns, an adapter makes pairs or refuses the row."""
 
 import json
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -74,6 +75,7 @@ conversations = st.builds(
 conversations |= conversations.map(json.dumps)
 
 
+@cache
 def options_of(kind):
     return TypeAdapter(Source).validate_python({"kind": kind, "path": "./x.jsonl", "token_ids": "use"})
 

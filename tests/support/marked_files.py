@@ -12,6 +12,7 @@ LONG: Final = (
     "test_scheduled_refresh",  # 115
     "test_against_truth",  # 90
     "test_family_tokens",  # 80
+    "test_source_fuzz",  # 40, the longest of the fast ones
     "test_publish_prefect",
     "test_deploy",
     "test_prefect_server",

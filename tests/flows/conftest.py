@@ -3,6 +3,18 @@
 import pytest
 
 
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory):
+    """A Prefect server for commands that only need one: a temporary one each is 10 s of a core.
+
+    What they look up in it must be theirs alone by its name.
+    """
+    from prefect_server import running_prefect_server
+
+    with running_prefect_server(tmp_path_factory.mktemp("shared-prefect")) as running:
+        yield running
+
+
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
     """A loopback hub that this process publishes to."""

@@ -18,10 +18,11 @@ Found = TypeVar("Found")
 
 
 class PrefectServer(NamedTuple):
-    """Its API, and the environment of processes that report to it."""
+    """Its API, the environment of processes that report to it, and where its database is."""
 
     url: str
     environment: dict[str, str]
+    home: Path
 
     def ask(self, path: str, **body: Any) -> Any:
         """What a POST to the API answers."""
@@ -53,12 +54,14 @@ def running_prefect_server(home: Path) -> Iterator[PrefectServer]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = {**os.environ, "PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    environment["PREFECT_UI_ENABLED"] = "false"
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}/api"
-    server = PrefectServer(url, environment | {"PREFECT_API_URL": url})
+    server = PrefectServer(url, environment | {"PREFECT_API_URL": url}, home)
     try:
-        eventually(lambda: server.get("health"), seconds=240)
+        # Not by server.get, which waits for a server by itself and gives up after 120 s.
+        eventually(lambda: urllib.request.urlopen(f"{url}/health", timeout=60).close() or True, seconds=240)
         yield server
     finally:
         process.terminate()

@@ -1,6 +1,5 @@
 """Comparisons that are killed, fail in part, run again or are run by the command."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -150,29 +149,28 @@ def test_all_responses_of_a_prompt_are_no_pairs_to_cut(tmp_path):
         plan_comparison(comparison(tmp_path, changes=every))
 
 
-def command(folder, *flags, **environment):
-    keep = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+def command(server, *flags, **environment):
     return subprocess.run(
         [sys.executable, "-m", "flows.compare", *flags],
         cwd=ROOT,
-        env={**keep, "PREFECT_HOME": str(folder / "prefect"), **environment},
+        env={**server.environment, **environment},
         capture_output=True,
         text=True,
         timeout=280,
     )
 
 
-def test_the_command_prints_the_table_and_a_rerun_needs_no_prefect(tmp_path):
+def test_the_command_prints_the_table_and_a_rerun_needs_no_prefect(tmp_path, shared_server):
     config = comparison(tmp_path, variants=["raw", "curated"], budgets=["steps"])
     recipe = tmp_path / "compare.yaml"
     recipe.write_text(yaml.safe_dump(config.model_dump(mode="json")))
-    first = command(tmp_path, str(recipe))
+    first = command(shared_server, str(recipe))
     assert first.returncode == 0, first.stderr[-3000:]
     for words in ("at equal steps", "minus raw", "curated", "comparison.html"):
         assert words in first.stdout
     assert "4 trainings, 0 of them finished" in first.stderr
     assert "training 4 of 4" in first.stderr
-    again = command(tmp_path, str(recipe), PYTHONPROFILEIMPORTTIME="1")
+    again = command(shared_server, str(recipe), PYTHONPROFILEIMPORTTIME="1")
     assert again.returncode == 0
     assert "Nothing changed" in again.stdout
     modules = {line.rsplit("|", 1)[-1].strip() for line in again.stderr.splitlines() if line.startswith("import time:")}

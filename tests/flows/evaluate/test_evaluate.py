@@ -1,7 +1,6 @@
 """`flows.evaluate` with tiny real models: what it counts, writes, prints, reuses and refuses."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -280,15 +279,14 @@ def test_the_artifact_is_silent_outside_a_flow(found):
 
 
 @pytest.mark.timeout(400)
-def test_the_command_runs_its_flow_and_says_when_nothing_changed(tmp_path, models):
+def test_the_command_runs_its_flow_and_says_when_nothing_changed(tmp_path, models, shared_server):
     path = tmp_path / "evaluation.yaml"
     path.write_text(yaml.safe_dump(config(tmp_path, models).model_dump(mode="json")))
-    keep = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
     for line in ("policy trained", "Nothing changed since"):
         done = subprocess.run(
             [sys.executable, "-m", "flows.evaluate", str(path)],
             cwd=ROOT,
-            env={**keep, "PREFECT_HOME": str(tmp_path / "prefect")},
+            env=shared_server.environment,
             capture_output=True,
             text=True,
             timeout=180,

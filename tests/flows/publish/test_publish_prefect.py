@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from difference_support import source
 from loopback_hub import loopback_hub
+from prefect_server import running_prefect_server
 from published_support import REPO, TOKEN, environment, finished_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -41,6 +42,16 @@ print(json.dumps([equal, features, dropped, trained, found.version.commit, commi
 """
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with running_prefect_server(tmp_path_factory.mktemp("prefect-home")) as running:
+        yield running
+
+
+def reports_to(server):
+    return {"PREFECT_API_URL": server.url, "PREFECT_HOME": str(server.home), "PREFECT_LOGGING_LEVEL": "DEBUG"}
+
+
 def python(env, *words):
     done = subprocess.run([sys.executable, *words], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
     return done.returncode, done.stdout, done.stderr
@@ -52,13 +63,13 @@ def files_with(secret, *folders):
     return [path for path in found if secret.encode() in path.read_bytes()]
 
 
-def test_a_run_goes_to_the_hub_and_comes_back_and_the_token_stays_where_it_was(tmp_path):
+def test_a_run_goes_to_the_hub_and_comes_back_and_the_token_stays_where_it_was(tmp_path, server):
     names = [f"{number:032x}" for number in range(12)]
     config = {"output": {"test_size": 0.5}}
     sources = [source().model_copy(update={"license": "cc-by-4.0"})]
     run = finished_run(tmp_path / "run", names[:6], names[6:9], names[9:], config=config, sources=sources)
     with loopback_hub(TOKEN) as hub:
-        env = environment(tmp_path, hub) | {"PREFECT_LOGGING_LEVEL": "DEBUG"}
+        env = environment(tmp_path, hub) | reports_to(server)
         publish = ["-m", "flows.publish", str(run), "--repo", REPO, "--token-env", "MY_TOKEN"]
         outputs = [
             python(env, *publish),
@@ -83,7 +94,7 @@ def test_a_run_goes_to_the_hub_and_comes_back_and_the_token_stays_where_it_was(t
     assert json.loads(out) == [True, True, 3, {"train": 0, "test": 12}, sha, sha, 6, 6]
     for secret in (TOKEN, "WrongWrongWrong"):
         assert not any(secret in text for _, *texts in outputs for text in texts)
-        assert files_with(secret, run, tmp_path / "prefect", tmp_path / "hf") == []
+        assert files_with(secret, run, server.home, tmp_path / "hf") == []
         assert not any(secret.encode() in content for content in hub.repos[REPO].tip.files.values())
     assert not any(TOKEN in request.url or TOKEN.encode() in request.body for request in hub.seen)
 
@@ -101,9 +112,9 @@ except ConfigError as error:
 """
 
 
-def test_a_token_comes_from_a_prefect_secret_block(tmp_path):
+def test_a_token_comes_from_a_prefect_secret_block(tmp_path, server):
     with loopback_hub(TOKEN) as hub:
-        code, out, err = python(environment(tmp_path, hub), "-c", SECRET)
+        code, out, err = python(environment(tmp_path, hub) | reports_to(server), "-c", SECRET)
     assert code == 0, err
     found, missing = out.splitlines()
     assert found == "True"

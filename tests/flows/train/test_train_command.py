@@ -21,12 +21,11 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 
 
-def command(folder, *flags, **environment):
-    keep = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+def command(environment, *flags, **more):
     return subprocess.run(
         [sys.executable, "-m", "flows.train", *flags],
         cwd=ROOT,
-        env={**keep, "PREFECT_HOME": str(folder / "prefect"), **environment},
+        env={**environment, **more},
         capture_output=True,
         text=True,
         timeout=240,
@@ -43,25 +42,25 @@ def modules(errors):
 
 
 def test_a_run_with_prefect_prints_before_and_after_and_a_rerun_needs_neither_prefect_nor_a_model(
-    tmp_path, without_prefect
+    tmp_path, without_prefect, shared_server
 ):
     run = curated_run(tmp_path)
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(training_recipe(tmp_path, *run).model_dump(mode="json")))
-    first = command(tmp_path, "--config", str(recipe))
+    first = command(shared_server.environment, "--config", str(recipe))
     assert first.returncode == 0, first.stderr[-3000:]
     for word in ("unit: dpo", "test examples", "log-prob of chosen responses", "trained", "model"):
         assert word in first.stdout
     record = json.loads((tmp_path / "trained" / "training.json").read_text())
     assert record["trained"]["kept_tokens"] == 2 * record["data"]["kept_tokens"]
-    again = command(tmp_path, "--config", str(recipe), PYTHONPROFILEIMPORTTIME="1")
+    again = command(shared_server.environment, "--config", str(recipe), PYTHONPROFILEIMPORTTIME="1")
     assert again.returncode == 0
     assert "Nothing changed" in again.stdout
     assert not {"prefect", "peft"} & modules(again.stderr)
 
 
-def test_help_names_every_section_and_imports_nothing_heavy(tmp_path):
-    done = command(tmp_path, "--help", PYTHONPROFILEIMPORTTIME="1")
+def test_help_names_every_section_and_imports_nothing_heavy():
+    done = command(os.environ, "--help", PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 0
     assert all(f"--{name}" in done.stdout for name in ("dataset.kept", "objective.name", "lora.rank", "output.resume"))
     assert not {"torch", "transformers", "prefect", "datasets"} & modules(done.stderr)

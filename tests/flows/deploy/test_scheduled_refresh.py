@@ -140,6 +140,7 @@ def test_new_rows_no_change_killed_and_on_from_there(tmp_path):
             "HF_HUB_OFFLINE": "0",
             "HF_HOME": str(tmp_path / "hf"),
             "THE_HUBS_TOKEN": TOKEN,
+            "PREFECT_RUNNER_POLL_FREQUENCY": "1",  # seconds until a run is begun, for 10
         }
         subprocess.run([sys.executable, "-c", WEBHOOK, hook], env=environment, check=True, timeout=120)
         flags = ("--repo", "org/unit", "--token-env", "THE_HUBS_TOKEN", "--cron", "0 3 1 1 *")

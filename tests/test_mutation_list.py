@@ -103,10 +103,10 @@ def test_the_table_counts_by_folder_and_names_what_was_not_killed(runner):
     }
     assert runner.table(outcomes).splitlines() == [
         "",
-        "          killed  killed by a timeout  SURVIVED  broken",
-        "flows          1                    0         1       0",
-        "trainers       0                    0         0       1",
-        "all            1                    0         1       1",
+        "                  killed  killed by a timeout  SURVIVED  broken",
+        "flows/hub              1                    0         1       0",
+        "trainers/rewards       0                    0         0       1",
+        "all                    1                    0         1       1",
         "SURVIVED: flows/hub/repository.py: two",
         "broken: trainers/rewards/head.py: three (no tests ran)",
     ]

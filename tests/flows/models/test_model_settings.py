@@ -3,6 +3,7 @@
 import pytest
 from flows_support import model_folders, pair, sampling_recipe
 
+from flows.curate.plan import plan_run
 from flows.models import recipe_models as models
 from flows.models.recipe_models import model_record
 from transforms.engines import engine_settings, vllm_completions
@@ -49,7 +50,7 @@ def test_an_adapter_of_another_base_ends_before_a_model_is_opened(tmp_path, trai
     monkeypatch.setattr(models, "open_policy", lambda *_: pytest.fail("a model was opened"))
     wrong = recipe(tmp_path, trained, policy={"model": str(other), "lora": str(trained[2])})
     with pytest.raises(ModelError, match=r"Set policy.model to the adapter's base"):
-        models.resolve_models(wrong)
+        plan_run(wrong)
 
 
 def test_vllm_gets_what_the_recipe_says(tmp_path, trained, monkeypatch):

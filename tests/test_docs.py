@@ -66,6 +66,7 @@ def test_a_documented_command_has_flags_and_values_that_its_module_takes(command
         (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(WORK[module], work)
+    monkeypatch.setattr("flows.runtime.temporary_server.start_server", lambda: None)
     monkeypatch.setattr(sys, "argv", [module, *shlex.split(command)[3:]])
     main = importlib.import_module(f"{module}.__main__").main
     with pytest.raises(Understood):

@@ -5,17 +5,18 @@ import re
 from pathlib import Path
 
 import datasets
+import polars as pl
 import pytest
 from flows_support import pair, truncate_recipe, write_rows
 
-from flows.curate.finish import build_manifest, write_pages
+from flows.curate.finish import build_manifest, checked_counts, write_pages
 from flows.curate.judging import judge_parts
 from flows.curate.loading import load, prepare_parts
 from flows.curate.plan import load_ahead, plan_run
 from flows.curate.run import Run
 from flows.curate.writing import write_data
 from flows.versions.output_folder import output_folder, publish, read_manifest
-from transforms.errors import ModelError, SourceError
+from transforms.errors import ModelError, OutputError, SourceError
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +65,52 @@ def test_a_bad_row_is_quarantined_with_row_stage_and_error_and_the_run_goes_on(t
     assert row["stage"] in {"load", "tokenise"}
     assert row["row"]
     assert (manifest.counts.pairs, manifest.counts.kept, manifest.counts.quarantined) == (3, 2, 1)
+
+
+def counted(tmp_path, change):
+    """The counts of two kept pairs, a duplicate and a bad row, after `change` of what was written."""
+    recipe = truncate_recipe(tmp_path, [pair(1), pair(1), pair(2), BAD_ROWS["empty response"][0]])
+    plan = plan_run(recipe)
+    with output_folder(Path(recipe.output.dir), fingerprint=plan.fingerprint, overwrite=False) as work:
+        run = Run(plan, work)
+        prepare_parts(run, load(run))
+        judge_parts(run, None)
+        return checked_counts(run, change(run, write_data(run)))
+
+
+def one_pair_fewer(_run, written):
+    return written._replace(splits={"train": 1})
+
+
+def one_pair_more(_run, written):
+    return written._replace(splits={"train": 3})
+
+
+def another_reason(_run, written):
+    return written._replace(rows=written.rows.with_columns(pl.col("reason").replace("duplicate", "tie")))
+
+
+def a_lost_quarantine(run, written):
+    (run.work / "quarantine.jsonl").write_bytes(b"")
+    return written
+
+
+@pytest.mark.parametrize(
+    ("change", "kept", "lines"),
+    [(one_pair_fewer, 1, 1), (one_pair_more, 3, 1), (another_reason, 2, 1), (a_lost_quarantine, 2, 0)],
+)
+def test_counts_that_do_not_add_up_end_the_run(tmp_path, change, kept, lines):
+    said = (
+        f"the counts do not add up: 4 pairs came in, {kept} kept + 1 dropped + 1 quarantined ({lines} on disk) "
+        "came out, stages recorded {'duplicate': 1}. This is a bug"
+    )
+    with pytest.raises(OutputError, match=re.escape(said)):
+        counted(tmp_path, change)
+
+
+def test_counts_that_add_up_are_those_of_what_was_written(tmp_path):
+    counts = counted(tmp_path, lambda _run, written: written)
+    assert (counts.pairs, counts.kept, counts.dropped, counts.quarantined) == (4, 2, {"duplicate": 1}, 1)
 
 
 def test_a_prompt_longer_than_the_context_is_quarantined(tmp_path):

@@ -55,6 +55,19 @@ def test_a_value_that_does_not_fit_is_named_by_its_flag(flags, message):
         parse(["runs/mine", "--policy", "./trained", *flags])
 
 
+def test_all_values_that_do_not_fit_are_named_at_once():
+    with pytest.raises(ConfigError) as caught:
+        parse(["runs/mine", "--policy", "./trained", "--prompts", "1", "--temperature", "0"])
+    assert str(caught.value) == (
+        "--prompts: Input should be greater than or equal to 2 (found '1'); "
+        "--temperature: Input should be greater than 0 (found '0')"
+    )
+
+
+def test_the_output_folder_is_the_one_that_is_named():
+    assert parse(["runs/mine", "--policy", "./trained", "--out", "elsewhere"]).out == Path("elsewhere")
+
+
 def test_the_terminal_shows_every_rule_and_what_was_left_out():
     out = StringIO()
     print_decodings(Console(file=out, width=160), decodings(), Path("runs/d"), unchanged=True)

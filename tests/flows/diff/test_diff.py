@@ -59,6 +59,17 @@ def test_out_leaves_a_page_its_numbers_and_every_changed_pair(folders, tmp_path,
     assert (tmp_path / "out" / "diff.html").read_text().startswith("<!doctype html>")
 
 
+def test_pairs_that_did_not_change_are_no_line_of_the_changes(folders, tmp_path, monkeypatch, capsys):
+    mixed = version_folder(tmp_path / "mixed", [row(0, **UNSURE), dropped(1, **UNSURE), row(2, **UNSURE)])
+    run(monkeypatch, capsys, folders[0], str(mixed), "--out", str(tmp_path / "out"))
+    lines = [json.loads(line) for line in (tmp_path / "out" / "changes.jsonl").read_text().splitlines()]
+    assert {one["pair_id_old"]: one["change"] for one in lines} == {
+        row(1)["pair_id"]: "verdict",
+        row(3)["pair_id"]: "removed",
+    }
+    assert len(lines) == json.loads((tmp_path / "out" / "diff.json").read_text())["changed"] == 2
+
+
 def test_the_same_versions_give_the_same_bytes(folders, tmp_path, monkeypatch, capsys):
     for name in ("one", "two"):
         run(monkeypatch, capsys, *folders, "--out", str(tmp_path / name))

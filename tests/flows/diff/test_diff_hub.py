@@ -17,7 +17,7 @@ def folders(hub, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     first = finished_run(tmp_path / "first")
     publish(first)
-    return first, finished_run(tmp_path / "second", train=("a1", "a2", "a9"))
+    return first, finished_run(tmp_path / "second", train=("a1", "a2", "a8", "a9"))
 
 
 def run(monkeypatch, capsys, *words):
@@ -33,8 +33,9 @@ def test_a_run_equals_its_published_version(folders, monkeypatch, capsys):
 def test_two_tags_of_a_dataset_are_compared(folders, monkeypatch, capsys):
     made = publish(folders[1])
     said = run(monkeypatch, capsys, REPO, REPO, "--revision-a", "v1.0.0", "--revision-b", made.tag)
-    assert "4 pairs kept, as many as before; 2 pairs changed" in said
-    assert "1 pair is new, of which 1 kept; 1 pair is gone, of which 1 had been kept." in said
+    # The new version has one pair more: the wrong way round it would have one fewer.
+    assert "5 pairs kept, 1 more than before; 3 pairs changed" in said
+    assert "2 pairs are new, of which 2 kept; 1 pair is gone, of which 1 had been kept." in said
     assert TOKEN not in said
 
 

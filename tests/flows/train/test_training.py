@@ -37,6 +37,12 @@ def shard_tokens(run, split="train"):
     return sum(table["chosen_keep"].to_pylist()) + sum(table["rejected_keep"].to_pylist())
 
 
+def step_lines(folder):
+    """metrics.jsonl without speeds, which differ from run to run."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if not name.endswith("_per_second")} for line in lines]
+
+
 def test_dpo_lowers_its_loss_and_counts_the_tokens_of_the_shards(tmp_path, run):
     record = train(training_recipe(tmp_path, *run))
     assert record.trained.kept_tokens == 2 * shard_tokens(run) == 2 * record.data.kept_tokens
@@ -122,7 +128,18 @@ def test_a_run_that_died_goes_on_from_its_checkpoint_to_the_same_model(tmp_path,
     changed = training_recipe(tmp_path, *run, objective={"name": "ipo"}, output={"dir": str(folder)})
     with pytest.raises(ConfigError, match=rf"{newest.name} is a checkpoint of other settings: objective\.name was dpo"):
         train(changed)
-    record = train(died)
+    taken = []
+
+    def noted(self, model, inputs, *rest):
+        taken.append(inputs["step"].number)
+        return step(self, model, inputs, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StepTrainer, "training_step", noted)
+        record = train(died)
+    assert taken == list(range(2, record.trained.steps))  # checkpoint-2 holds steps 0 and 1
+    one, other = (step_lines(tmp_path / name) for name in ("trained", "died"))
+    assert one == other
     one, other = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("trained", "died"))
     assert all((one[name] == other[name]).all() for name in one)
     assert record.trained.kept_tokens == 2 * record.data.kept_tokens

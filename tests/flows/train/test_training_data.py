@@ -6,6 +6,7 @@ import pytest
 from flows.train import pairs as training_data
 from flows.train.config import DatasetConfig
 from flows.train.pairs import with_kept
+from transforms.chat.tokens import TurnTokens
 from transforms.errors import SchemaError, SourceError
 from transforms.tables.schema import CURATED
 
@@ -28,8 +29,8 @@ def rows(*shapes, **columns):
     return pa.Table.from_pylist(content, schema=CURATED)
 
 
-def keeps(table, kept, max_length=100):
-    found = with_kept(table, kept, max_length=max_length, where="unit")
+def keeps(table, kept, max_length=100, **options):
+    found = with_kept(table, kept, max_length=max_length, where="unit", **options)
     sides = [found.table[f"{side}_keep"].to_pylist() for side in ("chosen", "rejected")]
     return list(zip(*sides, strict=True)), found.cut_by_context
 
@@ -49,6 +50,20 @@ TABLE = rows((4, 10, 7, 5), (2, 6, 9, 6))
 )
 def test_the_same_shards_give_every_truncation(kept, expected):
     assert keeps(TABLE, kept) == (expected, 0)
+
+
+LEAD = TurnTokens(leads=((3, 4),))
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.5, [(6, 4), (4, 5)]), (0.01, [(3, 3), (3, 3)])])
+def test_a_share_is_of_the_tokens_behind_what_the_template_writes_before_a_text(share, expected):
+    # Behind two tokens there are 8 and 5, and 4 and 7.
+    assert keeps(TABLE, share, around=LEAD) == (expected, 0)
+
+
+def test_of_a_pair_the_shorter_beginning_counts_on_both_sides():
+    assert keeps(rows((4, 10, 7, 5), rejected_ids=[3, *[9] * 6]), 0.5, around=LEAD) == ([(1 + 4, 1 + 3)], 0)
+    assert keeps(rows((4, 10, 7, 5), rejected_ids=[9] * 7), 0.5, around=LEAD) == ([(5, 3)], 0)
 
 
 def test_the_context_cuts_last_and_is_counted():

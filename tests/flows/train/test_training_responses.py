@@ -19,6 +19,7 @@ from flows.train.policy import PolicyLearner
 from flows.train.responses import gather, with_kept_responses
 from trainers.objectives import objective
 from trainers.reading.examples import Example
+from transforms.chat.tokens import TurnTokens
 from transforms.errors import ConfigError, SchemaError
 from transforms.preparation.prepare import prepare
 from transforms.preparation.truncation import Truncation
@@ -99,6 +100,15 @@ def test_each_response_is_cut_alone_and_the_context_last(kept: Any, expected: li
     assert [[len(response) for response in one.responses] for one in found.examples] == expected
     assert [one.rewards for one in found.examples] == [(10.0, 3.0), (9.0,)]
     assert found.cut_by_context == cut
+
+
+def test_a_share_of_a_response_is_of_the_tokens_behind_what_the_template_writes_before_its_text() -> None:
+    lead = TurnTokens(leads=((0, 1),))
+    whole = [example(4, 10, 3), example(6, 9)]
+    found = with_kept_responses(whole, 0.5, max_length=100, where="unit", around=lead)
+    # Half of 8, 1 and 7 tokens, rounded down and at least one.
+    assert [[len(response) for response in one.responses] for one in found.examples] == [[2 + 4, 2 + 1], [2 + 3]]
+    assert found.cut_by_context == 0
 
 
 def test_a_prompt_that_leaves_no_room_for_any_response_is_named() -> None:

@@ -63,6 +63,25 @@ def test_a_run_that_dies_leaves_no_manifest_and_the_next_one_starts_afresh(tmp_p
     assert finished_run(tmp_path, "f2") is not None
 
 
+@pytest.mark.parametrize("when", ["while the old files go", "while it works"])
+def test_a_run_that_dies_while_it_replaces_another_does_not_look_like_that_one(tmp_path, monkeypatch, when):
+    import flows.versions.output_folder as output
+
+    def dies(*_):
+        raise RuntimeError
+
+    finish(tmp_path)
+    if when == "while the old files go":
+        monkeypatch.setattr(output, "_remove", dies)
+    with pytest.raises(RuntimeError), output_folder(tmp_path, fingerprint="f2", overwrite=True):
+        dies()
+    assert read_manifest(tmp_path) is None
+    assert finished_run(tmp_path, "f1") is None
+    monkeypatch.undo()
+    finish(tmp_path, "f3")  # without overwrite: there is no other run any more
+    assert finished_run(tmp_path, "f3") is not None
+
+
 def test_a_run_that_dies_while_its_files_move_up_is_not_complete(tmp_path, monkeypatch):
     import flows.versions.output_folder as output
 

@@ -200,6 +200,17 @@ def test_an_evaluation_tells_two_sources_of_one_kind_apart(tmp_path):
     assert [(one.pairs, one.columns_unread) for one in records] == [(1, {"file": 1}), (2, {})]
 
 
+def test_rows_and_the_pairs_that_they_make_are_counted_apart(tmp_path):
+    said = [("cat", True), ("dog", False), ("mat", False), ("", True)]
+    recipe = truncate_recipe(tmp_path, [{"prompt": "q", "completion": text, "label": good} for text, good in said])
+    source = {"kind": "kto", "path": str(tmp_path / "rows.jsonl")}
+    manifest = run(Recipe.model_validate(recipe.model_dump(mode="json") | {"sources": [source]}))
+    # One good completion meets two bad ones; the empty one is a bad row, which counts as a pair.
+    [record] = manifest.sources
+    assert (record.raw_rows, record.pairs) == (4, 3)
+    assert (manifest.counts.raw_rows, manifest.counts.pairs, manifest.counts.quarantined) == (4, 3, 1)
+
+
 def test_two_sources_of_one_label_are_refused_by_the_recipe(tmp_path):
     with pytest.raises(ValidationError, match="sources 1 and 2 are both called 'mine'"):
         two_sources(tmp_path, [pair(1)], [pair(2)], **{"0": {"label": "mine"}, "1": {"label": "mine"}})

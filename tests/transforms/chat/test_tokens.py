@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from families import family
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests_support import TEMPLATE, chat, tiny_tokenizer
@@ -89,6 +90,25 @@ def test_a_cut_inside_a_character_leaves_the_character_out():
     ids = CHAT.encode([text])
     texts = [CHAT.kept_texts([text], ids, [keep])[0] for keep in range(1, len(ids.values) + 1)]
     assert set(texts) == {"a", "a ", "a 👩", "a 👩 ", "a 👩 b"}
+
+
+def test_a_character_that_a_cut_split_is_in_no_decoded_text():
+    ids = CHAT.encode(["a 👩 b"]).row(0)
+    assert [CHAT.decode(ids[:keep]) for keep in range(1, len(ids) + 1)] == [
+        "a", "a ", "a ", "a ", "a ", "a 👩", "a 👩 ", "a 👩 b"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["zephyr", "zephyr, Metaspace", "chatml, Unigram"])
+@pytest.mark.parametrize("said", ["the cat", " the cat", "  the cat"])
+def test_a_space_at_the_beginning_of_a_text_stays_where_decoders_take_one_away(name, said):
+    tokens = family(name).chat()
+    prompts = encode_prompts(tokens, [Asked([{"role": "user", "content": "the dog"}])])
+    ids = encode_responses(tokens, prompts, [{"role": "assistant", "content": said}], np.array([True]), "chosen").ids
+    assert tokens.said(ids.row(0)).text == tokens.decode(ids.row(0)) == said
+    begun = tokens.kept_texts([said] * 2, ids.take(np.array([0, 0])), [1, len(ids.values) - 1])
+    assert begun[1] == said
+    assert said.startswith(begun[0]) and begun[0]
 
 
 def test_the_kept_text_of_all_but_the_end_of_turn_is_the_whole_text():

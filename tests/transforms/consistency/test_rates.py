@@ -127,6 +127,22 @@ def test_rates_come_for_all_and_then_by_source_where_there_are_several():
     assert (records[0].low, records[0].high) == (everyone.low, everyone.high)
 
 
+def test_pairs_of_one_prompt_say_less_than_as_many_prompts_and_the_interval_shows_it():
+    # Both pairs of a prompt keep their order or lose it together: four pairs are two observations.
+    values = np.array([1.0, 1.0, 0.0, 0.0])
+    alone, together = evidence(4), evidence(4)
+    together.pair_ids = [f"{row // 2:016x}{row:016x}" for row in range(4)]
+    for found in (alone, together):
+        for row, value in enumerate(values):
+            draw(found, row, chosen=[1.0 if value else -1.0])
+    [wide, _], [narrow, _] = rates(together), rates(alone)
+    assert (wide.rate, narrow.rate) == (0.5, 0.5)
+    assert (narrow.low, narrow.high) == (mean_rate(values).low, mean_rate(values).high)
+    assert (wide.low, wide.high) == pytest.approx(mean_rate(values, together=2.0)[1:])
+    [group] = [one for one in group_rates(together, 1) if one.by == "share_cut"]
+    assert (group.low, group.high) == (wide.low, wide.high)
+
+
 def test_groups_are_bounded_by_the_share_cut_and_by_sixths_of_the_margin():
     found = evidence(6)
     found.share_cut = np.array([0.05, 0.1, 0.3, 0.5, 0.9, 1.0])

@@ -119,6 +119,16 @@ def test_the_content_hash_sees_every_column(column, value):
     assert digest(table(records)) != digest(table(changed))
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("score", 0.0), ("cut", False), ("ids", []), ("prompt", []), ("prompt", [{"role": "user", "content": ""}])],
+)
+def test_a_null_is_another_version_than_the_value_that_stands_in_its_place_on_disk(column, value):
+    nothing = [{"role": "user", "content": None}] if value and column == "prompt" else None
+    [one], [other] = ([{**rows(1)[0], column: found}] for found in (value, nothing))
+    assert digest(table([one])) != digest(table([other]))
+
+
 def test_moving_a_word_between_neighbouring_rows_changes_the_hash():
     one = [{**rows(1)[0], "id": "ab"}, {**rows(1)[0], "id": "c"}]
     two = [{**rows(1)[0], "id": "a"}, {**rows(1)[0], "id": "bc"}]

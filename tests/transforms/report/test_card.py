@@ -55,6 +55,14 @@ def test_front_matter_is_what_the_hub_reads() -> None:
     assert body.startswith("\n# uf-poet\n")
 
 
+@pytest.mark.parametrize(
+    ("kept", "size"), [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (1_000_000, "1M<n<10M"), (2 * 10**9, "1B<n<10B")]
+)
+def test_the_size_is_that_of_the_kept_pairs(kept: int, size: str) -> None:
+    counts = manifest().counts.model_copy(update={"kept": kept, "raw_rows": 5000})
+    assert front_matter(manifest(counts=counts))["size_categories"] == [size]
+
+
 def test_huggingface_hub_reads_the_same_metadata() -> None:
     card = render_card(manifest(files=PUBLISHED, sources=[source("shp")]))
     data = DatasetCard(card).data

@@ -49,6 +49,13 @@ def test_rules_that_would_have_asked_for_more_say_nothing():
     assert verdict(three_of_four(), other=rules(sampling={"n": 8}, consistency={"delta": 0.2})) == "keep"
 
 
+@pytest.mark.parametrize(("threshold", "expected"), [(0.3, "keep"), (0.5, None), (0.95, "drop")])
+def test_how_sure_the_evidence_is_is_asked_at_the_other_rules_threshold(threshold, expected):
+    # Four of eight completions were made: only where they are sure at δ = 0.1 do they say anything.
+    asked = rules(sampling={"n": 8}, consistency={"threshold": threshold})
+    assert verdict(three_of_four(), other=asked) == expected
+
+
 @pytest.mark.parametrize(
     ("filters", "expected"),
     [

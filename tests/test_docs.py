@@ -65,6 +65,7 @@ def test_a_documented_command_has_flags_and_values_that_its_module_takes(command
     for name, text in written_files().items():
         (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
+    assert module in WORK, "name in WORK the function at which this command begins to work"
     monkeypatch.setattr(WORK[module], work)
     monkeypatch.setattr("flows.runtime.temporary_server.start_server", lambda: None)
     monkeypatch.setattr(sys, "argv", [module, *shlex.split(command)[3:]])

@@ -22,7 +22,7 @@ _END: Final = (
     "`SIDE_finished`, `SIDE_truncated`, `SIDE_finish_reason`, `finish_reason_SIDE`, `finish_reason` as"
     " {chosen, rejected} or a list of two where no other order of responses is there, likewise `finish_reasons`,"
     " `finishReason`, `done_reason`, `finished`, `truncated`, and `stop_reason` where none of these is there; all of"
-    " these as they are beside one response (`kto`, `helpsteer2`, and in the lists of `nectar` and `ultrafeedback`);"
+    " these as they are beside one response (`kto`, `helpsteer2`, and in lists of several responses);"
     " beside a list of all responses (`onpolicy`, `distilabel`) a list of "
 )
 _MARKS: Final = """\

@@ -170,8 +170,9 @@ def test_a_rerun_with_nothing_changed_says_so_and_needs_neither_engine_trainer_n
     assert process.returncode == 0
     assert "Nothing changed" in output
     modules = {line.rsplit("|", 1)[-1].strip() for line in imports.splitlines() if line.startswith("import time:")}
-    assert "transformers" in modules  # for the tokenizer
-    assert not {"vllm", "prefect", "trainers", "transforms.engines.transformers_rewards"} & modules
+    assert "flows.curate.plan" in modules
+    heavy = {"vllm", "prefect", "transformers", "torch", "trainers", "transforms.engines.transformers_rewards"}
+    assert not heavy & modules
 
 
 def all_rows(folder):

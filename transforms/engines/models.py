@@ -150,11 +150,11 @@ def hub_commit(name: str, revision: str | None) -> str:
         return revision
     import httpx2
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
     try:
         sha = HfApi().model_info(name, revision=revision).sha
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError, httpx2.HTTPError) as error:
+    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, OSError, httpx2.HTTPError) as error:
         local = " A folder of that name exists here: write ./" + name if Path(name).is_dir() else ""
         message = (
             f"cannot resolve the model {name} at revision {revision or 'main'} on the Hub: {first_line(error)}.{local}"

@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from transforms.engines.models import folder_fingerprint, is_folder, resolve_model
+from transforms.engines.models import folder_fingerprint, hub_commit, is_folder, resolve_model
 from transforms.errors import ModelError
 
 
@@ -106,6 +106,12 @@ def test_a_commit_is_taken_as_it_is():
     model = resolve_model("org/name", sha, engine="vllm")
     assert (model.location, model.revision, model.identity.fingerprint) == ("org/name", sha, sha)
     assert model.identity.name == "org/name"
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "org/-name", "org/a..b", "org/" + "a" * 97])
+def test_a_name_that_the_hub_cannot_have_is_a_model_error(name):
+    with pytest.raises(ModelError, match=r"cannot resolve the model .* on the Hub: "):
+        hub_commit(name, None)
 
 
 def test_a_hub_that_cannot_be_reached_is_a_model_error():

@@ -130,7 +130,7 @@ def _read_yaml(path: Path, shipped_in: Path) -> dict[str, Any]:
         shipped = ", ".join(sorted(p.name for p in shipped_in.glob("*.yaml")))
         message = f"there is no recipe {path}; shipped ones: {shipped} in {shipped_in}"
         raise ConfigError(message) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: no UTF-8, or a day that no month has
         message = f"{path} cannot be read as YAML: {error}"
         raise ConfigError(message) from error
     if not isinstance(content, dict):

@@ -43,5 +43,5 @@ def _output_folder(argv: list[str]) -> Path | None:
     try:
         recipe = yaml.safe_load(Path(named["--config"]).read_text(encoding="utf-8"))
         return Path(recipe["output"]["dir"])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):  # ValueError: 2024-02-30, which is no date
         return None

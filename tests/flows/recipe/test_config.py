@@ -121,7 +121,14 @@ def test_a_missing_recipe_names_the_shipped_ones():
         load("--config", "nowhere.yaml")
 
 
-@pytest.mark.parametrize(("content", "message"), [("- a list", "holds a list"), ("a: [", "cannot be read as YAML")])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("- a list", "holds a list"),
+        ("a: [", "cannot be read as YAML"),
+        ("a: 2024-02-30", "cannot be read as YAML: day is out of range for month"),
+    ],
+)
 def test_a_file_that_is_no_recipe_is_named(tmp_path, content, message):
     path = tmp_path / "recipe.yaml"
     path.write_text(content)

@@ -38,7 +38,9 @@ def test_the_folder_may_be_the_recipes(started, tmp_path):
     assert started == [1]
 
 
-@pytest.mark.parametrize("text", ["output: {", "[1]", "name: x", "output: {dir: null}"])
+@pytest.mark.parametrize(
+    "text", ["output: {", "[1]", "name: x", "output: {dir: null}", "chat_template_date: 2024-02-30"]
+)
 def test_a_recipe_that_is_none_is_left_to_who_parses_it(started, tmp_path, text):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(text)

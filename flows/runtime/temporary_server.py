@@ -31,6 +31,10 @@ _SERVER: Final = {
 }
 _ALLOWED: Final = "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"
 _TIMEOUT: Final = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
+# uvicorn's, where its application cannot start: for one, since another run makes the same new database just now.
+# Prefect starts its own again too.
+_NOT_STARTED: Final = 3
+_TRIES: Final = 5
 # Reads until the run's end of the pipe closes, which the kernel does however the run ends, kill -9 included.
 _WATCH: Final = 'cat >/dev/null; kill "$0" 2>/dev/null'
 logger = logging.getLogger(__name__)
@@ -46,28 +50,7 @@ def start_server() -> None:
     """
     if _started or _has_a_server() or os.environ.get(_ALLOWED, "").lower() in ("0", "false", "no", "off"):
         return
-    # Listening from here on: the port is taken, and who connects too early waits.
-    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-    port = listener.getsockname()[1]
-    package = find_spec("prefect")
-    above = str(Path(str(package.origin)).parent) if package else ""
-    command = [
-        sys.executable, "-m", "uvicorn", "--app-dir", above, "--factory", "prefect.server.api.server:create_app",
-        "--fd", str(listener.fileno()), "--log-level", "error", "--lifespan", "on",
-    ]  # fmt: skip
-    # A session of its own: Ctrl-C in a terminal, and systemd's SIGTERM, go to a whole process group. A run whose
-    # server is gone asks it for two and a half minutes and then ends in a traceback.
-    server = subprocess.Popen(
-        command,
-        env=os.environ | _SERVER,
-        pass_fds=[listener.fileno()],
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    listener.close()
-    _started[port] = server
-    atexit.register(_stop, server)
-    _watch(server.pid)
+    port = _serve()
     os.environ[_API] = f"http://127.0.0.1:{port}/api"
     if "prefect" in sys.modules:  # it has read its settings already
         from prefect.context import refresh_global_settings_context
@@ -84,10 +67,14 @@ def keep_server_from_signals() -> None:
     start_server()
     seconds = float(os.environ.get(_TIMEOUT, "120"))
     end = time.monotonic() + seconds
-    for port, server in _started.items():
+    tries = _TRIES
+    for port in list(_started):
         while not _answers(port, max(0.1, end - time.monotonic())):
-            ended = server.poll()
-            if ended is not None or time.monotonic() > end:
+            ended = _started[port].poll()
+            if ended == _NOT_STARTED and tries > 1 and time.monotonic() < end:
+                tries -= 1
+                _serve(port)
+            elif ended is not None or time.monotonic() > end:
                 what = f"ended with code {ended}" if ended is not None else f"did not answer in {seconds:.0f} s"
                 message = (
                     f"Prefect's temporary server {what}; give it longer with {_TIMEOUT}, or set {_API} to a server "
@@ -96,6 +83,36 @@ def keep_server_from_signals() -> None:
                 raise EngineError(message)
             time.sleep(0.05)
         _without_heartbeats()
+
+
+def _serve(port: int = 0) -> int:
+    """Start a server on a port, or on one that is free; which one."""
+    # Listening from here on: the port is taken, and who connects too early waits.
+    listener = socket.create_server(("127.0.0.1", port), backlog=128)
+    port = listener.getsockname()[1]
+    # A session of its own: Ctrl-C in a terminal, and systemd's SIGTERM, go to a whole process group. A run whose
+    # server is gone asks it for two and a half minutes and then ends in a traceback.
+    server = subprocess.Popen(
+        _command(listener.fileno()),
+        env={name: value for name, value in os.environ.items() if name != _API} | _SERVER,
+        pass_fds=[listener.fileno()],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    listener.close()
+    _started[port] = server
+    atexit.register(_stop, server)
+    _watch(server.pid)
+    return port
+
+
+def _command(listener: int) -> list[str]:
+    package = find_spec("prefect")
+    above = str(Path(str(package.origin)).parent) if package else ""
+    return [
+        sys.executable, "-m", "uvicorn", "--app-dir", above, "--factory", "prefect.server.api.server:create_app",
+        "--fd", str(listener), "--log-level", "error", "--lifespan", "on",
+    ]  # fmt: skip
 
 
 def end_server_with_us() -> None:
@@ -112,22 +129,34 @@ def end_server_with_us() -> None:
 
 def _has_a_server() -> bool:
     """Whether Prefect has an address of a server: in the environment, or in one of its files."""
-    if os.environ.get(_API):
+    if any(value for name, value in os.environ.items() if name.upper() == _API):  # Prefect reads it in any case
         return True
     home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+    # Any of the last three may also say where the first lies (home, profiles_path).
     files = {
         Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml"): "api",
-        Path("prefect.toml"): "api",
-        Path(".env"): "prefect_api",
-        Path("pyproject.toml"): "[tool.prefect",
+        Path("prefect.toml"): "",
+        Path(".env"): "prefect_",
+        Path("pyproject.toml"): "prefect",
     }
     for file, word in files.items():
         with suppress(OSError):
-            if word in file.read_text(encoding="utf-8", errors="replace").lower():
+            text = file.read_text(encoding="utf-8", errors="replace")
+            if word in text.lower() and (file.name != "pyproject.toml" or _has_a_table(text)):
                 from prefect.settings import PREFECT_API_URL  # 1.4 s, and the only one who knows how they add up
 
                 return bool(PREFECT_API_URL.value())
     return False
+
+
+def _has_a_table(pyproject: str) -> bool:
+    """Whether a pyproject.toml sets something of Prefect's; that it depends on it says nothing."""
+    import tomllib
+
+    try:
+        return "prefect" in tomllib.loads(pyproject).get("tool", {})
+    except tomllib.TOMLDecodeError:
+        return True  # Prefect says what it makes of it
 
 
 def _answers(port: int, timeout: float) -> bool:

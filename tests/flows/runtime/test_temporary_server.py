@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from flows.runtime import temporary_server
+from transforms.errors import EngineError
 
 ROOT = Path(__file__).parents[3]
 RUN = """
@@ -45,7 +46,7 @@ def alone(monkeypatch, tmp_path):
 
 
 def test_nobody_without_a_setting_has_a_server(alone):
-    (alone / "pyproject.toml").write_text('dependencies = ["prefect==3.7.7", "fastapi"]\n')
+    (alone / "pyproject.toml").write_text('[project]\ndependencies = ["prefect==3.7.7", "fastapi"]\n')
     (alone / ".env").write_text("HF_TOKEN=x\n")
     assert not temporary_server._has_a_server()
 
@@ -55,6 +56,17 @@ def test_a_server_in_the_environment_is_the_users(alone, monkeypatch):
     assert temporary_server._has_a_server()
 
 
+def test_a_server_in_the_environment_may_be_written_in_small_letters_as_prefect_reads_it(alone, monkeypatch):
+    monkeypatch.setenv("prefect_api_url", "http://127.0.0.1:4200/api")
+    assert temporary_server._has_a_server()
+
+
+def test_profiles_may_lie_where_another_file_of_prefects_says(alone):
+    (alone / "mine.toml").write_text('active = "a"\n[profiles.a]\nPREFECT_API_URL = "http://127.0.0.1:1/api"\n')
+    (alone / "prefect.toml").write_text('profiles_path = "mine.toml"\n')
+    assert in_a_process_of_its_own() == ["True"]
+
+
 @pytest.mark.parametrize(
     ("file", "text"),
     [
@@ -62,11 +74,16 @@ def test_a_server_in_the_environment_is_the_users(alone, monkeypatch):
         ("prefect.toml", '[api]\nurl = "http://127.0.0.1:1/api"\n'),
         (".env", "PREFECT_API_URL=http://127.0.0.1:1/api\n"),
         ("pyproject.toml", '[tool.prefect.api]\nurl = "http://127.0.0.1:1/api"\n'),
+        ("pyproject.toml", '[tool]\nprefect = {api = {url = "http://127.0.0.1:1/api"}}\n'),
     ],
 )
 def test_a_server_in_a_file_of_prefects_is_the_users(alone, file, text):
     (alone / file).write_text(text)
-    # In a process of its own: Prefect reads its files once.
+    assert in_a_process_of_its_own() == ["True"]
+
+
+def in_a_process_of_its_own():
+    """What the function says: Prefect reads its files once."""
     code = "from flows.runtime.temporary_server import _has_a_server; print(_has_a_server())"
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -75,13 +92,67 @@ def test_a_server_in_a_file_of_prefects_is_the_users(alone, file, text):
         text=True,
         check=True,
     )
-    assert done.stdout.split() == ["True"]
+    return done.stdout.split()
 
 
 def test_whoever_forbids_a_temporary_server_gets_none(alone, monkeypatch):
     monkeypatch.setenv("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "false")
     temporary_server.start_server()
     assert "PREFECT_API_URL" not in os.environ
+
+
+# Ends as uvicorn does where another run makes the same new database, as often as it is told to.
+STARTS_LATE = """
+import http.server, pathlib, socket, sys
+count = pathlib.Path("starts")
+starts = int(count.read_text()) + 1 if count.exists() else 1
+count.write_text(str(starts))
+if starts <= int(sys.argv[2]):
+    sys.exit(int(sys.argv[3]))
+class Healthy(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+server = http.server.HTTPServer(("127.0.0.1", 0), Healthy, bind_and_activate=False)
+server.socket = socket.socket(fileno=int(sys.argv[1]))
+server.serve_forever()
+"""
+
+
+@pytest.fixture
+def starts_late(alone, monkeypatch):
+    """A server that fails to start a number of times, with a code."""
+
+    def make(failures, code=3):
+        def command(fd):
+            return [sys.executable, "-c", STARTS_LATE, str(fd), str(failures), str(code)]
+
+        monkeypatch.setattr(temporary_server, "_command", command)
+
+    monkeypatch.setattr(temporary_server, "_without_heartbeats", lambda: None)
+    monkeypatch.setattr(temporary_server, "_started", {})
+    monkeypatch.setenv("PREFECT_API_URL", "")  # to be put back
+    yield make
+    for server in temporary_server._started.values():
+        temporary_server._stop(server)
+
+
+def test_a_server_that_meets_another_in_a_new_database_starts_again_where_it_was(starts_late, alone):
+    starts_late(2)
+    temporary_server.start_server()
+    address = os.environ["PREFECT_API_URL"]
+    temporary_server.keep_server_from_signals()
+    assert (alone / "starts").read_text() == "3"
+    [port] = temporary_server._started
+    assert os.environ["PREFECT_API_URL"] == address == f"http://127.0.0.1:{port}/api"
+
+
+@pytest.mark.parametrize(("code", "starts"), [(3, 5), (1, 1)])
+def test_a_server_that_never_starts_is_an_error(starts_late, alone, code, starts):
+    starts_late(9, code)
+    with pytest.raises(EngineError, match=f"temporary server ended with code {code}; give it longer"):
+        temporary_server.keep_server_from_signals()
+    assert (alone / "starts").read_text() == str(starts)
 
 
 @pytest.mark.slow

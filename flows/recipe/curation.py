@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from transforms.chat.template import DEFAULT_DATE, RESERVED
 from transforms.choices import Contradictions, ForeignTemplate
-from transforms.engines.engine_settings import Quantization, refuse_settings
+from transforms.engines.engine_settings import VLLM_SHARE, Quantization, refuse_settings
 from transforms.errors import ConfigError
 from transforms.preparation.truncation import Truncation
 from transforms.sources.kinds import Source
@@ -24,7 +24,11 @@ TensorParallel = Annotated[
 ]
 GpuShare = Annotated[
     float | None,
-    Field(gt=0, le=1, description="Share of a GPU's memory for weights and cache; vLLM only, its own 0.92 by default."),
+    Field(
+        gt=0,
+        le=1,
+        description=f"Share of a GPU's memory for weights and cache; vLLM only, its own {VLLM_SHARE} by default.",
+    ),
 ]
 LoadedAs = Annotated[
     Quantization | None,
@@ -272,6 +276,23 @@ class Recipe(_Section):
             raise ValueError(message + " or set policy.engine: none")
         if self.policy.engine == "server" and not self.policy.url:
             message = "policy.engine: server needs policy.url, e.g. http://127.0.0.1:8000/v1"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _what_stays_loaded_fits_together(self) -> Self:
+        policy, reward = self.policy, self.reward
+        if not self.consistency.keep_loaded or reward is None or reward.engine != "vllm":
+            return self
+        shares = policy.gpu_memory_utilization, reward.gpu_memory_utilization
+        if policy.engine not in ("auto", "vllm") or policy.kv_cache_gib is not None or shares == (None, None):
+            return self
+        total = sum(VLLM_SHARE if share is None else share for share in shares)
+        if total > 1:
+            message = (
+                f"consistency.keep_loaded: policy and reward model would have {total:.2f} of a GPU's memory together: "
+                "set gpu_memory_utilization of both to 1 in all or less, or leave keep_loaded out"
+            )
             raise ValueError(message)
         return self
 

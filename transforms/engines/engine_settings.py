@@ -12,6 +12,8 @@ from transforms.errors import ConfigError
 # and do nothing to a dense model, without a word; and bitsandbytes, which vLLM no longer has.
 Quantization = Literal["fp8", "fp8_per_tensor", "fp8_per_block", "fp8_per_channel", "mxfp8"]
 
+VLLM_SHARE: Final = 0.92  # of a GPU's memory, where nothing else is said; of vLLM 0.32
+
 _CAN: Final[Mapping[str, frozenset[str]]] = {
     "vllm": frozenset({"tensor_parallel", "gpu_memory_utilization", "quantization", "lora"}),
     "transformers": frozenset({"lora"}),
@@ -82,6 +84,8 @@ def check_gpus(
     if tensor_parallel > max(found, 1):
         message = f"{role}.tensor_parallel: {tensor_parallel} GPUs are asked for, and there are {found} here"
         raise ConfigError(message)
+    if tensor_parallel == 1:
+        return
     heads = attention_heads(model.location, model.revision, trust_remote_code=trust_remote_code)
     if heads % tensor_parallel:
         able = ", ".join(str(n) for n in range(1, found + 1) if heads % n == 0)

@@ -2,6 +2,7 @@
 
 import pytest
 from flows_support import model_folders, pair, sampling_recipe
+from pydantic import ValidationError
 
 from flows.curate.plan import plan_run
 from flows.models import recipe_models as models
@@ -51,6 +52,27 @@ def test_an_adapter_of_another_base_ends_before_a_model_is_opened(tmp_path, trai
     wrong = recipe(tmp_path, trained, policy={"model": str(other), "lora": str(trained[2])})
     with pytest.raises(ModelError, match=r"Set policy.model to the adapter's base"):
         plan_run(wrong)
+
+
+@pytest.mark.parametrize(
+    ("policy", "reward", "fits"),
+    [(0.5, 0.5, True), (0.6, 0.5, False), (None, 0.05, True), (0.1, None, False), (None, None, True)],
+)
+def test_shares_of_a_gpu_that_are_loaded_together_are_one_in_all(tmp_path, trained, policy, reward, fits):
+    def made(**keys):
+        shares = {"policy": policy, "reward": reward}
+        engines = {
+            role: {"engine": "vllm", "dtype": "bfloat16", "gpu_memory_utilization": share}
+            for role, share in shares.items()
+        }
+        return recipe(tmp_path, trained, **engines, **keys)
+
+    made()  # by turns
+    if fits:
+        made(consistency={"keep_loaded": True})
+        return
+    with pytest.raises(ValidationError, match=r"keep_loaded: policy and reward model would have 1\.\d\d of a GPU's"):
+        made(consistency={"keep_loaded": True})
 
 
 def test_vllm_gets_what_the_recipe_says(tmp_path, trained, monkeypatch):

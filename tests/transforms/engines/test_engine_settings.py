@@ -56,6 +56,13 @@ def test_heads_must_be_shared_evenly(tiny_policy, cache, monkeypatch):
         check_gpus("policy", model, tensor_parallel=3, gpu_memory_utilization=None)
 
 
+def test_a_model_without_attention_may_have_a_share_of_a_gpu(tiny_policy, cache, monkeypatch):
+    monkeypatch.setattr(engine_settings, "_gpus", lambda: 1)
+    monkeypatch.setattr(engine_settings, "attention_heads", lambda *_, **__: pytest.fail("Mamba has none"))
+    model = resolve_model(tiny_policy, engine="vllm")
+    check_gpus("policy", model, tensor_parallel=1, gpu_memory_utilization=0.5)
+
+
 def test_ids_of_models_without_the_settings_are_those_of_before(tmp_path):
     # The last id was made by the release before the settings were known.
     assert IDENTITY.facts() == {

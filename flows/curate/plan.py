@@ -57,6 +57,7 @@ def run_fingerprint(recipe: Recipe, models: Models, sources: list[SourceRecord])
         "sources": [[s.label, s.revision, s.fingerprint] for s in sources],
         "models": [str(model.identity) if model else None for model in (models.policy, models.reward)],
         "tokenizer": models.tokenizer,
+        "reward_tokenizer": models.reward_tokenizer,
         "reward_template": template_file(recipe.reward.chat_template) if recipe.reward else None,
         "code": code_hash("flows", "transforms"),
     }

@@ -57,6 +57,7 @@ class Models:
 
     Attributes:
         tokenizer: hash of what makes the ids.
+        reward_tokenizer: hash of what makes the reward model's; None where the recipe scores nothing.
         policy: None where the recipe samples nothing.
         reward: likewise.
 
@@ -77,8 +78,13 @@ class Models:
     def tokenizer(self) -> str:
         if self._files is None:  # nothing but the tokenizer itself says what it is
             return self.chat.sha256
-        template = template_file(self._recipe.policy.chat_template) or ""
-        return sha256("\0".join([self._files.sha256, _config_file(self._recipe), template]).encode()).hexdigest()
+        return _chat_hash(self._recipe, self._files)
+
+    @cached_property
+    def reward_tokenizer(self) -> str | None:
+        # The model's identity has the files with the usual names alone, and the ledger goes by the ids themselves.
+        files = tokenizer_files(self.reward.location, self.reward.revision) if self.reward else None
+        return files.sha256 if files else None
 
     @cached_property
     def chat(self) -> ChatTokens:
@@ -110,11 +116,22 @@ class Models:
     @cached_property
     def _tried(self) -> tuple[ChatTokens, list[Probed]]:
         chat = load_chat(self._recipe)
+        self._refuse_a_changed_tokenizer()
         probes = check(chat, without_reasoning=self._recipe.policy.without_reasoning)
         for probe in probes:
             if not probe.exact and probe.name in TOLD:
                 logger.warning("rows like the probe %r will be quarantined: %s", probe.name, probe.why)
         return chat, probes
+
+    def _refuse_a_changed_tokenizer(self) -> None:
+        """Seconds lie between the hash and the reading: data of other files would pass for those of the hash."""
+        now = _chat_files(self._recipe) if self._files else None
+        if now and self.tokenizer != _chat_hash(self._recipe, now):
+            message = (
+                f"the tokenizer {_chat_name(self._recipe)[0]}, its chat template or its config changed while it was "
+                "read: run the command again"
+            )
+            raise ModelError(message)
 
 
 def _chat_name(recipe: Recipe) -> tuple[str, str | None]:
@@ -127,10 +144,23 @@ def _chat_files(recipe: Recipe) -> TokenizerFiles | None:
     return None if recipe.policy.trust_remote_code else tokenizer_files(*_chat_name(recipe))
 
 
-def _config_file(recipe: Recipe) -> str:
-    """The config that says how much the policy reads, where it lies beside another tokenizer than its own."""
-    file = Path(recipe.policy.model) / "config.json"
-    return sha256(file.read_bytes()).hexdigest() if recipe.tokenizer and file.is_file() else ""
+def _chat_hash(recipe: Recipe, files: TokenizerFiles) -> str:
+    """Hash of tokenizer, chat template and what says how much the policy reads."""
+    template = template_file(recipe.policy.chat_template) or ""
+    return sha256("\0".join([files.sha256, _config_hash(recipe), template]).encode()).hexdigest()
+
+
+def _config_hash(recipe: Recipe) -> str:
+    """Of the config that says how much the policy reads, where it lies beside another tokenizer than its own."""
+    policy = recipe.policy
+    if recipe.tokenizer is None:
+        return ""
+    if policy.engine == "none" and policy.model != STARTER and not is_folder(policy.model):
+        # On the Hub, and no identity has its commit: nothing is sampled.
+        files = tokenizer_files(policy.model, policy.revision)
+        return files.sha256 if files else str(policy_context(recipe))
+    file = Path(policy.model).expanduser() / "config.json"
+    return sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
 def load_chat(recipe: Recipe, manifest: Manifest | None = None) -> ChatTokens:

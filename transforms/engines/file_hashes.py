@@ -15,14 +15,18 @@ logger = logging.getLogger(__name__)
 
 
 def remembered_hashes(files: Sequence[Path]) -> list[str]:
-    """sha256 of each file as hex, remembered in the cache directory by path, size and modification time."""
+    """sha256 of each file as hex, remembered in the cache directory by path, size and times.
+
+    The time of the last change of the inode is one of them: `cp -p` and `rsync -t` set that of modification, and two
+    checkpoints of one model are of one size.
+    """
     store = cache_dir() / "fingerprints.json"
     known = _read_hashes(store)
     fresh: dict[str, str] = {}
     found = []
     for file in files:
         stat = file.stat()
-        key = f"{file.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
+        key = f"{file.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}"
         digest = known.get(key)
         if digest is None:
             with file.open("rb") as stream:

@@ -11,6 +11,7 @@ all packages that have a part in it: another version of transformers is compared
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
@@ -154,11 +155,17 @@ def chat_tokenizer(
     # This file's own text is in the key: a tokenizer that an earlier release kept was compared by that one.
     key = [files.sha256, json.dumps(template), sha256(Path(__file__).read_bytes()).hexdigest()]
     content = kept_result(_KIND, *key)
-    if isinstance(content, dict):
-        return StoredTokenizer(content, files.location)
+    if content is not None:
+        with suppress(Exception):  # tokenizers raises nothing narrower for what it cannot read
+            return StoredTokenizer(content, files.location)
     loaded: HubTokenizer = load(files.revision)
     content = _content(loaded)
-    if content is not None and _same(loaded, StoredTokenizer(content, files.location), template):
+    if (
+        content is not None
+        and _same(loaded, StoredTokenizer(content, files.location), template)
+        # Importing transformers takes long enough to save a file meanwhile: it is not known which was read.
+        and tokenizer_files(folder_or_id, revision) == files
+    ):
         keep_result(_KIND, *key, content=content)
     return loaded
 
@@ -173,10 +180,14 @@ def _content(tokenizer: Any) -> dict[str, Any] | None:
         for name in ("__call__", "_encode_plus", "apply_chat_template", "get_chat_template", "special_tokens_map")
     )
     template = tokenizer.chat_template
+    try:
+        backend = tokenizer.backend_tokenizer.to_str()
+    except Exception:  # noqa: BLE001 - a part written in Python (RoFormer's, BertJapanese's) cannot be written down
+        return None
     if not plain or tokenizer.split_special_tokens or not isinstance(template, str | None):
         return None
     content = {
-        "backend": tokenizer.backend_tokenizer.to_str(),
+        "backend": backend,
         "chat_template": template,
         "special_ids": list(tokenizer.all_special_ids),
         "special_tokens": dict(tokenizer.special_tokens_map),

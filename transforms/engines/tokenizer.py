@@ -1,5 +1,6 @@
 """A model's own tokenizer and context length."""
 
+import os
 import re
 from hashlib import sha256
 from importlib import metadata
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transforms.engines.kept_results import keep_result, kept_result
-from transforms.engines.models import STARTER
+from transforms.engines.models import STARTER, is_folder
 from transforms.engines.starter_model import smollm2_folder
 from transforms.errors import ModelError, first_line
 
@@ -92,7 +93,7 @@ def attention_heads(folder_or_id: str | Path, revision: str | None = None, *, tr
 
 
 def _config_number(name: str, folder_or_id: str | Path, revision: str | None, trust_remote_code: bool) -> int:
-    where = _location(folder_or_id)
+    where = tokenizer_location(folder_or_id)
     key = None if trust_remote_code else _config_key(where, revision)
     kept = kept_result("configs", name, key) if key else None
     if isinstance(kept, int):
@@ -132,7 +133,7 @@ def _read_config_number(
 def _load(folder_or_id: str | Path, revision: str | None, trust_remote_code: bool) -> Any:
     from transformers import AutoTokenizer
 
-    where = _location(folder_or_id)
+    where = tokenizer_location(folder_or_id)
     try:
         return AutoTokenizer.from_pretrained(where, revision=revision, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError, ImportError) as error:
@@ -140,5 +141,9 @@ def _load(folder_or_id: str | Path, revision: str | None, trust_remote_code: boo
         raise ModelError(message) from error
 
 
-def _location(folder_or_id: str | Path) -> str:
-    return str(smollm2_folder() if folder_or_id == STARTER else folder_or_id)
+def tokenizer_location(folder_or_id: str | Path) -> str:
+    """What transformers is told: a folder, or a Hub id as it is."""
+    if folder_or_id == STARTER:
+        return str(smollm2_folder())
+    # Not by Path, which makes a Hub id of ./name.
+    return os.path.expanduser(folder_or_id) if is_folder(folder_or_id) else str(folder_or_id)  # noqa: PTH111

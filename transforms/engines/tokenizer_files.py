@@ -6,8 +6,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from transforms.engines.models import STARTER, hub_commit
-from transforms.engines.starter_model import smollm2_folder
+from transforms.engines.models import hub_commit
+from transforms.engines.tokenizer import tokenizer_location
 from transforms.errors import ModelError
 
 # Large, and no tokenizer reads them. All else in the folder is hashed: classes name their vocabularies as they like
@@ -48,7 +48,7 @@ def tokenizer_files(folder_or_id: str | Path, revision: str | None = None) -> To
     Returns:
         None where only loading it can tell what it is: a Hub id that cannot be asked for its commit.
     """
-    location = str(smollm2_folder() if folder_or_id == STARTER else folder_or_id)
+    location = tokenizer_location(folder_or_id)
     folder = Path(location)
     if folder.is_dir():
         return TokenizerFiles(location, None, _digest(_contents(folder)))

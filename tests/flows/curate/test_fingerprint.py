@@ -1,6 +1,7 @@
 """A rerun is unchanged only where nothing that can change a row is: each such thing changes the fingerprint."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,50 @@ def test_weights_change_it(tmp_path):
         weights.write_bytes(weights.read_bytes() + b" ")
         seen.add(of(recipe))
     assert len(seen) == 3
+
+
+def test_weights_of_equal_size_and_time_change_it(tmp_path):
+    folders = model_folders(tmp_path / "models")
+    recipe = sampling_recipe(tmp_path, folders, [pair(1)])
+    before = of(recipe)
+    [weights] = folders[0].glob("*.safetensors")
+    stat, content = weights.stat(), weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(weights, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as cp -p and rsync -t do
+    assert of(recipe) != before
+
+
+@pytest.mark.parametrize("name", ["spiece.model", "additional_chat_templates/tools.jinja", "tokenizer_config.json"])
+def test_every_file_that_the_reward_models_tokenizer_may_read_changes_it(tmp_path, name):
+    folders = model_folders(tmp_path / "models")
+    recipe = sampling_recipe(tmp_path, folders, [pair(1)])
+    before = of(recipe)
+    path = folders[1] / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text((path.read_text() if path.exists() else "") + " ")
+    assert of(recipe) != before
+
+
+def test_the_commit_of_a_policy_on_the_hub_beside_another_tokenizer_changes_it(recipe, tmp_path, monkeypatch):
+    policy = recipe.policy.model_dump() | {"model": "org/name"}
+    mine = changed(recipe, policy=policy, tokenizer=str(tokenizer_folder(tmp_path / "tokenizer")))
+    seen = set()
+    for commit in "ab":
+        monkeypatch.setattr("transforms.engines.tokenizer_files.hub_commit", lambda *_, commit=commit: 40 * commit)
+        seen.add(of(mine))
+    monkeypatch.setattr("transforms.engines.tokenizer_files.hub_commit", _refuse)
+    for context in (512, 1024):  # the Hub cannot be asked, and transformers has the config in its cache
+        monkeypatch.setattr(models, "context_length", lambda *_, context=context, **__: context)
+        seen.add(of(mine))
+    assert len(seen) == 4
+
+
+def test_a_tokenizer_that_changes_between_its_hash_and_its_reading_is_refused(recipe):
+    plan = plan_run(recipe)
+    rewrite(folder_of(recipe) / "tokenizer_config.json", extra=1)
+    with pytest.raises(ModelError, match="changed while it was read: run the command again"):
+        load_ahead(plan)
+    load_ahead(plan_run(recipe))
 
 
 def test_the_config_of_a_policy_beside_another_tokenizer_changes_it(recipe, tmp_path):

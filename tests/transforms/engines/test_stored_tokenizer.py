@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from families import families, family
+from tokenizers.pre_tokenizers import PreTokenizer
 
 from transforms.chat.probes import try_all
 from transforms.chat.tokens import ChatTokens
@@ -16,6 +17,7 @@ from transforms.engines.kept_results import keep_result
 from transforms.engines.stored_tokenizer import StoredTokenizer, chat_tokenizer
 from transforms.engines.tokenizer import context_length, load_tokenizer
 from transforms.engines.tokenizer_files import tokenizer_files
+from transforms.errors import ModelError
 
 ROOT = Path(__file__).parents[3]
 # One of each kind of vocabulary and template: SentencePiece, Unigram, byte-level, a date, tools, reasoning, parts.
@@ -59,6 +61,14 @@ def check_same(name, tmp_path):
     for fact in (*facts, "plain_specials"):
         assert getattr(other, fact) == getattr(one, fact), fact
     assert try_all(other) == try_all(one)
+
+
+@pytest.fixture(scope="module")
+def mistral(tmp_path_factory):
+    """A tokenizer of transformers', and what is kept of it."""
+    folder = saved("zephyr", tmp_path_factory.mktemp("mistral"))
+    theirs = load_tokenizer(folder)
+    return theirs, StoredTokenizer(stored_tokenizer._content(theirs), str(folder))
 
 
 @pytest.mark.parametrize("name", [name for name in SOME if name in NAMES])
@@ -115,13 +125,60 @@ def test_a_changed_file_another_template_and_another_version_are_other_tokenizer
     assert not isinstance(chat_tokenizer(folder), StoredTokenizer)
 
 
-def test_what_was_kept_and_cannot_be_read_is_made_anew(tmp_path):
+@pytest.mark.parametrize("text", ["{half", "", "[]", "{}", '{"backend": "{}"}'])
+def test_what_was_kept_and_cannot_be_read_is_made_anew(tmp_path, text):
     folder = saved("zephyr", tmp_path)
     chat_tokenizer(folder)
     [kept] = (tmp_path / "cache" / "tokenizers").iterdir()
-    kept.write_text("{half")
+    kept.write_text(text)
     assert not isinstance(chat_tokenizer(folder), StoredTokenizer)
     assert isinstance(chat_tokenizer(folder), StoredTokenizer)
+
+
+def test_a_tokenizer_that_was_saved_while_it_was_read_is_not_kept(tmp_path, monkeypatch):
+    folder = saved("zephyr", tmp_path)
+    config = folder / "tokenizer_config.json"
+    before = config.read_text()
+
+    def load(*args, **options):
+        config.write_text(json.dumps(json.loads(before) | {"eos_token": "<unk>"}))
+        return load_tokenizer(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stored_tokenizer, "load_tokenizer", load)
+        chat_tokenizer(folder)
+    config.write_text(before)
+    assert chat_tokenizer(folder).special_tokens_map["eos_token"] == "</s>"
+
+
+def test_a_tokenizer_with_a_part_in_python_is_not_kept_and_can_be_used(tmp_path, monkeypatch):
+    class OwnSplit:
+        def pre_tokenize(self, _text):
+            pass
+
+    def load(*args, **options):
+        tokenizer = load_tokenizer(*args, **options)
+        tokenizer.backend_tokenizer.pre_tokenizer = PreTokenizer.custom(OwnSplit())
+        return tokenizer
+
+    folder = saved("zephyr", tmp_path)
+    monkeypatch.setattr(stored_tokenizer, "load_tokenizer", load)
+    assert chat_tokenizer(folder).name_or_path == str(folder)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_folder_may_lie_below_the_users_home(tmp_path, monkeypatch):
+    folder = saved("zephyr", tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert tokenizer_files("~/tokenizer") == tokenizer_files(folder)
+    assert chat_tokenizer("~/tokenizer").name_or_path == str(folder)
+
+
+def test_a_folder_that_is_not_there_is_no_name_on_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert tokenizer_files("./nowhere") is None
+    with pytest.raises(ModelError, match=r"no tokenizer can be loaded from \./nowhere"):
+        chat_tokenizer("./nowhere")
 
 
 @pytest.mark.parametrize("name", ["vocab.txt", "spiece.model", "chat_template.jinja", "config.json", "tokenizer.py"])
@@ -178,3 +235,57 @@ def test_a_cache_that_cannot_be_written_costs_time_and_nothing_else(tmp_path, mo
 def test_blocks_that_mark_generated_text_write_what_is_in_them():
     compiled = stored_tokenizer._compiled("{% generation %}{% set x = 1 %}a{% endgeneration %}{{ x is defined }}")
     assert compiled.render() == "aFalse"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% include 'other.jinja' %}",
+        "{% import 'other.jinja' as other %}{{ other.x() }}",
+        "{% extends 'other.jinja' %}",
+        "{{ messages[0].nothing.more }}",
+        "{{ nothing_at_all.more }}",
+        "{{ nothing_at_all }}{{ messages[7].content }}",
+        "{% macro m(x) %}{{ raise_exception('no ' ~ x) }}{% endmacro %}{{ m('system') }}",
+        "{% macro m() %}{{ strftime_now('%Y') }}{{ caller() }}{% endmacro %}{% call m() %}{{ bos_token }}{% endcall %}",
+        "{% set n = namespace(i=0) %}{% for m in messages %}{% set n.i = n.i + 1 %}{% endfor %}{{ n.i }}",
+        "{% for m in messages %}{% if loop.index0 == 1 %}{% break %}{% endif %}{% if m.x %}{% continue %}{% endif %}"
+        "{{ m.content }}{% endfor %}",
+        "{{ {'b': 'é<&>', 'a': [1, none, 1.5]} | tojson(indent=2, sort_keys=true, separators=(',', ':')) }}",
+        "{{ messages | tojson(ensure_ascii=true) }}{{ 'é<' | tojson }}",
+        "{{ nothing_at_all | tojson }}",
+        "{{ messages.append(1) }}",
+        "{{ ''.__class__.__mro__ }}",
+        "{% generation %}{% for m in messages %}{{ m.content }}{% if loop.first %}{% break %}{% endif %}{% endfor %}"
+        "{% endgeneration %}",
+        "{%- generation -%}  x  {%- endgeneration -%}  y",
+        "{% generation %}",
+        "{% unknown %}",
+        "{{ messages[0].content | e }}{{ '<a>' | safe }}{{ range(3) | list }}{{ cycler('a').next() }}{{ lipsum }}",
+        "  {% if true %}\n  a\n  {% endif %}\n{{ 1 / 0 }}",
+        "{{ documents }}{{ tools }}{{ add_generation_prompt }}{{ continue_final_message }}{{ enable_thinking }}",
+        "{{ 'x' * 10 }}{{ range(1000000) }}",
+        "{{ messages[0]['content'].strip().split('\\n')[-1].lstrip('q') }}{{ 'a' in 'abc' }}{{ 3 is divisibleby 3 }}",
+        "{% do messages %}",
+        "{{ _('x') }}{% trans %}x{% endtrans %}",
+    ],
+)
+@pytest.mark.parametrize("turns", [[{"role": "user", "content": "q\n é"}], [{"role": "user"}, {"content": None}]])
+def test_whatever_a_template_does_it_does_the_same_or_raises_the_same(mistral, template, turns):
+    theirs, ours = mistral
+    more = {"chat_template": template, "strftime_now": lambda form: f"today as {form}", "add_generation_prompt": True}
+    for several in (turns, [turns, turns]):
+        one, other = (
+            outcome(lambda t=tokenizer, s=several: t.apply_chat_template(s, tokenize=False, **more))
+            for tokenizer in (theirs, ours)
+        )
+        assert one == other
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "</s>a <s>b", "  two", "e\u0301\u200b\ufeff", "a" * 20_000, "\x00", "\u2028▁"]
+)
+@pytest.mark.parametrize("special", [True, False])
+def test_whatever_a_text_holds_it_is_the_same_tokens(mistral, text, special):
+    theirs, ours = (tokenizer([text, "x"], add_special_tokens=special)["input_ids"] for tokenizer in mistral)
+    assert theirs == ours

@@ -115,7 +115,8 @@ class Models:
 
     @cached_property
     def _tried(self) -> tuple[ChatTokens, list[Probed]]:
-        chat = load_chat(self._recipe)
+        # A branch may move, or its Hub be gone, between here and the hash: the commit that was hashed is read.
+        chat = load_chat(self._recipe, None, self._files.revision if self._files else None)
         self._refuse_a_changed_tokenizer()
         probes = check(chat, without_reasoning=self._recipe.policy.without_reasoning)
         for probe in probes:
@@ -125,7 +126,7 @@ class Models:
 
     def _refuse_a_changed_tokenizer(self) -> None:
         """Seconds lie between the hash and the reading: data of other files would pass for those of the hash."""
-        now = _chat_files(self._recipe) if self._files else None
+        now = _chat_files(self._recipe) if self._files and self._files.revision is None else self._files
         if now and self.tokenizer != _chat_hash(self._recipe, now):
             message = (
                 f"the tokenizer {_chat_name(self._recipe)[0]}, its chat template or its config changed while it was "
@@ -163,12 +164,13 @@ def _config_hash(recipe: Recipe) -> str:
     return sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
-def load_chat(recipe: Recipe, manifest: Manifest | None = None) -> ChatTokens:
+def load_chat(recipe: Recipe, manifest: Manifest | None = None, commit: str | None = None) -> ChatTokens:
     """Tokenizer and chat template that make the recipe's ids, called as the recipe says.
 
     Args:
         recipe: names them.
         manifest: of a run of the recipe: it keeps the text of a template that came from a file.
+        commit: of a tokenizer on the Hub, where its branch has been asked for already.
 
     Raises:
         ModelError: there is no fast tokenizer or no usable chat template, or the template has no such argument.
@@ -177,7 +179,7 @@ def load_chat(recipe: Recipe, manifest: Manifest | None = None) -> ChatTokens:
     name, revision = _chat_name(recipe)
     kept = manifest.template if manifest else None
     template = kept.text if kept else template_file(policy.chat_template)
-    tokenizer = chat_tokenizer(name, revision, trust_remote_code=policy.trust_remote_code, template=template)
+    tokenizer = chat_tokenizer(name, commit or revision, trust_remote_code=policy.trust_remote_code, template=template)
     chat = ChatTokens(
         tokenizer,
         template=template,

@@ -139,6 +139,19 @@ def test_the_commit_of_a_policy_on_the_hub_beside_another_tokenizer_changes_it(r
     assert len(seen) == 4
 
 
+def test_a_tokenizer_of_a_branch_is_read_at_the_commit_that_was_hashed(recipe, monkeypatch):
+    commits = iter("ab")
+    monkeypatch.setattr("transforms.engines.tokenizer_files.hub_commit", lambda *_: 40 * next(commits))
+    mine = models.Models(changed(recipe, tokenizer="org/name"))
+    read = []
+    monkeypatch.setattr(
+        models, "chat_tokenizer", lambda name, revision, **_: read.append((name, revision)) or _refuse()
+    )
+    with pytest.raises(ModelError, match="no usable chat template"):
+        _ = mine.chat
+    assert read == [("org/name", 40 * "a")]
+
+
 def test_a_tokenizer_that_changes_between_its_hash_and_its_reading_is_refused(recipe):
     plan = plan_run(recipe)
     rewrite(folder_of(recipe) / "tokenizer_config.json", extra=1)

@@ -17,7 +17,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,7 +80,8 @@ def collect(recipe_path: Path, flags: list[str], truth: int, out: Path) -> Truth
         evidence.shares(rows, "label"),
     )
     out.mkdir(parents=True, exist_ok=True)
-    np.savez(out / "truth.npz", **{k: np.asarray(v) for k, v in found._asdict().items()})
+    arrays: dict[str, Any] = {name: np.asarray(values) for name, values in found._asdict().items()}
+    np.savez(out / "truth.npz", **arrays)
     return found
 
 
@@ -134,7 +134,7 @@ def replay(truth: Truth, n_max: int, rules: Any, *, seed: int) -> tuple[float, f
             have = evidence.n[row]
             for side, rewards in drawn.items():
                 evidence.completions[side][row, have : have + more] = rewards[row, have : have + more]  # type: ignore[index]
-        return asked.completions(evidence)
+        return int(asked.completions(evidence))
 
     Decider(evidence, rules, rng.permutation(count), ask).decide()
     keep = truth.shares >= rules.threshold
@@ -231,7 +231,7 @@ def main() -> None:
 def cost_at(points: list[dict[str, Any]], wrong: float) -> float | None:
     """Completions at which a family's curve, drawn with straight lines, falls to `wrong`; None where it never does."""
     ordered = sorted(points, key=lambda point: point["completions"])
-    for before, after in pairwise([None, *ordered]):
+    for before, after in zip([None, *ordered], ordered, strict=False):
         if after["wrong"] <= wrong:
             if before is None:
                 return float(after["completions"])

@@ -56,7 +56,7 @@ def main() -> None:
 
     import torch
 
-    from trainers.batches.layouts import PACKED, PADDED
+    from trainers.batches.tensors import PACKED, PADDED
 
     pairs, model = read_pairs(arguments.data.resolve(), arguments.pairs), load_model("dpo").eval()
     ways: dict[str, Callable[[], torch.Tensor]] = {

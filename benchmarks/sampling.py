@@ -24,9 +24,8 @@ def prepared_run(folder: Path, pairs: int, batch: int) -> Any:
     from flows.curate.loading import load, prepare_parts
     from flows.curate.plan import Plan
     from flows.curate.run import Run
-    from flows.models.recipe_models import Models, resolve_models
+    from flows.models.recipe_models import Models
     from flows.recipe.curation import Recipe
-    from transforms.engines.models import resolve_model
 
     recipe = Recipe.model_validate(
         {
@@ -41,11 +40,7 @@ def prepared_run(folder: Path, pairs: int, batch: int) -> Any:
             "ledger": str(folder / "ledger"),
         }
     )
-    nothing = recipe.model_copy(update={"policy": recipe.policy.model_copy(update={"engine": "none"})})
-    models = resolve_models(nothing)
-    policy = resolve_model("smollm2", engine="vllm")
-    run = Run(Plan(recipe, folder, [], Models(models.chat, models.context, policy, policy), "benchmark", None), folder)
-    run.sources = [_record()]
+    run = Run(Plan(recipe, folder, [_record()], Models(recipe), "benchmark", None), folder)
     prepare_parts(run, load(run))
     part = run.prepared.read(0).slice(0, pairs)
     run.prepared.write(0, part)

@@ -1,4 +1,4 @@
-"""`python -m flows.train`: a policy trained on a curated run, token for token as it was curated."""
+"""`python -m flows.train`: a policy or a reward model from a curated run, token for token as it was curated."""
 
 import sys
 import time

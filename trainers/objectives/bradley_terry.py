@@ -1,4 +1,4 @@
-"""The reward model's objective; those of policies are in trainers/objectives."""
+"""The reward model's objective. No policy can name it: it is not in `OBJECTIVES`."""
 
 import torch
 from torch.nn import functional

@@ -1,4 +1,4 @@
-"""Numbers with their uncertainty. Nothing here knows what a pair or a model is.
+"""Numbers with their uncertainty. Arrays in, numbers out: nothing here reads a table or asks a model.
 
 intervals  shares and means with their intervals; Wilson's
 clustered  values that share clusters, such as pairs that share prompts

@@ -21,8 +21,8 @@ keep_server_from_signals()
 from prefect.settings import PREFECT_API_URL
 assert PREFECT_API_URL.value() == os.environ["PREFECT_API_URL"]
 assert "prefect.server.api.server" not in sys.modules
-print("ready", flush=True)
 try:
+    print("ready", flush=True)  # the signal may come at once
     time.sleep(120)
 except KeyboardInterrupt:
     print("server answers:", temporary_server_answers(), flush=True)

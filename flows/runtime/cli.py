@@ -1,7 +1,6 @@
 """What the `python -m flows.…` commands share: environment, logging, one clear message or an exit code out."""
 
 import logging
-import os
 import re
 import signal
 import sys
@@ -10,7 +9,7 @@ from typing import Final
 
 from rich.console import Console
 
-from flows.runtime.environment import ENVIRONMENT
+from flows.runtime.environment import set_environment
 from transforms.errors import CurationError
 from transforms.tables.pandas_later import leave_pandas_out
 
@@ -40,8 +39,7 @@ class _ForTheTerminal(logging.Filter):
 
 def prepare_process() -> None:
     """Environment and logging of a command; called once, before anything heavy is imported."""
-    for key, value in ENVIRONMENT.items():
-        os.environ.setdefault(key, value)
+    set_environment()
     leave_pandas_out()
     handler = logging.StreamHandler()
     handler.addFilter(_ForTheTerminal())

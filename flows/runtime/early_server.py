@@ -1,12 +1,11 @@
 """The temporary server of a new run, started before the recipe is parsed: the imports for that take a second."""
 
-import os
 from pathlib import Path
 from typing import Final
 
 import yaml
 
-from flows.runtime.environment import ENVIRONMENT
+from flows.runtime.environment import set_environment
 from flows.runtime.temporary_server import start_server
 
 _CONFIGS: Final = Path(__file__).parents[1] / "configs"
@@ -23,8 +22,7 @@ def start_server_early(argv: list[str]) -> None:
     folder = _output_folder(argv)
     if folder is None or (folder / _MANIFEST).exists():
         return
-    for key, value in ENVIRONMENT.items():
-        os.environ.setdefault(key, value)
+    set_environment()
     start_server()
 
 

@@ -1,5 +1,6 @@
-"""Settings of other people's software for a command, before any of it is imported. Imports nothing itself."""
+"""Settings of other people's software for a command, before any of it is imported. Imports nothing heavy."""
 
+import os
 from typing import Final
 
 # No telemetry, and time for a slow disk.
@@ -18,3 +19,9 @@ ENVIRONMENT: Final = {
     "TQDM_DISABLE": "1",  # this project shows its own progress
     "TORCH_CPP_LOG_LEVEL": "ERROR",  # vLLM on a CPU warns of its NUMA binding at every start
 }
+
+
+def set_environment() -> None:
+    """Set them for this process and its children, where the user has set nothing else."""
+    for key, value in ENVIRONMENT.items():
+        os.environ.setdefault(key, value)

@@ -1,14 +1,11 @@
 """Hashes of large files, remembered, so that a second start does not read weights again."""
 
-import contextlib
 import hashlib
-import json
 import logging
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from transforms.engines.kept_results import read_json, write_json
 from transforms.paths import cache_dir
 
 logger = logging.getLogger(__name__)
@@ -38,24 +35,13 @@ def remembered_hashes(files: Sequence[Path]) -> list[str]:
 
 
 def _read_hashes(store: Path) -> dict[str, str]:
-    try:
-        content = json.loads(store.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+    content = read_json(store)
     return content if isinstance(content, dict) else {}
 
 
 def _write_hashes(store: Path, fresh: dict[str, str]) -> None:
     """Add to the store by rename. What a racing process loses here is only computed again."""
     try:
-        store.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(prefix=".fingerprints-", dir=store.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump({**_read_hashes(store), **fresh}, file, indent=0)
-            Path(partial).replace(store)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                Path(partial).unlink()
+        write_json(store, {**_read_hashes(store), **fresh})
     except OSError as error:
         logger.warning("model hashes cannot be remembered in %s (%s): they are computed at each start", store, error)

@@ -45,6 +45,8 @@ else
 endif
 
 # A worker a core, each with one thread, and files in the order of tests/support/marked_files.py.
+# They start hundreds of processes; without bytecode each compiles what it imports, half of the time that torch takes.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest
 TOGETHER := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 curate: .venv/ready
@@ -52,7 +54,7 @@ curate: .venv/ready
 
 check: .venv/ready
 	@$(MAKE) -j2 --no-print-directory ruff mypy layers cards
-	$(PY) -m pytest -q -m "not slow" $(TOGETHER)
+	$(PYTEST) -q -m "not slow" $(TOGETHER)
 
 ruff:
 	.venv/bin/ruff check .
@@ -68,11 +70,11 @@ cards:
 	$(PY) -m flows.data_cards --check
 
 fast: .venv/ready
-	$(PY) -m pytest -q -m "not slow" $(TOGETHER)
+	$(PYTEST) -q -m "not slow" $(TOGETHER)
 
 test: .venv/ready
-	$(PY) -m pytest -m "not slow" $(TOGETHER)
-	$(PY) -m pytest -m slow $(TOGETHER)
+	$(PYTEST) -m "not slow" $(TOGETHER)
+	$(PYTEST) -m slow $(TOGETHER)
 
 format: .venv/ready
 	.venv/bin/ruff check --fix .

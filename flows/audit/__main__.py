@@ -65,12 +65,10 @@ def _settings(given: Mapping[str, int | None]) -> AuditSettings:
 
 
 def _run(recipe: Recipe, folder: Path, settings: AuditSettings) -> Audit:
-    from flows.runtime.temporary_server import keep_server_from_signals, start_server
+    from flows.runtime.temporary_server import while_server_starts
 
-    start_server()
-    from flows.audit.flow import audit
-
-    keep_server_from_signals()
+    with while_server_starts():
+        from flows.audit.flow import audit
     return audit(recipe, folder, settings)
 
 

@@ -35,12 +35,10 @@ def main() -> int:
         return 0
     found = plan.finished
     if found is None:
-        from flows.runtime.temporary_server import keep_server_from_signals, start_server
+        from flows.runtime.temporary_server import while_server_starts
 
-        start_server()
-        from flows.compare.flow import compare
-
-        keep_server_from_signals()
+        with while_server_starts():
+            from flows.compare.flow import compare
         found = compare(config)
     seconds = time.monotonic() - start
     print_comparison(console, found, plan.folder, seconds=seconds, unchanged=plan.finished is not None)

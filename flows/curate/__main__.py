@@ -36,18 +36,16 @@ def main() -> int:
         print_dry_run(console, recipe, dry_run(plan))
         return 0
     if not finished:
-        from flows.runtime.temporary_server import keep_server_from_signals, start_server
+        from flows.runtime.temporary_server import while_server_starts
 
-        start_server()
-        load_ahead(plan)
-        from flows.runtime.prefect_imports import import_prefect
+        with while_server_starts():
+            load_ahead(plan)
+            from flows.runtime.prefect_imports import import_prefect
 
-        import_prefect()
-        import matplotlib.figure  # noqa: F401 - drawn with at the end; while the server starts it costs no time
+            import_prefect()
+            import matplotlib.figure  # noqa: F401 - drawn with at the end; while the server starts it costs no time
 
-        from flows.curate.flow import curate
-
-        keep_server_from_signals()
+            from flows.curate.flow import curate
         curate(recipe)
     from flows.curate.summary import print_summary
 

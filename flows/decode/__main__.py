@@ -27,12 +27,10 @@ def main() -> int:
     found = plan_decoding(config).finished
     unchanged = found is not None
     if found is None:
-        from flows.runtime.temporary_server import keep_server_from_signals, start_server
+        from flows.runtime.temporary_server import while_server_starts
 
-        start_server()
-        from flows.decode.flow import decode
-
-        keep_server_from_signals()
+        with while_server_starts():
+            from flows.decode.flow import decode
         found = decode(config)
     print_decodings(Console(soft_wrap=True), found, config.out, unchanged=unchanged)
     return 0

@@ -37,12 +37,10 @@ def main() -> int:
 
 
 def _run(config: EvaluationConfig) -> "Evaluation":
-    from flows.runtime.temporary_server import keep_server_from_signals, start_server
+    from flows.runtime.temporary_server import while_server_starts
 
-    start_server()
-    from flows.evaluate.flow import evaluate
-
-    keep_server_from_signals()
+    with while_server_starts():
+        from flows.evaluate.flow import evaluate
     return evaluate(config)
 
 

@@ -30,12 +30,10 @@ def main() -> int:
         from flows.hub.token import required_token
 
         required_token(env=config.token_env)
-    from flows.runtime.temporary_server import keep_server_from_signals, start_server
+    from flows.runtime.temporary_server import while_server_starts
 
-    start_server()
-    from flows.publish.flow import publish
-
-    keep_server_from_signals()
+    with while_server_starts():
+        from flows.publish.flow import publish
     print_publication(console, publish(config))
     return 0
 

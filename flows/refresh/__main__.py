@@ -32,12 +32,10 @@ def main() -> int:
     recipe = load_recipe([*config, *rest], default=CONFIGS / "starter.yaml", program=PROGRAM)
     if arguments.repo is not None:  # before Prefect is started to run something that cannot work
         publish_target(recipe, arguments.repo, arguments.public, arguments.token_env, arguments.token_block)
-    from flows.runtime.temporary_server import keep_server_from_signals, start_server
+    from flows.runtime.temporary_server import while_server_starts
 
-    start_server()
-    from flows.refresh.flow import refresh
-
-    keep_server_from_signals()
+    with while_server_starts():
+        from flows.refresh.flow import refresh
     state = refresh(
         recipe,
         repo=arguments.repo,

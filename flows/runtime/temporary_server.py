@@ -12,7 +12,8 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,7 +45,7 @@ _started: dict[int, "subprocess.Popen[bytes]"] = {}  # port → the server of th
 
 
 def start_server() -> None:
-    """Begin to start the temporary server, unless the user has a server; `keep_server_from_signals` waits for it.
+    """Begin to start the temporary server, unless the user has a server; `wait_for_server` waits for it.
 
     To be called before Prefect is imported, which reads its address from the environment.
     """
@@ -58,7 +59,19 @@ def start_server() -> None:
         refresh_global_settings_context()
 
 
-def keep_server_from_signals() -> None:
+@contextmanager
+def while_server_starts() -> Iterator[None]:
+    """Start the server, do what takes a while too, such as importing a flow, and leave once the server answers.
+
+    Raises:
+        EngineError: it does not answer in time.
+    """
+    start_server()
+    yield
+    wait_for_server()
+
+
+def wait_for_server() -> None:
     """Have a server that answers before the flow begins: the user's own, or one that ends with this process.
 
     Raises:

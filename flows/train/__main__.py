@@ -38,12 +38,10 @@ def main() -> int:
 
 
 def _run(recipe: TrainingRecipe) -> "TrainingRecord":
-    from flows.runtime.temporary_server import keep_server_from_signals, start_server
+    from flows.runtime.temporary_server import while_server_starts
 
-    start_server()
-    from flows.train.flow import train
-
-    keep_server_from_signals()
+    with while_server_starts():
+        from flows.train.flow import train
     return train(recipe)
 
 

@@ -17,6 +17,11 @@ def test_every_file_of_the_trainers_in_all_their_rooms_is_part_of_it():
 def test_a_model_that_is_there_is_taken_without_a_tokenizer_and_one_of_other_code_is_not(monkeypatch, tmp_path):
     trainer = tmp_path / "fit.py"
     trainer.write_text("steps = 1\n")
+    policy = tmp_path / "policy"
+    policy.mkdir()
+    for file in ("config.json", "model.safetensors"):  # hashed, and read by nobody
+        (policy / file).write_text("{}")
+    monkeypatch.setattr("transforms.engines.models.smollm2_folder", lambda: policy)
     monkeypatch.setenv("PREFERENCE_CURATION_CACHE", str(tmp_path))
     monkeypatch.setattr(starter_reward, "trainer_files", lambda: [trainer])
     monkeypatch.setattr(starter_reward, "training_pairs", lambda *_: None)
@@ -24,7 +29,7 @@ def test_a_model_that_is_there_is_taken_without_a_tokenizer_and_one_of_other_cod
     made = []
 
     def train(_pairs, *, policy, out, config):
-        assert Path(policy).is_dir()
+        assert policy == tmp_path / "policy"
         assert config is not None
         out.mkdir(parents=True)
         (out / "config.json").write_text(json.dumps({}))

@@ -1,5 +1,6 @@
 """The temporary server: started where the user has none, told to Prefect, and gone with the run however that ends."""
 
+import json
 import os
 import signal
 import subprocess
@@ -15,9 +16,9 @@ from transforms.errors import EngineError
 ROOT = Path(__file__).parents[3]
 RUN = """
 import os, sys, time
-from flows.runtime.temporary_server import keep_server_from_signals, start_server
-start_server()
-keep_server_from_signals()
+from flows.runtime.temporary_server import while_server_starts
+with while_server_starts():
+    assert os.environ["PREFECT_API_URL"]
 from prefect.settings import PREFECT_API_URL
 assert PREFECT_API_URL.value() == os.environ["PREFECT_API_URL"]
 assert "prefect.server.api.server" not in sys.modules
@@ -61,38 +62,72 @@ def test_a_server_in_the_environment_may_be_written_in_small_letters_as_prefect_
     assert temporary_server._has_a_server()
 
 
-def test_profiles_may_lie_where_another_file_of_prefects_says(alone):
-    (alone / "mine.toml").write_text('active = "a"\n[profiles.a]\nPREFECT_API_URL = "http://127.0.0.1:1/api"\n')
-    (alone / "prefect.toml").write_text('profiles_path = "mine.toml"\n')
-    assert in_a_process_of_its_own() == ["True"]
+# Files of a user, and whether they name a server.
+FILES = {
+    "a profile": (
+        {"home/profiles.toml": 'active = "mine"\n[profiles.mine]\nPREFECT_API_URL = "http://127.0.0.1:1/api"\n'},
+        True,
+    ),
+    "prefect.toml": ({"prefect.toml": '[api]\nurl = "http://127.0.0.1:1/api"\n'}, True),
+    ".env": ({".env": "PREFECT_API_URL=http://127.0.0.1:1/api\n"}, True),
+    "a table of pyproject.toml": ({"pyproject.toml": '[tool.prefect.api]\nurl = "http://127.0.0.1:1/api"\n'}, True),
+    "an inline table": (
+        {"pyproject.toml": '[tool]\nprefect = {api = {url = "http://127.0.0.1:1/api"}}\n'},
+        True,
+    ),
+    "profiles elsewhere": (
+        {
+            "mine.toml": 'active = "a"\n[profiles.a]\nPREFECT_API_URL = "http://127.0.0.1:1/api"\n',
+            "prefect.toml": 'profiles_path = "mine.toml"\n',
+        },
+        True,
+    ),
+    "other settings": (
+        {
+            "prefect.toml": "[server]\nanalytics_enabled = false\n",
+            "pyproject.toml": "[tool.prefect.results]\npersist_by_default = false\n",
+        },
+        False,
+    ),
+}
+ASK = """
+import json, os, sys
+from flows.runtime.temporary_server import _has_a_server
+found = []
+for folder in sys.argv[1:]:
+    os.chdir(folder)
+    os.environ["PREFECT_HOME"] = folder + "/home"
+    if "prefect" in sys.modules:  # it read its files when it was imported
+        from prefect.context import refresh_global_settings_context
+        refresh_global_settings_context()
+    found.append(_has_a_server())
+print(json.dumps(found))
+"""
 
 
-@pytest.mark.parametrize(
-    ("file", "text"),
-    [
-        ("home/profiles.toml", 'active = "mine"\n[profiles.mine]\nPREFECT_API_URL = "http://127.0.0.1:1/api"\n'),
-        ("prefect.toml", '[api]\nurl = "http://127.0.0.1:1/api"\n'),
-        (".env", "PREFECT_API_URL=http://127.0.0.1:1/api\n"),
-        ("pyproject.toml", '[tool.prefect.api]\nurl = "http://127.0.0.1:1/api"\n'),
-        ("pyproject.toml", '[tool]\nprefect = {api = {url = "http://127.0.0.1:1/api"}}\n'),
-    ],
-)
-def test_a_server_in_a_file_of_prefects_is_the_users(alone, file, text):
-    (alone / file).write_text(text)
-    assert in_a_process_of_its_own() == ["True"]
-
-
-def in_a_process_of_its_own():
-    """What the function says: Prefect reads its files once."""
-    code = "from flows.runtime.temporary_server import _has_a_server; print(_has_a_server())"
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """What is found where each of those files lies, from a process in which nothing has read settings of Prefect's."""
+    folders = []
+    for files, _ in FILES.values():
+        folders.append(tmp_path_factory.mktemp("user"))
+        (folders[-1] / "home").mkdir()
+        for file, text in files.items():
+            (folders[-1] / file).write_text(text)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        [sys.executable, "-c", ASK, *map(str, folders)],
+        env=environment | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=True,
     )
-    return done.stdout.split()
+    return dict(zip(FILES, json.loads(done.stdout), strict=True))
+
+
+@pytest.mark.parametrize("which", FILES)
+def test_a_server_in_a_file_of_prefects_is_the_users(answers, which):
+    assert answers[which] is FILES[which][1]
 
 
 def test_whoever_forbids_a_temporary_server_gets_none(alone, monkeypatch):
@@ -141,7 +176,7 @@ def test_a_server_that_meets_another_in_a_new_database_starts_again_where_it_was
     starts_late(2)
     temporary_server.start_server()
     address = os.environ["PREFECT_API_URL"]
-    temporary_server.keep_server_from_signals()
+    temporary_server.wait_for_server()
     assert (alone / "starts").read_text() == "3"
     [port] = temporary_server._started
     assert os.environ["PREFECT_API_URL"] == address == f"http://127.0.0.1:{port}/api"
@@ -151,7 +186,7 @@ def test_a_server_that_meets_another_in_a_new_database_starts_again_where_it_was
 def test_a_server_that_never_starts_is_an_error(starts_late, alone, code, starts):
     starts_late(9, code)
     with pytest.raises(EngineError, match=f"temporary server ended with code {code}; give it longer"):
-        temporary_server.keep_server_from_signals()
+        temporary_server.wait_for_server()
     assert (alone / "starts").read_text() == str(starts)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from families import families, family
+from tests_support import tiny_tokenizer
 from tokenizers.pre_tokenizers import PreTokenizer
 
 from transforms.chat.probes import try_all
@@ -37,6 +38,13 @@ def saved(name, tmp_path):
     return folder
 
 
+def small(tmp_path):
+    """A tokenizer for the tests that keep one and look for it: a large vocabulary would cost them seconds."""
+    folder = tmp_path / "tokenizer"
+    tiny_tokenizer().save_pretrained(folder)
+    return folder
+
+
 def chat(tokenizer, name):
     return ChatTokens(tokenizer, kwargs=family(name).kwargs)
 
@@ -51,7 +59,7 @@ def outcome(make):
 def check_same(name, tmp_path):
     folder = saved(name, tmp_path)
     theirs, ours = chat_tokenizer(folder), chat_tokenizer(folder)
-    assert (type(theirs).__name__, type(ours)) == (type(load_tokenizer(folder)).__name__, StoredTokenizer)
+    assert [isinstance(one, StoredTokenizer) for one in (theirs, ours)] == [False, True]
     assert (ours.name_or_path, ours.chat_template) == (theirs.name_or_path, theirs.chat_template)
     one, other = (outcome(lambda tokenizer=tokenizer: chat(tokenizer, name)) for tokenizer in (theirs, ours))
     if not isinstance(one, ChatTokens):  # a template that is refused is refused in the same words
@@ -83,7 +91,7 @@ def test_a_kept_tokenizer_of_every_family_is_the_one_that_transformers_makes(nam
 
 
 def test_loading_a_kept_tokenizer_imports_no_transformers(tmp_path):
-    folder = saved("zephyr", tmp_path)
+    folder = small(tmp_path)
     chat_tokenizer(folder)
     code = (
         "import sys; from transforms.chat.tokens import ChatTokens; "
@@ -94,11 +102,11 @@ def test_loading_a_kept_tokenizer_imports_no_transformers(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == ["</s>", "False"]
+    assert done.stdout.split() == ["<|im_end|>", "False"]
 
 
 def test_a_tokenizer_that_renders_otherwise_is_not_kept(tmp_path, monkeypatch):
-    folder = saved("zephyr", tmp_path)
+    folder = small(tmp_path)
     rendered = StoredTokenizer.apply_chat_template
     monkeypatch.setattr(
         StoredTokenizer, "apply_chat_template", lambda self, turns, **more: rendered(self, turns, **more) + " "
@@ -108,26 +116,26 @@ def test_a_tokenizer_that_renders_otherwise_is_not_kept(tmp_path, monkeypatch):
 
 
 def test_code_that_comes_with_a_tokenizer_is_run_each_time(tmp_path):
-    folder = saved("zephyr", tmp_path)
+    folder = small(tmp_path)
     chat_tokenizer(folder, trust_remote_code=True)
     assert not isinstance(chat_tokenizer(folder, trust_remote_code=True), StoredTokenizer)
 
 
 def test_a_changed_file_another_template_and_another_version_are_other_tokenizers(tmp_path, monkeypatch):
-    folder = saved("zephyr", tmp_path)
+    folder = small(tmp_path)
     chat_tokenizer(folder)
     assert isinstance(chat_tokenizer(folder), StoredTokenizer)
-    assert not isinstance(chat_tokenizer(folder, template="{{ messages[0].content }}</s>"), StoredTokenizer)
+    assert not isinstance(chat_tokenizer(folder, template="{{ messages[0].content }}<|im_end|>"), StoredTokenizer)
     config = folder / "tokenizer_config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"eos_token": "<unk>"}))
-    assert chat_tokenizer(folder).special_tokens_map["eos_token"] == "<unk>"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"eos_token": "<|endoftext|>"}))
+    assert chat_tokenizer(folder).special_tokens_map["eos_token"] == "<|endoftext|>"
     monkeypatch.setattr("transforms.engines.tokenizer_files.reader_versions", lambda: "transformers 99\n")
     assert not isinstance(chat_tokenizer(folder), StoredTokenizer)
 
 
 @pytest.mark.parametrize("text", ["{half", "", "[]", "{}", '{"backend": "{}"}'])
 def test_what_was_kept_and_cannot_be_read_is_made_anew(tmp_path, text):
-    folder = saved("zephyr", tmp_path)
+    folder = small(tmp_path)
     chat_tokenizer(folder)
     [kept] = (tmp_path / "cache" / "tokenizers").iterdir()
     kept.write_text(text)
@@ -136,19 +144,19 @@ def test_what_was_kept_and_cannot_be_read_is_made_anew(tmp_path, text):
 
 
 def test_a_tokenizer_that_was_saved_while_it_was_read_is_not_kept(tmp_path, monkeypatch):
-    folder = saved("zephyr", tmp_path)
+    folder = small(tmp_path)
     config = folder / "tokenizer_config.json"
     before = config.read_text()
 
     def load(*args, **options):
-        config.write_text(json.dumps(json.loads(before) | {"eos_token": "<unk>"}))
+        config.write_text(json.dumps(json.loads(before) | {"eos_token": "<|endoftext|>"}))
         return load_tokenizer(*args, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(stored_tokenizer, "load_tokenizer", load)
         chat_tokenizer(folder)
     config.write_text(before)
-    assert chat_tokenizer(folder).special_tokens_map["eos_token"] == "</s>"
+    assert chat_tokenizer(folder).special_tokens_map["eos_token"] == "<|im_end|>"
 
 
 def test_a_tokenizer_with_a_part_in_python_is_not_kept_and_can_be_used(tmp_path, monkeypatch):
@@ -161,14 +169,14 @@ def test_a_tokenizer_with_a_part_in_python_is_not_kept_and_can_be_used(tmp_path,
         tokenizer.backend_tokenizer.pre_tokenizer = PreTokenizer.custom(OwnSplit())
         return tokenizer
 
-    folder = saved("zephyr", tmp_path)
+    folder = small(tmp_path)
     monkeypatch.setattr(stored_tokenizer, "load_tokenizer", load)
     assert chat_tokenizer(folder).name_or_path == str(folder)
     assert not (tmp_path / "cache").exists()
 
 
 def test_a_folder_may_lie_below_the_users_home(tmp_path, monkeypatch):
-    folder = saved("zephyr", tmp_path)
+    folder = small(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert tokenizer_files("~/tokenizer") == tokenizer_files(folder)
     assert chat_tokenizer("~/tokenizer").name_or_path == str(folder)
@@ -183,7 +191,7 @@ def test_a_folder_that_is_not_there_is_no_name_on_the_hub(tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("name", ["vocab.txt", "spiece.model", "chat_template.jinja", "config.json", "tokenizer.py"])
 def test_every_file_that_a_tokenizer_may_read_is_part_of_its_hash(tmp_path, name):
-    folder = saved("zephyr", tmp_path)
+    folder = small(tmp_path)
     before = tokenizer_files(folder)
     (folder / name).write_text("{}")
     first = tokenizer_files(folder)
@@ -193,14 +201,14 @@ def test_every_file_that_a_tokenizer_may_read_is_part_of_its_hash(tmp_path, name
 
 @pytest.mark.parametrize("name", ["model.safetensors", "README.md", ".gitattributes"])
 def test_what_no_tokenizer_reads_is_no_part_of_its_hash(tmp_path, name):
-    folder = saved("zephyr", tmp_path)
+    folder = small(tmp_path)
     before = tokenizer_files(folder)
     (folder / name).write_text("x")
     assert tokenizer_files(folder) == before
 
 
 def test_further_templates_in_their_folder_are_part_of_the_hash(tmp_path):
-    folder = saved("zephyr", tmp_path)
+    folder = small(tmp_path)
     before = tokenizer_files(folder)
     (folder / "additional_chat_templates").mkdir()
     (folder / "additional_chat_templates" / "tool_use.jinja").write_text("x")
@@ -228,7 +236,7 @@ def test_a_cache_that_cannot_be_written_costs_time_and_nothing_else(tmp_path, mo
     (tmp_path / "file").write_text("")
     monkeypatch.setattr("transforms.engines.kept_results.cache_dir", lambda: tmp_path / "file")
     keep_result("x", "key", content=1)
-    folder = saved("zephyr", tmp_path)
+    folder = small(tmp_path)
     assert ChatTokens(chat_tokenizer(folder)).sha256 == ChatTokens(chat_tokenizer(folder)).sha256
 
 

@@ -6,6 +6,7 @@ checkpoints have them; the others take SmolLM2's byte-level one, a byte-level on
 one that is trained on a few lines here. A family's marks are added as its special tokens.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -293,6 +294,11 @@ class Family(NamedTuple):
         """The family's tokenizer, with its template."""
         return _tokenizer(self)
 
+    def with_few_tokens(self) -> "Family":
+        """The same with a part of its vocabulary, of which a large one takes a second each time that it is read."""
+        small = f"small {self.build}"
+        return self._replace(build=small) if small in BUILDS else self
+
     def chat(self) -> ChatTokens:
         """The tokenizer as this project uses it.
 
@@ -451,6 +457,19 @@ def _bytes() -> Tokenizer:
     return backend
 
 
+def _with_few_merges(large: Tokenizer, count: int = 2_000) -> Tokenizer:
+    content = json.loads(large.to_str())
+    model = content["model"]
+    model["merges"] = model["merges"][:count]
+    marks = [token["content"] for token in content["added_tokens"]]
+    merged = {"".join(merge) if isinstance(merge, list) else merge.replace(" ", "") for merge in model["merges"]}
+    kept = [piece for piece in model["vocab"] if len(piece) == 1 or piece in merged or piece in marks]
+    model["vocab"] = {piece: at for at, piece in enumerate(sorted(kept, key=model["vocab"].get))}
+    for token in content["added_tokens"]:
+        token["id"] = model["vocab"][token["content"]]
+    return Tokenizer.from_str(json.dumps(content))
+
+
 @cache
 def _nfc() -> Tokenizer:
     backend = Tokenizer.from_str(_smollm2().to_str())
@@ -496,13 +515,17 @@ def _unigram() -> Tokenizer:
 
 
 @cache
-def _sentencepiece(version: str, prefix: Literal["normalizer", "metaspace", "none"]) -> Tokenizer:
+def _sentencepiece(
+    version: str, prefix: Literal["normalizer", "metaspace", "none"], count: int | None = None
+) -> Tokenizer:
     import sentencepiece as spm
 
     path = next(_package("mistral_common").glob(f"data/*tokenizer*.model.{version}"))
     pieces = spm.SentencePieceProcessor(model_file=str(path))
-    ids = {pieces.id_to_piece(i): i for i in range(pieces.get_piece_size())}
-    score = {piece: pieces.get_score(i) for piece, i in ids.items()}
+    names = [pieces.id_to_piece(i) for i in range(pieces.get_piece_size())]
+    # Marks and bytes come first, then what is merged, the most frequent first, and letters at the end.
+    ids = {piece: i for i, piece in enumerate(p for at, p in enumerate(names) if not count or at < count or len(p) < 2)}
+    score = {piece: pieces.get_score(pieces.piece_to_id(piece)) for piece in ids}
     merges = [
         (piece[:cut], piece[cut:])
         for piece in ids
@@ -518,7 +541,9 @@ def _sentencepiece(version: str, prefix: Literal["normalizer", "metaspace", "non
         built.normalizer = normalizers.Sequence([*first, normalizers.Replace(" ", "▁")])
     last = [decoders.Strip(" ", 1, 0)] if prefix != "none" else []
     built.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), *last])
-    special = [piece for piece, i in ids.items() if pieces.is_control(i) or pieces.is_unknown(i)]
+    special = [
+        piece for i, piece in enumerate(names) if piece in ids and (pieces.is_control(i) or pieces.is_unknown(i))
+    ]
     built.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in special])
     built.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", ids["<s>"])])
     return built
@@ -535,4 +560,11 @@ BUILDS: Final = {
     "gemma": lambda: _sentencepiece("v1", "none"),
     "sentencepiece v3": lambda: _sentencepiece("v3", "normalizer"),
     "metaspace v3": lambda: _sentencepiece("v3", "metaspace"),
+    "small sentencepiece": lambda: _sentencepiece("v1", "normalizer", 2_000),
+    "small metaspace": lambda: _sentencepiece("v1", "metaspace", 2_000),
+    "small gemma": lambda: _sentencepiece("v1", "none", 2_000),
+    "small sentencepiece v3": lambda: _sentencepiece("v3", "normalizer", 2_000),
+    "small metaspace v3": lambda: _sentencepiece("v3", "metaspace", 2_000),
+    "small smollm2": lambda: _with_few_merges(_smollm2()),
+    "small nfc": lambda: _with_few_merges(_nfc()),
 }

@@ -80,7 +80,9 @@ def loopback_hub(token: str | None = None, **options: Any) -> Iterator[LoopbackH
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        wbufsize = -1  # head and body in one packet: in two, the second waits 40 ms for an acknowledgement
+        # Head and body in one packet, and a long body's end at once: either would wait 40 ms for an acknowledgement.
+        wbufsize = -1
+        disable_nagle_algorithm = True
 
         def log_message(self, *_: object) -> None:
             pass

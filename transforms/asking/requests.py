@@ -6,7 +6,6 @@ the token ids and every sampling parameter with its seed and sample index. Equal
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -59,7 +58,7 @@ def request_seed(run_seed: int, pair_id: str, side: str, keep: int, sample_index
 
 def completion_id(identity: ModelIdentity, sampling: Sampling, token_ids: Ids, request: dict[str, int]) -> str:
     """32 hex digits over everything that decides the sampled tokens."""
-    return _content_id(["completion", identity.facts(), asdict(sampling), request], token_ids)
+    return _content_id(["completion", identity.facts(), sampling.facts(), request], token_ids)
 
 
 def score_id(identity: ModelIdentity, token_ids: Ids) -> str:

@@ -39,6 +39,7 @@ class Hub(BaseHTTPRequestHandler):
     """One dataset with one file at one commit."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # a body after its head waits 40 ms for an acknowledgement
 
     def log_message(self, *args):
         pass

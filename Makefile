@@ -44,17 +44,19 @@ else
   export UV_TORCH_BACKEND ?= cpu
 endif
 
-# A worker a core, each with one thread, and files in the order of tests/support/marked_files.py.
+# A worker a core, each with one thread, and files in the order of tests/support/marked_files.py. Slow tests wait a tenth
+# of their time, for servers and processes that they start, so all tests together have a worker more.
 # They start hundreds of processes; without bytecode each compiles what it imports, half of the time that torch takes.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest
-TOGETHER := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+WORKERS := $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 4 ? cores : 4)))
+TOGETHER := --dist loadfile --no-loadscope-reorder
 
 curate: .venv/ready
 	$(PY) -m flows.curate
 
 check: .venv/ready
 	@$(MAKE) -j2 --no-print-directory ruff mypy layers cards
-	$(PYTEST) -q -m "not slow" $(TOGETHER)
+	$(PYTEST) -q -m "not slow" -n $(WORKERS) $(TOGETHER)
 
 ruff:
 	.venv/bin/ruff check .
@@ -70,11 +72,10 @@ cards:
 	$(PY) -m flows.data_cards --check
 
 fast: .venv/ready
-	$(PYTEST) -q -m "not slow" $(TOGETHER)
+	$(PYTEST) -q -m "not slow" -n $(WORKERS) $(TOGETHER)
 
 test: .venv/ready
-	$(PYTEST) -m "not slow" $(TOGETHER)
-	$(PYTEST) -m slow $(TOGETHER)
+	$(PYTEST) -n $$(($(WORKERS) + 1)) $(TOGETHER)
 
 format: .venv/ready
 	.venv/bin/ruff check --fix .

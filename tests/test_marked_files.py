@@ -61,11 +61,12 @@ def test_a_mark_that_only_the_text_shows_is_complained_of(marked):
     assert marked(ALL).complaint({"parametrize", "slow"}) is None
 
 
-def test_vllm_comes_first_and_then_what_takes_long(tmp_path):
-    names = {"test_a.py": LINES, f"{LONG[0]}.py": ALL, f"{LONG[-1]}.py": ALL, "test_b.py": ALL}
+def test_vllm_comes_first_then_what_takes_long_and_fast_files_last(tmp_path):
+    fast = "def test_a(): ...\n"
+    names = {"test_a.py": LINES, f"{LONG[0]}.py": ALL, f"{LONG[-1]}.py": ALL, "test_b.py": ONE, "test_c.py": fast}
     for name, text in names.items():
         (tmp_path / name).write_text(text)
-    assert [rank(tmp_path / name) for name in names] == [-1, 0, len(LONG) - 1, len(LONG)]
+    assert [rank(tmp_path / name) for name in names] == [-1, 0, len(LONG) - 1, len(LONG), len(LONG) + 1]
 
 
 def test_every_file_that_takes_long_is_there(request):

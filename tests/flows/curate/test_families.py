@@ -94,7 +94,7 @@ def test_the_reward_model_reads_the_joined_text_as_its_own_template_gives_it(tmp
     from transforms.chat.conversation import Asked, answer
     from transforms.engines.reward_inputs import RewardInputs
 
-    folder = model_folders(tmp_path, family(name).tokenizer(), context=256)[1]
+    folder = model_folders(tmp_path, family(name).with_few_tokens().tokenizer(), context=256)[1]
     asked = Asked([{"role": "user", "content": "Name three rivers."}])
     turns = [answer("The Rhine, the Rh"), answer("Five.")]
     tokenizer = load_tokenizer(folder)

@@ -79,8 +79,14 @@ def mistral(tmp_path_factory):
     return theirs, StoredTokenizer(stored_tokenizer._content(theirs), str(folder))
 
 
-@pytest.mark.parametrize("name", [name for name in SOME if name in NAMES])
+@pytest.mark.parametrize("name", SOME)
 def test_a_kept_tokenizer_is_the_one_that_transformers_makes(name, tmp_path):
+    check_same(family(name).with_few_tokens(), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SOME)
+def test_a_kept_tokenizer_of_a_whole_vocabulary_is_the_one_that_transformers_makes(name, tmp_path):
     check_same(family(name), tmp_path)
 
 

@@ -44,10 +44,10 @@ else
   export UV_TORCH_BACKEND ?= cpu
 endif
 
+# Tests start hundreds of processes; without bytecode each compiles what it imports, half of the time that torch takes.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest
 # A worker a core, each with one thread, and files in the order of tests/support/marked_files.py. Slow tests wait a tenth
 # of their time, for servers and processes that they start, so all tests together have a worker more.
-# They start hundreds of processes; without bytecode each compiles what it imports, half of the time that torch takes.
-PYTEST := env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest
 WORKERS := $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 4 ? cores : 4)))
 TOGETHER := --dist loadfile --no-loadscope-reorder
 

@@ -180,11 +180,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="start-") as folder:
         data = Path(folder) / "pairs.jsonl"
         write_pairs(data)
-        compile_all([arguments.old.resolve(), ROOT])
         builds = {
             name: Build(checkout.resolve(), Path(folder) / name, data)
             for name, checkout in (("old", arguments.old), ("new", ROOT))
         }
+        compile_all([build.checkout for build in builds.values()])
         for build in builds.values():
             build.home.mkdir()
         found = measure(builds, arguments.rounds, only=arguments.only, starter=arguments.starter)

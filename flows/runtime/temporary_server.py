@@ -45,7 +45,7 @@ _started: dict[int, "subprocess.Popen[bytes]"] = {}  # port → the server of th
 
 
 def start_server() -> None:
-    """Begin to start the temporary server, unless the user has a server; `wait_for_server` waits for it.
+    """Begin to start the temporary server, unless the user has a server; `while_server_starts` waits for it.
 
     To be called before Prefect is imported, which reads its address from the environment.
     """
@@ -61,23 +61,19 @@ def start_server() -> None:
 
 @contextmanager
 def while_server_starts() -> Iterator[None]:
-    """Start the server, do what takes a while too, such as importing a flow, and leave once the server answers.
+    """Do what takes a while too, such as importing a flow, and have a server that answers when that is done.
 
-    Raises:
-        EngineError: it does not answer in time.
-    """
-    start_server()
-    yield
-    wait_for_server()
-
-
-def wait_for_server() -> None:
-    """Have a server that answers before the flow begins: the user's own, or one that ends with this process.
+    It is the user's own, or a temporary one that is started here and ends with this process.
 
     Raises:
         EngineError: the temporary one does not answer in time.
     """
     start_server()
+    yield
+    _wait_for_server()
+
+
+def _wait_for_server() -> None:
     seconds = float(os.environ.get(_TIMEOUT, "120"))
     end = time.monotonic() + seconds
     tries = _TRIES

@@ -281,6 +281,7 @@ class Family(NamedTuple):
     special: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
     thinking: bool | None = None  # the argument enable_thinking, None to leave it out
+    few: bool = False  # whether large vocabularies are cut
 
     def __repr__(self) -> str:  # of a failing example: the template is long
         return f"Family({self.name!r})"
@@ -295,9 +296,8 @@ class Family(NamedTuple):
         return _tokenizer(self)
 
     def with_few_tokens(self) -> "Family":
-        """The same with a part of its vocabulary, of which a large one takes a second each time that it is read."""
-        small = f"small {self.build}"
-        return self._replace(build=small) if small in BUILDS else self
+        """The same with a part of its vocabulary: a large one takes a second each time that it is read."""
+        return self._replace(few=True)
 
     def chat(self) -> ChatTokens:
         """The tokenizer as this project uses it.
@@ -328,7 +328,8 @@ def _chat(family: Family) -> ChatTokens:
 
 @cache
 def _tokenizer(family: Family) -> PreTrainedTokenizerFast:
-    backend = Tokenizer.from_str(BUILDS[family.build]().to_str())
+    built = BUILDS[family.build]()
+    backend = _with_few_merges(built) if family.few else Tokenizer.from_str(built.to_str())
     backend.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in family.special])
     backend.add_tokens([AddedToken(text, special=False, normalized=False) for text in family.added])
     unk = "<unk>" if backend.token_to_id("<unk>") is not None else None
@@ -458,15 +459,20 @@ def _bytes() -> Tokenizer:
 
 
 def _with_few_merges(large: Tokenizer, count: int = 2_000) -> Tokenizer:
+    """With the marks, bytes and letters of a BPE vocabulary and its first merges; any other model as it is."""
     content = json.loads(large.to_str())
     model = content["model"]
-    model["merges"] = model["merges"][:count]
-    marks = [token["content"] for token in content["added_tokens"]]
-    merged = {"".join(merge) if isinstance(merge, list) else merge.replace(" ", "") for merge in model["merges"]}
-    kept = [piece for piece in model["vocab"] if len(piece) == 1 or piece in merged or piece in marks]
-    model["vocab"] = {piece: at for at, piece in enumerate(sorted(kept, key=model["vocab"].get))}
-    for token in content["added_tokens"]:
-        token["id"] = model["vocab"][token["content"]]
+    if model["type"] == "BPE":
+        marks = {token["content"] for token in content["added_tokens"]}
+        merges = [tuple(merge) for merge in model["merges"]]
+        merged = {first + second for first, second in merges}
+        kept = {piece for piece in model["vocab"] if piece in marks or piece not in merged}
+        kept |= {first + second for first, second in merges[:count]}
+        model["merges"] = [pair for pair in merges[:count] if kept.issuperset(pair)]
+        # In the order of before, so that the marks at the beginning, which post-processors name by id, keep theirs.
+        model["vocab"] = {piece: at for at, piece in enumerate(sorted(kept, key=model["vocab"].__getitem__))}
+        for token in content["added_tokens"]:
+            token["id"] = model["vocab"][token["content"]]
     return Tokenizer.from_str(json.dumps(content))
 
 
@@ -515,17 +521,13 @@ def _unigram() -> Tokenizer:
 
 
 @cache
-def _sentencepiece(
-    version: str, prefix: Literal["normalizer", "metaspace", "none"], count: int | None = None
-) -> Tokenizer:
+def _sentencepiece(version: str, prefix: Literal["normalizer", "metaspace", "none"]) -> Tokenizer:
     import sentencepiece as spm
 
     path = next(_package("mistral_common").glob(f"data/*tokenizer*.model.{version}"))
     pieces = spm.SentencePieceProcessor(model_file=str(path))
-    names = [pieces.id_to_piece(i) for i in range(pieces.get_piece_size())]
-    # Marks and bytes come first, then what is merged, the most frequent first, and letters at the end.
-    ids = {piece: i for i, piece in enumerate(p for at, p in enumerate(names) if not count or at < count or len(p) < 2)}
-    score = {piece: pieces.get_score(pieces.piece_to_id(piece)) for piece in ids}
+    ids = {pieces.id_to_piece(i): i for i in range(pieces.get_piece_size())}
+    score = {piece: pieces.get_score(i) for piece, i in ids.items()}
     merges = [
         (piece[:cut], piece[cut:])
         for piece in ids
@@ -541,9 +543,7 @@ def _sentencepiece(
         built.normalizer = normalizers.Sequence([*first, normalizers.Replace(" ", "▁")])
     last = [decoders.Strip(" ", 1, 0)] if prefix != "none" else []
     built.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), *last])
-    special = [
-        piece for i, piece in enumerate(names) if piece in ids and (pieces.is_control(i) or pieces.is_unknown(i))
-    ]
+    special = [piece for piece, i in ids.items() if pieces.is_control(i) or pieces.is_unknown(i)]
     built.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in special])
     built.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", ids["<s>"])])
     return built
@@ -560,11 +560,4 @@ BUILDS: Final = {
     "gemma": lambda: _sentencepiece("v1", "none"),
     "sentencepiece v3": lambda: _sentencepiece("v3", "normalizer"),
     "metaspace v3": lambda: _sentencepiece("v3", "metaspace"),
-    "small sentencepiece": lambda: _sentencepiece("v1", "normalizer", 2_000),
-    "small metaspace": lambda: _sentencepiece("v1", "metaspace", 2_000),
-    "small gemma": lambda: _sentencepiece("v1", "none", 2_000),
-    "small sentencepiece v3": lambda: _sentencepiece("v3", "normalizer", 2_000),
-    "small metaspace v3": lambda: _sentencepiece("v3", "metaspace", 2_000),
-    "small smollm2": lambda: _with_few_merges(_smollm2()),
-    "small nfc": lambda: _with_few_merges(_nfc()),
 }

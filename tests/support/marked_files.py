@@ -44,7 +44,7 @@ class MarkedFile(NamedTuple):
         return None
 
     def is_of_no_use(self, expression: str) -> bool:
-        """Whether `-m expression` takes no test of it; False for any but the Makefile's."""
+        """Whether `-m expression` takes no test of it; False for any but `slow` and `not slow`."""
         return {"not slow": "slow" in self.on_all, "slow": "slow" not in self.on_any}.get(expression, False)
 
 

@@ -174,9 +174,8 @@ def starts_late(alone, monkeypatch):
 
 def test_a_server_that_meets_another_in_a_new_database_starts_again_where_it_was(starts_late, alone):
     starts_late(2)
-    temporary_server.start_server()
-    address = os.environ["PREFECT_API_URL"]
-    temporary_server.wait_for_server()
+    with temporary_server.while_server_starts():
+        address = os.environ["PREFECT_API_URL"]
     assert (alone / "starts").read_text() == "3"
     [port] = temporary_server._started
     assert os.environ["PREFECT_API_URL"] == address == f"http://127.0.0.1:{port}/api"
@@ -185,8 +184,11 @@ def test_a_server_that_meets_another_in_a_new_database_starts_again_where_it_was
 @pytest.mark.parametrize(("code", "starts"), [(3, 5), (1, 1)])
 def test_a_server_that_never_starts_is_an_error(starts_late, alone, code, starts):
     starts_late(9, code)
-    with pytest.raises(EngineError, match=f"temporary server ended with code {code}; give it longer"):
-        temporary_server.wait_for_server()
+    with (
+        pytest.raises(EngineError, match=f"temporary server ended with code {code}; give it longer"),
+        temporary_server.while_server_starts(),
+    ):
+        pass
     assert (alone / "starts").read_text() == str(starts)
 
 

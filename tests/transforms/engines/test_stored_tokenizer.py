@@ -59,7 +59,7 @@ def outcome(make):
 def check_same(which, tmp_path):
     folder = saved(which, tmp_path)
     theirs, ours = chat_tokenizer(folder), chat_tokenizer(folder)
-    assert [isinstance(one, StoredTokenizer) for one in (theirs, ours)] == [False, True]
+    assert (type(theirs).__name__, type(ours)) == (type(load_tokenizer(folder)).__name__, StoredTokenizer)
     assert (ours.name_or_path, ours.chat_template) == (theirs.name_or_path, theirs.chat_template)
     one, other = (outcome(lambda tokenizer=tokenizer: chat(tokenizer, which)) for tokenizer in (theirs, ours))
     if not isinstance(one, ChatTokens):  # a template that is refused is refused in the same words

@@ -8,9 +8,10 @@ of its stages, `output` its folder, `summary` and `artifacts` what terminal and 
     publish   diff      refresh  deploy           versions
     starter   reference  data_cards               what this repository keeps of itself
 
-    models    what a recipe's models are asked, through the ledger
-    versions  a dataset's folders, fingerprint and versions
-    recipe    what a curation is told
-    hub       one repository on the Hub
-    runtime   what every command stands on
+    annotators  what judges responses, through the ledger
+    models      what a recipe's models are asked, likewise
+    versions    a dataset's folders, fingerprint and versions
+    recipe      what a curation is told
+    hub         one repository on the Hub
+    runtime     what every command stands on
 """

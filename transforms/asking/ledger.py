@@ -23,10 +23,10 @@ import pyarrow.parquet as pq
 
 from transforms.engines.protocol import LOCAL, ModelIdentity
 from transforms.errors import OutputError
-from transforms.tables.schema import COMPLETIONS, LOG_PROBS, SCORES, check
+from transforms.tables.schema import COMPLETIONS, JUDGEMENTS, LOG_PROBS, SCORES, check
 
-Kind = Literal["completions", "scores", "log_probs"]
-SCHEMAS: Final = {"completions": COMPLETIONS, "scores": SCORES, "log_probs": LOG_PROBS}
+Kind = Literal["completions", "scores", "judgements", "log_probs"]
+SCHEMAS: Final = {"completions": COMPLETIONS, "scores": SCORES, "judgements": JUDGEMENTS, "log_probs": LOG_PROBS}
 
 
 class Ledger:
@@ -34,7 +34,7 @@ class Ledger:
 
     Args:
         root: folder or fsspec URL, shared by runs.
-        kind: completions, scores or log-probs.
+        kind: completions, scores, judgements or log-probs.
         identity: the model; a folder of its own, so that a scan reads no other model's parts.
         writable: False to look only: nothing is made, and a ledger that is not there is an empty one.
 

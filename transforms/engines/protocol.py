@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 LOCAL: Final = "local"
-EngineName = Literal["vllm", "server", "transformers", "fake"]
+EngineName = Literal["vllm", "server", "transformers", "judge", "rule", "fake"]
 FinishReason = Literal["stop", "length"]
 
 

@@ -161,6 +161,19 @@ SCORES: Final = pa.schema(
     ]
 )
 
+# What a pair ranker, an LLM judge or a rule said: one row a question.
+JUDGEMENTS: Final = pa.schema(
+    [
+        pa.field("request_id", pa.string(), nullable=False),
+        pa.field("value", pa.float64()),  # a margin of the first response over the second, or a score; null: no answer
+        pa.field("values", pa.list_(pa.float64())),  # by aspect, where there are several
+        pa.field("answer", pa.string()),  # of an LLM judge, as it was written
+        pa.field("error", pa.string()),  # why the answer cannot be read
+        pa.field("prompt_tokens", pa.int32(), nullable=False),
+        pa.field("completion_tokens", pa.int32(), nullable=False),
+    ]
+)
+
 # Log-probs of a response by a frozen policy, a token each: the sum of the first k is the log-prob of its first k
 # tokens, because a causal model's token does not depend on later ones. So any truncation reads the same row.
 LOG_PROBS: Final = pa.schema(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flows.curate.plan import Plan
 from flows.models.scoring import Scorer
-from flows.recipe.curation import RewardConfig
+from flows.recipe.models import RewardConfig
 from flows.runtime.progress import Progress
 from transforms.chat.tokens import ChatTokens
 from transforms.engines.models import ResolvedModel

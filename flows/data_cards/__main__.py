@@ -15,7 +15,7 @@ from flows.reference.keys import keys
 from flows.runtime.cli import prepare_process, run_command
 from transforms.errors import ConfigError
 from transforms.sources.adapter import SourceKind
-from transforms.sources.kinds import SOURCES
+from transforms.sources.kinds import KINDS
 from transforms.sources.options import SourceOptions
 from transforms.sources.pages import facts, raw_rows, renewed
 
@@ -34,7 +34,7 @@ def main() -> int:
         return 1 if stale else 0
     for path, text in stale.items():
         path.write_text(text, encoding="utf-8")
-    found = f"{len(stale)} of {len(SOURCES)} pages renewed" if stale else f"{len(SOURCES)} pages are up to date"
+    found = f"{len(stale)} of {len(KINDS)} pages renewed" if stale else f"{len(KINDS)} pages are up to date"
     Console(soft_wrap=True).print(found, highlight=False)
     return 0
 
@@ -46,14 +46,14 @@ def outdated(folder: Path) -> dict[Path, str]:
         ConfigError: a kind without a page, a page without a kind, or a page without its markers.
     """
     names = {path.stem for path in folder.glob("*.md")}
-    if alone := sorted(SOURCES.keys() - names):
+    if alone := sorted(KINDS.keys() - names):
         message = f"{folder} has no page {alone[0]}.md: copy skywork.md to it, and say what is by hand anew"
         raise ConfigError(message)
-    if odd := sorted(names - SOURCES.keys()):
+    if odd := sorted(names - KINDS.keys()):
         message = f"{folder}/{odd[0]}.md is of no source kind: it is missing in transforms/sources/kinds/__init__.py"
         raise ConfigError(message)
     stale = {}
-    for name, kind in SOURCES.items():
+    for name, kind in KINDS.items():
         path = folder / f"{name}.md"
         page = path.read_text(encoding="utf-8")
         wanted = renewed(page, _parts(kind), name=path.name)

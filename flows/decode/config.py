@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from flows.recipe.curation import Dtype, Positive
+from flows.recipe.models import Dtype, Positive
 
 NotNegative = Annotated[float, Field(ge=0)]
 

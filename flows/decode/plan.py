@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from flows.decode.config import DecodeConfig
 from flows.models import recipe_models as models
-from flows.recipe.curation import Recipe, RewardConfig
+from flows.recipe.curation import Recipe
+from flows.recipe.models import RewardConfig
 from flows.versions.fingerprint import evaluation_fingerprint
 from flows.versions.version import open_folder
 from transforms.chat.tokens import ChatTokens

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from flows.recipe.curation import Dtype, Positive, RewardConfig, TemplateKwargs, check_labels
+from flows.recipe.curation import check_labels
+from flows.recipe.models import Dtype, Positive, RewardConfig, TemplateKwargs
 from transforms.chat.template import DEFAULT_DATE
 from transforms.records.evaluation import Measure
 from transforms.sources.kinds import Source

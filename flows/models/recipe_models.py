@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from flows.models.starter_reward import STARTER_REWARD, starter_reward_model
-from flows.recipe.curation import PolicyConfig, Recipe, RewardConfig
+from flows.recipe.curation import Recipe
+from flows.recipe.models import PolicyConfig, RewardConfig
 from flows.versions.version import recipe_of
 from transforms.chat.probes import Probed, check
 from transforms.chat.template import DEFAULT_DATE

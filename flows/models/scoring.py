@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from flows.models import recipe_models as models
 from flows.models.engine_calls import Batch, Calls, Paid, Pay, pay_for, rebatched
-from flows.recipe.curation import RewardConfig
+from flows.recipe.models import RewardConfig
 from flows.runtime.progress import Progress
 from transforms.asking.ledger import Ledger
 from transforms.asking.readings import Reading

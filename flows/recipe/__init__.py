@@ -1,5 +1,6 @@
 """The recipe of a curation: what every other configuration takes sections of.
 
+models        policy and reward model, and how each is loaded and called
 curation      its sections, keys, defaults and bounds
 command_line  read from a file and flags
 """

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from flows.recipe.curation import Positive
+from flows.recipe.models import Positive
 from trainers.steps.settings import Adapter, BradleyTerry, HeadOnly, Memory, Optimisation
 from transforms.errors import ConfigError
 

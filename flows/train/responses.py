@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from flows.models.engine_calls import Pay
 from flows.models.recipe_models import resolve_reward
 from flows.models.scoring import Scorer
-from flows.recipe.curation import RewardConfig
+from flows.recipe.models import RewardConfig
 from flows.runtime.progress import Progress
 from flows.train.config import Kept
 from flows.train.pairs import FoundRun, check_room, has_responses

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from transforms.engines.protocol import ModelIdentity
 from transforms.records.manifest import SourceRecord
-from transforms.sources.kinds import SOURCES
+from transforms.sources.kinds import KINDS
 from transforms.sources.labels import labels
 from transforms.sources.options import SourceOptions
 from transforms.sources.read import fingerprint as source_fingerprint
@@ -34,7 +34,7 @@ def source_records(sources: Sequence[SourceOptions]) -> list[SourceRecord]:
     for source, label in zip(sources, labels(sources), strict=True):
         kind = source.kind_name
         revision, content = source_fingerprint(source)
-        stated = None if source.license else stated_licence(source, SOURCES[kind].about, revision)
+        stated = None if source.license else stated_licence(source, KINDS[kind].about, revision)
         records.append(
             SourceRecord(
                 label=label,

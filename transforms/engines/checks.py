@@ -22,6 +22,11 @@ def check_completions(
             " expected temperature >= 0 and 0 < top_p <= 1"
         )
         raise EngineError(message)
+    if sampling.top_k < 0 or not 0 <= sampling.min_p <= 1:
+        message = (
+            f"sampling with top_k {sampling.top_k} and min_p {sampling.min_p}: expected top_k >= 0 and 0 <= min_p <= 1"
+        )
+        raise EngineError(message)
     for request in requests:
         _check_ids(request.request_id, request.token_ids, vocab)
         if request.max_tokens < 1:

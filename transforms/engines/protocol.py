@@ -48,10 +48,14 @@ class Sampling:
     temperature: float
     top_p: float
     stop_token_ids: tuple[int, ...]  # end-of-turn; returned as the last id of a finished completion
+    top_k: int = 0  # tokens to choose from; 0: all
+    min_p: float = 0.0  # least probability of a token, as a share of the likeliest one's
 
     def facts(self) -> dict[str, Any]:
-        """All of them, by name."""
-        return _by_name(self)
+        """All that are set, by name."""
+        facts = _by_name(self)
+        # As for a model: ids of before these two were known stay as they are.
+        return {name: value for name, value in facts.items() if value or name not in ("top_k", "min_p")}
 
 
 def _by_name(record: ModelIdentity | Sampling) -> dict[str, Any]:

@@ -149,8 +149,8 @@ def request_body(model: str, request: CompletionRequest, sampling: Sampling) -> 
         "seed": request.seed,
         "n": 1,
         "extra_body": {
-            "top_k": 0,
-            "min_p": 0.0,
+            "top_k": sampling.top_k if sampling.temperature > 0 else 0,
+            "min_p": sampling.min_p if sampling.temperature > 0 else 0.0,
             "repetition_penalty": 1.0,
             "stop_token_ids": list(sampling.stop_token_ids),
             "ignore_eos": True,

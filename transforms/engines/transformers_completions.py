@@ -130,8 +130,15 @@ def _next_tokens(logits: torch.Tensor, sampling: Sampling, generators: list[torc
         greedy: list[int] = logits.argmax(-1).tolist()
         return greedy
     probabilities = (logits / sampling.temperature).softmax(-1)
-    if sampling.top_p < 1:
+    # In vLLM's order: each rule sees what the one before it left.
+    if sampling.min_p > 0:
+        least = sampling.min_p * probabilities.amax(-1, keepdim=True)
+        probabilities = probabilities.where(probabilities >= least, 0)
+    if sampling.top_k or sampling.top_p < 1:
         values, order = probabilities.sort(dim=-1, descending=True)
+        if sampling.top_k:
+            values[:, sampling.top_k :] = 0
+        values /= values.sum(-1, keepdim=True)
         # The smallest set that reaches top_p: a token stays if what lies before it does not.
         values[values.cumsum(-1) - values >= sampling.top_p] = 0
         probabilities = torch.zeros_like(probabilities).scatter_(-1, order, values)

@@ -26,7 +26,7 @@ from transforms.report.markdown import Trusted, cell, code, fenced, markdown
 from transforms.report.page import headline_rate, saved_share
 from transforms.report.remarks import decisions_in_words, leak_rows, unread_rows
 from transforms.sources.about import About, hub_id
-from transforms.sources.kinds import SOURCES
+from transforms.sources.kinds import KINDS
 from transforms.sources.licences import LICENCES, Stated, Terms, combine
 from transforms.sources.papers import POET, SHALLOW, Paper
 from transforms.tables import columns
@@ -173,7 +173,7 @@ def _tables(manifest: Manifest) -> list[str]:
 
 
 def _about(source: SourceRecord) -> About:
-    return SOURCES[source.kind].about if source.kind in SOURCES else About(any_set=True)
+    return KINDS[source.kind].about if source.kind in KINDS else About(any_set=True)
 
 
 def _licence(source: SourceRecord) -> str | None:

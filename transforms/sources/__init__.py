@@ -17,6 +17,7 @@ tables          Arrow batches to raw rows
 files           one data file to raw rows
 read            a recipe's path to raw rows: Hub, folder, URL
 load            a source to tables of canonical pairs, nothing lost on the way
+prompts         a source to tables of prompts, likewise
 labels          what each source of a recipe is called
 raw_row         the raw row behind a pair
 stated_licence  the licence that a dataset's own card states

@@ -111,12 +111,45 @@ class Response:
     finished: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A prompt that is to be answered.
+
+    Attributes:
+        source_id: as of a Pair.
+        prompt: likewise.
+        tools: likewise.
+        template_kwargs: likewise.
+    """
+
+    source_id: str
+    prompt: Prompt
+    tools: str = ""
+    template_kwargs: str = ""
+
+    @property
+    def prompt_id(self) -> str:
+        """What the prompt is known by, in pairs too."""
+        return prompt_id(self.prompt, self.tools, self.template_kwargs)
+
+    @property
+    def structure(self) -> str | None:
+        """As of a Pair."""
+        return Pair(
+            self.source_id, self.prompt, "", "", tools=self.tools, template_kwargs=self.template_kwargs
+        ).structure
+
+
 class Adapted(NamedTuple):
-    """What one raw row became: its pairs, and all responses to `prompt` where the source has N (and a pair)."""
+    """What one raw row became: its pairs, and all responses to `prompt` where the source has N (and a pair).
+
+    A row without responses is a `question` and no pair.
+    """
 
     pairs: Sequence[Pair]
     prompt: Prompt = ()
     responses: Sequence[Response] = ()
+    question: Question | None = None
 
 
 class PairIds(NamedTuple):
@@ -169,9 +202,9 @@ def validate(pair: Pair, *, max_chars: int = MAX_TEXT_CHARS) -> None:
         message = "chosen and rejected are the same text; a pair needs two different responses"
         raise RowError(message)
     if pair.tools:
-        _check_json(pair.tools, "tools", max_chars=max_chars)
+        check_json(pair.tools, "tools", max_chars=max_chars)
     if pair.template_kwargs:
-        _check_json(pair.template_kwargs, "chat_template_kwargs", max_chars=max_chars)
+        check_json(pair.template_kwargs, "chat_template_kwargs", max_chars=max_chars)
     check_score(pair.chosen_score, "chosen_score")
     check_score(pair.rejected_score, "rejected_score")
 
@@ -219,7 +252,7 @@ def _tools_in_order(turns: Prompt) -> bool:
 def _check_turn(content: str, more: str, what: str, *, max_chars: int, **names: object) -> None:
     """Check a text that may be empty: where a call or reasoning stands beside it, or a tool had nothing to say."""
     if more:
-        _check_json(more, what, max_chars=max_chars, **names)
+        check_json(more, what, max_chars=max_chars, **names)
     silent = isinstance(content, str) and (not content or content.isspace())
     if silent and (names.get("role") == "tool" or _fields(more) & {"tool_calls", "reasoning_content"}):
         return
@@ -230,7 +263,7 @@ def _fields(more: str) -> set[str]:
     return set(json.loads(more)) if more else set()
 
 
-def _check_json(more: str, what: str, *, max_chars: int, **names: object) -> None:
+def check_json(more: str, what: str, *, max_chars: int = MAX_TEXT_CHARS, **names: object) -> None:
     """What `check_text` asks of a text, of the texts in JSON: they are written out by a chat template."""
     check_text(more, what, max_chars=max_chars, **names)
     if _ESCAPED_NUL.search(more):

@@ -24,7 +24,7 @@ from transforms.sources.canonical import (
     validate,
 )
 from transforms.sources.fields import TIE
-from transforms.sources.kinds import SOURCES
+from transforms.sources.kinds import KINDS, SOURCES
 from transforms.sources.marks import Found, Leaks, find_marks
 from transforms.sources.options import SourceOptions
 from transforms.sources.read import read_rows
@@ -91,8 +91,8 @@ def load_batches(
     kind = SOURCES[options.kind_name]
     rows = read_rows(options)
     head = list(islice(rows, PEEKED_ROWS))
-    _check_rows(head, options)
-    counter = _Counter(chain(head, rows))
+    check_rows(head, options)
+    counter = RowCounter(chain(head, rows))
     batch = _Batch(options, foreign_template)
     for row in kind.gather(counter, options):
         batch.add(row, kind)
@@ -104,7 +104,7 @@ def load_batches(
         yield rest
 
 
-class _Counter:
+class RowCounter:
     """Passes rows on, each so that it knows what is read of it, and knows how many since the last `take`."""
 
     def __init__(self, rows: Iterable[Row | BadRow]) -> None:
@@ -120,11 +120,17 @@ class _Counter:
         return row if isinstance(row, BadRow) else Fields(row)
 
     def take(self) -> int:
+        """Rows since the last call."""
         seen, self._seen = self._seen, 0
         return seen
 
 
-def _check_rows(head: list[Row | BadRow], options: SourceOptions) -> None:
+def check_rows(head: list[Row | BadRow], options: SourceOptions) -> None:
+    """Refuse a source whose first rows do not fit its kind.
+
+    Raises:
+        SourceError: no rows, missing columns, or another kind's layout.
+    """
     if not head:
         message = f"{options.path}: no rows"
         raise SourceError(message)
@@ -132,7 +138,7 @@ def _check_rows(head: list[Row | BadRow], options: SourceOptions) -> None:
     if not rows:
         return
     kind_name = options.kind_name
-    kind = SOURCES[kind_name]
+    kind = KINDS[kind_name]
     columns = {name for row in rows for name in row}
     missing = kind.missing(columns)
     likely = [name for name, other in SOURCES.items() if any(other.looks_like(row) for row in rows)]
@@ -199,7 +205,7 @@ class _Batch:
         responses = None
         if self.responses["prompt_id"]:
             columns = dict(self.responses)
-            prompts = _prompt_array(columns.pop("prompt"))
+            prompts = prompt_array(columns.pop("prompt"))
             arrays = {name: pa.array(values, RESPONSES.field(name).type) for name, values in columns.items()}
             arrays["prompt"] = prompts
             responses = pa.table([arrays[name] for name in RESPONSES.names], schema=RESPONSES)
@@ -219,7 +225,7 @@ class _Batch:
                 reason = TIE
             elif pair.chosen_score < pair.rejected_score:  # where the label is the layout's, scores may disagree
                 row.note(OTHER_WAY)
-        if reason is None and self.options.weight < 1 and not _within(ids.pair, self.options.weight):
+        if reason is None and self.options.weight < 1 and not within(ids.pair, self.options.weight):
             reason = "weight"
         self.pair_ids.append(ids.pair)
         self.pairs.append(pair)
@@ -294,16 +300,18 @@ class _Batch:
             "given_rejected_ids": [pair.rejected_ids for pair in pairs],
         }
         arrays = {name: pa.array(values, PAIRS.field(name).type) for name, values in columns.items()}
-        arrays["prompt"] = _prompt_array([pair.prompt for pair in pairs])
+        arrays["prompt"] = prompt_array([pair.prompt for pair in pairs])
         return pa.table([arrays[name] for name in PAIRS.names], schema=PAIRS)
 
 
-def _within(pair_id: str, weight: float) -> bool:
+def within(pair_id: str, weight: float) -> bool:
+    """Whether a pair, or a prompt, is of the share `weight`, chosen by its id."""
     # Hashed once more: the digits of the id itself also order and split the data further on.
     return int(content_hash("weight", pair_id), 16) < weight * 2**64
 
 
-def _prompt_array(prompts: list[Prompt]) -> pa.ListArray:
+def prompt_array(prompts: list[Prompt]) -> pa.ListArray:
+    """Prompts as a column."""
     offsets = [0]
     for prompt in prompts:
         offsets.append(offsets[-1] + len(prompt))

@@ -6,7 +6,7 @@ from typing import Any
 from transforms.errors import RowError
 from transforms.sources.adapter import BadRow, Row, SourceKind
 from transforms.sources.canonical import validate
-from transforms.sources.kinds import SOURCES
+from transforms.sources.kinds import KINDS
 from transforms.sources.options import SourceOptions
 from transforms.sources.read import read_rows
 from transforms.sources.rows import Fields
@@ -20,7 +20,7 @@ def find_raw_row(options: SourceOptions, pair_id: str) -> Row | None:
     Raises:
         SourceError: the source is gone or cannot be read.
     """
-    kind = SOURCES[options.kind_name]
+    kind = KINDS[options.kind_name]
     rows = (row if isinstance(row, BadRow) else Fields(row) for row in read_rows(options))
     for row in kind.gather(rows, options):
         if not isinstance(row, BadRow) and pair_id in _pair_ids(kind, row, options):

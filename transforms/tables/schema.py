@@ -22,6 +22,17 @@ TOKEN_IDS: Final = pa.list_(pa.int32())
 # A table that is written has the column only if a row of it needs it (`written`).
 STRUCTURE: Final = pa.field("structure", pa.string())
 
+# One row a prompt that is to be answered, as the sources make it.
+PROMPTS: Final = pa.schema(
+    [
+        pa.field("prompt_id", pa.string(), nullable=False),  # 16 hex digits, those that its pairs' ids begin with
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("source_id", pa.string(), nullable=False),
+        pa.field("prompt", pa.list_(MESSAGE), nullable=False),
+        STRUCTURE,
+    ]
+)
+
 PROMPT_DIGITS: Final = 16  # of a pair_id: its prompt's id
 
 # One row a preference pair, as the sources make it. `pair_id` is content: 16 hex digits of the prompt's

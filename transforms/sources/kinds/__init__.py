@@ -1,4 +1,6 @@
-"""The kinds of source, one a file: how its raw rows become canonical pairs. `SOURCES` lists them.
+"""The kinds of source, one a file: how its raw rows become canonical pairs.
+
+`SOURCES` lists those with pairs, `KINDS` all.
 
 preference               TRL's formats; anything without a kind of its own
 ultrafeedback            openbmb/UltraFeedback, several rated completions a prompt
@@ -21,6 +23,7 @@ distilabel               what its pipelines write
 argilla                  what its SDK exports
 curated                  what a run of this project wrote
 starter                  the starter's own data
+prompts                  prompts without responses, for flows.generate alone
 """
 
 from typing import Annotated, Any, Final
@@ -42,6 +45,7 @@ from transforms.sources.kinds import (
     onpolicy,
     orca_dpo_pairs,
     preference,
+    prompts,
     rlhflow,
     sharegpt,
     shp,
@@ -100,3 +104,7 @@ SOURCES: Final[dict[str, SourceKind[Any]]] = {
     "distilabel": distilabel.KIND,
     "argilla": argilla.KIND,
 }
+
+# Those without responses too.
+PromptSource = Annotated[Source | prompts.PromptsOptions, Field(discriminator="kind")]
+KINDS: Final[dict[str, SourceKind[Any]]] = {**SOURCES, "prompts": prompts.KIND}

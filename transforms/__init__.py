@@ -4,6 +4,7 @@ report                    pages, figures and cards
 versions  evaluation      two versions side by side; models on labelled pairs
 audit                     what a cut would do
 consistency               does a truncated pair still carry its preference?
+pairing                   from scored responses to pairs, and what the scores are worth
 preparation  asking       pairs to prepared pairs; what models are asked and what they answered
 sources  engines          raw rows to canonical pairs; the models that are called
 dataset                   a curated dataset on disk

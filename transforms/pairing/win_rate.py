@@ -1,0 +1,202 @@
+"""How often one policy's responses beat another's to the same held-out prompts; also at equal length.
+
+The length-controlled win rate is that of AlpacaEval-LC (arXiv 2404.04475), fitted to two policies alone: P(A wins) =
+σ(θ + φ tanh(Δ / sd Δ)) with Δ the difference in length (eq. 1), and the rate is σ(θ), where Δ is 0 (eq. 2). Left out
+are eq. 1's difficulty of each instruction, which the authors fit on a leaderboard of models, and their penalties, which
+hold a model to baselines that were made long and short on purpose. Lengths are tokens here and characters there.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+import numpy as np
+
+from transforms.pairing.scored import checked, sums
+from transforms.statistics.clustered import clustered_rate
+from transforms.statistics.intervals import LEVEL, Floats, Ints, Rate
+
+NotFitted = Literal["few_prompts", "separated", "one_difference"]
+_STEPS: Final = 100  # Newton's; a fit of two numbers takes five to ten
+_NO_SPREAD: Final = 1e-9  # of the variance that as many zeros and ones would have
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """A policy's responses to held-out prompts, one or several each, in any order; (N,) each.
+
+    Args:
+        prompt: which prompt each answers, in the numbering that both policies share.
+        score: NaN where there is none.
+        tokens: length of the response.
+
+    Raises:
+        SchemaError: another shape or type, or an infinite score.
+    """
+
+    prompt: Ints
+    score: Floats
+    tokens: Ints
+
+    def __post_init__(self) -> None:
+        shape = (len(self.prompt),)
+        checked(self.prompt, "prompt", np.int64, shape)
+        checked(self.score, "score", np.float64, shape)
+        checked(self.tokens, "tokens", np.int64, shape)
+
+
+@dataclass(frozen=True, slots=True)
+class WinRate:
+    """How often A beats B."""
+
+    rate: Rate  # (0, 0, 1) where no prompt counts
+    prompts: int  # with a score of both
+    left_out: int  # with responses, but without a score of one of them
+    ties: float  # mean share of comparisons with equal scores, 0 for none
+
+
+@dataclass(frozen=True, slots=True)
+class LengthControlledWinRate:
+    """How often A would beat B if their responses were equally long."""
+
+    rate: Rate | None  # None where it cannot be fitted
+    slope: float | None  # φ; above 0 where longer wins; None where nothing was or had to be fitted
+    prompts: int
+    extrapolated: bool  # no comparison was of equal length or longer, or none of equal length or shorter
+    not_fitted: NotFitted | None
+
+
+def win_rate(ours: Samples, theirs: Samples) -> WinRate:
+    """Mean over prompts of the share of all comparisons, every response of A with every one of B, that A wins.
+
+    Ties count one half. A prompt counts once however often it was sampled. The interval is `clustered_rate`'s, over
+    prompts: Wilson's where each has one comparison, so a policy that always wins has one too.
+    """
+    crossed = _crossed(ours, theirs)
+    there = len(np.union1d(ours.prompt, theirs.prompt))
+    shares = sums(crossed.prompt, crossed.wins * crossed.weight, crossed.prompts)
+    rate = clustered_rate(np.clip(shares, 0.0, 1.0), [str(at) for at in range(crossed.prompts)])
+    ties = float(crossed.weight @ (crossed.wins == 0.5)) / max(crossed.prompts, 1)
+    return WinRate(rate, crossed.prompts, there - crossed.prompts, ties)
+
+
+def length_controlled_win_rate(ours: Samples, theirs: Samples) -> LengthControlledWinRate:
+    """σ(θ) of P(A wins) = σ(θ + φ tanh(Δ / sd Δ)) with a 95 % interval over prompts.
+
+    The fit is by (quasi-)likelihood, each comparison weighing 1 / comparisons of its prompt and ties being half a win.
+    sd Δ is as the authors' code has it, with n − 1 and n the number of prompts. θ's variance is the
+    delete-one-prompt jackknife's after one step of Newton, its interval Student's t with prompts − 2 degrees of
+    freedom, taken through σ. Where residuals have no spread (nothing but ties) the variance is that of zeros and ones.
+
+    It cannot be fitted where fewer than three prompts count (`few_prompts`), where all differences in length are the
+    same and not 0, with or without one of the prompts (`one_difference`), or where a difference in length parts wins
+    from losses, also where A always or never wins (`separated`): the likelihood then has no maximum, and any number
+    would be the optimiser's. Where no lengths differ at all the win rate is the length-controlled one.
+    """
+    from scipy.special import expit
+
+    crossed = _crossed(ours, theirs)
+    prompts, apart = crossed.prompts, crossed.longer.astype(np.float64)
+    if prompts and not apart.any():
+        return LengthControlledWinRate(win_rate(ours, theirs).rate, None, prompts, extrapolated=False, not_fitted=None)
+    if prompts < 3:
+        return _not_fitted("few_prompts", prompts)
+    if apart.min() == apart.max():
+        return _not_fitted("one_difference", prompts)
+    weight = crossed.weight / prompts
+    spread = float(weight @ np.square(apart - weight @ apart)) * prompts / (prompts - 1)
+    x = np.tanh(apart / spread**0.5)
+    won, lost = x[crossed.wins > 0], x[crossed.wins < 1]
+    if not len(won) or not len(lost) or won.min() >= lost.max() or lost.min() >= won.max():
+        return _not_fitted("separated", prompts)
+    fit = _logistic(np.stack([np.ones_like(x), x], 1), crossed)
+    if not isinstance(fit, _Fit):
+        return _not_fitted(fit, prompts)
+    low, value, high = (float(expit(at)) for at in (fit.theta - fit.half, fit.theta, fit.theta + fit.half))
+    outside = bool(apart.min() > 0 or apart.max() < 0)
+    return LengthControlledWinRate(Rate(value, low, high), fit.slope, prompts, extrapolated=outside, not_fitted=None)
+
+
+def _not_fitted(why: NotFitted, prompts: int) -> LengthControlledWinRate:
+    return LengthControlledWinRate(None, None, prompts, extrapolated=False, not_fitted=why)
+
+
+class _Crossed(NamedTuple):
+    """All comparisons of a response of A with one of B to the same prompt, (comparisons,) each."""
+
+    prompt: Ints  # 0 … prompts − 1
+    wins: Floats  # 1, ½ or 0
+    longer: Ints  # tokens of A's less B's
+    weight: Floats  # 1 / comparisons of the prompt
+    prompts: int
+
+
+def _crossed(ours: Samples, theirs: Samples) -> _Crossed:
+    scored = [np.flatnonzero(~np.isnan(side.score)) for side in (ours, theirs)]
+    both = np.intersect1d(ours.prompt[scored[0]], theirs.prompt[scored[1]])
+    mine, yours = (rows[np.isin(side.prompt[rows], both)] for side, rows in zip((ours, theirs), scored, strict=True))
+    yours = yours[np.argsort(theirs.prompt[yours], kind="stable")]
+    at, other = np.searchsorted(both, ours.prompt[mine]), np.searchsorted(both, theirs.prompt[yours])
+    sizes = np.bincount(other, minlength=len(both))
+    starts = np.cumsum(sizes) - sizes
+    times = sizes[at]  # each of A's meets all of B's to the prompt
+    i = np.repeat(mine, times)
+    within = np.arange(len(i)) - np.repeat(np.cumsum(times) - times, times)
+    j = yours[np.repeat(starts[at], times) + within]
+    prompt = np.repeat(at, times)
+    return _Crossed(
+        prompt=prompt,
+        wins=np.heaviside(ours.score[i] - theirs.score[j], 0.5),
+        longer=ours.tokens[i] - theirs.tokens[j],
+        weight=1 / np.bincount(prompt, minlength=len(both))[prompt],
+        prompts=len(both),
+    )
+
+
+class _Fit(NamedTuple):
+    theta: float
+    slope: float
+    half: float  # of the interval of θ
+
+
+def _logistic(design: Floats, crossed: _Crossed) -> _Fit | NotFitted:
+    """Newton's method, halving steps that make it worse."""
+    from scipy import stats
+    from scipy.special import expit
+
+    y, weight, prompts = crossed.wins, crossed.weight, crossed.prompts
+
+    def loss(beta: Floats) -> float:
+        at = design @ beta
+        return float(weight @ (np.logaddexp(0.0, at) - y * at))
+
+    beta = np.zeros(2)
+    for _ in range(_STEPS):
+        mean = expit(design @ beta)
+        gradient = design.T @ (weight * (y - mean))
+        step = np.linalg.solve((design.T * (weight * mean * (1 - mean))) @ design, gradient)
+        size = 1.0
+        while loss(beta + size * step) > loss(beta) * (1 + 1e-12) and size > 1e-6:
+            size /= 2
+        beta = beta + size * step
+        if np.abs(step).max() < 1e-9 * max(1.0, float(np.abs(beta).max())):
+            break
+    else:
+        return "separated"
+    mean = expit(design @ beta)
+    outer = design[:, :, None] * design[:, None, :] * (weight * mean * (1 - mean))[:, None, None]
+    pulls = design * (weight * (y - mean))[:, None]
+    of_prompt = np.zeros((prompts, 2, 2))
+    pull = np.zeros((prompts, 2))
+    np.add.at(of_prompt, crossed.prompt, outer)
+    np.add.at(pull, crossed.prompt, pulls)
+    information = of_prompt.sum(0)
+    without = information - of_prompt
+    if not (np.linalg.det(without) > 1e-9 * np.linalg.det(information)).all():
+        return "one_difference"
+    shifts = np.linalg.solve(without, pull[:, :, None])[:, 0, 0]
+    variance = float(np.square(shifts).sum()) * (prompts - 1) / prompts
+    binary = float(np.linalg.inv(information)[0, 0])
+    if variance <= _NO_SPREAD * binary:
+        variance = binary
+    half = float(stats.t.ppf(0.5 + LEVEL / 2, prompts - 2)) * variance**0.5
+    return _Fit(float(beta[0]), float(beta[1]), half)

@@ -8,7 +8,7 @@ Of the responses of a prompt that both scored, with d_a and d_b the sign of the 
 in neither sum of its own. Not of all responses of a run at once: whether one prompt is answered better than another is
 no matter of pairs.
 
-64,000 prompts of 5 responses and 4 annotators took 2.5 s on one core.
+64,000 prompts of 5 responses and 4 annotators took 1.4 s on one core.
 """
 
 from dataclasses import dataclass

@@ -13,7 +13,7 @@ NAN = float("nan")
 
 
 def test_z_scores_are_over_the_whole_run_with_the_populations_deviation():
-    # a: 1, 3, 5, 3 → mean 3, variance (4 + 0 + 4 + 0) / 4 = 2.  b: 0, 0, 4, 0 → mean 1, variance (1 + 1 + 9 + 1) / 4 = 3.
+    # a: 1, 3, 5, 3 has mean 3 and variance (4 + 0 + 4 + 0) / 4 = 2; b: 0, 0, 4, 0 has 1 and (1 + 1 + 9 + 1) / 4 = 3.
     scored = run([(1, 0), (3, 0)], [(5, 4), (3, 0)])
     za, zb = np.array([-2, 0, 2, 0]) / 2**0.5, np.array([-1, -1, 3, -1]) / 3**0.5
     assert aggregate(scored, "mean_z") == pytest.approx((za + zb) / 2, abs=1e-9)
@@ -60,7 +60,7 @@ def test_a_named_annotators_score_is_what_it_said():
 
 
 def test_votes_that_cancel_out_are_a_tie():
-    # Three scores of 0.1, 0.2 and 0.4 up by one, down by the other: the middle and the ends add up to 0 but for rounding.
+    # What one has 1 and 2 steps apart the other has too, downwards: z-scores add up to 0 but for rounding.
     scores = [0.1, 0.2, 0.4]
     found = aggregate(run([(s, 3 * t) for s, t in zip(scores, [0.4, 0.3, 0.1], strict=True)]), "mean_z")
     assert found.tolist() == [0.0, 0.0, 0.0]
@@ -76,7 +76,10 @@ def test_an_unknown_name_is_refused_and_so_are_names_beside_an_annotator():
 @given(runs(), st.sampled_from(["mean_z", "mean_rank", "minimum"]), st.integers(1, 9), st.integers(-9, 9))
 def test_another_scale_of_an_annotator_changes_nothing(scored, how, factor, shift):
     other = run(
-        *([tuple(r) for r in scored.scores[scored.prompt == p] * (factor, 1) + (shift, 0)] for p in range(scored.prompts))
+        *(
+            [tuple(r) for r in scored.scores[scored.prompt == p] * (factor, 1) + (shift, 0)]
+            for p in range(scored.prompts)
+        )
     )
     assert aggregate(other, how) == pytest.approx(aggregate(scored, how), nan_ok=True, abs=2e-10)
 

@@ -35,7 +35,10 @@ def test_a_run_may_have_missing_scores_and_empty_responses():
         ({"prompt": np.array([1, 1, 2])}, "prompt is 1 in row 0"),
         ({"prompt": np.array([-1, -1, 0])}, "prompt is -1 in row 0"),
         ({"prompt": np.array([0.0, 0.0, 1.0])}, "prompt is float64"),
-        ({"scores": np.array([1.0, 2.0, 3.0])}, r"scores is float64 of shape \(3,\), expected float64 of shape \(3, 1\)"),
+        (
+            {"scores": np.array([1.0, 2.0, 3.0])},
+            r"scores is float64 of shape \(3,\), expected float64 of shape \(3, 1\)",
+        ),
         ({"scores": np.array([[1.0], [np.inf], [0.0]])}, "scores is infinite in row 1"),
         ({"tokens": np.array([3, 0])}, "tokens"),
         ({"tokens": np.array([3, -2, 1])}, "tokens is -2 in row 1"),

@@ -3,7 +3,7 @@
 A command is a room: `__main__` parses and prints, `config` is what it is told, `plan` what it would do, `flow` the list
 of its stages, `output` its folder, `summary` and `artifacts` what terminal and Prefect's UI show. Imports go downwards.
 
-    curate    audit     explain                   data
+    curate    generate  audit     explain         data
     train     evaluate  compare  decode           models
     publish   diff      refresh  deploy           versions
     starter   reference  data_cards               what this repository keeps of itself

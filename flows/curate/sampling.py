@@ -6,12 +6,11 @@ import pyarrow as pa
 
 from flows.curate.run import Run
 from flows.models import recipe_models as models
-from flows.models.engine_calls import Batch, Calls, Paid, rebatched
-from transforms.asking.ledger import Ledger
+from flows.models.engine_calls import Batch, rebatched
+from flows.models.sampling import sampling_calls
 from transforms.asking.requests import Prefix, PrefixSample, sample_prefixes
-from transforms.engines.protocol import Completion, CompletionEngine, CompletionRequest, Progress, Sampling
+from transforms.engines.protocol import CompletionRequest, Sampling
 from transforms.records.manifest import SpendRecord
-from transforms.tables.schema import COMPLETIONS
 
 
 class Sampler:
@@ -23,11 +22,12 @@ class Sampler:
         config = run.recipe.sampling
         self.sampling = Sampling(config.temperature, config.top_p, run.chat.stop_ids)
         spend = run.spend.setdefault("completions", SpendRecord.nothing())
-        self.calls: Calls[CompletionRequest, CompletionEngine] = Calls(
-            Ledger(run.ledger_root, "completions", self._policy.identity),
-            spend,
+        self.calls = sampling_calls(
+            self._policy.identity,
+            self.sampling,
+            ledger_root=run.ledger_root,
+            spend=spend,
             open_engine=lambda: models.open_policy(self._policy, run.recipe, run.models.context),
-            ask=self._ask,
         )
 
     def samples(self, part: pa.Table, prefixes: Iterable[Prefix]) -> list[PrefixSample]:
@@ -56,23 +56,3 @@ class Sampler:
         found: dict[str, list[int]] = dict(zip(rows["request_id"], rows["completion_ids"].to_list(), strict=True))
         self.calls.spend.tokens_reused += sum(len(ids) for key, ids in found.items() if self.calls.reused(key))
         return found
-
-    def _ask(self, engine: CompletionEngine, requests: Sequence[CompletionRequest], progress: Progress) -> Paid:
-        completions = engine.complete(requests, self.sampling, progress)
-        tokens = sum(len(c.token_ids) for c in completions)
-        return Paid(_rows(requests, completions), tokens, sum(c.cached_tokens or 0 for c in completions))
-
-
-def _rows(requests: Sequence[CompletionRequest], completions: list[Completion]) -> pa.Table:
-    return pa.table(
-        {
-            "request_id": [c.request_id for c in completions],
-            "completion_ids": [c.token_ids for c in completions],
-            "finish_reason": [c.finish_reason for c in completions],
-            "seed": [r.seed for r in requests],
-            "sample_index": [r.sample_index for r in requests],
-            "max_tokens": [r.max_tokens for r in requests],
-            "cached_tokens": [c.cached_tokens for c in completions],
-        },
-        schema=COMPLETIONS,
-    )

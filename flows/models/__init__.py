@@ -3,6 +3,7 @@
 recipe_models   found, identified, and opened only when a batch needs them
 starter_reward  the starter's reward model, trained once
 engine_calls    expensive calls of one kind: a batch's missing requests, what they cost
+sampling        completions by a policy
 scoring         rewards of full responses and completions
 log_probs       log-probs of whole responses by frozen policies
 """

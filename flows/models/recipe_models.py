@@ -72,7 +72,7 @@ class Models:
         self.policy: ResolvedModel | None = None
         self.reward: ResolvedModel | None = None
         if recipe.policy.engine != "none" and recipe.reward is not None:
-            self.policy = _resolve_policy(recipe.policy)
+            self.policy = resolve_policy(recipe.policy)
             self.reward = resolve_reward(recipe.reward, lambda: self.chat)
 
     @cached_property
@@ -180,22 +180,7 @@ def load_chat(recipe: Recipe, manifest: Manifest | None = None, commit: str | No
     name, revision = _chat_name(recipe)
     kept = manifest.template if manifest else None
     template = kept.text if kept else template_file(policy.chat_template)
-    tokenizer = chat_tokenizer(name, commit or revision, trust_remote_code=policy.trust_remote_code, template=template)
-    chat = ChatTokens(
-        tokenizer,
-        template=template,
-        kwargs=policy.chat_template_kwargs,
-        today=recipe.chat_template_date,
-        reasoning=policy.reasoning,
-    )
-    unknown = [key for key in policy.chat_template_kwargs if not chat.template.names(key)]
-    if unknown:
-        message = (
-            f"policy.chat_template_kwargs: the chat template of {name} knows no {', '.join(unknown)}; the names "
-            "that it knows stand in its text (tokenizer_config.json or chat_template.jinja)"
-        )
-        raise ModelError(message)
-    return chat
+    return _chat(policy, name, commit or revision, template, recipe.chat_template_date)
 
 
 def chat_of(model: ResolvedModel, config: TemplateSettings, today: date) -> ChatTokens:
@@ -218,6 +203,38 @@ def chat_of(model: ResolvedModel, config: TemplateSettings, today: date) -> Chat
     return chat
 
 
+def chat_of_policy(config: PolicyConfig, tokenizer: str | None, today: date, commit: str | None = None) -> ChatTokens:
+    """Tokenizer and chat template of a policy, called as its section says.
+
+    Args:
+        config: of the policy.
+        tokenizer: Hub id or folder, where it is another than the policy's.
+        today: the day that the template is told.
+        commit: of a tokenizer on the Hub, where its branch has been asked for already.
+
+    Raises:
+        ModelError: there is no fast tokenizer or no usable chat template, or the template has no such argument.
+    """
+    name, revision = (tokenizer, None) if tokenizer else (config.model, commit or config.revision)
+    template = template_file(config.chat_template)
+    return _chat(config, name, revision, template, today)
+
+
+def _chat(config: PolicyConfig, name: str, revision: str | None, template: str | None, today: date) -> ChatTokens:
+    tokenizer = chat_tokenizer(name, revision, trust_remote_code=config.trust_remote_code, template=template)
+    chat = ChatTokens(
+        tokenizer, template=template, kwargs=config.chat_template_kwargs, today=today, reasoning=config.reasoning
+    )
+    unknown = [key for key in config.chat_template_kwargs if not chat.template.names(key)]
+    if unknown:
+        message = (
+            f"policy.chat_template_kwargs: the chat template of {name} knows no {', '.join(unknown)}; the names "
+            "that it knows stand in its text (tokenizer_config.json or chat_template.jinja)"
+        )
+        raise ModelError(message)
+    return chat
+
+
 def policy_context(recipe: Recipe) -> int | None:
     """Positions of the policy; None for a folder that holds a tokenizer only."""
     policy = recipe.policy
@@ -231,11 +248,22 @@ def policy_context(recipe: Recipe) -> int | None:
 
 
 def open_policy(model: ResolvedModel, recipe: Recipe, context: int | None) -> CompletionEngine:
-    """Load the policy in the engine that its identity names."""
-    config, longest = recipe.policy, context
+    """Load the policy of a curation in the engine that its identity names."""
+    longest = context
     if context and recipe.truncate.max_length:
         # A model that could read 128k tokens must not reserve memory for them.
         longest = min(context, recipe.truncate.max_length + recipe.sampling.max_new_tokens)
+    return open_sampler(model, recipe.policy, longest)
+
+
+def open_sampler(model: ResolvedModel, config: PolicyConfig, longest: int | None) -> CompletionEngine:
+    """Load a policy in the engine that its identity names.
+
+    Args:
+        model: as found.
+        config: how it is loaded.
+        longest: prompt and new tokens together at most; None: the model's context.
+    """
     return open_completions(
         model,
         trust_remote_code=config.trust_remote_code,
@@ -317,7 +345,12 @@ def load_reward_inputs(model: ResolvedModel, config: RewardConfig, today: date =
     )
 
 
-def _resolve_policy(config: PolicyConfig) -> ResolvedModel:
+def resolve_policy(config: PolicyConfig) -> ResolvedModel:
+    """The policy that a recipe names, as it will answer.
+
+    Raises:
+        ModelError: it is missing, or this machine cannot load it as asked.
+    """
     if config.engine == "server":
         identity = server_identity(
             str(config.url),

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from flows.recipe.models import Fraction, PolicyConfig, Positive, RewardConfig, Section
+from flows.recipe.models import Fraction, PolicyConfig, Positive, RewardConfig, Section, check_temperature
 from transforms.chat.template import DEFAULT_DATE
 from transforms.choices import Contradictions, ForeignTemplate
 from transforms.engines.engine_settings import VLLM_SHARE
@@ -47,12 +47,7 @@ class SamplingConfig(Section):
 
     @model_validator(mode="after")
     def _greedy_samples_once(self) -> Self:
-        if 0 < self.temperature < 0.01:
-            message = f"temperature {self.temperature} is one that vLLM raises to 0.01; set 0 (greedy), or 0.01 or more"
-            raise ValueError(message)
-        if self.temperature == 0 and self.n > 1:
-            message = f"temperature 0 gives {self.n} equal completions; set n: 1 or a temperature above 0"
-            raise ValueError(message)
+        check_temperature(self.temperature, self.n)
         return self
 
 

@@ -159,3 +159,17 @@ def _refuse(role: str, engine: str, settings: dict[str, Any]) -> None:
         refuse_settings(role, engine, settings)
     except ConfigError as error:
         raise ValueError(str(error)) from error
+
+
+def check_temperature(temperature: float, n: int) -> None:
+    """Refuse a temperature that engines change, and greedy sampling of several, as a validator has to.
+
+    Raises:
+        ValueError: what was found and what to set.
+    """
+    if 0 < temperature < 0.01:
+        message = f"temperature {temperature} is one that vLLM raises to 0.01; set 0 (greedy), or 0.01 or more"
+        raise ValueError(message)
+    if temperature == 0 and n > 1:
+        message = f"temperature 0 gives {n} equal completions; set n: 1 or a temperature above 0"
+        raise ValueError(message)

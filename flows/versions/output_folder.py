@@ -12,18 +12,21 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from transforms.dataset.shards import file_sha256
 from transforms.errors import OutputError
-from transforms.records.manifest import Manifest
+from transforms.records.generation import GenerationManifest
+from transforms.records.manifest import FileRecord, Manifest
 
 CARD: Final = "README.md"  # the one page that people may improve before they publish
-CONTRACT: Final = ("dataset", "dropped", "responses", "quarantine.jsonl", "report.html", "figures", CARD)
+CONTRACT: Final = (
+    "dataset", "dropped", "responses", "generated", "quarantine.jsonl", "report.html", "figures", CARD,
+)  # fmt: skip
 MANIFEST: Final = "manifest.json"
 WORK: Final = ".work"
 LOCK: Final = ".lock"
@@ -34,13 +37,41 @@ def read_manifest(folder: Path) -> Manifest | None:
     """The manifest of a finished run, None where there is none.
 
     Raises:
-        OutputError: a manifest.json that this project did not write, or another release of it.
+        OutputError: a manifest.json that this project did not write, or another release of it, or a generation's.
     """
+    found = _read(folder, Manifest)
+    if isinstance(found, GenerationManifest):
+        message = (
+            f"{folder} holds a generation ({found.name}), expected a curated run: curate it first, with "
+            f"sources: [{{kind: generated, path: {folder}}}]"
+        )
+        raise OutputError(message)
+    return found
+
+
+def read_generation(folder: Path) -> GenerationManifest | None:
+    """The manifest of a finished generation, None where there is none.
+
+    Raises:
+        OutputError: as `read_manifest`; or a curated run's.
+    """
+    found = _read(folder, GenerationManifest)
+    if isinstance(found, Manifest):
+        message = f"{folder} holds a curated run ({found.name}), expected a generation (python -m flows.generate)"
+        raise OutputError(message)
+    return found
+
+
+def _read(folder: Path, expected: type[Manifest] | type[GenerationManifest]) -> Manifest | GenerationManifest | None:
     path = folder / MANIFEST
     if not path.is_file():
         return None
+    content = path.read_bytes()
+    with contextlib.suppress(ValidationError):
+        generated = _MadeBy.model_validate_json(content).made_by == "generate"
+        expected = GenerationManifest if generated else Manifest
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        return expected.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
@@ -53,6 +84,10 @@ def read_manifest(folder: Path) -> Manifest | None:
         raise OutputError(message) from error
 
 
+class _MadeBy(BaseModel):
+    made_by: str = "curate"  # curated runs do not say it
+
+
 def finished_run(folder: Path, fingerprint: str) -> Manifest | None:
     """The manifest of the finished run of exactly these inputs, if it lies in `folder` with all that it wrote.
 
@@ -61,7 +96,12 @@ def finished_run(folder: Path, fingerprint: str) -> Manifest | None:
     manifest = read_manifest(folder)
     if manifest is None or manifest.fingerprint != fingerprint:
         return None
-    for file in manifest.files:
+    return manifest if intact(folder, manifest.files) else None
+
+
+def intact(folder: Path, files: Sequence[FileRecord]) -> bool:
+    """Whether all that a run wrote lies there as it wrote it; what is not is told in the log."""
+    for file in files:
         path = folder / file.path
         if not path.is_file():
             problem = "is missing"
@@ -70,8 +110,8 @@ def finished_run(folder: Path, fingerprint: str) -> Manifest | None:
         else:
             continue
         logger.warning("%s: %s %s, so the run is made again", folder, file.path, problem)
-        return None
-    return manifest
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -98,7 +138,7 @@ def output_folder(folder: Path, *, fingerprint: str, overwrite: bool) -> Iterato
         (folder / LOCK).unlink(missing_ok=True)
 
 
-def publish(folder: Path, manifest: Manifest) -> None:
+def publish(folder: Path, manifest: Manifest | GenerationManifest) -> None:
     """Move the results from the work folder up and write the manifest last."""
     for name in CONTRACT:
         if (folder / WORK / name).exists():
@@ -126,7 +166,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def _refuse_foreign(folder: Path, fingerprint: str, *, overwrite: bool) -> None:
-    manifest = read_manifest(folder)
+    manifest = _read(folder, Manifest)
     if manifest is not None:
         if overwrite or manifest.fingerprint == fingerprint:
             return

@@ -35,10 +35,14 @@ class SourceAccount:
 
     def add(self, batch: SourceBatch) -> None:
         """Count a batch."""
-        self._record.raw_rows += batch.raw_rows
-        self._record.pairs += len(batch.pairs) + len(batch.quarantined)
-        self._columns.update(batch.columns)
+        self.count(batch.raw_rows, len(batch.pairs) + len(batch.quarantined), batch.columns)
         self._leaks.update(batch.leaks)
+
+    def count(self, raw_rows: int, came: int, columns: Columns) -> None:
+        """Count rows, what came of them (pairs or prompts, those for quarantine among them), and their columns."""
+        self._record.raw_rows += raw_rows
+        self._record.pairs += came
+        self._columns.update(columns)
 
     def close(self) -> None:
         """Write down what only the whole source tells."""

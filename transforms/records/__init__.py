@@ -1,6 +1,7 @@
 """What each command says about its work, as JSON: models that are written last and read by everybody.
 
 manifest    manifest.json of a run
+generation  manifest.json of a generation
 audit       audit.json
 evaluation  evaluation.json
 comparison  comparison.json

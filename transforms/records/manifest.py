@@ -5,18 +5,20 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class _Part(BaseModel):
+class Record(BaseModel):
+    """A part of a record: an unknown key is an error."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class LeakExample(_Part):
+class LeakExample(Record):
     """A pair whose text holds a mark, and the text around it."""
 
     pair_id: str
     text: str
 
 
-class LeakRecord(_Part):
+class LeakRecord(Record):
     """Marks of one family's chat templates in the texts of a source's pairs, whatever became of them."""
 
     family: str
@@ -26,7 +28,7 @@ class LeakRecord(_Part):
     examples: list[LeakExample]
 
 
-class SourceRecord(_Part):
+class SourceRecord(Record):
     """One source of the recipe as it was read."""
 
     label: str
@@ -53,7 +55,7 @@ class SourceRecord(_Part):
     leaks: list[LeakRecord] = Field(default_factory=list, description="Marks of chat templates in its texts.")
 
 
-class ModelRecord(_Part):
+class ModelRecord(Record):
     """A policy or reward model as it answered."""
 
     name: str
@@ -65,7 +67,7 @@ class ModelRecord(_Part):
     adapter: str | None = Field(None, description="sha256 over a LoRA adapter's files, or its commit; null: none.")
 
 
-class TokenizerRecord(_Part):
+class TokenizerRecord(Record):
     """The tokenizer that made the ids."""
 
     name: str
@@ -74,7 +76,7 @@ class TokenizerRecord(_Part):
     eot_id: int
 
 
-class ProbeRecord(_Part):
+class ProbeRecord(Record):
     """A conversation that was tried on the model before the run."""
 
     name: str
@@ -82,7 +84,7 @@ class ProbeRecord(_Part):
     why: str | None = Field(None, description="The reason that such rows get.")
 
 
-class TemplateRecord(_Part):
+class TemplateRecord(Record):
     """What the chat template was called with, and what it does to responses."""
 
     text: str | None = Field(
@@ -102,7 +104,7 @@ class TemplateRecord(_Part):
     probes: list[ProbeRecord] = Field(description="What was tried before the run.")
 
 
-class StageRecord(_Part):
+class StageRecord(Record):
     """rows_in = rows_out + dropped + quarantined, for every stage."""
 
     stage: str
@@ -112,7 +114,7 @@ class StageRecord(_Part):
     quarantined: int = 0
 
 
-class Counts(_Part):
+class Counts(Record):
     """pairs = kept + sum(dropped) + quarantined; kept = sum(splits). Raw rows that no pair could be made
     of count as one quarantined pair each."""
 
@@ -132,7 +134,7 @@ class Counts(_Part):
     )
 
 
-class TokenCounts(_Part):
+class TokenCounts(Record):
     """Response tokens of the kept pairs, before and after truncation."""
 
     prompt: int
@@ -142,7 +144,7 @@ class TokenCounts(_Part):
     rejected_after: int
 
 
-class ShareRecord(_Part):
+class ShareRecord(Record):
     """A share with its 95 % interval."""
 
     value: float
@@ -151,7 +153,7 @@ class ShareRecord(_Part):
     count: int = Field(description="What it is a share of.")
 
 
-class RateRecord(_Part):
+class RateRecord(Record):
     """Mean pair consistency (methods §3) with its 95 % interval, unbiased although sampling was adaptive."""
 
     source: str = Field(description='"all" is first.')
@@ -165,7 +167,7 @@ class RateRecord(_Part):
     reward_agrees: float
 
 
-class GroupRecord(_Part):
+class GroupRecord(Record):
     """Mean consistency with the label of the cut pairs whose measure lies in [start, end)."""
 
     by: Literal["share_cut", "margin"] = Field(
@@ -183,7 +185,7 @@ class GroupRecord(_Part):
 DecidedBy = Literal["uncut", "proxy", "sampling", "n_max", "undecided"]
 
 
-class DecisionRecord(_Part):
+class DecisionRecord(Record):
     """Pairs by what decided them.
 
     uncut: nothing was cut, consistent by definition. proxy: the calibrated reward margin was sure enough.
@@ -196,7 +198,7 @@ class DecisionRecord(_Part):
     completions: int = Field(description="That these pairs needed.")
 
 
-class CalibrationPoint(_Part):
+class CalibrationPoint(Record):
     """Audit pairs of like prediction: what the proxy foretold, held out of its fit, and what sampling found."""
 
     predicted: float = Field(description="Mean P(consistent).")
@@ -204,7 +206,7 @@ class CalibrationPoint(_Part):
     margin: float = Field(description="Mean reward margin towards the reference.")
 
 
-class ProxyRecord(_Part):
+class ProxyRecord(Record):
     """How far the reward margin of the full responses stood in for sampling (POET, appendix A)."""
 
     informative: bool
@@ -218,7 +220,7 @@ class ProxyRecord(_Part):
     calibration: list[CalibrationPoint]
 
 
-class RoundRecord(_Part):
+class RoundRecord(Record):
     """One round of sampling: what was asked and what it decided."""
 
     stage: Literal["audit", "rest"]
@@ -231,7 +233,7 @@ class RoundRecord(_Part):
     open: int
 
 
-class SpendRecord(_Part):
+class SpendRecord(Record):
     """What one kind of model call cost. requests = generated + reused."""
 
     requests: int
@@ -253,7 +255,7 @@ class SpendRecord(_Part):
         return cls(requests=0, generated=0, reused=0, tokens_generated=0, tokens_reused=0)
 
 
-class FileRecord(_Part):
+class FileRecord(Record):
     """One file of the output, path relative to the output folder."""
 
     path: str
@@ -261,7 +263,7 @@ class FileRecord(_Part):
     sha256: str
 
 
-class Manifest(_Part):
+class Manifest(Record):
     """Everything there is to know about a run. Only content enters `version`: equal data, equal version."""
 
     name: str

@@ -13,6 +13,7 @@ chat_template     what the chat template did to it
 examples          pairs to read
 pairs             the table of pairs
 page              report.html of a run
+generation_page   report.html of a generation
 audit_page        audit.html
 evaluation_page   evaluation.html
 comparison_words  what a comparison allows to say

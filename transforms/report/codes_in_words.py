@@ -30,6 +30,25 @@ REASONS: Final = {
     "min_kept_share": "too small a share kept",
 }
 
+# Why a prompt that was answered has no pair (transforms/pairing/strategies.py).
+UNPAIRED: Final = {
+    "one_response": "it has one response",
+    "unscored": "fewer than two of its responses have a score",
+    "same_text": "all its responses are one text",
+    "tie": "its responses have equal scores",
+    "unfinished": "the rule for unfinished responses leaves none",
+    "no_second": "nothing is worse than the second",
+    "margin": "scores too close",
+}
+
+# Why no more prompts were drawn (records/generation.py).
+ENDED: Final = {
+    "all_prompts": "there are no more prompts",
+    "accepted": "enough pairs were accepted",
+    "budget": "the budget ended",
+    "max_prompts": "max_prompts was reached",
+}
+
 # What decided a pair (manifest.DecidedBy): the name in tables, and what it means.
 DECIDED_BY: Final = {
     "uncut": ("nothing cut", "no side was cut, so the order is kept by definition"),
@@ -43,6 +62,16 @@ DECIDED_BY: Final = {
 def reason_in_words(reason: str) -> str:
     """A reason's plain words; its own name with spaces where none are known."""
     return REASONS.get(reason, reason.replace("_", " "))
+
+
+def unpaired_in_words(reason: str) -> str:
+    """Why a prompt has no pair; its own name with spaces where it is not known."""
+    return UNPAIRED.get(reason, reason.replace("_", " "))
+
+
+def ended_in_words(ended: str) -> str:
+    """Why no more prompts were drawn."""
+    return ENDED[ended]
 
 
 def cut_in_words(config: dict[str, Any]) -> str:

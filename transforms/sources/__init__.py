@@ -8,6 +8,7 @@ rows            a raw row that knows what was read of it
 messages        columns of messages or text to turns
 fields          what a row says beside its texts
 endings         how a response ended
+structures      what this project's own tables have beside roles and contents
 votes           preferences of annotators, one signed strength
 battles         two models, one user, one vote
 pairing         which of several responses meet

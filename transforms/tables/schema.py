@@ -33,6 +33,56 @@ PROMPTS: Final = pa.schema(
     ]
 )
 
+# What policies answered: one row a response. Annotators' scores are further columns (`score_NAME`).
+ANSWERS: Final = pa.schema(
+    [
+        pa.field("prompt_id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("source_id", pa.string(), nullable=False),
+        pa.field("prompt", pa.list_(MESSAGE), nullable=False),
+        pa.field("response_index", pa.int32(), nullable=False),  # over all policies, within the prompt
+        pa.field("policy", pa.string(), nullable=False),  # the recipe's name for it
+        pa.field("sample_index", pa.int32(), nullable=False),  # within the policy
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("prompt_ids", TOKEN_IDS, nullable=False),  # what it was sampled from, in the policy's own tokens
+        pa.field("response_ids", TOKEN_IDS, nullable=False),  # as sampled; end in a stop token where finished
+        pa.field("response", pa.string(), nullable=False),  # the text that they say, without reasoning
+        pa.field("reasoning", pa.string()),
+        pa.field("finished", pa.bool_(), nullable=False),  # False: it ran out of room, and has no end-of-turn
+        pa.field("status", pa.string(), nullable=False),  # AnswerStatus
+        pa.field("why", pa.string()),  # where it is not usable
+        STRUCTURE,
+    ]
+)
+# usable: can be scored and paired · empty: no text · no_answer: it ended within its reasoning · unusable: its text does
+# not say its tokens, or the other way round · unscored: an annotator gave no score
+AnswerStatus = Literal["usable", "empty", "no_answer", "unusable", "unscored"]
+
+# Pairs of them, as `kind: generated` reads them.
+PAIRED: Final = pa.schema(
+    [
+        pa.field("pair_id", pa.string(), nullable=False),
+        pa.field("prompt_id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("source_id", pa.string(), nullable=False),
+        pa.field("prompt", pa.list_(MESSAGE), nullable=False),
+        *[
+            pa.field(f"{side}{name}", kind, nullable=nullable)
+            for name, kind, nullable in (
+                ("", pa.string(), False),
+                ("_ids", TOKEN_IDS, True),  # as sampled; null where reasoning was cut out of the text
+                ("_finished", pa.bool_(), False),
+                ("_score", pa.float64(), False),  # the aggregate
+                ("_policy", pa.string(), False),
+                ("_index", pa.int32(), False),  # response_index
+            )
+            for side in SIDES
+        ],
+        pa.field("margin", pa.float64(), nullable=False),  # what the strategy chose by
+        STRUCTURE,
+    ]
+)
+
 PROMPT_DIGITS: Final = 16  # of a pair_id: its prompt's id
 
 # One row a preference pair, as the sources make it. `pair_id` is content: 16 hex digits of the prompt's

@@ -21,6 +21,7 @@ mt_bench                 MT-bench's human judgments
 kto                      unpaired completions, good or bad
 distilabel               what its pipelines write
 argilla                  what its SDK exports
+generated                what flows.generate made
 curated                  what a run of this project wrote
 starter                  the starter's own data
 prompts                  prompts without responses, for flows.generate alone
@@ -36,6 +37,7 @@ from transforms.sources.kinds import (
     argilla,
     curated,
     distilabel,
+    generated,
     helpsteer2,
     helpsteer3,
     hh_rlhf,
@@ -77,7 +79,8 @@ Source = Annotated[
     | starter.StarterOptions
     | curated.CuratedOptions
     | distilabel.DistilabelOptions
-    | argilla.ArgillaOptions,
+    | argilla.ArgillaOptions
+    | generated.GeneratedOptions,
     Field(discriminator="kind"),
 ]
 
@@ -103,6 +106,7 @@ SOURCES: Final[dict[str, SourceKind[Any]]] = {
     "curated": curated.KIND,
     "distilabel": distilabel.KIND,
     "argilla": argilla.KIND,
+    "generated": generated.KIND,
 }
 
 # Those without responses too.

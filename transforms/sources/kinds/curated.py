@@ -14,11 +14,12 @@ from typing import Any, Final, Literal
 from transforms.errors import RowError
 from transforms.sources.about import About
 from transforms.sources.adapter import SourceKind, row_hash
-from transforms.sources.canonical import Adapted, Pair, Prompt
+from transforms.sources.canonical import Adapted, Pair
 from transforms.sources.fields import Given, number, row_id, text_id, token_ids
-from transforms.sources.messages import json_text, messages, parsed_json
+from transforms.sources.messages import json_text, messages
 from transforms.sources.options import SourceOptions
 from transforms.sources.rows import Fields
+from transforms.sources.structures import part_of, read_structure, with_more
 
 
 class CuratedOptions(SourceOptions):
@@ -44,13 +45,12 @@ def adapt(row: Fields, options: CuratedOptions) -> Adapted:
         RowError: a flag that is no truth value, what `messages` and `number` refuse, or a kept response with structure.
     """
     ending = "_full" if options.responses == "full" else ""
-    structure = _structure(row)
-    further = structure.get("prompt", {})
+    structure = read_structure(row.get("structure"))
     prompt = messages(row, "prompt").turns
     ids = _ids(row, options) if options.token_ids == "use" else Given()
     found = Pair(
         row_id(row, "source_id") or row_hash(row.raw),
-        _with_more(prompt, further) if further else prompt,
+        with_more(prompt, structure),
         row.get(f"chosen{ending}"),
         row.get(f"rejected{ending}"),
         number(row.get("chosen_score"), "chosen_score"),
@@ -60,40 +60,13 @@ def adapt(row: Fields, options: CuratedOptions) -> Adapted:
         subset=text_id(row.get("source")),
         chosen_more=_more(row, structure, "chosen", options),
         rejected_more=_more(row, structure, "rejected", options),
-        tools=_part(structure, "tools"),
-        template_kwargs=_part(structure, "chat_template_kwargs"),
+        tools=part_of(structure, "tools"),
+        template_kwargs=part_of(structure, "chat_template_kwargs"),
         prompt_ids=ids.prompt_ids,
         chosen_ids=ids.chosen_ids,
         rejected_ids=ids.rejected_ids,
     )
     return Adapted([found])
-
-
-def _structure(row: Fields) -> dict[str, Any]:
-    """What is not in role and content, as `Pair.structure` wrote it; empty for a plain pair."""
-    value = row.get("structure")
-    if value is None:
-        return {}
-    try:
-        found = parsed_json(value) if isinstance(value, str) else None
-    except ValueError:
-        found = None
-    if not isinstance(found, dict) or not all(isinstance(part, dict | list) for part in found.values()):
-        message = f"structure is {str(value)[:60]!r}, expected what a run of this project writes there"
-        raise RowError(message)
-    return found
-
-
-def _part(structure: dict[str, Any], name: str) -> str:
-    return json_text(structure[name], "structure") if structure.get(name) else ""
-
-
-def _with_more(prompt: Prompt, further: Any) -> Prompt:
-    if not isinstance(further, dict) or not all(key.isdigit() and int(key) < len(prompt) for key in further):
-        message = f"structure has fields of the turns {', '.join(map(str, further))} of a prompt of {len(prompt)}"
-        raise RowError(message)
-    fields = {int(key): json_text(value, "structure") for key, value in further.items()}
-    return tuple(turn._replace(more=fields.get(at, "")) for at, turn in enumerate(prompt))
 
 
 def _more(row: Fields, structure: dict[str, Any], side: str, options: CuratedOptions) -> str:

@@ -55,6 +55,7 @@ KIND: Final = SourceKind(
         isinstance(row.get("chosen"), str | list | dict)
         and isinstance(row.get("rejected"), str | list | dict)
         and "chosen_full" not in row
+        and "chosen_policy" not in row  # a generation's, which knows tokens and ends
         # One message a side beside a conversation is sharegpt's.
         and not (isinstance(row.get("chosen"), dict) and "conversations" in row)
     ),

@@ -1,0 +1,117 @@
+"""A scalar reward model as an annotator; one with several objectives gives those beside its score."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+from hashlib import blake2b
+
+from flows.annotators.protocol import Group, Marks
+from flows.models.engine_calls import Pay, pay_for
+from flows.models.recipe_models import resolve_reward
+from flows.models.scoring import Scorer
+from flows.recipe.models import RewardConfig
+from flows.runtime.progress import Advance
+from transforms.chat.template import DEFAULT_DATE
+from transforms.engines.models import ResolvedModel
+from transforms.engines.protocol import ModelIdentity, ScoreRequest
+from transforms.records.manifest import SpendRecord
+
+Asked = ScoreRequest | str
+
+
+class RewardModelAnnotator:
+    """Scores each response by itself, in the reward model's own tokens. See Annotator.
+
+    Args:
+        config: names the reward model.
+        label: what the recipe calls it.
+        ledger_root: folder or fsspec URL.
+        today: the day that its chat template is told.
+        model: as found, where it has been looked for already.
+
+    Raises:
+        ModelError: it is missing, or has no usable tokenizer.
+    """
+
+    def __init__(
+        self,
+        config: RewardConfig,
+        *,
+        label: str,
+        ledger_root: str,
+        today: date = DEFAULT_DATE,
+        model: ResolvedModel | None = None,
+    ) -> None:
+        self.label = label
+        self.spend = SpendRecord.nothing()
+        self._config, self._ledger_root, self._today = config, ledger_root, today
+        self._model = model or resolve_reward(config)
+        self._scorer: Scorer | None = None
+        self._last: tuple[Sequence[Group], int, list[Asked]] | None = None  # what was tokenised for whom
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """What fixes its rewards."""
+        return self._model.identity
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """None: one number a response."""
+        return ()
+
+    @property
+    def scorer(self) -> Scorer:
+        """The reward model with its ledger; its tokenizer is read here, and its weights at the first batch."""
+        if self._scorer is None:
+            self._scorer = Scorer(
+                self._model, self._config, ledger_root=self._ledger_root, spend=self.spend, today=self._today
+            )
+        return self._scorer
+
+    def questions(self, groups: Sequence[Group]) -> int:
+        """One a response."""
+        return sum(len(group.answers) for group in groups)
+
+    def pay(self, groups: Sequence[Group], name: str, *, pay: Pay, advance: Advance, repeat: int = 0) -> None:
+        """Score what the ledger lacks, in batches of like length."""
+        requests = self._requests(groups, repeat)
+        pay_for(pay, name, self.scorer.calls, self.scorer.batches(requests), advance)
+        read = {request.request_id for request in requests if isinstance(request, ScoreRequest)}
+        advance(len(requests) - len(read), reused=True)  # equal ones, and those that cannot be read
+
+    def marks(self, groups: Sequence[Group], *, repeat: int = 0) -> list[Marks]:
+        """The rewards, group by group."""
+        rewards = self.scorer.rewards(self._requests(groups, repeat))
+        found, at = [], 0
+        for group in groups:
+            mine = rewards[at : at + len(group.answers)]
+            found.append(Marks([_finite(reward) for reward in mine]))
+            at += len(group.answers)
+        return found
+
+    def close(self) -> None:
+        """Unload the model."""
+        if self._scorer is not None:
+            self._scorer.calls.close()
+
+    def _requests(self, groups: Sequence[Group], repeat: int) -> list[Asked]:
+        if self._last is not None and self._last[0] is groups and self._last[1] == repeat:
+            return self._last[2]
+        asked = [group.asked for group in groups for _ in group.answers]
+        found = self.scorer.of_answers(asked, [turn for group in groups for turn in group.answers])
+        found = [_again(one, repeat) for one in found] if repeat else found
+        self._last = groups, repeat, found
+        return found
+
+
+def _again(request: Asked, repeat: int) -> Asked:
+    if isinstance(request, str):
+        return request
+    key = blake2b(f"{request.request_id}\0{repeat}".encode(), digest_size=16).hexdigest()
+    return replace(request, request_id=key)
+
+
+def _finite(reward: float | str) -> float | str:
+    if isinstance(reward, str) or reward == reward:
+        return reward
+    return "the reward model returned nan"

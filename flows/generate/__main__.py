@@ -1,0 +1,43 @@
+"""`python -m flows.generate`: prompts in, scored responses and preference pairs out."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from flows.recipe.generation import Generation
+from flows.runtime.cli import prepare_process, run_command
+from flows.runtime.config_files import CONFIGS, load_config
+
+DEFAULT: Final = CONFIGS / "generate" / "starter.yaml"
+PROGRAM: Final = "python -m flows.generate"
+ABOUT: Final = f"{__doc__} Every key of the file is a flag; see flows/configs/generate for examples."
+
+
+def main() -> int:
+    """Parse, run, print."""
+    start, argv = time.monotonic(), sys.argv[1:]
+    # A file may stand first without its flag, as for flows.audit.
+    argv = argv if not argv or argv[0].startswith("-") else ["--config", *argv]
+    config = load_config(Generation, argv, default=DEFAULT, program=PROGRAM, about=ABOUT)
+    from flows.generate.plan import plan_generation  # without Prefect and without a model
+
+    finished = plan_generation(config).finished is not None
+    if not finished:
+        from flows.runtime.temporary_server import while_server_starts
+
+        with while_server_starts():
+            from flows.generate.flow import generate
+        generate(config)
+    from flows.generate.summary import print_summary
+
+    folder = Path(config.output.dir)
+    print_summary(Console(soft_wrap=True), folder, seconds=time.monotonic() - start, unchanged=finished)
+    return 0
+
+
+if __name__ == "__main__":
+    prepare_process()
+    run_command(main)

@@ -1,0 +1,35 @@
+"""What Prefect's UI shows of a generation: prompts, pairs, who scored, and where the report lies."""
+
+from pathlib import Path
+
+from prefect.artifacts import create_markdown_artifact
+
+from flows.runtime.artifacts import as_code, in_a_flow_run, slug
+from transforms.records.generation import GenerationManifest
+from transforms.report.codes_in_words import unpaired_in_words
+
+
+def show_generation(manifest: GenerationManifest, folder: Path) -> None:
+    """The finished run at a glance."""
+    if not in_a_flow_run():
+        return
+    create_markdown_artifact(
+        _markdown(manifest, folder), key=f"{slug(manifest.name)}-generation", description="The run at a glance."
+    )
+
+
+def _markdown(manifest: GenerationManifest, folder: Path) -> str:
+    counts = manifest.counts
+    lines = [f"# {manifest.name}", "", f"Version `{manifest.version}` in `{folder}`.", ""]
+    lines += ["| prompts | what |", "| ---: | --- |", f"| {counts.with_pair:,} | paired ({counts.pairs:,} pairs) |"]
+    lines += [f"| {prompts:,} | {unpaired_in_words(why)} |" for why, prompts in counts.without_pair.items()]
+    lines += [f"| {counts.quarantined:,} | quarantined |", ""]
+    lines += ["| annotator | model | scored | without a score |", "| --- | --- | ---: | ---: |"]
+    lines += [
+        f"| {as_code(one.label, 60)} | {as_code(one.model.name, 100)} | {one.scored:,} | {unscored:,} |"
+        for one, unscored in ((one, sum(one.unscored.values())) for one in manifest.annotators)
+    ]
+    spend = manifest.completions
+    lines += ["", f"**responses**: {spend.generated:,} made, {spend.reused:,} reused from the ledger."]
+    lines += ["", f"Report: `{(folder / 'report.html').resolve()}`"]
+    return "\n".join(lines)

@@ -1,0 +1,69 @@
+"""`python -m flows.generate`: prompts in, scored responses and preference pairs out.
+
+`generate` is the list of the stages. As for a curation, restart comes from the ledger and the manifest.
+"""
+
+from functools import partial
+
+from prefect import flow
+
+from flows.generate.annotating import annotate
+from flows.generate.answering import answer
+from flows.generate.artifacts import show_generation
+from flows.generate.drawing import next_wave
+from flows.generate.finish import build_manifest, write_page
+from flows.generate.pairing import Paired, pair_up
+from flows.generate.plan import plan_generation
+from flows.generate.prompts import load, read_prompts
+from flows.generate.run import GenerationRun
+from flows.generate.writing import write_data
+from flows.models.engine_calls import Pay
+from flows.recipe.generation import Generation
+from flows.runtime.artifacts import show_progress
+from flows.runtime.tasks import engine_call, stage
+from flows.runtime.temporary_server import end_server_with_us
+from flows.versions.output_folder import output_folder, publish
+from transforms.records.generation import GenerationManifest
+
+
+@flow(name="generate", flow_run_name="generate {config.name}", persist_result=False)
+def generate(config: Generation) -> str:
+    """Make preference pairs from prompts; the version of what now lies in the recipe's output folder."""
+    end_server_with_us()
+    plan = plan_generation(config)
+    if plan.finished:
+        return plan.finished.version
+    for policy in plan.policies:
+        _ = policy.voice  # what is wrong with a tokenizer is said before the last run's files go
+    with output_folder(plan.folder, fingerprint=plan.fingerprint, overwrite=config.output.overwrite) as work:
+        run = GenerationRun(plan, work)
+        show_progress(run.progress)
+        manifest = run_generation(run, engine_call)
+        publish(plan.folder, manifest)
+    show_generation(manifest, plan.folder)
+    return manifest.version
+
+
+def run_generation(run: GenerationRun, pay: Pay) -> GenerationManifest:
+    """Every stage in order, into the run's work folder; whoever calls it says that the folder is complete.
+
+    Args:
+        run: just made.
+        pay: calls a batch of expensive work by a name, and again if its engine fails.
+    """
+    with run.timed("load"):
+        buckets = stage("load prompts", partial(load, run))
+        stage("tokenise prompts", partial(read_prompts, run, buckets))
+    paired: Paired | None = None
+    while count := next_wave(run, paired):
+        first_part = len(run.answers)
+        with run.timed("answer"):
+            answer(run, run.drawn, count, pay)
+        run.drawn += count
+        with run.timed("annotate"):
+            annotate(run, first_part, pay)
+        paired = stage("pair", partial(pair_up, run))
+    paired = paired or pair_up(run)
+    with run.timed("write"):
+        written = stage("write shards", partial(write_data, run, paired))
+        return stage("report", partial(write_page, run, build_manifest(run, paired, written), written))

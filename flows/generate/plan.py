@@ -1,0 +1,69 @@
+"""What a generation would do: prompts, policies and annotators found, and whether the result lies there already."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from flows.annotators.protocol import Annotator
+from flows.generate.judges import find_annotator
+from flows.generate.voices import FoundPolicy, find_policy
+from flows.recipe.generation import Generation
+from flows.versions.fingerprint import code_hash, fingerprint_of, source_records
+from flows.versions.output_folder import intact, read_generation
+from transforms.paths import ledger_root
+from transforms.records.generation import GenerationManifest
+from transforms.records.manifest import SourceRecord
+
+# Keys that say where things lie or how fast they go, and change no row.
+_INDIFFERENT: Final[Any] = {"output": {"dir", "overwrite"}, "ledger": True, "name": True}
+
+
+@dataclass(frozen=True)
+class GenerationPlan:
+    """A recipe with everything that it names found and identified."""
+
+    config: Generation
+    sources: list[SourceRecord]
+    policies: list[FoundPolicy]
+    annotators: list[Annotator]
+    fingerprint: str  # of recipe, prompts, models and code
+
+    @property
+    def folder(self) -> Path:
+        """Where the run goes."""
+        return Path(self.config.output.dir)
+
+    @cached_property
+    def finished(self) -> GenerationManifest | None:
+        """What lies in the output folder, if it is exactly this run with all that it wrote."""
+        found = read_generation(self.folder)
+        if found is None or found.fingerprint != self.fingerprint:
+            return None
+        return found if intact(self.folder, found.files) else None
+
+
+def plan_generation(config: Generation) -> GenerationPlan:
+    """Find prompts and models; nothing heavy is loaded, except that the starter's models are made once.
+
+    Raises:
+        SourceError: a source that cannot be reached.
+        ModelError: a model that is missing or cannot be used.
+    """
+    today, root = config.chat_template_date, ledger_root(config.ledger)
+    sources = source_records(config.prompts)
+    policies = [
+        find_policy(label, policy, today) for label, policy in zip(config.policy_labels(), config.policies, strict=True)
+    ]
+    annotators = [
+        find_annotator(label, annotator, ledger_root=root, today=today)
+        for label, annotator in zip(config.annotator_labels(), config.annotators, strict=True)
+    ]
+    content = {
+        "recipe": config.model_dump(mode="json", exclude=_INDIFFERENT),
+        "sources": [[s.label, s.revision, s.fingerprint] for s in sources],
+        "policies": [[str(one.model.identity), *one.tokens_key] for one in policies],
+        "annotators": [str(one.identity) for one in annotators],
+        "code": code_hash("flows", "transforms"),
+    }
+    return GenerationPlan(config, sources, policies, annotators, fingerprint_of(content))

@@ -1,0 +1,114 @@
+"""One generation: its work folder, accounts and the record of what happened to every prompt and response."""
+
+import json
+import time
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from flows.generate.plan import GenerationPlan
+from flows.runtime.progress import Progress
+from transforms.records.generation import Ended
+from transforms.records.manifest import SpendRecord
+from transforms.sources.load import Quarantined
+from transforms.tables.parts import Parts
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass
+class Prompted:
+    """What became of the sources' prompts."""
+
+    found: int = 0
+    repeated: int = 0
+    weighed_out: int = 0
+    quarantined: int = 0
+    prompts: int = 0  # distinct ones that every policy can read
+    longest: dict[str, int] = field(default_factory=dict)  # policy → tokens of its longest prompt
+
+
+@dataclass
+class Judged:
+    """What an annotator said of the run's responses, in their order.
+
+    Attributes:
+        scores: by part; NaN where there is none.
+        objectives: by part, (responses, objectives).
+        unscored: why a response has no score → responses.
+        first: response that was shown first, of each readable comparison of a pairwise annotator.
+        second: response that was shown second.
+        margin: of the first.
+        again: response → score of a second call, of those that were asked about twice.
+        asked: questions.
+        unreadable: of which have no answer.
+    """
+
+    scores: list[Floats] = field(default_factory=list)
+    objectives: list[Floats] = field(default_factory=list)
+    unscored: Counter[str] = field(default_factory=Counter)
+    first: "array[int]" = field(default_factory=lambda: array("q"))
+    second: "array[int]" = field(default_factory=lambda: array("q"))
+    margin: "array[float]" = field(default_factory=lambda: array("d"))
+    again: dict[int, float] = field(default_factory=dict)
+    responses: int = 0
+    asked: int = 0
+    unreadable: int = 0
+
+
+class GenerationRun:
+    """The state that stages share. A plain class, so that Prefect hands it on without looking inside.
+
+    Args:
+        plan: the recipe with everything found.
+        work: an empty folder on the disk of the output folder.
+
+    Attributes:
+        prompts: parts of schema.PROMPTS, sorted by id; they are drawn in this order.
+        answers: parts of schema.ANSWERS, of the drawn prompts in the same order.
+        judged: what each annotator said, in the order of the recipe.
+    """
+
+    def __init__(self, plan: GenerationPlan, work: Path) -> None:
+        self.plan, self.config, self.work = plan, plan.config, work
+        self.progress = Progress()
+        self.prompted = Prompted()
+        self.prompts = Parts(work / "prompts")
+        self.answers = Parts(work / "answers")
+        self.drawn = 0
+        self.ended: Ended = "all_prompts"
+        self.spend: SpendRecord = SpendRecord.nothing()
+        self.judged = [Judged() for _ in plan.annotators]
+        self.seconds: dict[str, float] = {}
+        self.quarantined_responses = 0
+        self.structured = False  # whether a row has more than roles and contents
+        (work / "quarantine.jsonl").touch()
+
+    @property
+    def responses_a_prompt(self) -> int:
+        """Of all policies together."""
+        return sum(one.config.n for one in self.plan.policies)
+
+    def quarantine(self, rows: Iterable[Quarantined]) -> int:
+        """Append to quarantine.jsonl; how many they were."""
+        count = 0
+        with (self.work / "quarantine.jsonl").open("a", encoding="utf-8") as sink:
+            for row in rows:
+                sink.write(json.dumps(row._asdict(), ensure_ascii=True, sort_keys=True) + "\n")
+                count += 1
+        return count
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the seconds of the block to a stage."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.monotonic() - start

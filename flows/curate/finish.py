@@ -11,14 +11,26 @@ from flows.curate.live_pairs import live_sources
 from flows.curate.run import Run
 from flows.curate.writing import Written
 from flows.models.recipe_models import model_record
+from flows.recipe.curation import GENERATED_FOLDER
 from flows.versions.fingerprint import git_commit, package_versions
+from flows.versions.output_folder import MANIFEST
 from transforms.consistency.evidence import Evidence
 from transforms.consistency.rates import consistency_rates, decisions, group_rates, proxy_record
 from transforms.dataset.curated import curated
 from transforms.dataset.shards import file_sha256
 from transforms.errors import OutputError
 from transforms.preparation.dedupe import DUPLICATE
-from transforms.records.manifest import Counts, FileRecord, Manifest, ProbeRecord, TemplateRecord, TokenizerRecord
+from transforms.records.generation import GenerationManifest
+from transforms.records.manifest import (
+    Counts,
+    FileRecord,
+    GeneratedRecord,
+    Manifest,
+    ProbeRecord,
+    SpendRecord,
+    TemplateRecord,
+    TokenizerRecord,
+)
 from transforms.report import render_report
 from transforms.report.card import render_card
 from transforms.report.examples import Example, choose_examples
@@ -38,6 +50,7 @@ def build_manifest(run: Run, written: Written, evidence: Evidence | None) -> Man
         template=_template_record(run),
         policy=model_record(policy.identity) if policy else None,
         reward=model_record(reward.identity) if reward else None,
+        generated=_generated(run.generated) if run.generated else None,
         packages=package_versions(),
         git_commit=git_commit(),
         counts=checked_counts(run, written),
@@ -46,10 +59,36 @@ def build_manifest(run: Run, written: Written, evidence: Evidence | None) -> Man
         rounds=run.rounds,
         completions=run.spend.get("completions"),
         scores=run.spend.get("scores"),
-        files=written.files,
+        files=[*written.files, *_generated_files(run)],
         seconds={stage: round(seconds, 3) for stage, seconds in run.seconds.items()},
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _generated(found: GenerationManifest) -> GeneratedRecord:
+    scores = SpendRecord.nothing()
+    for annotator in found.annotators:
+        scores = scores.plus(annotator.spend)
+    return GeneratedRecord(
+        version=found.version,
+        prompts=found.counts.drawn,
+        responses=found.counts.responses,
+        pairs=found.counts.pairs,
+        policies=[voice.model for voice in found.voices],
+        annotators=[annotator.model for annotator in found.annotators],
+        completions=found.completions,
+        scores=scores,
+    )
+
+
+def _generated_files(run: Run) -> list[FileRecord]:
+    """All that the section `generate` made, below its folder."""
+    if run.generated is None:
+        return []
+    manifest = FileRecord(path=MANIFEST, rows=0, sha256=file_sha256(run.work / GENERATED_FOLDER / MANIFEST))
+    return [
+        file.model_copy(update={"path": f"{GENERATED_FOLDER}/{file.path}"}) for file in [*run.generated.files, manifest]
+    ]
 
 
 def _template_record(run: Run) -> TemplateRecord:

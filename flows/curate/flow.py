@@ -16,7 +16,8 @@ from flows.curate.loading import load, prepare_parts
 from flows.curate.plan import Plan, plan_run
 from flows.curate.run import Run
 from flows.curate.writing import write_data
-from flows.recipe.curation import Recipe
+from flows.generate.flow import make
+from flows.recipe.curation import GENERATED_FOLDER, Recipe
 from flows.runtime.artifacts import show_progress
 from flows.runtime.tasks import engine_call, stage
 from flows.runtime.temporary_server import end_server_with_us
@@ -42,6 +43,9 @@ def run_stages(plan: Plan) -> Manifest:
     with output_folder(plan.folder, fingerprint=plan.fingerprint, overwrite=plan.recipe.output.overwrite) as work:
         run = Run(plan, work)
         show_progress(run.progress)
+        if plan.generation:
+            with run.timed("generate"):
+                run.generated = make(plan.generation, work / GENERATED_FOLDER, engine_call)
         with run.timed("load"):
             buckets = stage("load sources", partial(load, run))
             stage("tokenise and truncate", partial(prepare_parts, run, buckets))

@@ -16,6 +16,8 @@ from transforms.preparation import filters
 from transforms.preparation.dedupe import mark_repeats
 from transforms.preparation.prepare import prepare
 from transforms.records.manifest import StageRecord
+from transforms.sources.generated_responses import generated_responses
+from transforms.sources.kinds.generated import GeneratedOptions
 from transforms.sources.load import load_batches
 from transforms.tables.parts import Buckets, rechunk
 from transforms.tables.schema import PAIRS, TRUNCATED
@@ -28,7 +30,7 @@ def load(run: Run) -> Buckets:
     """Read every source into buckets by prompt; bad rows go to quarantine."""
     pairs = Buckets(run.work / "buckets", PAIRS)
     quarantined = 0
-    for source, record in zip(run.recipe.sources, run.sources, strict=True):
+    for source, record in zip(run.read_sources(), run.sources, strict=True):
         account = SourceAccount(record)
         with run.progress.bar(f"load {record.label}", unit="rows") as advance:
             for batch in load_batches(account.pinned(source), foreign_template=run.recipe.filters.foreign_template):
@@ -40,6 +42,9 @@ def load(run: Run) -> Buckets:
                 account.add(batch)
                 advance(batch.raw_rows)
         account.close()
+        if isinstance(source, GeneratedOptions):
+            for responses in generated_responses(source, record.label):
+                run.responses.add(responses)
     total = sum(record.pairs for record in run.sources)
     run.stages.append(StageRecord(stage="load", rows_in=total, rows_out=total - quarantined, quarantined=quarantined))
     return pairs
@@ -72,7 +77,7 @@ def _marked_parts(run: Run, buckets: Buckets) -> Iterator[pa.Table]:
     order = {record.label: rank for rank, record in reversed(list(enumerate(run.sources)))}
     caps = {
         record.label: source.max_pairs_per_prompt
-        for source, record in zip(run.recipe.sources, run.sources, strict=True)
+        for source, record in zip(run.read_sources(), run.sources, strict=True)
         if source.max_pairs_per_prompt is not None
     }
     empty = True

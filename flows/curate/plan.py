@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from flows.generate.plan import GenerationPlan, plan_generation
 from flows.models.recipe_models import Models
-from flows.recipe.curation import Recipe
+from flows.recipe.curation import GENERATED_FOLDER, Recipe
 from flows.versions.fingerprint import code_hash, fingerprint_of, source_records
 from flows.versions.output_folder import finished_run
 from transforms.engines.reward_inputs import template_file
@@ -26,16 +27,34 @@ class Plan:
     models: Models
     fingerprint: str  # of recipe, sources, models and code
     finished: Manifest | None  # the run that lies there already, if it is exactly this one
+    generation: GenerationPlan | None = None  # of the section `generate`
 
 
 def plan_run(recipe: Recipe) -> Plan:
     """Find sources and models; nothing heavy is loaded, except that the starter models are made once."""
     sources = source_records(recipe.sources)
+    config = recipe.generation()
+    generation = plan_generation(config) if config else None
+    if generation:
+        sources.append(_record_of(generation))
     models = Models(recipe)
     fingerprint = run_fingerprint(recipe, models, sources)
     folder = Path(recipe.output.dir)
     models = _ahead.pop(fingerprint, models)
-    return Plan(recipe, folder, sources, models, fingerprint, finished_run(folder, fingerprint))
+    return Plan(recipe, folder, sources, models, fingerprint, finished_run(folder, fingerprint), generation)
+
+
+def _record_of(generation: GenerationPlan) -> SourceRecord:
+    """What is to be generated as a source: its fingerprint stands for what it will hold."""
+    return SourceRecord(
+        label=GENERATED_FOLDER,
+        kind="generated",
+        path=GENERATED_FOLDER,
+        revision=None,
+        fingerprint=generation.fingerprint,
+        raw_rows=0,
+        pairs=0,
+    )
 
 
 def load_ahead(plan: Plan) -> None:

@@ -9,13 +9,16 @@ from pathlib import Path
 
 from flows.curate.plan import Plan
 from flows.models.scoring import Scorer
+from flows.recipe.curation import GENERATED_FOLDER
 from flows.recipe.models import RewardConfig
 from flows.runtime.progress import Progress
 from transforms.chat.tokens import ChatTokens
 from transforms.engines.models import ResolvedModel
 from transforms.errors import ConfigError
 from transforms.paths import ledger_root
+from transforms.records.generation import GenerationManifest
 from transforms.records.manifest import RoundRecord, SpendRecord, StageRecord
+from transforms.sources.kinds import Source
 from transforms.sources.load import Quarantined
 from transforms.tables.parts import Buckets, Parts
 from transforms.tables.schema import RESPONSES
@@ -34,6 +37,8 @@ class Run:
         self.models = plan.models
         self.fingerprint = plan.fingerprint
         self.sources = plan.sources
+        self.generation = plan.generation
+        self.generated: GenerationManifest | None = None  # once it is made
         self.work = work
         self.chat: ChatTokens = plan.models.chat
         self.progress = Progress()
@@ -52,6 +57,20 @@ class Run:
         self.unmeasured: Counter[str] = Counter()
         self.scored = 0  # pairs that a filter on scores could judge
         (self.work / "quarantine.jsonl").touch()
+
+    def read_sources(self) -> list[Source]:
+        """What is read, one for each of `sources`.
+
+        Raises:
+            ConfigError: the recipe generates pairs, and they are not there: this command reads what is.
+        """
+        if self.generation is not None and self.generated is None:
+            message = (
+                "the recipe generates its pairs, and this command reads pairs that are there: run python -m "
+                "flows.curate or flows.generate first, and name {kind: generated, path: …} under sources"
+            )
+            raise ConfigError(message)
+        return self.recipe.every_source(str((self.work / GENERATED_FOLDER).resolve()))
 
     @property
     def samples(self) -> bool:

@@ -1,7 +1,7 @@
 """Everything a finished run knows of one pair: the row it came from, its tokens, completions, scores and verdict."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.models import recipe_models as models
-from flows.recipe.curation import Recipe
+from flows.recipe.curation import GENERATED_FOLDER, Recipe
 from flows.versions.version import QUARANTINE, RESPONSES, Version, open_folder
 from transforms.asking.ledger import Ledger
 from transforms.asking.readings import Reading, completion_readings
@@ -23,6 +23,7 @@ from transforms.errors import ConfigError, CurationError
 from transforms.paths import ledger_root
 from transforms.preparation.dedupe import DUPLICATE
 from transforms.records.manifest import Manifest, ModelRecord
+from transforms.sources.kinds import Source
 from transforms.sources.raw_row import find_raw_row
 from transforms.tables.schema import CURATED, SIDES, STRUCTURE, Side, check, written
 
@@ -97,7 +98,8 @@ def explain(folder: Path, pair_id: str, *, find_raw: bool = True) -> Explanation
     found.sort(key=lambda item: item[1].get("reason") == DUPLICATE)
     place, row = found[0]
     manifest, recipe = version.manifest, version.recipe
-    raw, note = _raw_row(manifest, recipe, ids[0], row["source"]) if find_raw else (None, "not looked for")
+    sources = recipe.every_source(str(folder.resolve() / GENERATED_FOLDER))
+    raw, note = _raw_row(manifest, sources, ids[0], row["source"]) if find_raw else (None, "not looked for")
     if place == QUARANTINE:
         return Explanation(manifest, place, row, len(found) - 1, raw, note)
     chat = models.load_chat(recipe, manifest)
@@ -134,8 +136,8 @@ def _id_of(row: dict[str, Any]) -> str | None:
     return inner["pair_id"] if isinstance(inner, dict) and "pair_id" in inner else row.get("source_id")
 
 
-def _raw_row(manifest: Manifest, recipe: Recipe, pair_id: str, label: str) -> tuple[Any, str]:
-    for source, record in zip(recipe.sources, manifest.sources, strict=True):
+def _raw_row(manifest: Manifest, sources: Sequence[Source], pair_id: str, label: str) -> tuple[Any, str]:
+    for source, record in zip(sources, manifest.sources, strict=True):
         if record.label != label:
             continue
         pinned = source.model_copy(update={"revision": record.revision}) if record.revision else source

@@ -4,6 +4,7 @@
 """
 
 from functools import partial
+from pathlib import Path
 
 from prefect import flow
 
@@ -13,7 +14,7 @@ from flows.generate.artifacts import show_generation
 from flows.generate.drawing import next_wave
 from flows.generate.finish import build_manifest, write_page
 from flows.generate.pairing import Paired, pair_up
-from flows.generate.plan import plan_generation
+from flows.generate.plan import GenerationPlan, plan_generation
 from flows.generate.prompts import load, read_prompts
 from flows.generate.run import GenerationRun
 from flows.generate.writing import write_data
@@ -33,15 +34,28 @@ def generate(config: Generation) -> str:
     plan = plan_generation(config)
     if plan.finished:
         return plan.finished.version
-    for policy in plan.policies:
-        _ = policy.voice  # what is wrong with a tokenizer is said before the last run's files go
-    with output_folder(plan.folder, fingerprint=plan.fingerprint, overwrite=config.output.overwrite) as work:
-        run = GenerationRun(plan, work)
-        show_progress(run.progress)
-        manifest = run_generation(run, engine_call)
-        publish(plan.folder, manifest)
+    manifest = make(plan, plan.folder, engine_call)
     show_generation(manifest, plan.folder)
     return manifest.version
+
+
+def make(plan: GenerationPlan, folder: Path, pay: Pay) -> GenerationManifest:
+    """Make what a plan says in a folder; nothing half-made there ever looks complete.
+
+    Args:
+        plan: with everything found.
+        folder: where it goes, the plan's own or a curation's work folder.
+        pay: calls a batch of expensive work by a name, and again if its engine fails.
+    """
+    for policy in plan.policies:
+        _ = policy.voice  # what is wrong with a tokenizer is said before the last run's files go
+    overwrite = plan.config.output.overwrite
+    with output_folder(folder, fingerprint=plan.fingerprint, overwrite=overwrite) as work:
+        run = GenerationRun(plan, work)
+        show_progress(run.progress)
+        manifest = run_generation(run, pay)
+        publish(folder, manifest)
+    return manifest
 
 
 def run_generation(run: GenerationRun, pay: Pay) -> GenerationManifest:

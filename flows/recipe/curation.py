@@ -4,10 +4,11 @@ Frozen models that forbid unknown keys, so that a typo is an error and not a def
 """
 
 from datetime import date
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from flows.recipe.generation import AnsweringPolicy, GenerateConfig, Generation, GenerationOutput, RewardAnnotator
 from flows.recipe.models import Fraction, PolicyConfig, Positive, RewardConfig, Section, check_temperature
 from transforms.chat.template import DEFAULT_DATE
 from transforms.choices import Contradictions, ForeignTemplate
@@ -15,7 +16,10 @@ from transforms.engines.engine_settings import VLLM_SHARE
 from transforms.errors import ConfigError
 from transforms.preparation.truncation import Truncation
 from transforms.sources.kinds import Source
+from transforms.sources.kinds.generated import GeneratedOptions
 from transforms.sources.labels import labels
+
+GENERATED_FOLDER: Final = "generated"  # in the output folder, and the label of its pairs
 
 
 class SamplingConfig(Section):
@@ -123,7 +127,12 @@ class Recipe(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)] = Field(
         description="Title of report and card; letters, digits, dots, dashes."
     )
-    sources: Annotated[list[Source], Field(min_length=1)] = Field(description="What to curate, mixed.")
+    sources: list[Source] = Field([], description="What to curate, mixed; at least one, or `generate`.")
+    generate: GenerateConfig | None = Field(
+        None,
+        description="Make pairs first, from prompts, as `python -m flows.generate` does: they are curated with those "
+        "of the sources, under the label `generated`, and lie with all responses in generated/.",
+    )
     tokenizer: str | None = Field(None, description="Hub id or folder; the policy's by default.")
     chat_template_date: date = Field(
         DEFAULT_DATE,
@@ -169,8 +178,47 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _sources_are_told_apart(self) -> Self:
-        check_labels(self.sources)
+        if not self.sources and self.generate is None:
+            message = "sources: none, and nothing to generate; expected at least one source, or a section generate"
+            raise ValueError(message)
+        check_labels(self.every_source())
+        _ = self.generation()  # who is missing there is said here
         return self
+
+    def generation(self) -> Generation | None:
+        """The section `generate` as a run of its own: the curation's policy and reward model where it names none.
+
+        Raises:
+            ValueError: nobody to score, as a validator has to.
+        """
+        if self.generate is None:
+            return None
+        policies, annotators = self.generate.policies, self.generate.annotators
+        if not policies:
+            engine = "auto" if self.policy.engine == "none" else self.policy.engine
+            policies = [AnsweringPolicy(**self.policy.model_dump() | {"engine": engine}, tokenizer=self.tokenizer)]
+        if not annotators and self.reward is not None:
+            annotators = [RewardAnnotator(**self.reward.model_dump(), kind="reward")]
+        return Generation(
+            **self.generate.model_dump(exclude={"policies", "annotators"}),
+            policies=policies,
+            annotators=annotators,
+            name=self.name,
+            chat_template_date=self.chat_template_date,
+            output=GenerationOutput(dir=f"{self.output.dir}/{GENERATED_FOLDER}", shard_rows=self.output.shard_rows),
+            ledger=self.ledger,
+        )
+
+    def every_source(self, generated: str = f"./{GENERATED_FOLDER}") -> list[Source]:
+        """The sources, and behind them what is generated.
+
+        Args:
+            generated: where it lies.
+        """
+        if self.generate is None:
+            return self.sources
+        options = GeneratedOptions(kind="generated", path=generated, label=GENERATED_FOLDER)
+        return [*self.sources, options]
 
     def settings(self) -> dict[str, Any]:
         """The recipe as plain JSON, for manifest and fingerprint."""

@@ -249,6 +249,11 @@ class SpendRecord(Record):
     batches_failed: int = Field(0, description="Calls that the engine failed; each was asked again, or ended the run.")
     seconds: float = 0.0
 
+    def plus(self, other: "SpendRecord") -> "SpendRecord":
+        """Both accounts in one."""
+        theirs = other.model_dump()
+        return SpendRecord(**{name: value + theirs[name] for name, value in self.model_dump().items()})
+
     @classmethod
     def nothing(cls) -> "SpendRecord":
         """An account before the first call."""
@@ -263,6 +268,19 @@ class FileRecord(Record):
     sha256: str
 
 
+class GeneratedRecord(Record):
+    """What the section `generate` of a recipe made; all of it is in the manifest of generated/."""
+
+    version: str
+    prompts: int = Field(description="That were answered.")
+    responses: int
+    pairs: int
+    policies: list[ModelRecord]
+    annotators: list[ModelRecord]
+    completions: SpendRecord
+    scores: SpendRecord = Field(description="Of all annotators together.")
+
+
 class Manifest(Record):
     """Everything there is to know about a run. Only content enters `version`: equal data, equal version."""
 
@@ -275,6 +293,7 @@ class Manifest(Record):
     template: TemplateRecord | None = Field(None, description="Null in runs of earlier versions.")
     policy: ModelRecord | None
     reward: ModelRecord | None
+    generated: GeneratedRecord | None = Field(None, description="Null where the recipe generates nothing.")
     packages: dict[str, str]
     git_commit: str | None
     counts: Counts

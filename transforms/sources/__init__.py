@@ -17,6 +17,7 @@ marks           marks of a chat template that leaked into texts
 tables          Arrow batches to raw rows
 files           one data file to raw rows
 read            a recipe's path to raw rows: Hub, folder, URL
+generated_responses  all responses of a generation
 load            a source to tables of canonical pairs, nothing lost on the way
 prompts         a source to tables of prompts, likewise
 labels          what each source of a recipe is called

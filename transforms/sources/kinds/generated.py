@@ -23,6 +23,18 @@ from transforms.sources.rows import Fields
 from transforms.sources.structures import part_of, read_structure, with_more
 
 
+# Of no use to a pair: the generation's responses/ has them.
+_KEPT_THERE: Final = (
+    "pair_id",
+    "prompt_id",
+    "chosen_policy",
+    "rejected_policy",
+    "chosen_index",
+    "rejected_index",
+    "margin",
+)
+
+
 class GeneratedOptions(SourceOptions):
     """No keys of its own.
 
@@ -41,6 +53,8 @@ def adapt(row: Fields, options: GeneratedOptions) -> Adapted:
         RowError: a flag that is no truth value, or what `messages`, `number` and `token_ids` refuse.
     """
     structure = read_structure(row.get("structure"))
+    for name in _KEPT_THERE:
+        row.get(name)
     ids = {
         side: token_ids(row.get(f"{side}_ids"), f"{side}_ids") if options.token_ids == "use" else None
         for side in ("chosen", "rejected")

@@ -22,7 +22,6 @@ from transforms.sources.options import SourceOptions
 from transforms.sources.rows import Fields
 from transforms.sources.structures import part_of, read_structure, with_more
 
-
 # Of no use to a pair: the generation's responses/ has them.
 _KEPT_THERE: Final = (
     "pair_id",

@@ -1,6 +1,7 @@
 """The recipe of a curation: what every other configuration takes sections of.
 
 models        policy and reward model, and how each is loaded and called
+generation    prompts, who answers them, who scores, and what makes a pair
 curation      its sections, keys, defaults and bounds
 command_line  read from a file and flags
 """

@@ -1,0 +1,143 @@
+"""One recipe from prompts to curated pairs: one command, one version, nothing paid twice."""
+
+import pytest
+from flows_support import call_plainly, model_folders
+from generation_support import World, generation, shards
+from generation_support import run as generate
+
+import flows.curate.flow as curate_module
+from flows.curate.plan import plan_run
+from flows.curate.run import Run
+from flows.explain.facts import explain
+from flows.models import recipe_models
+from flows.recipe.curation import Recipe
+from transforms.errors import ConfigError
+
+PROMPTS = [f"question {number}" for number in range(4)]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    return model_folders(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def world(monkeypatch):
+    call_plainly(monkeypatch, curate_module)
+    found = World(monkeypatch)
+    monkeypatch.setattr(recipe_models, "open_sampler", found._policy)
+    return found
+
+
+def recipe(tmp_path, models, **changes):
+    """The generation of `generation_support` inside a curation with the same policy and reward model."""
+    inner = generation(tmp_path, models, PROMPTS).model_dump(mode="json")
+    left = ("name", "output", "ledger", "chat_template_date", "policies", "annotators")
+    content = {
+        "name": "unit",
+        "generate": {name: value for name, value in inner.items() if name not in left}
+        | {"policies": inner["policies"]},
+        "truncate": {"method": "poet"},
+        "policy": {"model": str(models[0]), "engine": "transformers", "dtype": "float32"},
+        "sampling": {"n": 1, "max_new_tokens": 8},
+        "reward": {"model": str(models[1]), "engine": "transformers", "dtype": "float32"},
+        "output": {"dir": str(tmp_path / "curated"), "test_size": 0},
+        "ledger": str(tmp_path / "ledger"),
+    }
+    return Recipe.model_validate(content | changes)
+
+
+def curate(config):
+    return curate_module.run_stages(plan_run(config))
+
+
+def test_pairs_are_generated_truncated_judged_and_written_as_one_version(tmp_path, models, world):
+    manifest = curate(recipe(tmp_path, models))
+    assert manifest.generated.pairs == manifest.counts.pairs == 4
+    assert manifest.generated.responses == 20
+    rows = shards(tmp_path / "curated/dataset/train").to_pylist()
+    assert len(rows) == manifest.counts.kept
+    assert {row["source"] for row in rows} == {"generated"}
+    responses = shards(tmp_path / "curated/responses").to_pylist()
+    assert len(responses) == 20
+    assert {row["model"] for row in responses} == {"policy"}
+    assert (tmp_path / "curated/generated/manifest.json").is_file()
+    named = {file.path for file in manifest.files}
+    assert {"generated/manifest.json", "generated/report.html"} <= named
+
+
+def test_rewards_of_responses_are_those_that_the_consistency_stage_reads(tmp_path, models, world):
+    manifest = curate(recipe(tmp_path, models))
+    assert manifest.generated.scores.generated == 20
+    # Both full responses of each pair were scored when they were generated; what is left are completions.
+    assert manifest.scores.reused >= 8
+    assert manifest.scores.generated == manifest.completions.requests
+
+
+def test_the_sampled_tokens_are_the_pairs_tokens(tmp_path, models, world):
+    curate(recipe(tmp_path, models))
+    generated = {row["pair_id"]: row for row in shards(tmp_path / "curated/generated/dataset/train").to_pylist()}
+    rows = shards(tmp_path / "curated/dataset/train").to_pylist()
+    assert rows
+    for row in rows:
+        assert row["chosen_ids"] == generated[row["pair_id"]]["chosen_ids"]
+        assert row["rejected_ids"] == generated[row["pair_id"]]["rejected_ids"]
+        assert row["chosen_score"] == generated[row["pair_id"]]["chosen_score"]
+
+
+def test_two_commands_give_the_pairs_of_one(tmp_path, models, world):
+    together = curate(recipe(tmp_path, models))
+    asked = world.answered
+    generate(generation(tmp_path, models, PROMPTS))
+    sources = [{"kind": "generated", "path": str(tmp_path / "out"), "label": "generated"}]
+    apart = recipe(
+        tmp_path, models, generate=None, sources=sources, output={"dir": str(tmp_path / "b"), "test_size": 0}
+    )
+    assert curate(apart).version == together.version
+    assert world.answered == asked
+
+
+def test_a_second_run_is_there_already_and_another_threshold_generates_nothing_anew(tmp_path, models, world):
+    config = recipe(tmp_path, models)
+    first = curate(config)
+    assert plan_run(config).finished == first
+    asked = world.answered, world.scored
+    other = recipe(
+        tmp_path, models, consistency={"threshold": 0.6}, output={"dir": str(tmp_path / "b"), "test_size": 0}
+    )
+    second = curate(other)
+    assert (world.answered, world.scored) == asked
+    assert second.generated.version == first.generated.version
+
+
+def test_policy_and_reward_model_of_the_curation_are_taken_where_the_section_names_none(tmp_path, models, world):
+    config = recipe(tmp_path, models)
+    section = config.generate.model_copy(update={"policies": []})
+    found = config.model_copy(update={"generate": section}).generation()
+    assert [one.model for one in found.policies] == [str(models[0])]
+    assert [one.model for one in found.annotators] == [str(models[1])]
+    assert found.output.dir == f"{tmp_path}/curated/generated"
+
+
+def test_nobody_to_score_is_said_by_the_recipe(tmp_path, models, world):
+    with pytest.raises(ValueError, match="annotators: none"):
+        recipe(tmp_path, models, reward=None, policy={"model": str(models[0]), "engine": "none"})
+
+
+def test_neither_sources_nor_generation_is_said_by_the_recipe(tmp_path, models, world):
+    with pytest.raises(ValueError, match="nothing to generate"):
+        recipe(tmp_path, models, generate=None)
+
+
+def test_an_audit_reads_pairs_that_are_there_and_says_so(tmp_path, models, world):
+    plan = plan_run(recipe(tmp_path, models))
+    (tmp_path / "work").mkdir()
+    with pytest.raises(ConfigError, match=r"flows\.generate first"):
+        Run(plan, tmp_path / "work").read_sources()
+
+
+def test_explain_finds_the_raw_row_of_a_generated_pair(tmp_path, models, world):
+    curate(recipe(tmp_path, models))
+    row = shards(tmp_path / "curated/dataset/train").to_pylist()[0]
+    found = explain(tmp_path / "curated", row["pair_id"])
+    assert found.raw["chosen_policy"] == "policy"

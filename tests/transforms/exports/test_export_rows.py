@@ -139,7 +139,9 @@ def test_a_row_is_one_line_by_every_way_to_split_lines(text):
 
 
 def test_hostile_text_is_read_as_it_was_written():
-    assert json.loads(json_line({"text": HOSTILE})) == {"text": HOSTILE}
+    line = json_line({"text": HOSTILE})
+    assert json.loads(line) == {"text": HOSTILE}
+    assert len(line.decode().splitlines()) == 1
 
 
 @pytest.mark.parametrize("value", ["\ud83d", float("nan"), float("inf")])

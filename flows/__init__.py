@@ -5,7 +5,7 @@ of its stages, `output` its folder, `summary` and `artifacts` what terminal and 
 
     curate    generate  audit     explain         data
     train     evaluate  compare  decode           models
-    publish   diff      refresh  deploy           versions
+    publish   export    diff     refresh  deploy  versions
     starter   reference  data_cards               what this repository keeps of itself
 
     annotators  what judges responses, through the ledger

@@ -32,6 +32,7 @@ WORK = {
     "flows.evaluate": "flows.evaluate.plan.plan_evaluation",
     "flows.compare": "flows.compare.plan.plan_comparison",
     "flows.decode": "flows.decode.plan.plan_decoding",
+    "flows.export": "flows.versions.version.open_version",
     "flows.explain": "flows.explain.facts.explain",
     "flows.publish": "flows.publish.__main__.Console",
     "flows.diff": "flows.versions.version.open_version",

@@ -1,6 +1,7 @@
 """Tables in, tables out: what the rows of a preference dataset go through. Imports go downwards.
 
 report                    pages, figures and cards
+exports                   kept pairs in other people's layouts
 versions  evaluation      two versions side by side; models on labelled pairs
 audit                     what a cut would do
 consistency               does a truncated pair still carry its preference?

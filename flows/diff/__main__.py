@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from flows.runtime.cli import prepare_process, run_command
+from flows.versions.place import place
 from transforms.errors import ConfigError
 
 
@@ -25,7 +26,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="folder for diff.html, diff.json and changes.jsonl")
     parser.add_argument("--json", action="store_true", help="print diff.json instead of text")
     arguments = parser.parse_args()
-    places = [_place(arguments.old, arguments.revision_a), _place(arguments.new, arguments.revision_b)]
+    places = [place(arguments.old, arguments.revision_a), place(arguments.new, arguments.revision_b)]
     if arguments.out is not None and arguments.out.is_file():
         message = f"--out {arguments.out} is a file; name a folder"
         raise ConfigError(message)
@@ -43,23 +44,6 @@ def main() -> int:
     else:
         print_difference(Console(soft_wrap=True), found.record, arguments.out)
     return 0
-
-
-def _place(where: str, revision: str | None) -> tuple[str, str | None]:
-    """What `open_version` is asked for: `org/name@revision` in two, and runs/NAME as the folder that it is.
-
-    Raises:
-        ConfigError: a revision by name and by flag.
-    """
-    name, at, inside = where.partition("@")
-    if revision is None and Path(where).is_dir():
-        return (where if where.startswith((".", "/")) else f"./{where}"), None
-    if not at:
-        return where, revision
-    if revision is not None:
-        message = f"{where} names a revision and so does the flag ({revision}); leave one out"
-        raise ConfigError(message)
-    return name, inside
 
 
 if __name__ == "__main__":

@@ -3,5 +3,6 @@
 fingerprint     whether anything changed: one hash over all that decides the data
 source_account  what a source brought, counted
 output_folder   nothing half-written looks complete, no other run is overwritten by accident
+place           what a command line calls a version
 version         one version wherever it lies: a run's folder, a published one, the Hub
 """

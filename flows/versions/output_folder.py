@@ -24,8 +24,9 @@ from transforms.records.generation import GenerationManifest
 from transforms.records.manifest import FileRecord, Manifest
 
 CARD: Final = "README.md"  # the one page that people may improve before they publish
+EXPORTS: Final = "exports"  # made of a finished run by flows.export, so what is left of it is another run's
 CONTRACT: Final = (
-    "dataset", "dropped", "responses", "generated", "quarantine.jsonl", "report.html", "figures", CARD,
+    "dataset", "dropped", "responses", "generated", "quarantine.jsonl", "report.html", "figures", EXPORTS, CARD,
 )  # fmt: skip
 MANIFEST: Final = "manifest.json"
 WORK: Final = ".work"

@@ -7,4 +7,5 @@ evaluation  evaluation.json
 comparison  comparison.json
 decoding    decode.json
 difference  diff.json
+export      export.json
 """

@@ -11,6 +11,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from transforms.records.manifest import Counts, Manifest
@@ -20,6 +21,8 @@ from transforms.report.figures import Layer, Plot, length_plots
 from transforms.report.funnel import funnel
 from transforms.text import count
 
+Floats = npt.NDArray[np.float64]
+
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 WIDTH: Final = 8.0  # inches; at 200 dots an inch twice as wide as the Hub's column, for fine screens
 DPI: Final = 200
+_SCORE_BINS: Final = 40
 _TOKEN: Final = re.compile(r"[MLHVhvz]|-?\d+(?:\.\d+)?")
 _FUNNEL: Final = {"all": "before", "lost": "dropped", "kept": "kept"}
 
@@ -76,6 +80,34 @@ def draw_funnel(counts: Counts) -> bytes:
                 text, (100, place), (points, 0), textcoords="offset points", ha="right", va="center", fontsize=10
             )
     _bare(axes)
+    return _png(figure)
+
+
+def draw_scores(chosen: Floats, rejected: Floats, threshold: float, margin: float) -> bytes:
+    """PNG of two histograms of scores over one another, with the threshold and the band that a margin leaves out.
+
+    Args:
+        chosen: scores of chosen responses, at least one of either side.
+        rejected: of rejected ones.
+        threshold: in the scores' unit.
+        margin: half the width of the band.
+    """
+    colours = palette()
+    figure = _figure(2.9)
+    axes = figure.subplots()
+    edges = np.histogram_bin_edges(np.concatenate([chosen, rejected]), bins=_SCORE_BINS)
+    for name, scores in (("chosen", chosen), ("rejected", rejected)):
+        axes.hist(scores, bins=edges.tolist(), color=colours[name], alpha=0.55, label=f"{name}, {count(len(scores))}")
+    if margin:
+        axes.axvspan(threshold - margin, threshold + margin, color=colours["faint"], alpha=0.25, label="left out")
+    axes.axvline(threshold, color=colours["ink"], linewidth=1.2, label=f"threshold {threshold:.4g}")
+    axes.tick_params(length=0, labelsize=8.5, colors=colours["soft"])
+    axes.set_xlabel("score of the whole response", fontsize=8.5, color=colours["soft"])
+    axes.set_ylabel("responses", fontsize=8.5, color=colours["soft"])
+    axes.legend(frameon=False, fontsize=8.5)
+    _bare(axes)
+    axes.spines["bottom"].set_visible(True)
+    axes.spines["bottom"].set_color(colours["faint"])
     return _png(figure)
 
 

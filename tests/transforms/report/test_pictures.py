@@ -2,13 +2,14 @@
 
 from io import BytesIO
 
+import numpy as np
 import polars as pl
 import pytest
 from matplotlib.path import Path
 from PIL import Image
 from report_support import judged, manifest, rows
 
-from transforms.report.pictures import _path, draw_funnel, draw_pictures, palette
+from transforms.report.pictures import _path, draw_funnel, draw_pictures, draw_scores, palette
 
 
 def test_an_svg_path_becomes_the_same_points() -> None:
@@ -60,3 +61,12 @@ def test_the_funnel_grows_with_its_reasons() -> None:
         with Image.open(BytesIO(draw_funnel(counts.model_copy(update={"dropped": dropped})))) as image:
             heights.append(image.height)
     assert heights == [round(200 * (0.34 * bars + 0.45)) for bars in (4, 6)]
+
+
+def test_scores_are_drawn_with_their_threshold_and_margin() -> None:
+    chosen, rejected = np.array([1.0, 2.0, 3.0]), np.array([0.0, 1.0])
+    plain = draw_scores(chosen, rejected, 1.5, 0.0)
+    assert plain.startswith(b"\x89PNG")
+    assert draw_scores(chosen, rejected, 1.5, 0.0) == plain
+    assert draw_scores(chosen, rejected, 1.5, 0.5) != plain
+    assert draw_scores(chosen, rejected, 0.5, 0.0) != plain

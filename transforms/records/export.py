@@ -1,0 +1,55 @@
+"""export.json: the files that an export wrote, counted so that it adds up, and how its threshold was found."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ExportedFile(_Part):
+    """One layout of one split. rows_in = rows + sum(left_out)."""
+
+    layout: str
+    split: str
+    path: str | None = Field(description="Below the folder; None where no row was left to write.")
+    rows_in: int = Field(description="Pairs; of kto responses, two a pair.")
+    rows: int
+    left_out: dict[str, int] = Field(description="By reason; each is a line of left-out.jsonl.")
+    responses: int = Field(description="In the rows: two each, of kto one.")
+    without_end: int = Field(description="Of them, those whose tokens have no end-of-turn: cut or unfinished.")
+    unfinished: int = Field(description="Of them, those that did not end by themselves at their source.")
+
+
+class ThresholdRecord(_Part):
+    """From which score on a response is desirable (kto)."""
+
+    score: str = Field(description="reward: of the run's reward model. source: the dataset's own.")
+    method: str = Field(description="otsu, median or given.")
+    value: float
+    margin: float = Field(description="Responses less than this away from the threshold are left out.")
+    split: str = Field(description="The split whose responses decided it; it holds for all of them.")
+    responses: int = Field(description="Different ones there that have a score.")
+    several_scores: int = Field(description="Of them, those with other scores in other pairs; their mean counts.")
+    separation: float = Field(description="Between-class variance as a share of all variance, 0 to 1.")
+    chosen: int = Field(description="Chosen responses of pairs with a score there.")
+    chosen_below: int = Field(description="Of them, those below the threshold.")
+    rejected: int
+    rejected_above: int = Field(description="Rejected ones at or above it.")
+    desirable: int = Field(description="Rows of that split with label true.")
+    undesirable: int
+    desirable_weight: float = Field(description="λ_D, to set with undesirable_weight.")
+    undesirable_weight: float
+    desirable_range: tuple[float, float] = Field(description="What λ_D may be while λ_U is 1.")
+    undesirable_range: tuple[float, float] = Field(description="What λ_U may be while λ_D is 1.")
+
+
+class ExportRecord(_Part):
+    """What was exported, of which version."""
+
+    where: str
+    commit: str | None  # of the Hub
+    name: str
+    version: str
+    files: list[ExportedFile]
+    threshold: ThresholdRecord | None

@@ -1,6 +1,7 @@
 """The recipe of a curation: what every other configuration takes sections of.
 
-models        policy and reward model, and how each is loaded and called
-curation      its sections, keys, defaults and bounds
-command_line  read from a file and flags
+models         policy and reward model, and how each is loaded and called
+interpolation  a policy between two models, or beyond one of them
+curation       its sections, keys, defaults and bounds
+command_line   read from a file and flags
 """

@@ -1,4 +1,4 @@
-"""Dataset repositories in memory behind the part of the Hub's HTTP API that huggingface_hub 2.4 and datasets 5.2 use.
+"""Repositories in memory behind the part of the Hub's HTTP API that huggingface_hub 2.4 and datasets 5.2 use.
 
 Mirrors what their source says of requests and answers: repos/create, validate-yaml, preupload, LFS batch and PUT,
 commit, tag, refs, commits, info, tree, paths-info and resolve.
@@ -110,6 +110,10 @@ class HubApi:
             ("GET", r"/api/datasets/([^/]+/[^/]+)/tree/([^/]+)/?(.*)", self._tree),
             ("GET", r"/api/datasets/([^/]+/[^/]+)(?:/revision/(.+))?", self._info),
             ("GET", r"/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self._resolve),
+            # Models, which are read and not written here.
+            ("GET", r"/api/models/([^/]+/[^/]+)/tree/([^/]+)/?(.*)", self._tree),
+            ("GET", r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", self._info),
+            ("GET", r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self._resolve),
         ]
 
     def respond(self, request: Request) -> Answer:

@@ -21,7 +21,9 @@ transformers_completions  completions without vLLM
 transformers_rewards      rewards by transformers
 transformers_positions    log-prob and entropy at every response token
 adapters                  LoRA adapters, and whether one fits its base
+interpolation             w·a + (1 − w)·b of two models, as a model folder
 engine_settings           which engine can do which setting
+made_folders              model folders that are made here: whole or not there
 starter_model             SmolLM2 out of a PyPI package
 fakes                     seeded engines without a model, for unit tests
 """

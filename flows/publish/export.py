@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from flows.versions.output_folder import CARD, MANIFEST, disk_errors, locked
 from flows.versions.version import Version, open_version
-from transforms.dataset.published import content_key, shard_path, write_manifest, write_parquet
+from transforms.dataset.published import content_key, is_generated, shard_path, write_manifest, write_parquet
 from transforms.dataset.shards import ContentHash, file_sha256
 from transforms.errors import ConfigError, OutputError
 from transforms.records.manifest import FileRecord, Manifest
@@ -83,7 +83,8 @@ def export_run(run: Path, folder: Path, repo: str) -> Export:
         raise ConfigError(message)
     files = [file for table in version.tables for file in _export_table(version, table, folder)]
     shards = {file.path for table in version.tables.values() for file in table}
-    pages = [page for page in version.manifest.files if page.path not in shards]
+    # What a section `generate` made is a run of its own, with paths of this machine in its manifest: it stays here.
+    pages = [page for page in version.manifest.files if page.path not in shards and not is_generated(page.path)]
     files += [_copy_page(run, folder, page) for page in pages if page.path != CARD]
     files += [_write_card(run, folder, page, version.manifest, files, repo) for page in pages if page.path == CARD]
     write_manifest(folder / MANIFEST, version.manifest, files)

@@ -30,6 +30,11 @@ _OF_THE_RUN: Final = {
 }  # fmt: skip
 
 
+def is_generated(path: str) -> bool:
+    """Whether a file is of what the section `generate` of a recipe made."""
+    return path.startswith("generated/")
+
+
 def shard_path(table: str, number: int, of: int, *, is_split: bool) -> str:
     """Where the shard `number` of `of` lies in the published layout."""
     return f"{'data' if is_split else table}/{table}-{number:05d}-of-{of:05d}.parquet"
@@ -62,7 +67,10 @@ def public_manifest(manifest: Manifest) -> Manifest:
     content["config"] = public(content["config"])
     for source in content["sources"]:
         source["path"] = public_path(source["path"])
-    for model in filter(None, (content["policy"], content["reward"], content["tokenizer"])):
+    models = [content["policy"], content["reward"], content["tokenizer"]]
+    if content["generated"]:
+        models += [*content["generated"]["policies"], *content["generated"]["annotators"]]
+    for model in filter(None, models):
         model["name"] = public_path(model["name"])
     return Manifest.model_validate(content)
 
@@ -90,6 +98,9 @@ def content_key(manifest: Manifest, rows: Mapping[str, str]) -> str:
         for key, value in manifest.config.items()
         if key != "ledger"
     }
-    content["pages"] = sorted(file.path for file in manifest.files if not file.path.endswith((".arrow", ".parquet")))
+    if content["generated"]:
+        content["generated"] = {k: v for k, v in content["generated"].items() if k not in ("completions", "scores")}
+    pages = (file.path for file in manifest.files if not file.path.endswith((".arrow", ".parquet")))
+    content["pages"] = sorted(path for path in pages if not is_generated(path))
     content["rows"] = dict(rows)
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -196,11 +196,14 @@ def _pair_facts(rows: pl.DataFrame) -> dict[str, Any] | None:
 
 def _spends(manifest: Manifest) -> list[tuple[str, str, SpendRecord]]:
     """(kind of call, its model, what it cost)."""
+    made = manifest.generated
     kinds = (
-        ("Completions", manifest.policy, manifest.completions),
-        ("Scores", manifest.reward, manifest.scores),
+        ("Responses", ", ".join(model.name for model in made.policies), made.completions) if made else None,
+        ("Annotations", ", ".join(model.name for model in made.annotators), made.scores) if made else None,
+        ("Completions", manifest.policy.name if manifest.policy else "", manifest.completions),
+        ("Scores", manifest.reward.name if manifest.reward else "", manifest.scores),
     )
-    return [(name, model.name if model else "", spend) for name, model, spend in kinds if spend]
+    return [(name, models, spend) for name, models, spend in filter(None, kinds) if spend]
 
 
 def _seconds(seconds: dict[str, float]) -> list[tuple[str, float, float]]:

@@ -10,6 +10,7 @@ from flows.curate.plan import plan_run
 from flows.curate.run import Run
 from flows.explain.facts import explain
 from flows.models import recipe_models
+from flows.publish.export import export_run
 from flows.recipe.curation import Recipe
 from transforms.errors import ConfigError
 
@@ -141,3 +142,11 @@ def test_explain_finds_the_raw_row_of_a_generated_pair(tmp_path, models, world):
     row = shards(tmp_path / "curated/dataset/train").to_pylist()[0]
     found = explain(tmp_path / "curated", row["pair_id"])
     assert found.raw["chosen_policy"] == "policy"
+
+
+def test_a_published_version_has_no_path_of_this_machine_and_leaves_the_generation_here(tmp_path, models, world):
+    curate(recipe(tmp_path, models))
+    (tmp_path / "published").mkdir()
+    export = export_run(tmp_path / "curated", tmp_path / "published", "org/name")
+    assert not [file.path for file in export.files if file.path.startswith("generated/")]
+    assert str(tmp_path) not in (tmp_path / "published/manifest.json").read_text()

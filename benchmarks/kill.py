@@ -2,6 +2,7 @@
 
     python benchmarks/kill.py
     python benchmarks/kill.py --at 3 20 completions:1 scores:4 path:.work/dataset
+    python benchmarks/kill.py --program flows.generate --with batch=64
 
 Runs the starter once undisturbed, then with a ledger of its own kills a run at each of the moments in turn, and lets
 the last one finish. Both start from models that are made already. A moment is a number of seconds after the start;
@@ -21,6 +22,7 @@ from hashlib import sha256
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+PROGRAM = ["flows.curate"]  # with flags of its own
 MOMENTS = [
     *("3", "12"),
     *("completions:0", "completions:1", "completions:2"),
@@ -31,7 +33,7 @@ MOMENTS = [
 
 def command(folder: Path, name: str) -> list[str]:
     return [
-        *(sys.executable, "-m", "flows.curate"),
+        *(sys.executable, "-m", PROGRAM[0], *PROGRAM[1:]),
         *("--output.dir", str(folder / name), "--ledger", str(folder / f"ledger-{name}")),
     ]
 
@@ -92,7 +94,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--at", nargs="+", default=MOMENTS, metavar="MOMENT")
     parser.add_argument("--straight", type=Path, help="the folder of an undisturbed starter run, to save one")
+    parser.add_argument("--program", default="flows.curate", choices=["flows.curate", "flows.generate"])
+    parser.add_argument("--with", nargs="+", default=[], metavar="KEY=VALUE", dest="flags", help="keys of the recipe")
     arguments = parser.parse_args()
+    flags = [word for flag in arguments.flags for word in ("--" + flag.partition("=")[0], flag.partition("=")[2])]
+    PROGRAM[:] = [arguments.program, *flags]
     straight = arguments.straight
     folder = Path(tempfile.mkdtemp())
     try:
@@ -107,7 +113,9 @@ def main() -> None:
         again = [line for path in (folder / "ledger-killed").rglob("interrupted.jsonl") for line in path.open()]
         paid = sum(json.loads(line)["requests"] for line in again)
         print(f"version equal:           {found['version'] == expected['version']} ({found['version']})")
-        print(f"dataset byte-identical:  {digest(folder / 'killed' / 'dataset') == digest(straight / 'dataset')}")
+        for table in ("dataset", "responses"):
+            same = digest(folder / "killed" / table) == digest(straight / table)
+            print(f"{table + ' byte-identical:':<24} {same}")
         print(f"batches paid twice:      {len(again)} in {len(arguments.at)} kills ({paid} requests)")
     finally:
         shutil.rmtree(folder)

@@ -9,11 +9,8 @@ from transforms.engines.batches import longest_first, right_padded
 from transforms.engines.checks import check_scores
 from transforms.engines.models import ResolvedModel
 from transforms.engines.protocol import ModelIdentity, Progress, ScoreRequest, no_progress
-from transforms.engines.reward_checks import reward_config
+from transforms.engines.reward_checks import refuse_incomplete, reward_config
 from transforms.errors import EngineError, ModelError
-
-# Keys that a classifier may leave unused: they belong to no reward head.
-_HARMLESS = ("lm_head.", "rotary_emb.inv_freq")
 
 
 class TransformersRewards:
@@ -113,19 +110,7 @@ def _load(model: ResolvedModel, config: Any, *, trust_remote_code: bool) -> Any:
             " score another way. If you trust the code that comes with it, set reward.trust_remote_code: true"
         )
         raise ModelError(message)
-    unused = [key for key in info["unexpected_keys"] if not any(part in key for part in _HARMLESS)]
-    mismatched = [key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]]
-    for what, keys in (
-        ("lacks", info["missing_keys"]),
-        ("has unknown", unused),
-        ("has misshapen", mismatched),
-    ):
-        if keys:
-            message = (
-                f"the checkpoint of the reward model {name} {what} weights: {', '.join(sorted(keys)[:5])}."
-                f" A {expected} would score with random or ignored weights: check that it is a reward model"
-            )
-            raise ModelError(message)
+    refuse_incomplete(name, expected, info)
     return loaded
 
 

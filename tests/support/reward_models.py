@@ -23,7 +23,8 @@ from transformers import (
 OBJECTIVES = 19
 # In the order in which LLM-Blender adds them.
 MARKS = ("<|source|>", "<|candidate1|>", "<|candidate2|>", "<|candidate|>")
-WORDS = tuple("the cat sat on mat and dog ran to river one two three four five six seven of a in it is was".split())
+_TEXT = "the cat sat on mat and dog ran to river one two three four five six seven of a in it is was"
+WORDS = tuple(_TEXT.split())
 
 
 @cache

@@ -21,6 +21,7 @@ vllm_rewards              rewards by vLLM
 server_completions        completions by a vLLM server
 transformers_completions  completions without vLLM
 transformers_rewards      rewards by transformers
+decoder_heads             heads of one number that transformers has no class for
 armorm                    rewards of several objectives, by ArmoRM
 pairrm                    comparisons of two responses, by PairRM
 transformers_positions    log-prob and entropy at every response token

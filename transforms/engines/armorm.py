@@ -121,9 +121,8 @@ class ArmoRm:
         last = torch.tensor([len(row) - 1 for row in rows])
         try:
             with torch.inference_mode():
-                scores, rewards = self._model(
-                    ids.to(self._device), mask.to(self._device), last.to(self._device), torch.tensor(places).to(last)
-                )
+                given = (each.to(self._device) for each in (ids, mask, last, torch.tensor(places)))
+                scores, rewards = self._model(*given)
         except (RuntimeError, ValueError, IndexError) as error:
             message = f"the reward model {self.identity.name} failed: {type(error).__name__}: {error}"
             raise EngineError(message) from error
@@ -183,7 +182,7 @@ class _GatedLlama(LlamaPreTrainedModel):  # type: ignore[misc]
         hidden = self.model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
         rows = torch.arange(len(ids), device=hidden.device)
         rewards = self.regression_layer(hidden[rows, last].float())
-        weights = self.gating(hidden[rows, places.to(hidden.device)].float())
+        weights = self.gating(hidden[rows, places].float())
         return (weights * (rewards @ self.reward_transform_matrix)).sum(-1), rewards
 
 

@@ -7,6 +7,7 @@ than the checkpoint names where that one needs remote code; vLLM turns a causal 
 from collections.abc import Mapping
 from typing import Any, Final
 
+from transforms.engines.decoder_heads import HEADS
 from transforms.engines.models import ResolvedModel
 from transforms.engines.objectives import ARMORM
 from transforms.engines.pair_inputs import PAIRRM
@@ -18,12 +19,13 @@ _HARMLESS: Final = ("lm_head.", "rotary_emb.inv_freq", "embeddings.position_ids"
 # What is said of an architecture that no engine of one number a conversation can load.
 _INSTEAD: Final = {
     ARMORM: "whose gating network vLLM does not have: set reward.engine: transformers",
+    **dict.fromkeys(HEADS, "which vLLM does not score by one number: set reward.engine: transformers"),
     PAIRRM: "which compares two responses and has no reward of one: name a reward model that scores one response",
 }
 
 
 def reward_config(model: ResolvedModel, *, trust_remote_code: bool) -> Any:
-    """The checkpoint's config, if it is that of a sequence classifier with one output.
+    """The checkpoint's config, if it is that of a sequence classifier with one output, or of a head that is known.
 
     Raises:
         ModelError: it cannot be read, or is another kind of model.
@@ -39,13 +41,21 @@ def reward_config(model: ResolvedModel, *, trust_remote_code: bool) -> Any:
         message = f"the config of the reward model {name} cannot be read: {type(error).__name__}: {error}"
         raise ModelError(message) from error
     architecture = (config.architectures or ["none"])[0]
+    if architecture in HEADS and model.identity.engine != "vllm":
+        return config
+    if architecture == ARMORM and hasattr(config, "num_quantiles"):
+        message = (
+            f"the reward model {name} is a {architecture} with num_quantiles (QRM), whose rewards are quantiles: no "
+            "engine here reads them"
+        )
+        raise ModelError(message)
     if architecture in _INSTEAD:
         message = f"the reward model {name} is a {architecture}, {_INSTEAD[architecture]}"
         raise ModelError(message)
     if not architecture.endswith("ForSequenceClassification") and not _remote_class(config, trust_remote_code):
         message = (
             f"the reward model {name} has the architecture {architecture}, expected one that ends in"
-            " ForSequenceClassification: a causal model has no reward head"
+            f" ForSequenceClassification: {_why(architecture, config)}"
         )
         raise ModelError(message)
     if config.num_labels != 1:
@@ -72,6 +82,14 @@ def refuse_incomplete(name: str, expected: str, info: Mapping[str, Any]) -> None
             f" A {expected} would score with random or ignored weights: check that it is a reward model"
         )
         raise ModelError(message)
+
+
+def _why(architecture: str, config: Any) -> str:
+    if architecture.endswith(("ForCausalLM", "ForConditionalGeneration", "none")):
+        return "a causal model has no reward head"
+    if _remote_class(config, trust_remote_code=True):
+        return "if you trust the code that comes with it, set reward.trust_remote_code: true"
+    return "transformers has no class of that name, and docs/reference/reward-models.md lists what else is read"
 
 
 def _remote_class(config: Any, trust_remote_code: bool) -> bool:

@@ -17,8 +17,8 @@ from transforms.asking.requests import score_requests
 from transforms.chat.conversation import Asked, Turn
 from transforms.chat.template import DEFAULT_DATE
 from transforms.engines.models import ResolvedModel
+from transforms.engines.protocol import ObjectiveRewardEngine, Objectives, RewardEngine, ScoreRequest
 from transforms.engines.protocol import Progress as RequestProgress
-from transforms.engines.protocol import RewardEngine, ScoreRequest
 from transforms.records.manifest import SpendRecord
 from transforms.tables.schema import SCORES
 
@@ -94,20 +94,38 @@ class Scorer:
         self.calls.spend.tokens_reused += sum(lengths[key] for key in known if self.calls.reused(key))
         return [r if isinstance(r, str) else known.get(r.request_id, math.nan) for r in requests]
 
+    def objectives(self, requests: Sequence[ScoreRequest | str]) -> list[list[float] | None]:
+        """Each conversation's rewards by objective, in the order of `objective_names`, once all batches are through.
+
+        None where the reward model has no objectives, gave no number, or could not read the conversation.
+        """
+        rows = self.calls.ledger.fetch([r.request_id for r in requests if isinstance(r, ScoreRequest)])
+        known: dict[str, list[float] | None] = dict(
+            zip(rows["request_id"].to_list(), rows["objectives"].to_list(), strict=True)
+        )
+        return [None if isinstance(r, str) else known.get(r.request_id) for r in requests]
+
 
 def _ask(engine: RewardEngine, requests: Sequence[ScoreRequest], progress: RequestProgress) -> Paid:
-    rewards = engine.score(requests, progress)
-    return Paid(_rows(requests, rewards), sum(len(r.token_ids) for r in requests))
+    tokens = sum(len(r.token_ids) for r in requests)
+    if isinstance(engine, ObjectiveRewardEngine):
+        found = engine.score_objectives(requests, progress)
+        return Paid(_rows(requests, [one.reward for one in found], found), tokens)
+    return Paid(_rows(requests, engine.score(requests, progress)), tokens)
 
 
-def _rows(requests: Sequence[ScoreRequest], rewards: Sequence[float]) -> pa.Table:
+def _rows(
+    requests: Sequence[ScoreRequest], rewards: Sequence[float], objectives: Sequence[Objectives] | None = None
+) -> pa.Table:
     """Rewards that are no number are not kept: they may be a hiccup, and are asked again next time."""
-    finite = [(r, reward) for r, reward in zip(requests, rewards, strict=True) if math.isfinite(reward)]
+    finite = [row for row, reward in enumerate(rewards) if math.isfinite(reward)]
+    kept = [requests[row] for row in finite]
     return pa.table(
         {
-            "request_id": [r.request_id for r, _ in finite],
-            "reward": [reward for _, reward in finite],
-            "tokens": [len(r.token_ids) for r, _ in finite],
+            "request_id": [r.request_id for r in kept],
+            "reward": [rewards[row] for row in finite],
+            "tokens": [len(r.token_ids) for r in kept],
+            "objectives": [objectives[row].values if objectives else None for row in finite],
         },
         schema=SCORES,
     )

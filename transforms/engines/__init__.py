@@ -8,6 +8,8 @@ tokenizer_files           what a tokenizer is made of, by hashes of files
 kept_results              what is kept in the user's cache, by what it is made of
 stored_tokenizer          a tokenizer as transformers made it, loaded without it
 file_hashes               hashes of files, known again by size and time
+objectives                a reward model of several objectives, without its weights
+pair_inputs               a prompt and two responses in a pairwise model's own tokens
 reward_inputs             conversations in a reward model's own tokens
 checks                    what every engine refuses before it starts
 reward_checks             what a checkpoint must be before it may score
@@ -19,6 +21,9 @@ vllm_rewards              rewards by vLLM
 server_completions        completions by a vLLM server
 transformers_completions  completions without vLLM
 transformers_rewards      rewards by transformers
+decoder_heads             heads of one number that transformers has no class for
+armorm                    rewards of several objectives, by ArmoRM
+pairrm                    comparisons of two responses, by PairRM
 transformers_positions    log-prob and entropy at every response token
 adapters                  LoRA adapters, and whether one fits its base
 interpolation             w·a + (1 − w)·b of two models, as a model folder

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from transforms.engines.protocol import CompletionRequest, PositionRequest, Sampling, ScoreRequest
+from transforms.engines.protocol import CompletionRequest, PairRequest, PositionRequest, Sampling, ScoreRequest
 from transforms.errors import EngineError
 
 MAX_SEED = 2**63 - 1
@@ -60,6 +60,30 @@ def check_scores(requests: Sequence[ScoreRequest], *, vocab: int, context: int) 
                 f"request {request.request_id} has {len(request.token_ids)} tokens, but the reward model's"
                 f" context is {context}"
             )
+            raise EngineError(message)
+
+
+def check_pairs(requests: Sequence[PairRequest], *, vocab: int, context: int, marks: Sequence[int]) -> None:
+    """Raise EngineError naming the first comparison that cannot be made.
+
+    Args:
+        requests: the comparisons.
+        vocab: token ids that the model has.
+        context: tokens that it reads.
+        marks: ids of the marks of source, first and second candidate, each of which stands once and in this order.
+    """
+    for request in requests:
+        _check_ids(request.request_id, request.token_ids, vocab)
+        found = [token for token in request.token_ids if token in marks]
+        if found != list(marks):
+            message = (
+                f"request {request.request_id} has the marks {found}, expected {list(marks)}: source, first and second "
+                "candidate, each once"
+            )
+            raise EngineError(message)
+        if len(request.token_ids) > context:
+            tokens = len(request.token_ids)
+            message = f"request {request.request_id} has {tokens} tokens, but the pairwise model reads {context}"
             raise EngineError(message)
 
 

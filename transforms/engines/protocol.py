@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -91,6 +91,21 @@ class ScoreRequest:
     token_ids: Sequence[int]
 
 
+class Objectives(NamedTuple):
+    """What a reward model says of one conversation, objective by objective."""
+
+    reward: float  # what `score` gives
+    values: list[float]  # one an objective, in the order of the engine's `objectives`
+
+
+@dataclass(frozen=True, slots=True)
+class PairRequest:
+    """A prompt and two responses to it, laid out in a pairwise model's own tokens."""
+
+    request_id: str
+    token_ids: Sequence[int]  # source, first candidate, second candidate
+
+
 @dataclass(frozen=True, slots=True)
 class PositionRequest:
     """Read a given response as the policy sees it: `prompt_ids`, then `response_ids`, the policy's own tokens."""
@@ -152,6 +167,22 @@ class RewardEngine(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class ObjectiveRewardEngine(RewardEngine, Protocol):
+    """A reward engine whose reward is made of several, which it can show."""
+
+    @property
+    def objectives(self) -> tuple[str, ...]: ...
+
+    def score_objectives(self, requests: Sequence[ScoreRequest], progress: Progress = no_progress) -> list[Objectives]:
+        """As `score`, with each objective's own reward.
+
+        Raises:
+            EngineError: as `score`.
+        """
+        ...
 
 
 class PositionEngine(Protocol):

@@ -4,14 +4,28 @@ transformers gives a checkpoint without a reward head a random one and only logs
 than the checkpoint names where that one needs remote code; vLLM turns a causal model into a classifier.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
+from transforms.engines.decoder_heads import HEADS
 from transforms.engines.models import ResolvedModel
+from transforms.engines.objectives import ARMORM
+from transforms.engines.pair_inputs import PAIRRM
 from transforms.errors import ModelError
+
+# Keys that a checkpoint may have and a classifier leave unused: they belong to no reward head.
+_HARMLESS: Final = ("lm_head.", "rotary_emb.inv_freq", "embeddings.position_ids")
+
+# What is said of an architecture that no engine of one number a conversation can load.
+_INSTEAD: Final = {
+    ARMORM: "whose gating network vLLM does not have: set reward.engine: transformers",
+    **dict.fromkeys(HEADS, "which vLLM does not score by one number: set reward.engine: transformers"),
+    PAIRRM: "which compares two responses and has no reward of one: name a reward model that scores one response",
+}
 
 
 def reward_config(model: ResolvedModel, *, trust_remote_code: bool) -> Any:
-    """The checkpoint's config, if it is that of a sequence classifier with one output.
+    """The checkpoint's config, if it is that of a sequence classifier with one output, or of a head that is known.
 
     Raises:
         ModelError: it cannot be read, or is another kind of model.
@@ -27,16 +41,55 @@ def reward_config(model: ResolvedModel, *, trust_remote_code: bool) -> Any:
         message = f"the config of the reward model {name} cannot be read: {type(error).__name__}: {error}"
         raise ModelError(message) from error
     architecture = (config.architectures or ["none"])[0]
+    if architecture in HEADS and model.identity.engine != "vllm":
+        return config
+    if architecture == ARMORM and hasattr(config, "num_quantiles"):
+        message = (
+            f"the reward model {name} is a {architecture} with num_quantiles (QRM), whose rewards are quantiles: no "
+            "engine here reads them"
+        )
+        raise ModelError(message)
+    if architecture in _INSTEAD:
+        message = f"the reward model {name} is a {architecture}, {_INSTEAD[architecture]}"
+        raise ModelError(message)
     if not architecture.endswith("ForSequenceClassification") and not _remote_class(config, trust_remote_code):
         message = (
             f"the reward model {name} has the architecture {architecture}, expected one that ends in"
-            " ForSequenceClassification: a causal model has no reward head"
+            f" ForSequenceClassification: {_why(architecture, config)}"
         )
         raise ModelError(message)
     if config.num_labels != 1:
         message = f"the reward model {name} has {config.num_labels} outputs (num_labels), expected 1"
         raise ModelError(message)
     return config
+
+
+def refuse_incomplete(name: str, expected: str, info: Mapping[str, Any]) -> None:
+    """Raise ModelError unless the class and its checkpoint have the same tensors in the same shapes.
+
+    Args:
+        name: of the model.
+        expected: the class.
+        info: what transformers' `from_pretrained` tells with output_loading_info.
+    """
+    unused = [key for key in info["unexpected_keys"] if not any(part in key for part in _HARMLESS)]
+    mismatched = [key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]]
+    found = {"lacks": info["missing_keys"], "has unknown": unused, "has misshapen": mismatched}
+    problems = [f"{what} weights: {', '.join(sorted(keys)[:5])}" for what, keys in found.items() if keys]
+    if problems:
+        message = (
+            f"the checkpoint of the reward model {name} {' and '.join(problems)}."
+            f" A {expected} would score with random or ignored weights: check that it is a reward model"
+        )
+        raise ModelError(message)
+
+
+def _why(architecture: str, config: Any) -> str:
+    if architecture.endswith(("ForCausalLM", "ForConditionalGeneration", "none")):
+        return "a causal model has no reward head"
+    if _remote_class(config, trust_remote_code=True):
+        return "if you trust the code that comes with it, set reward.trust_remote_code: true"
+    return "transformers has no class of that name, and docs/reference/reward-models.md lists what else is read"
 
 
 def _remote_class(config: Any, trust_remote_code: bool) -> bool:

@@ -10,6 +10,7 @@ from transforms.chat.conversation import Asked, Turn, is_plain
 from transforms.chat.encoding import lost_of_answer, lost_of_prompt, lost_of_text
 from transforms.chat.template import DEFAULT_DATE, ChatTemplate, Rendered
 from transforms.chat.turn import REASONING_FIELDS, as_text, reasoning_field
+from transforms.engines.objectives import GATING_TEXT, config_json, gating_position, gating_tokens, is_armorm
 from transforms.engines.stored_tokenizer import chat_tokenizer
 from transforms.engines.tokenizer import context_length
 from transforms.errors import ModelError, first_line
@@ -56,6 +57,8 @@ class RewardInputs:
         self._template = ChatTemplate(self._tokenizer, text=template, kwargs=kwargs, today=today)
         self._template.find_form()
         self._field = reasoning_field(self._template)
+        gated = is_armorm(config_json(folder_or_id, revision))
+        self._gating = gating_tokens(self._encode, self._name) if gated else None
 
     def token_ids(self, asked: Sequence[Asked], answers: Sequence[Turn]) -> list[list[int] | str]:
         """The whole conversation, the answer as its last turn, for each prompt and its answer.
@@ -65,8 +68,8 @@ class RewardInputs:
             answers: one a prompt; reasoning under `reasoning_content`.
 
         Returns:
-            Token ids, or why there are none: the chat template refuses the conversation (some take no system turn), or
-            leaves out something of it.
+            Token ids, or why there are none: the chat template refuses the conversation (some take no system turn),
+            leaves out something of it, or writes no header of an answer where the model looks for one.
         """
         if not asked:
             return []
@@ -76,7 +79,19 @@ class RewardInputs:
         problems = [self._problem(*each) for each in zip(shown, turns, rendered, strict=True)]
         texts = [text for text, problem in zip(rendered, problems, strict=True) if problem is None]
         ids = iter(self._tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else ())
-        return [next(ids) if problem is None else problem for problem in problems]
+        return [self._headed(next(ids)) if problem is None else problem for problem in problems]
+
+    def _encode(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def _headed(self, ids: list[int]) -> list[int] | str:
+        if self._gating is None or gating_position(ids, self._gating) is not None:
+            return ids
+        return (
+            f"the reward model {self._name} weighs its objectives at {GATING_TEXT!r}, and the conversation in its "
+            "tokens has none: is another chat template set than its own?"
+        )
 
     def _shown(self, asked: Asked) -> Asked:
         if "tools" in self._leaves_out and asked.tools:

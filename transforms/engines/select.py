@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Literal
 
 from transforms.engines.models import ResolvedModel
+from transforms.engines.objectives import config_json, is_armorm
 from transforms.engines.protocol import CompletionEngine, EngineName, PositionEngine, RewardEngine
 from transforms.engines.vllm_process import vllm_installed
 from transforms.errors import ConfigError
@@ -105,6 +106,10 @@ def open_rewards(
             tensor_parallel=tensor_parallel,
             gpu_memory_utilization=gpu_memory_utilization,
         )
+    if is_armorm(config_json(model.location, model.revision)):
+        from transforms.engines.armorm import ArmoRm
+
+        return ArmoRm(model, max_tokens_per_batch=max_tokens_per_batch)
     from transforms.engines.transformers_rewards import TransformersRewards
 
     return TransformersRewards(model, trust_remote_code=trust_remote_code, max_tokens_per_batch=max_tokens_per_batch)

@@ -1,4 +1,4 @@
-"""Rewards by any sequence-classification model of transformers: the raw head, no sigmoid."""
+"""Rewards by any sequence-classification model of transformers, and by a few beside it: the raw head, no sigmoid."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,13 +7,11 @@ import torch
 
 from transforms.engines.batches import longest_first, right_padded
 from transforms.engines.checks import check_scores
+from transforms.engines.decoder_heads import HEADS, headed_decoder
 from transforms.engines.models import ResolvedModel
 from transforms.engines.protocol import ModelIdentity, Progress, ScoreRequest, no_progress
-from transforms.engines.reward_checks import reward_config
+from transforms.engines.reward_checks import refuse_incomplete, reward_config
 from transforms.errors import EngineError, ModelError
-
-# Keys that a classifier may leave unused: they belong to no reward head.
-_HARMLESS = ("lm_head.", "rotary_emb.inv_freq")
 
 
 class TransformersRewards:
@@ -93,10 +91,12 @@ class TransformersRewards:
 def _load(model: ResolvedModel, config: Any, *, trust_remote_code: bool) -> Any:
     from transformers import AutoModelForSequenceClassification
 
-    name = model.identity.name
+    name, expected = model.identity.name, config.architectures[0]
+    known = HEADS.get(expected)
     try:
-        loaded, info = AutoModelForSequenceClassification.from_pretrained(
+        loaded, info = (headed_decoder(known) if known else AutoModelForSequenceClassification).from_pretrained(
             model.location,
+            **({"config": config} if known else {}),
             revision=model.revision,
             dtype=getattr(torch, model.identity.dtype),
             trust_remote_code=trust_remote_code,
@@ -106,26 +106,13 @@ def _load(model: ResolvedModel, config: Any, *, trust_remote_code: bool) -> Any:
     except Exception as error:  # safetensors' own error, of a file that is cut short, is none of Python's
         message = f"the reward model {name} cannot be loaded: {type(error).__name__}: {error}"
         raise ModelError(message) from error
-    expected = config.architectures[0]
-    if type(loaded).__name__ != expected:
+    if not known and type(loaded).__name__ != expected:
         message = (
             f"the reward model {name} is a {expected}, but was loaded as {type(loaded).__name__}, which would"
             " score another way. If you trust the code that comes with it, set reward.trust_remote_code: true"
         )
         raise ModelError(message)
-    unused = [key for key in info["unexpected_keys"] if not any(part in key for part in _HARMLESS)]
-    mismatched = [key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]]
-    for what, keys in (
-        ("lacks", info["missing_keys"]),
-        ("has unknown", unused),
-        ("has misshapen", mismatched),
-    ):
-        if keys:
-            message = (
-                f"the checkpoint of the reward model {name} {what} weights: {', '.join(sorted(keys)[:5])}."
-                f" A {expected} would score with random or ignored weights: check that it is a reward model"
-            )
-            raise ModelError(message)
+    refuse_incomplete(name, expected, info)
     return loaded
 
 

@@ -219,6 +219,8 @@ SCORES: Final = pa.schema(
         pa.field("request_id", pa.string(), nullable=False),
         pa.field("reward", pa.float64(), nullable=False),
         pa.field("tokens", pa.int32(), nullable=False),
+        # Of a reward model that has several, in the order of its names; null of others, and in parts from before.
+        pa.field("objectives", pa.list_(pa.float64())),
     ]
 )
 

@@ -16,7 +16,12 @@ REQUESTS = [ScoreRequest(name, [1, 2, 3]) for name in "abcd"]
 
 def ask(engine, requests, progress):
     rewards = engine.score(requests, progress)
-    rows = {"request_id": [r.request_id for r in requests], "reward": rewards, "tokens": [3] * len(requests)}
+    rows = {
+        "request_id": [r.request_id for r in requests],
+        "reward": rewards,
+        "tokens": [3] * len(requests),
+        "objectives": [None] * len(requests),
+    }
     return Paid(pa.table(rows, schema=SCORES), 3 * len(requests))
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from transforms.asking.ledger import Ledger
@@ -37,14 +38,26 @@ def test_a_new_process_finds_what_an_earlier_one_finished(root):
     ledger(root).append(["a", "b"], scores(a=1.0, b=2.0))
     again = ledger(root)
     assert len(again) == 2
-    assert again.fetch(["b", "x"]).rows() == [("b", 2.0, 3)]
+    assert again.fetch(["b", "x"]).rows() == [("b", 2.0, 3, None)]
+
+
+def test_a_part_from_before_there_were_objectives_reads_as_null(root):
+    before = scores(old=1.0).drop_columns("objectives")
+    book = ledger(root)
+    pq.write_table(before, f"{book._folder}/part-old.parquet")
+    new = pa.Table.from_pylist(
+        [{"request_id": "new", "reward": 2.0, "tokens": 3, "objectives": [0.5, -1.0]}], schema=SCORES
+    )
+    book.append(["new"], new)
+    rows = ledger(root).fetch(["old", "new"])
+    assert rows.rows() == [("new", 2.0, 3, [0.5, -1.0]), ("old", 1.0, 3, None)]
 
 
 def test_looking_into_a_ledger_that_is_not_there_makes_nothing_and_finds_nothing(root, tmp_path):
     looked = Ledger(root, "scores", IDENTITY, writable=False)
     assert (len(looked), looked.fetch(["a"]).rows(), list(tmp_path.iterdir())) == (0, [], [])
     ledger(root).append(["a"], scores(a=1.0))
-    assert Ledger(root, "scores", IDENTITY, writable=False).fetch(["a"]).rows() == [("a", 1.0, 3)]
+    assert Ledger(root, "scores", IDENTITY, writable=False).fetch(["a"]).rows() == [("a", 1.0, 3, None)]
 
 
 def test_a_place_where_no_folder_can_be_made_is_one_message(tmp_path):

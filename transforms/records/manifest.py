@@ -242,6 +242,10 @@ class SpendRecord(Record):
     tokens_generated: int
     tokens_reused: int
     cached_prompt_tokens: int = 0
+    prompt_tokens: int = Field(0, description="That an LLM judge read, those of answers that were no use included.")
+    price: float | None = Field(
+        None, description="Of prompt_tokens and tokens_generated, in the recipe's currency; null: it states no prices."
+    )
     batches: int = 0
     batches_paid_again: int = Field(
         0, description="Batches that an earlier, killed run had started but never finished."

@@ -72,6 +72,8 @@ def test_a_batch_that_fails_once_and_is_asked_again_is_counted_once(made):
         "tokens_generated": 12,
         "tokens_reused": 0,
         "cached_prompt_tokens": 0,
+        "prompt_tokens": 0,
+        "price": None,
         "batches": 1,
         "batches_paid_again": 0,
         "batches_failed": 1,

@@ -1,6 +1,6 @@
 """LLM judges: pairwise in both orders, or by a rubric, each question paid for once."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -23,15 +23,27 @@ from transforms.judging.verdicts import judgement
 from transforms.records.manifest import SpendRecord
 from transforms.tables.schema import JUDGEMENTS
 
+Rows = Mapping[str, Mapping[str, Any]]  # of the ledger, by id
 _UNASKED: Final = "it was not asked: the run ended before"
 
 
-class _Placed(NamedTuple):
-    """A question of a group: of which response alone, or of which two in which order."""
+class _Asked(NamedTuple):
+    """What was asked of a group: of a response alone (twice its place), or of two in this order."""
 
     first: int
-    second: int | None
+    second: int
+    request_id: str
+
+
+class _Placed(NamedTuple):
+    """The same, with the question."""
+
+    first: int
+    second: int
     question: JudgeQuestion
+
+    def without_prompt(self) -> _Asked:
+        return _Asked(self.first, self.second, self.question.request_id)
 
 
 class JudgeAnnotator:
@@ -92,14 +104,15 @@ class JudgeAnnotator:
 
     def marks(self, groups: Sequence[Group], *, repeat: int = 0) -> list[Marks]:
         """Scores with each comparison or aspect behind them, from the ledger."""
-        placed = [list(self._placed(group, repeat)) for group in groups]
-        ids = [one.question.request_id for group in placed for one in group]
+        asked = [[one.without_prompt() for one in self._placed(group, repeat)] for group in groups]
+        ids = [one.request_id for group in asked for one in group]
         rows = {row["request_id"]: row for row in self._calls.ledger.fetch(ids).iter_rows(named=True)}
         self._spend.tokens_reused += sum(
             row["completion_tokens"] for key, row in rows.items() if self._calls.reused(key)
         )
-        read = self._rated if self._config.mode == "rubric" else self._compared
-        return [read(group.answers, asked, rows) for group, asked in zip(groups, placed, strict=True)]
+        if self._config.mode == "rubric":
+            return [_rated(of_group, rows) for of_group in asked]
+        return [_compared(len(group.answers), of_group, rows) for group, of_group in zip(groups, asked, strict=True)]
 
     def close(self) -> None:
         """Nothing stays open."""
@@ -117,30 +130,11 @@ class JudgeAnnotator:
         texts = [text(answer, thought) for answer in group.answers]
         if config.mode == "rubric":
             for place, said in enumerate(texts):
-                yield _Placed(place, None, question(rubric_prompt(group.asked, said, form, more, thought), asking))
+                yield _Placed(place, place, question(rubric_prompt(group.asked, said, form, more, thought), asking))
             return
         for i, j in ordered_pairs(texts):
             prompt = pair_prompt(group.asked, texts[i], texts[j], form, more, thought)
             yield _Placed(i, j, question(prompt, asking))
-
-    def _rated(
-        self, _answers: Sequence[Any], placed: Sequence[_Placed], rows: Mapping[str, Mapping[str, Any]]
-    ) -> Marks:
-        found = [rows.get(one.question.request_id, {"value": None, "error": _UNASKED}) for one in placed]
-        return Marks(
-            [row["error"] if row["value"] is None else row["value"] for row in found],
-            [None if row["value"] is None else row["values"] for row in found],
-        )
-
-    def _compared(
-        self, answers: Sequence[Any], placed: Sequence[_Placed], rows: Mapping[str, Mapping[str, Any]]
-    ) -> Marks:
-        comparisons = []
-        for first, second, (key, _) in placed:
-            row = rows.get(key, {"value": None, "error": _UNASKED})
-            margin = row["error"] if row["value"] is None else row["value"]
-            comparisons.append(Comparison(first, second if second is not None else first, margin))
-        return Marks(scores_of_comparisons(comparisons, len(answers)), None, comparisons)
 
     def _ask(self, server: JudgeServer, questions: Sequence[JudgeQuestion], progress: Progress) -> Paid:
         """All of a batch: what cannot be read once more, with another seed, as often as the recipe says."""
@@ -192,5 +186,24 @@ class JudgeAnnotator:
         progress(1, tokens[1])
 
 
-def _rows(rows: Any) -> pa.Table:
+def _rated(asked: Sequence[_Asked], rows: Rows) -> Marks:
+    values = [rows[one.request_id]["values"] if one.request_id in rows else None for one in asked]
+    return Marks([_value(rows, one) for one in asked], values)
+
+
+def _compared(responses: int, asked: Sequence[_Asked], rows: Rows) -> Marks:
+    comparisons = [Comparison(one.first, one.second, _value(rows, one)) for one in asked]
+    return Marks(scores_of_comparisons(comparisons, responses), None, comparisons)
+
+
+def _value(rows: Rows, asked: _Asked) -> float | str:
+    """The margin or score; a string says why there is none."""
+    row = rows.get(asked.request_id)
+    if row is None:
+        return _UNASKED
+    found: float | str = row["error"] if row["value"] is None else row["value"]
+    return found
+
+
+def _rows(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(list(rows), schema=JUDGEMENTS)

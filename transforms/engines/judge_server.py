@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from transforms.engines.openai_client import LOGGERS, Server, model_card, open_client, server_errors, status_message
 from transforms.engines.protocol import ModelIdentity
 from transforms.errors import EngineError, ModelError
+from transforms.text import visible_plain
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -163,7 +164,7 @@ class JudgeServer:
             except APIStatusError as error:
                 if error.status_code in _WORTH_A_RETRY or error.status_code not in _CLIENT_ERRORS:
                     raise
-                refused = status_message(self._server, error.status_code, error.body)
+                refused = visible_plain(status_message(self._server, error.status_code, error.body))
                 return ChatAnswer(question.request_id, None, refused=refused)
         return self._read(question, answer.http_response.content)
 
@@ -183,8 +184,8 @@ class JudgeServer:
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             message = (
-                f"the server at {self._server.url} answered 200 with what is no chat completion: {content[:80]!r}."
-                f" Is {self._server.section}.url the base URL of an OpenAI-compatible server, ending in /v1 for most?"
+                f"{status_message(self._server, 200, content[:80])}, which is no chat completion. Is"
+                f" {self._server.section}.url the base URL of an OpenAI-compatible server, ending in /v1 for most?"
             )
             raise EngineError(message) from error
 

@@ -106,14 +106,16 @@ class RuleProcesses:
         def one(question: RuleQuestion) -> float | str:
             process = free.get()
             try:
-                found = process.call(question)
+                return process.call(question)
             finally:
                 free.put(process)
-            progress(1, 0)
-            return found
 
+        found = []
         with ThreadPoolExecutor(max(wanted, 1)) as pool:
-            return list(pool.map(one, questions))
+            for score in pool.map(one, questions):
+                found.append(score)
+                progress(1, 0)  # here, as it knows nothing of threads
+        return found
 
     def close(self) -> None:
         """End all processes."""

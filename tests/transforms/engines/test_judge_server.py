@@ -181,7 +181,7 @@ def test_what_is_no_chat_completion_fails_the_batch_with_advice(server, content)
     server.reply = lambda body: Reply(content)
     heard, failure = ask(server, "a")
     assert (heard, type(failure)) == ({}, EngineError)
-    assert "answered 200 with what is no chat completion" in str(failure)
+    assert f"answered 200: {content[:80]!r}, which is no chat completion" in str(failure)
     assert "judge.url" in str(failure)
 
 
@@ -189,6 +189,14 @@ def test_half_a_character_in_an_answer_becomes_one_that_a_table_can_hold(server)
     server.reply = lambda body: Reply(b'{"choices": [{"message": {"content": "a\\ud800b"}, "finish_reason": "stop"}]}')
     heard, _ = ask(server, "a")
     assert heard["a"].text == "a\ufffdb"
+
+
+def test_what_a_server_says_of_a_refusal_is_harmless_and_fits_into_a_table(server):
+    server.reply = refuses({"long"}, message="\ud800 \x1b[31m")
+    heard, failure = ask(server, "long")
+    assert failure is None
+    assert "\x1b" not in heard["long"].refused
+    heard["long"].refused.encode()
 
 
 def test_no_more_questions_are_in_flight_than_allowed(server):

@@ -3,8 +3,9 @@
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from flows.recipe.models import Label, Positive, Section
 from transforms.judging.prompts import ASPECTS, REASON, Form, Structured
 
 _OURS: Final = frozenset(
@@ -14,26 +15,21 @@ _OURS: Final = frozenset(
     }
 )  # fmt: skip
 _MOST_RATINGS: Final = 101
-Positive = Annotated[int, Field(ge=1)]
 Aspect = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PriceConfig(_Section):
+class PriceConfig(Section):
     """Of a million tokens, in any one currency."""
 
     input: Annotated[float, Field(ge=0)] = Field(description="Of the prompts.")
     output: Annotated[float, Field(ge=0)] = Field(description="Of the answers, reasoning included.")
 
 
-class JudgeConfig(_Section):
+class JudgeConfig(Section):
     """An LLM that says which of two responses is better, or how good one is, over an OpenAI-compatible server."""
 
     kind: Literal["judge"] = "judge"
-    name: str | None = Field(None, description="What its columns are called; the model's name by default.")
+    name: Label | None = Field(None, description="What it is called in the tables; by default its kind.")
     model: str = Field(description="As the server calls it.")
     revision: str | None = Field(
         None, description="Your word for which weights are served: no server tells. Another one asks everything anew."

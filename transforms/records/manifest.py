@@ -254,9 +254,11 @@ class SpendRecord(Record):
     seconds: float = 0.0
 
     def plus(self, other: "SpendRecord") -> "SpendRecord":
-        """Both accounts in one."""
-        theirs = other.model_dump()
-        return SpendRecord(**{name: value + theirs[name] for name, value in self.model_dump().items()})
+        """Both accounts in one; `price` is of those that state one."""
+        prices = [price for price in (self.price, other.price) if price is not None]
+        theirs = other.model_dump(exclude={"price"})
+        added = {name: value + theirs[name] for name, value in self.model_dump(exclude={"price"}).items()}
+        return SpendRecord(**added, price=sum(prices) if prices else None)
 
     @classmethod
     def nothing(cls) -> "SpendRecord":

@@ -7,6 +7,7 @@ audit                     what a cut would do
 consistency               does a truncated pair still carry its preference?
 pairing                   from scored responses to pairs, and what the scores are worth
 preparation  asking       pairs to prepared pairs; what models are asked and what they answered
+judging                   what LLM judges are asked and what their answers say
 sources  engines          raw rows to canonical pairs; the models that are called
 dataset                   a curated dataset on disk
 chat                      a family's template and tokens

@@ -1,5 +1,8 @@
 """What judges the responses of a prompt: reward models, pair rankers, LLM judges, rules; each paid for once.
 
-protocol  what an annotator is
-reward    a scalar reward model
+protocol     what an annotator is
+reward       a scalar reward model
+comparisons  which responses are compared, and their scores
+judge        LLM judges over an OpenAI-compatible server
+rule         a Python function of the user's
 """

@@ -9,14 +9,19 @@ import pyarrow as pa
 
 from flows.runtime.progress import Advance
 from transforms.asking.ledger import Ledger
-from transforms.asking.requests import LogProbRequest
-from transforms.engines.protocol import CompletionRequest, Progress, ScoreRequest
-from transforms.errors import EngineError
+from transforms.engines.protocol import Progress
+from transforms.errors import CurationError
 from transforms.records.manifest import SpendRecord
 
 # Calls a batch of expensive work by a name, and again if its engine fails.
 Pay = Callable[[str, Callable[[], None]], None]
-Request = TypeVar("Request", CompletionRequest, ScoreRequest, LogProbRequest)
+
+
+class Identified(Protocol):
+    """What every request has."""
+
+    @property
+    def request_id(self) -> str: ...
 
 
 class Closable(Protocol):
@@ -25,6 +30,7 @@ class Closable(Protocol):
     def close(self) -> None: ...
 
 
+Request = TypeVar("Request", bound=Identified)
 Engine = TypeVar("Engine", bound=Closable)
 
 
@@ -41,6 +47,7 @@ class Paid(NamedTuple):
     rows: pa.Table
     tokens: int
     cached_prompt_tokens: int = 0
+    prompt_tokens: int = 0  # where they are paid for
 
 
 class Calls(Generic[Request, Engine]):
@@ -104,8 +111,8 @@ class Calls(Generic[Request, Engine]):
         shown = Shown(advance)
         start = time.monotonic()
         try:
-            rows, tokens, cached = self._ask(engine, requests, shown)
-        except EngineError:
+            paid = self._ask(engine, requests, shown)
+        except CurationError:
             shown.take_back()
             self.ledger.give_up(ids)
             self.spend.batches_failed += 1
@@ -113,11 +120,12 @@ class Calls(Generic[Request, Engine]):
             raise
         finally:
             self.spend.seconds += time.monotonic() - start
-        self.ledger.append(ids, rows)
+        self.ledger.append(ids, paid.rows)
         self._paid.update(ids)
         self.spend.generated += len(ids)
-        self.spend.tokens_generated += tokens
-        self.spend.cached_prompt_tokens += cached
+        self.spend.tokens_generated += paid.tokens
+        self.spend.prompt_tokens += paid.prompt_tokens
+        self.spend.cached_prompt_tokens += paid.cached_prompt_tokens
         self.spend.batches += 1
         self.spend.batches_paid_again = self.ledger.interrupted
 

@@ -2,6 +2,8 @@
 
 models         policy and reward model, and how each is loaded and called
 interpolation  a policy between two models, or beyond one of them
+judge          an LLM judge
+rule           a Python function that scores
 generation     prompts, who answers them, who scores, and what makes a pair
 curation       its sections, keys, defaults and bounds
 command_line   read from a file and flags

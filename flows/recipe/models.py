@@ -10,6 +10,7 @@ from transforms.errors import ConfigError
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
+Label = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=48)]  # of columns
 Dtype = Literal["bfloat16", "float32"]
 TensorParallel = Annotated[
     int, Field(ge=1, description="GPUs that share each layer, for a model that one does not hold; vLLM only.")

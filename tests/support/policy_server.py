@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TypeVar
 
 
 class PolicyServer(ThreadingHTTPServer):
@@ -18,11 +19,14 @@ class PolicyServer(ThreadingHTTPServer):
     delay = 0.0
     hold_after: int | None = None  # requests after so many get no answer until `release`
 
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, handler=None):
+        super().__init__(("127.0.0.1", 0), handler or Handler)
         self.bodies, self.headers, self.running, self.most, self.lock = [], [], 0, 0, threading.Lock()
         self.release = threading.Event()
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
+
+
+Server = TypeVar("Server", bound=PolicyServer)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -65,11 +69,12 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(200, {"id": "c", "object": "text_completion", "created": 0, "model": body["model"],
                      "choices": [choice], "usage": usage})  # fmt: skip
 
-    def _answer(self, status, content):
-        data = json.dumps(content).encode()
+    def _answer(self, status, content, headers=(("retry-after-ms", "1"),)):
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
-        self.send_header("retry-after-ms", "1")
+        for name, value in headers:
+            self.send_header(name, value)
         self.send_header("content-length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -78,7 +83,14 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def running_policy_server() -> Iterator[PolicyServer]:
     """One that answers until the end of the block."""
-    with PolicyServer() as running:
+    with running(PolicyServer()) as server:
+        yield server
+
+
+@contextmanager
+def running(server: Server) -> Iterator[Server]:
+    """Let it answer until the end of the block."""
+    with server as running:
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

@@ -18,7 +18,9 @@ batches                   rows of unequal lengths as batches
 vllm_process              what both in-process vLLM engines share
 vllm_completions          completions by vLLM
 vllm_rewards              rewards by vLLM
+openai_client             key, retries and errors of OpenAI-compatible servers
 server_completions        completions by a vLLM server
+judge_server              answers of LLM judges by any such server
 transformers_completions  completions without vLLM
 transformers_rewards      rewards by transformers
 decoder_heads             heads of one number that transformers has no class for
@@ -29,6 +31,8 @@ adapters                  LoRA adapters, and whether one fits its base
 interpolation             w·a + (1 − w)·b of two models, as a model folder
 engine_settings           which engine can do which setting
 made_folders              model folders that are made here: whole or not there
+rule_process              a user's function, run in processes of its own
+rule_child                what such a process runs
 starter_model             SmolLM2 out of a PyPI package
 fakes                     seeded engines without a model, for unit tests
 """

@@ -20,7 +20,7 @@ class ModelIdentity:
         name: the hub id, or the folder's name for a local model. Never a path.
         revision: commit sha of a hub model; LOCAL for a folder.
         fingerprint: sha256 over config, tokenizer and weights of a local folder, else the commit sha.
-        dtype: of the weights, `bfloat16` or `float32`.
+        dtype: of the weights, `bfloat16` or `float32`; `unknown` of a judge, `float64` of a rule's numbers.
         engine: which backend answers; numbers of two backends are never mixed under one id.
         quantization: what the engine made of the weights on loading; None where it took them as they are.
         adapter: sha256 over a LoRA adapter's files, or its commit on the Hub; None without one.

@@ -8,13 +8,12 @@ import asyncio
 import hashlib
 import json
 import logging
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from transforms.engines.checks import check_completions
 from transforms.engines.models import Dtype, ResolvedModel
+from transforms.engines.openai_client import LOGGERS, Server, model_card, open_client, server_errors
 from transforms.engines.protocol import (
     Completion,
     CompletionRequest,
@@ -23,15 +22,10 @@ from transforms.engines.protocol import (
     Sampling,
     no_progress,
 )
-from transforms.errors import ConfigError, EngineError, ModelError
+from transforms.errors import EngineError
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
-
-# Of the client: 0.5, 1, 2, 4, 8, 8 s with jitter, or what the server asks for, after 408, 409, 429, 5xx and
-# lost connections. A server that restarts is back within that time or is down.
-_RETRIES: Final = 6
-_NO_KEY: Final = "EMPTY"
 
 
 def server_identity(
@@ -50,7 +44,7 @@ def server_identity(
         ModelError: the server does not serve `model`.
         EngineError: the server does not answer.
     """
-    card = asyncio.run(_model_card(url, model, api_key_env, timeout=60.0))
+    card = asyncio.run(model_card(Server(url, api_key_env, timeout=60.0), model))
     # `root` is what the server loaded; `model` may be an alias that it was told to answer to.
     facts = json.dumps([model, card.get("root"), revision])
     return ModelIdentity(
@@ -89,14 +83,11 @@ class ServerCompletions:
         """
         self.identity: ModelIdentity = model.identity
         self._model = model.location
-        self._url = url
-        self._api_key_env = api_key_env
+        self._server = Server(url, api_key_env, timeout)
         self._concurrency = max_concurrency
-        self._timeout = timeout
-        # One line a request at level INFO.
-        for name in ("httpx", "httpx2", "openai"):
+        for name in LOGGERS:
             logging.getLogger(name).setLevel(logging.WARNING)
-        card = asyncio.run(_model_card(url, self._model, api_key_env, timeout))
+        card = asyncio.run(model_card(self._server, self._model))
         self._context: int | None = card.get("max_model_len")
 
     def complete(
@@ -113,7 +104,7 @@ class ServerCompletions:
         self, requests: Sequence[CompletionRequest], sampling: Sampling, progress: Progress
     ) -> list[Completion]:
         slots = asyncio.Semaphore(self._concurrency)
-        async with _client(self._url, self._api_key_env, self._timeout) as client:
+        async with open_client(self._server) as client:
 
             async def one(request: CompletionRequest) -> Completion:
                 async with slots:
@@ -130,7 +121,7 @@ class ServerCompletions:
         return [task.result() for task in tasks]
 
     async def _complete_one(self, client: "AsyncOpenAI", request: CompletionRequest, sampling: Sampling) -> Completion:
-        with _server_errors(self._url):
+        with server_errors(self._server):
             answer = await client.completions.create(**request_body(self._model, request, sampling))
         return read_answer(answer.model_dump(), request, sampling)
 
@@ -192,46 +183,3 @@ def read_answer(answer: dict[str, Any], request: CompletionRequest, sampling: Sa
         raise EngineError(message)
     details = (answer.get("usage") or {}).get("prompt_tokens_details") or {}
     return Completion(request.request_id, list(token_ids), reason, details.get("cached_tokens"))
-
-
-async def _model_card(url: str, model: str, api_key_env: str | None, timeout: float) -> dict[str, Any]:
-    """The server's own description of the model."""
-    async with _client(url, api_key_env, timeout) as client:
-        with _server_errors(url):
-            cards = [card.model_dump() async for card in client.models.list()]
-    for card in cards:
-        if card["id"] == model:
-            return card
-    served = ", ".join(card["id"] for card in cards) or "nothing"
-    message = f"the server at {url} serves {served}, expected {model}: set policy.model to what it serves"
-    raise ModelError(message)
-
-
-def _client(url: str, api_key_env: str | None, timeout: float) -> "AsyncOpenAI":
-    from openai import AsyncOpenAI
-
-    key = _NO_KEY
-    if api_key_env is not None:
-        key = os.environ.get(api_key_env, "")
-        if not key:
-            message = f"the variable {api_key_env} (policy.api_key_env) is not set: put the server's key into it"
-            raise ConfigError(message)
-    return AsyncOpenAI(base_url=url, api_key=key, max_retries=_RETRIES, timeout=timeout)
-
-
-@contextmanager
-def _server_errors(url: str) -> Iterator[None]:
-    from openai import APIConnectionError, APIStatusError, OpenAIError
-
-    try:
-        yield
-    except APIConnectionError as error:
-        message = f"the server at {url} does not answer ({type(error).__name__}), also after {_RETRIES} retries"
-        raise EngineError(message) from error
-    except APIStatusError as error:
-        # The body only: headers hold the key.
-        message = f"the server at {url} answered {error.status_code}: {str(error.body)[:500]}"
-        raise EngineError(message) from error
-    except OpenAIError as error:
-        message = f"the answer of the server at {url} cannot be read: {type(error).__name__}"
-        raise EngineError(message) from error

@@ -242,6 +242,10 @@ class SpendRecord(Record):
     tokens_generated: int
     tokens_reused: int
     cached_prompt_tokens: int = 0
+    prompt_tokens: int = Field(0, description="That an LLM judge read, those of answers that were no use included.")
+    price: float | None = Field(
+        None, description="Of prompt_tokens and tokens_generated, in the recipe's currency; null: it states no prices."
+    )
     batches: int = 0
     batches_paid_again: int = Field(
         0, description="Batches that an earlier, killed run had started but never finished."
@@ -250,9 +254,11 @@ class SpendRecord(Record):
     seconds: float = 0.0
 
     def plus(self, other: "SpendRecord") -> "SpendRecord":
-        """Both accounts in one."""
-        theirs = other.model_dump()
-        return SpendRecord(**{name: value + theirs[name] for name, value in self.model_dump().items()})
+        """Both accounts in one; `price` is of those that state one."""
+        prices = [price for price in (self.price, other.price) if price is not None]
+        theirs = other.model_dump(exclude={"price"})
+        added = {name: value + theirs[name] for name, value in self.model_dump(exclude={"price"}).items()}
+        return SpendRecord(**added, price=sum(prices) if prices else None)
 
     @classmethod
     def nothing(cls) -> "SpendRecord":

@@ -77,6 +77,8 @@ def test_a_batch_that_fails_once_and_is_asked_again_is_counted_once(made):
         "tokens_generated": 12,
         "tokens_reused": 0,
         "cached_prompt_tokens": 0,
+        "prompt_tokens": 0,
+        "price": None,
         "batches": 1,
         "batches_paid_again": 0,
         "batches_failed": 1,
@@ -150,3 +152,12 @@ def test_what_is_finished_changes_no_batch_only_what_is_missing_of_it(made):
     batches = list(rebatched(REQUESTS, 2, made().ledger))
     assert [b.ids for b in batches] == [["a", "b"], ["c", "d"]]
     assert [[r.request_id for r in b.missing] for b in batches] == [["b"], ["d"]]
+
+
+def test_accounts_add_up_and_a_price_is_of_those_that_state_one():
+    counts = {"requests": 2, "generated": 1, "reused": 1, "tokens_generated": 5, "tokens_reused": 3}
+    one = SpendRecord(**counts, prompt_tokens=9, price=0.5)
+    assert one.plus(SpendRecord.nothing()) == SpendRecord.nothing().plus(one) == one
+    both = one.plus(one)
+    assert (both.requests, both.tokens_generated, both.prompt_tokens, both.price) == (4, 10, 18, 1.0)
+    assert SpendRecord.nothing().plus(SpendRecord.nothing()).price is None

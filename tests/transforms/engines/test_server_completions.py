@@ -126,9 +126,9 @@ def test_the_identity_is_fixed_by_model_and_revision(server):
 
 
 def test_a_server_that_is_not_there_is_an_engine_error(server, monkeypatch):
-    from transforms.engines import server_completions
+    from transforms.engines import openai_client
 
-    monkeypatch.setattr(server_completions, "_RETRIES", 0)
+    monkeypatch.setattr(openai_client, "RETRIES", 0)
     with pytest.raises(EngineError, match="does not answer"):
         server_identity("http://127.0.0.1:9/v1", "org/policy")
 

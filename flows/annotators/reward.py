@@ -13,6 +13,7 @@ from flows.recipe.models import RewardConfig
 from flows.runtime.progress import Advance
 from transforms.chat.template import DEFAULT_DATE
 from transforms.engines.models import ResolvedModel
+from transforms.engines.objectives import objective_names
 from transforms.engines.protocol import ModelIdentity, ScoreRequest
 from transforms.records.manifest import SpendRecord
 
@@ -46,6 +47,7 @@ class RewardModelAnnotator:
         self.spend = SpendRecord.nothing()
         self._config, self._ledger_root, self._today = config, ledger_root, today
         self._model = model or resolve_reward(config)
+        self._names = objective_names(self._model)
         self._scorer: Scorer | None = None
         self._last: tuple[Sequence[Group], int, list[Asked]] | None = None  # what was tokenised for whom
 
@@ -56,8 +58,8 @@ class RewardModelAnnotator:
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """None: one number a response."""
-        return ()
+        """Of a reward model with several; none where it gives one number."""
+        return tuple(name.replace("-", "_") for name in self._names)
 
     @property
     def scorer(self) -> Scorer:
@@ -81,12 +83,14 @@ class RewardModelAnnotator:
 
     def marks(self, groups: Sequence[Group], *, repeat: int = 0) -> list[Marks]:
         """The rewards, group by group."""
-        rewards = self.scorer.rewards(self._requests(groups, repeat))
+        requests = self._requests(groups, repeat)
+        rewards = [_finite(reward) for reward in self.scorer.rewards(requests)]
+        objectives = self.scorer.objectives(requests) if self._names else None
         found, at = [], 0
         for group in groups:
-            mine = rewards[at : at + len(group.answers)]
-            found.append(Marks([_finite(reward) for reward in mine]))
-            at += len(group.answers)
+            mine = slice(at, at + len(group.answers))
+            found.append(Marks(rewards[mine], objectives and objectives[mine]))
+            at = mine.stop
         return found
 
     def close(self) -> None:

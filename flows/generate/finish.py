@@ -143,7 +143,7 @@ def _annotators(run: GenerationRun) -> list[AnnotatorRecord]:
                 mean=float(scores.mean()) if len(scores) else None,
                 sd=float(scores.std()) if len(scores) else None,
                 spend=annotator.spend,
-                price=None,
+                price=annotator.spend.price,
             )
         )
     return found

@@ -2,9 +2,15 @@
 
 from datetime import date
 
+from flows.annotators.judge import JudgeAnnotator
+from flows.annotators.pair_ranker import PairRankerAnnotator
 from flows.annotators.protocol import Annotator
 from flows.annotators.reward import RewardModelAnnotator
-from flows.recipe.generation import AnnotatorConfig
+from flows.annotators.rule import RuleAnnotator
+from flows.recipe.generation import AnnotatorConfig, RewardAnnotator
+from flows.recipe.judge import JudgeConfig
+from flows.recipe.pair_ranker import PairRankerConfig
+from flows.recipe.rule import RuleConfig
 
 
 def find_annotator(label: str, config: AnnotatorConfig, *, ledger_root: str, today: date) -> Annotator:
@@ -14,4 +20,12 @@ def find_annotator(label: str, config: AnnotatorConfig, *, ledger_root: str, tod
         ModelError: a model that is missing.
         ConfigError: a function or a server that is.
     """
-    return RewardModelAnnotator(config, label=label, ledger_root=ledger_root, today=today)
+    match config:
+        case PairRankerConfig():
+            return PairRankerAnnotator(config, label=label, ledger_root=ledger_root)
+        case JudgeConfig():
+            return JudgeAnnotator(config, label=label, ledger_root=ledger_root)
+        case RuleConfig():
+            return RuleAnnotator(config, label=label, ledger_root=ledger_root)
+        case RewardAnnotator():
+            return RewardModelAnnotator(config, label=label, ledger_root=ledger_root, today=today)

@@ -3,6 +3,7 @@
 models         policy and reward model, and how each is loaded and called
 interpolation  a policy between two models, or beyond one of them
 judge          an LLM judge
+pair_ranker    a model that compares two responses
 rule           a Python function that scores
 generation     prompts, who answers them, who scores, and what makes a pair
 curation       its sections, keys, defaults and bounds

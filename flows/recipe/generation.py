@@ -10,14 +10,16 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from flows.recipe.interpolation import InterpolateConfig
-from flows.recipe.models import PolicyConfig, Positive, RewardConfig, Section, check_temperature
+from flows.recipe.judge import JudgeConfig
+from flows.recipe.models import Label, PolicyConfig, Positive, RewardConfig, Section, check_temperature
+from flows.recipe.pair_ranker import PairRankerConfig
+from flows.recipe.rule import RuleConfig
 from transforms.chat.template import DEFAULT_DATE
 from transforms.errors import ConfigError
 from transforms.sources.kinds import PromptSource
 from transforms.sources.labels import labels
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)]
-Label = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=48)]
 Thinking = Literal["keep", "hide", "cut"]
 Unfinished = Literal["allow", "exclude", "rejected_only", "worst"]
 Strategy = Literal["best_worst", "best_random", "second_worst", "all"]
@@ -77,11 +79,11 @@ class AnsweringPolicy(PolicyConfig):
 class RewardAnnotator(RewardConfig):
     """A scalar reward model. One with several objectives (ArmoRM) has a column for each beside its score."""
 
-    kind: Literal["reward"]
+    kind: Literal["reward"] = "reward"
     name: Label | None = Field(None, description="What it is called in the tables; by default its kind.")
 
 
-AnnotatorConfig = RewardAnnotator
+AnnotatorConfig = Annotated[RewardAnnotator | PairRankerConfig | JudgeConfig | RuleConfig, Field(discriminator="kind")]
 
 
 class PairingConfig(Section):

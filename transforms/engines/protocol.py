@@ -185,6 +185,23 @@ class ObjectiveRewardEngine(RewardEngine, Protocol):
         ...
 
 
+class PairEngine(Protocol):
+    """Says how much better the first of two responses is than the second."""
+
+    @property
+    def identity(self) -> ModelIdentity: ...
+
+    def compare(self, requests: Sequence[PairRequest], progress: Progress = no_progress) -> list[float]:
+        """Margins in the order of `requests`, each of the candidate at the first place; not averaged over orders.
+
+        Raises:
+            EngineError: the batch failed as a whole.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
 class PositionEngine(Protocol):
     """Says how likely each token of a given response is, and how sure the policy is of what comes there."""
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from transforms.engines.models import ResolvedModel
 from transforms.engines.objectives import config_json, is_armorm
-from transforms.engines.protocol import CompletionEngine, EngineName, PositionEngine, RewardEngine
+from transforms.engines.protocol import CompletionEngine, EngineName, PairEngine, PositionEngine, RewardEngine
 from transforms.engines.vllm_process import vllm_installed
 from transforms.errors import ConfigError
 
@@ -113,6 +113,17 @@ def open_rewards(
     from transforms.engines.transformers_rewards import TransformersRewards
 
     return TransformersRewards(model, trust_remote_code=trust_remote_code, max_tokens_per_batch=max_tokens_per_batch)
+
+
+def open_pair_ranker(model: ResolvedModel, *, max_tokens_per_batch: int = 8192) -> PairEngine:
+    """Load a pair ranker.
+
+    Raises:
+        ModelError: the checkpoint is no complete PairRM, or cannot be loaded.
+    """
+    from transforms.engines.pairrm import PairRm
+
+    return PairRm(model, max_tokens_per_batch=max_tokens_per_batch)
 
 
 def on_gpu() -> bool:

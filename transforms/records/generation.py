@@ -45,7 +45,7 @@ class AnnotatorRecord(Record):
     mean: float | None = Field(description="Of its scores.")
     sd: float | None = Field(description="Of its scores, population.")
     spend: SpendRecord
-    price: float | None = Field(None, description="Of what was asked in this run; null where none is known.")
+    price: float | None = Field(None, description="Of what was asked in this run; null where none is stated.")
 
 
 class TauRecord(Record):

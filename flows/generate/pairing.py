@@ -12,7 +12,7 @@ from transforms.pairing.length_control import LengthFit, length_controlled
 from transforms.pairing.reliability import Repeated, order_swap, repeated, ties_within, verdicts
 from transforms.pairing.scored import Scored
 from transforms.pairing.strategies import PairingRule, Pairs, pairs_of
-from transforms.records.generation import AgreementRecord, LengthRecord, ReliabilityRecord
+from transforms.records.generation import AgreementRecord, LengthRecord, ReliabilityRecord, TauRecord
 from transforms.records.manifest import ShareRecord
 from transforms.statistics.intervals import Rate
 
@@ -138,13 +138,7 @@ def _agreement(found: PairAgreement) -> AgreementRecord:
     return AgreementRecord(
         first=found.first,
         second=found.second,
-        tau=tau
-        and ShareRecord(
-            value=tau.value,
-            low=tau.value if tau.low is None else tau.low,
-            high=tau.value if tau.high is None else tau.high,
-            count=found.prompts,
-        ),
+        tau=tau and TauRecord(value=tau.value, low=tau.low, high=tau.high, prompts=found.prompts),
         same_best=_share(found.same_best, found.prompts),
         left_out={why: prompts for why, prompts in left_out.items() if prompts},
     )

@@ -38,8 +38,8 @@ def recipe(tmp_path, trained, **changes):
 
 
 def test_an_adapter_of_a_recipe_is_in_the_manifest_and_nothing_else_changes(tmp_path, trained):
-    plain = models._resolve_policy(recipe(tmp_path, trained).policy)
-    found = models._resolve_policy(recipe(tmp_path, trained, policy={"lora": str(trained[2])}).policy)
+    plain = models.resolve_policy(recipe(tmp_path, trained).policy)
+    found = models.resolve_policy(recipe(tmp_path, trained, policy={"lora": str(trained[2])}).policy)
     records = [model_record(one.identity).model_dump() for one in (plain, found)]
     assert [key for key in records[0] if records[0][key] != records[1][key]] == ["adapter"]
     assert records[0]["adapter"] is None
@@ -84,7 +84,7 @@ def test_vllm_gets_what_the_recipe_says(tmp_path, trained, monkeypatch):
         "quantization": "fp8", "lora": str(trained[2]),
     }  # fmt: skip
     told = recipe(tmp_path, trained, policy=settings)
-    models.open_policy(models._resolve_policy(told.policy), told, 128)
+    models.open_policy(models.resolve_policy(told.policy), told, 128)
     assert (seen["tensor_parallel"], seen["gpu_memory_utilization"]) == (2, 0.5)
     assert seen["model"].identity.quantization == "fp8"
     assert seen["model"].adapter == (str(trained[2].resolve()), 2)
@@ -93,7 +93,7 @@ def test_vllm_gets_what_the_recipe_says(tmp_path, trained, monkeypatch):
 def test_gpus_that_are_not_there_end_the_run_at_its_start(tmp_path, trained, monkeypatch):
     monkeypatch.setattr(engine_settings, "_gpus", lambda: 0)
     with pytest.raises(ConfigError, match=r"policy.tensor_parallel: 2 GPUs are asked for, and there are 0 here"):
-        models._resolve_policy(recipe(tmp_path, trained, policy={"engine": "vllm", "tensor_parallel": 2}).policy)
+        models.resolve_policy(recipe(tmp_path, trained, policy={"engine": "vllm", "tensor_parallel": 2}).policy)
     with pytest.raises(ConfigError, match=r"reward.gpu_memory_utilization: there is no GPU here"):
         models.resolve_reward(
             recipe(tmp_path, trained, reward={"engine": "vllm", "gpu_memory_utilization": 0.5}).reward

@@ -75,7 +75,7 @@ def write(tmp_path, **changes):
         ({"sampling": {"temperature": 2.5}}, r"sampling.temperature: .*less than or equal to 2 \(found 2.5\)"),
         ({"sampling": {"temperature": 0.005}}, "temperature 0.005 is one that vLLM raises to 0.01"),
         ({"reward": None}, "no reward model scores them"),
-        ({"sources": []}, "sources: .*at least 1 item"),
+        ({"sources": []}, "sources: none, and nothing to generate"),
         (
             {"sources": [{"kind": "ultrafedback", "path": "x"}]},
             r"sources.0.kind: there is no 'ultrafedback'; did you mean ultrafeedback\?; one of .*, argilla",
@@ -84,7 +84,7 @@ def write(tmp_path, **changes):
             {"sources": [{"kind": "argilla", "path": "x", "question": "preference"}]},
             r"sources.0.argilla.question: expected a list \(found 'preference'\)",
         ),
-        ({"sources": [{"path": "x"}]}, "sources.0.kind: missing; one of ultrafeedback, .*argilla$"),
+        ({"sources": [{"path": "x"}]}, "sources.0.kind: missing; one of ultrafeedback, .*argilla, generated$"),
         (
             {"sources": [{"kind": "helpsteer2", "path": "x", "min_strenght": 2}]},
             r"sources.0.helpsteer2.min_strenght: no such key; did you mean min_strength\?",
@@ -197,4 +197,4 @@ def test_auto_is_held_to_what_it_turns_out_to_be(monkeypatch):
     monkeypatch.setattr(select, "vllm_installed", lambda: False)
     monkeypatch.setattr(models, "resolve_model", lambda *_, **__: pytest.fail("a model was looked for"))
     with pytest.raises(ConfigError, match=r"policy.quantization: only vLLM can do it, and the engine is transformers"):
-        models._resolve_policy(recipe.policy)
+        models.resolve_policy(recipe.policy)

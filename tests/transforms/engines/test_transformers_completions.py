@@ -111,3 +111,27 @@ def test_a_checkpoint_with_cut_weights_is_a_model_error(tiny_policy, tmp_path, c
         (tmp_path / file.name).write_bytes(content[: len(content) // 2] if file.suffix == ".safetensors" else content)
     with pytest.raises(ModelError, match=r"transformers cannot load .*: SafetensorError: "):
         TransformersCompletions(resolve_model(tmp_path, engine="transformers", dtype="float32"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "drawable"),
+    [
+        ({"top_k": 2}, {0, 1}),
+        ({"min_p": 0.5}, {0, 1}),  # 0.25 and more of 0.5
+        ({"min_p": 0.3}, {0, 1, 2}),
+        # min_p leaves 0.5, 0.25 and 0.15: of 0.9 the first two are 0.83, so top_p 0.8 needs no third.
+        ({"min_p": 0.3, "top_p": 0.8}, {0, 1}),
+        ({"top_k": 3, "top_p": 0.5}, {0}),
+        ({}, {0, 1, 2, 3}),
+    ],
+)
+def test_tokens_come_only_from_what_top_k_min_p_and_top_p_leave_in_this_order(settings, drawable):
+    logits = torch.log(torch.tensor([[0.5, 0.25, 0.15, 0.1]])).repeat(400, 1)
+    generators = [torch.Generator().manual_seed(seed) for seed in range(400)]
+    sampling = Sampling(1.0, settings.pop("top_p", 1.0), (), **settings)
+    assert set(_next_tokens(logits, sampling, generators)) == drawable
+
+
+def test_requests_of_before_top_k_and_min_p_keep_their_ids():
+    assert Sampling(1.0, 0.9, (2,)).facts() == {"temperature": 1.0, "top_p": 0.9, "stop_token_ids": (2,)}
+    assert Sampling(1.0, 0.9, (2,), 20, 0.1).facts()["top_k"] == 20

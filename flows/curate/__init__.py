@@ -10,6 +10,7 @@ live_pairs  the pairs that nothing has dropped yet, and their places in the evid
 sampling    completions of cut prefixes, through the ledger
 estimating  stage 2: full rewards, audit, proxy, and rounds of completions for the rest
 judging     stage 3: estimate, verdict and reason of every pair
+accepting   exactly as many generated pairs as the recipe accepts
 writing     stage 4: dataset/, dropped/ and responses/
 finish      stage 5: manifest, report and card
 summary     what the terminal shows of a finished run

@@ -50,7 +50,7 @@ def build_manifest(run: Run, written: Written, evidence: Evidence | None) -> Man
         template=_template_record(run),
         policy=model_record(policy.identity) if policy else None,
         reward=model_record(reward.identity) if reward else None,
-        generated=_generated(run.generated) if run.generated else None,
+        generated=_generated(run.generated, accepted=run.accepted) if run.generated else None,
         packages=package_versions(),
         git_commit=git_commit(),
         counts=checked_counts(run, written),
@@ -65,7 +65,7 @@ def build_manifest(run: Run, written: Written, evidence: Evidence | None) -> Man
     )
 
 
-def _generated(found: GenerationManifest) -> GeneratedRecord:
+def _generated(found: GenerationManifest, *, accepted: bool) -> GeneratedRecord:
     scores = SpendRecord.nothing()
     for annotator in found.annotators:
         scores = scores.plus(annotator.spend)
@@ -74,6 +74,7 @@ def _generated(found: GenerationManifest) -> GeneratedRecord:
         prompts=found.counts.drawn,
         responses=found.counts.responses,
         pairs=found.counts.pairs,
+        ended="accepted" if accepted else found.counts.ended,
         policies=[voice.model for voice in found.voices],
         annotators=[annotator.model for annotator in found.annotators],
         completions=found.completions,

@@ -4,10 +4,13 @@
 its keys hash the run's id or the task's own lines, and neither is what decides an answer.
 """
 
+import shutil
 from functools import partial
+from pathlib import Path
 
 from prefect import flow
 
+from flows.curate.accepting import leave_out_the_rest, pairs_to_make
 from flows.curate.artifacts import show_result
 from flows.curate.estimating import estimate
 from flows.curate.finish import build_manifest, write_pages
@@ -22,6 +25,7 @@ from flows.runtime.artifacts import show_progress
 from flows.runtime.tasks import engine_call, stage
 from flows.runtime.temporary_server import end_server_with_us
 from flows.versions.output_folder import output_folder, publish
+from transforms.consistency.evidence import Evidence
 from transforms.records.manifest import Manifest
 
 
@@ -41,18 +45,29 @@ def run_stages(plan: Plan) -> Manifest:
     """Every stage in order. Rows travel through files in the work folder, a part at a time."""
     plan.models.load()  # what is wrong with a tokenizer is said before the last run's files go
     with output_folder(plan.folder, fingerprint=plan.fingerprint, overwrite=plan.recipe.output.overwrite) as work:
-        run = Run(plan, work)
-        show_progress(run.progress)
-        if plan.generation:
-            with run.timed("generate"):
-                run.generated = make(plan.generation, work / GENERATED_FOLDER, engine_call)
-        with run.timed("load"):
-            buckets = stage("load sources", partial(load, run))
-            stage("tokenise and truncate", partial(prepare_parts, run, buckets))
-        evidence = estimate(run, engine_call) if run.samples else None
-        judge_parts(run, evidence)
+        run, evidence = _judged(plan, work)
+        while more := pairs_to_make(run):
+            shutil.rmtree(work)
+            work.mkdir()
+            run, evidence = _judged(plan.making(more), work)
+        leave_out_the_rest(run)
         with run.timed("write"):
             written = stage("write shards", partial(write_data, run))
         manifest = stage("report", partial(write_pages, run, build_manifest(run, written, evidence), written))
         publish(plan.folder, manifest)
     return manifest
+
+
+def _judged(plan: Plan, work: Path) -> tuple[Run, Evidence | None]:
+    """The stages up to a verdict for every pair."""
+    run = Run(plan, work)
+    show_progress(run.progress)
+    if plan.generation:
+        with run.timed("generate"):
+            run.generated = make(plan.generation, work / GENERATED_FOLDER, engine_call)
+    with run.timed("load"):
+        buckets = stage("load sources", partial(load, run))
+        stage("tokenise and truncate", partial(prepare_parts, run, buckets))
+    evidence = estimate(run, engine_call) if run.samples else None
+    judge_parts(run, evidence)
+    return run, evidence

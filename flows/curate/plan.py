@@ -1,6 +1,6 @@
 """What a run would do, before it does anything: sources, models, and whether the result is there already."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +28,14 @@ class Plan:
     fingerprint: str  # of recipe, sources, models and code
     finished: Manifest | None  # the run that lies there already, if it is exactly this one
     generation: GenerationPlan | None = None  # of the section `generate`
+
+    def making(self, pairs: int) -> "Plan":
+        """The same, generating another number of pairs."""
+        if self.generation is None:
+            return self
+        config = self.generation.config.model_copy(update={"accept": pairs})
+        sources = [source.model_copy(update={"raw_rows": 0, "pairs": 0}) for source in self.sources]
+        return replace(self, sources=sources, generation=replace(self.generation, config=config))
 
 
 def plan_run(recipe: Recipe) -> Plan:

@@ -39,6 +39,7 @@ class Run:
         self.sources = plan.sources
         self.generation = plan.generation
         self.generated: GenerationManifest | None = None  # once it is made
+        self.accepted = False  # whether as many of its pairs are kept as the recipe accepts
         self.work = work
         self.chat: ChatTokens = plan.models.chat
         self.progress = Progress()

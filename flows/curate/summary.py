@@ -8,7 +8,7 @@ from rich.table import Table
 from flows.versions.output_folder import read_manifest
 from transforms.records.manifest import DecisionRecord, Manifest, RateRecord, SpendRecord
 from transforms.report.chat_template import template_in_words
-from transforms.report.codes_in_words import reason_in_words
+from transforms.report.codes_in_words import ended_in_words, reason_in_words
 from transforms.report.remarks import remarks
 
 
@@ -22,7 +22,8 @@ def print_summary(console: Console, folder: Path, *, seconds: float, unchanged: 
     console.print(funnel_table(manifest))
     if found := manifest.generated:
         console.print(
-            f"generated    {found.pairs:,} pairs from {found.responses:,} responses to {found.prompts:,} prompts",
+            f"generated    {found.pairs:,} pairs from {found.responses:,} responses to {found.prompts:,} prompts; "
+            f"no more, for {ended_in_words(found.ended)}",
             highlight=False,
         )
     for about, words in remarks(manifest):

@@ -147,7 +147,9 @@ class GenerateConfig(Section):
     )
     pairing: PairingConfig = PairingConfig()
     accept: Positive | None = Field(
-        None, description="Exactly so many pairs: prompts are drawn until then, or until the budget or they end."
+        None,
+        description="Exactly so many pairs: prompts are drawn until then, or until the budget or they end. Within a "
+        "curation it counts the generated pairs that are kept in the end.",
     )
     budget: GenerationBudget = GenerationBudget()
     repeats: Annotated[int, Field(ge=0)] = Field(

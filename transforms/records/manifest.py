@@ -281,6 +281,7 @@ class GeneratedRecord(Record):
     prompts: int = Field(description="That were answered.")
     responses: int
     pairs: int
+    ended: str = Field(description="Why no more prompts were drawn.")
     policies: list[ModelRecord]
     annotators: list[ModelRecord]
     completions: SpendRecord

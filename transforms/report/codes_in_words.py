@@ -28,6 +28,7 @@ REASONS: Final = {
     "max_prompt_tokens": "prompt too long",
     "min_kept_tokens": "too few tokens kept",
     "min_kept_share": "too small a share kept",
+    "accept": "more than the recipe accepts",
 }
 
 # Why a prompt that was answered has no pair (transforms/pairing/strategies.py).
@@ -44,7 +45,7 @@ UNPAIRED: Final = {
 # Why no more prompts were drawn (records/generation.py).
 ENDED: Final = {
     "all_prompts": "there are no more prompts",
-    "accepted": "enough pairs were accepted",
+    "accepted": "as many pairs are there as are accepted",
     "budget": "the budget ended",
     "max_prompts": "max_prompts was reached",
 }

@@ -144,6 +144,36 @@ def test_explain_finds_the_raw_row_of_a_generated_pair(tmp_path, models, world):
     assert found.raw["chosen_policy"] == "policy"
 
 
+@pytest.mark.parametrize(("accept", "kept", "ended"), [(2, 2, "accepted"), (4, 3, "all_prompts")])
+def test_accept_counts_the_pairs_that_are_kept_in_the_end(tmp_path, models, world, accept, kept, ended):
+    # The first prompt's pair has a margin that the filter drops: more prompts are drawn in its place.
+    first = run_prompts(tmp_path, models)[0]
+    world.reward = lambda text: float(len(text)) if first in text else 10.0 * len(text)
+    inner = recipe(tmp_path, models).generate.model_dump(mode="json")
+    annotators = generation(tmp_path, models, PROMPTS).model_dump(mode="json")["annotators"]
+    config = recipe(
+        tmp_path,
+        models,
+        generate=inner | {"accept": accept, "annotators": annotators},
+        policy={"model": str(models[0]), "engine": "none"},
+        reward=None,
+        filters={"min_score_margin": 50.0},
+    )
+    manifest = curate(config)
+    assert manifest.counts.kept == kept
+    assert manifest.generated.ended == ended
+    assert manifest.counts.pairs == kept + sum(manifest.counts.dropped.values())
+    assert manifest.counts.dropped["min_score_margin"] == 1
+
+
+def run_prompts(tmp_path, models):
+    """The prompts in the order in which they are drawn."""
+    elsewhere = {"output": {"dir": str(tmp_path / "order")}, "ledger": str(tmp_path / "other")}
+    generate(generation(tmp_path, models, PROMPTS, **elsewhere))
+    rows = shards(tmp_path / "order/responses").to_pylist()
+    return list(dict.fromkeys(row["prompt"][0]["content"] for row in rows))
+
+
 def test_a_published_version_has_no_path_of_this_machine_and_leaves_the_generation_here(tmp_path, models, world):
     curate(recipe(tmp_path, models))
     (tmp_path / "published").mkdir()

@@ -77,11 +77,11 @@ def answering(run: Any) -> Callable[[], int]:
 
 def bare_answering(run: Any, engine: Any) -> Callable[[], int]:
     """One LLM.generate of every request."""
-    from flows.generate.answering import _requests
+    from flows.generate.answering import requests_of
     from transforms.engines.vllm_completions import _params
 
     policy = run.plan.policies[0]
-    requests = list(_requests(run, policy, 0, run.drawn))
+    requests = list(requests_of(run, policy, 0, run.drawn))
     prompts = [{"prompt_token_ids": list(request.token_ids)} for request in requests]
     params = [_params(request, policy.voice.sampling) for request in requests]
 

@@ -4,6 +4,7 @@ import logging
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":  # before the imports below, which take a second: a new run's server gets ready meanwhile
     from flows.runtime.early_server import start_server_early
@@ -15,6 +16,9 @@ from rich.console import Console
 from flows.recipe.command_line import load_recipe
 from flows.runtime.cli import prepare_process, run_command
 from flows.runtime.config_files import CONFIGS
+
+if TYPE_CHECKING:
+    from flows.curate.plan import Plan
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +35,7 @@ def main() -> int:
     plan = plan_run(recipe)
     finished = plan.finished is not None
     if dry and not finished:
-        from flows.curate.dry_run import dry_run, print_dry_run
-
-        print_dry_run(console, recipe, dry_run(plan))
+        _print_bill(console, plan)
         return 0
     if not finished:
         from flows.runtime.temporary_server import while_server_starts
@@ -51,6 +53,19 @@ def main() -> int:
 
     print_summary(console, Path(recipe.output.dir), seconds=time.monotonic() - start, unchanged=finished)
     return 0
+
+
+def _print_bill(console: Console, plan: "Plan") -> None:
+    if plan.generation:
+        from flows.generate.dry_run import dry_run as dry_generation
+        from flows.generate.dry_run import print_dry_run as print_generation
+
+        print_generation(console, plan.recipe.name, dry_generation(plan.generation))
+        console.print("What curating the pairs costs is known once they are generated.")
+        return
+    from flows.curate.dry_run import dry_run, print_dry_run
+
+    print_dry_run(console, plan.recipe, dry_run(plan))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 __main__    the command: parse, run, print
 flow        the Prefect flow: every stage in order
 plan        what would be done, and whether the result lies there already
+dry_run     what it would cost, before it costs anything
 voices      the policies that answer, found and identified
 judges      the annotators, likewise
 run         what the stages share: work folder, accounts, the record of every prompt and response

@@ -21,10 +21,18 @@ def main() -> int:
     start, argv = time.monotonic(), sys.argv[1:]
     # A file may stand first without its flag, as for flows.audit.
     argv = argv if not argv or argv[0].startswith("-") else ["--config", *argv]
+    dry = "--dry-run" in argv
+    argv = [word for word in argv if word != "--dry-run"]
     config = load_config(Generation, argv, default=DEFAULT, program=PROGRAM, about=ABOUT)
     from flows.generate.plan import plan_generation  # without Prefect and without a model
 
-    finished = plan_generation(config).finished is not None
+    plan = plan_generation(config)
+    finished = plan.finished is not None
+    if dry and not finished:
+        from flows.generate.dry_run import dry_run, print_dry_run
+
+        print_dry_run(Console(soft_wrap=True), config.name, dry_run(plan))
+        return 0
     if not finished:
         from flows.runtime.temporary_server import while_server_starts
 

@@ -30,14 +30,14 @@ def answer(run: GenerationRun, start: int, count: int, pay: Pay) -> None:
         count: how many are to be answered now.
         pay: calls a batch of expensive work by a name, and again if its engine fails.
     """
-    calls = {policy.label: _calls(run, policy) for policy in run.plan.policies}
+    calls = {policy.label: calls_of(run, policy) for policy in run.plan.policies}
     for policy in run.plan.policies:
         total = count * policy.config.n
         with (
             closing(calls[policy.label]) as mine,
             run.progress.bar(f"answer ({policy.label})", unit="responses", total=total) as advance,
         ):
-            requests = _requests(run, policy, start, count)
+            requests = requests_of(run, policy, start, count)
             pay_for(pay, f"answer {policy.label}", mine, rebatched(requests, run.config.batch, mine.ledger), advance)
     number = len(run.answers)
     for part in prompts_from(run, start, count):
@@ -47,7 +47,8 @@ def answer(run: GenerationRun, start: int, count: int, pay: Pay) -> None:
         number += 1
 
 
-def _calls(run: GenerationRun, policy: FoundPolicy) -> SamplingCalls:
+def calls_of(run: GenerationRun, policy: FoundPolicy) -> SamplingCalls:
+    """A policy with its ledger, on the run's account."""
     return sampling_calls(
         policy.model.identity,
         policy.voice.sampling,
@@ -57,7 +58,8 @@ def _calls(run: GenerationRun, policy: FoundPolicy) -> SamplingCalls:
     )
 
 
-def _requests(run: GenerationRun, policy: FoundPolicy, start: int, count: int) -> Iterator[CompletionRequest]:
+def requests_of(run: GenerationRun, policy: FoundPolicy, start: int, count: int) -> Iterator[CompletionRequest]:
+    """Every response of a policy to some prompts, prompt by prompt."""
     for part in prompts_from(run, start, count):
         encoded = encode_for(policy.voice, part)
         for one in answer_requests(policy.voice, part, encoded, seed=run.config.seed):

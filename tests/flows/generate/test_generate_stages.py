@@ -7,6 +7,7 @@ import pytest
 from flows_support import model_folders
 from generation_support import SAYS, World, generation, quarantine, run, shards
 
+from flows.generate.dry_run import dry_run
 from flows.generate.plan import plan_generation
 from flows.versions.output_folder import read_manifest
 from transforms.errors import ConfigError, EngineError, ModelError, OutputError
@@ -271,3 +272,16 @@ def test_an_interpolated_policy_answers_as_a_model_of_its_own(tmp_path, models, 
 def test_a_policy_is_a_model_or_an_interpolation(tmp_path, models, policy):
     with pytest.raises(ValueError, match="of model and interpolate"):
         generation(tmp_path, models, PROMPTS, policies=[policy])
+
+
+def test_a_dry_run_counts_what_is_missing_and_keeps_nothing(tmp_path, models, world):
+    run(generation(tmp_path, models, PROMPTS, max_prompts=2, output={"dir": str(tmp_path / "a")}))
+    config = generation(tmp_path, models, [*PROMPTS, "question 1", ""])
+    found = dry_run(plan_generation(config))
+    (policy,) = found.policies
+    assert (found.prompts, found.drawn, found.quarantined) == (6, 6, 1)
+    assert (policy.responses, policy.held, policy.tokens_most) == (30, 10, 20 * 24)
+    assert found.annotators == [("reward", 30)]
+    assert policy.mean_tokens > 0
+    assert dry_run(plan_generation(config), measure=False).policies[0].held == 10
+    assert not (tmp_path / "out").exists()

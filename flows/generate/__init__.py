@@ -13,7 +13,8 @@ annotating  stage 3: scores of all responses by every annotator
 pairing     stage 4: one score a response, and which two make a pair
 drawing     how many prompts are drawn, wave by wave
 writing     stage 5: dataset/ and responses/
-finish      stage 6: manifest and report
+shown       what the report is drawn from
+finish      stage 6: manifest, report and card
 summary     what the terminal shows of it
 artifacts   what Prefect's UI shows of it
 """

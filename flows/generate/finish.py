@@ -1,4 +1,4 @@
-"""Manifest and report: what a generation says about itself once its data is written."""
+"""Manifest, report and card: what a generation says about itself once its data is written."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -7,6 +7,7 @@ import numpy as np
 
 from flows.generate.pairing import Paired, agreement_records, length_record, reliability_record
 from flows.generate.run import Floats, GenerationRun
+from flows.generate.shown import pair_rows, prompts_to_read, quarantined, response_rows
 from flows.generate.voices import FoundPolicy
 from flows.generate.writing import Written
 from flows.models.recipe_models import model_record
@@ -15,7 +16,10 @@ from transforms.dataset.shards import file_sha256
 from transforms.errors import OutputError
 from transforms.records.generation import AnnotatorRecord, GenerationCounts, GenerationManifest, VoiceRecord
 from transforms.records.manifest import FileRecord, TokenizerRecord
+from transforms.report.generation_card import render_generation_card
 from transforms.report.generation_page import render_generation
+from transforms.report.generation_words import longer_chosen
+from transforms.report.pictures import draw_generation
 
 
 def build_manifest(run: GenerationRun, paired: Paired, written: Written) -> GenerationManifest:
@@ -45,12 +49,30 @@ def build_manifest(run: GenerationRun, paired: Paired, written: Written) -> Gene
     )
 
 
-def write_page(run: GenerationRun, manifest: GenerationManifest, written: Written) -> GenerationManifest:
-    """Write report.html; the manifest with the hashes of all files."""
-    (run.work / "report.html").write_text(render_generation(manifest), encoding="utf-8")
-    rows = {"quarantine.jsonl": manifest.counts.quarantined + manifest.counts.quarantined_responses, "report.html": 0}
+def write_pages(
+    run: GenerationRun, manifest: GenerationManifest, paired: Paired, written: Written
+) -> GenerationManifest:
+    """Write report.html, the figures and README.md; the manifest with the hashes of all files."""
+    responses, pairs = response_rows(run, paired), pair_rows(paired)
+    examples = prompts_to_read(run, paired, responses, pairs)
+    page = render_generation(manifest, responses, pairs, examples, quarantined(run))
+    (run.work / "report.html").write_text(page, encoding="utf-8")
+    (run.work / "figures").mkdir()
+    pictures = {f"figures/{name}.png": png for name, png in draw_generation(manifest, responses, pairs).items()}
+    for path, png in pictures.items():
+        (run.work / path).write_bytes(png)
+    lines = manifest.counts.quarantined + manifest.counts.quarantined_responses
+    manifest = _with_files(run, manifest, {"quarantine.jsonl": lines, "report.html": 0} | dict.fromkeys(pictures, 0))
+    # The card shows the figures that the manifest has.
+    card = render_generation_card(manifest, longer_chosen(responses, pairs))
+    (run.work / "README.md").write_text(card, encoding="utf-8")
+    return _with_files(run, manifest, {"README.md": 0})
+
+
+def _with_files(run: GenerationRun, manifest: GenerationManifest, rows: dict[str, int]) -> GenerationManifest:
+    """The manifest with the hashes of more files, each with its number of rows."""
     more = [FileRecord(path=path, rows=count, sha256=file_sha256(run.work / path)) for path, count in rows.items()]
-    return manifest.model_copy(update={"files": [*written.files, *more]})
+    return manifest.model_copy(update={"files": [*manifest.files, *more]})
 
 
 def _counts(run: GenerationRun, paired: Paired, written: Written) -> GenerationCounts:

@@ -12,7 +12,7 @@ from flows.generate.annotating import annotate
 from flows.generate.answering import answer
 from flows.generate.artifacts import show_generation
 from flows.generate.drawing import next_wave
-from flows.generate.finish import build_manifest, write_page
+from flows.generate.finish import build_manifest, write_pages
 from flows.generate.pairing import Paired, pair_up
 from flows.generate.plan import GenerationPlan, plan_generation
 from flows.generate.prompts import load, read_prompts
@@ -80,4 +80,4 @@ def run_generation(run: GenerationRun, pay: Pay) -> GenerationManifest:
     paired = paired or pair_up(run)
     with run.timed("write"):
         written = stage("write shards", partial(write_data, run, paired))
-        return stage("report", partial(write_page, run, build_manifest(run, paired, written), written))
+        return stage("report", partial(write_pages, run, build_manifest(run, paired, written), paired, written))

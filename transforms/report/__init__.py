@@ -1,29 +1,33 @@
 """Self-contained pages about a run, an audit, an evaluation, a comparison, a difference; cards and pictures.
 
-environment       the jinja environment of all pages: everything escaped
-codes_in_words    reasons and verdicts in plain words
-scales            axes and histogram shapes
-figures           distributions over pairs
-curves            curves with bands
-funnel            where the pairs went
-calibration       what the margin foretold and what sampling found
-decided           what decided each pair
-remarks           what a run has to say of its rows
-chat_template     what the chat template did to it
-examples          pairs to read
-pairs             the table of pairs
-page              report.html of a run
-generation_page   report.html of a generation
-audit_page        audit.html
-evaluation_page   evaluation.html
-comparison_words  what a comparison allows to say
-comparison_page   comparison.html
-decode_page       decode.html
-difference_words  what became other, in sentences
-difference_page   diff.html
-pictures          the report's figures as PNG
-markdown          text of strangers in Markdown
-card              the dataset card
+environment         the jinja environment of all pages: everything escaped
+codes_in_words      reasons and verdicts in plain words
+scales              axes and histogram shapes
+figures             distributions over pairs
+curves              curves with bands
+funnel              where the pairs went
+calibration         what the margin foretold and what sampling found
+decided             what decided each pair
+remarks             what a run has to say of its rows
+chat_template       what the chat template did to it
+examples            pairs to read
+pairs               the table of pairs
+page                report.html of a run
+generation_rows     what the report of a generation is drawn from
+generation_words    what its numbers mean
+generation_figures  its figures
+generation_page     report.html of a generation
+audit_page          audit.html
+evaluation_page     evaluation.html
+comparison_words    what a comparison allows to say
+comparison_page     comparison.html
+decode_page         decode.html
+difference_words    what became other, in sentences
+difference_page     diff.html
+pictures            the report's figures as PNG
+markdown            text of strangers in Markdown
+card                the dataset card
+generation_card     that of a generation
 """
 
 from transforms.report.audit_page import render_audit

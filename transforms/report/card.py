@@ -6,7 +6,7 @@ It is made of the manifest alone, so that publishing can make it again for the r
 import json
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from transforms.audit.published_rates import PUBLISHED, evidence_in_words, points_in_words, verdict_of
 from transforms.dataset.redaction import public, public_path
 from transforms.errors import OutputError
+from transforms.records.generation import GenerationManifest
 from transforms.records.manifest import Manifest, RateRecord, SourceRecord
 from transforms.report.calibration import error_in_words
 from transforms.report.chat_template import template_in_words
@@ -65,7 +66,7 @@ def render_card(manifest: Manifest, *, repo: str | None = None) -> str:
     """
     headline = headline_rate(manifest)
     return (
-        _environment()
+        card_environment()
         .get_template("card.md.j2")
         .render(
             front_matter=Trusted(yaml.safe_dump(front_matter(manifest), sort_keys=False, allow_unicode=True)),
@@ -89,9 +90,9 @@ def render_card(manifest: Manifest, *, repo: str | None = None) -> str:
             template_words=template_in_words(manifest),
             published=PUBLISHED,
             points=points_in_words,
-            columns=list(_columns()),
+            columns=list(column_rows(columns.CURATED)),
             terms=licence_terms(manifest),
-            sources=[_source(record) for record in manifest.sources],
+            sources=[source_row(record) for record in manifest.sources],
             recipe=yaml.safe_dump(public(manifest.config), sort_keys=False, allow_unicode=True).rstrip(),
             papers=[Trusted(paper.bibtex) for paper in _papers(manifest)],
         )
@@ -103,7 +104,7 @@ def render_card(manifest: Manifest, *, repo: str | None = None) -> str:
 def front_matter(manifest: Manifest) -> dict[str, Any]:
     """The card's metadata, as huggingface_hub.DatasetCardData has them."""
     terms = licence_terms(manifest)
-    languages = _languages(manifest)
+    languages = languages_of(manifest.sources)
     configs = _configs(manifest)
     method = (manifest.config.get("truncate") or {}).get("method", "none")
     return {
@@ -112,7 +113,7 @@ def front_matter(manifest: Manifest) -> dict[str, Any]:
         **({"license_name": terms.name} if terms.name else {}),
         **({"language": languages} if languages else {}),
         "task_categories": ["text-generation"],
-        "size_categories": [next((name for limit, name in _SIZES if manifest.counts.kept < limit), "1B<n<10B")],
+        "size_categories": [size_category(manifest.counts.kept)],
         "tags": [
             "preference",
             "dpo",
@@ -122,6 +123,11 @@ def front_matter(manifest: Manifest) -> dict[str, Any]:
         ],
         **({"configs": configs} if configs else {}),
     }
+
+
+def size_category(rows: int) -> str:
+    """The Hub's name for so many rows."""
+    return next((name for limit, name in _SIZES if rows < limit), "1B<n<10B")
 
 
 def with_configs(card: str, manifest: Manifest) -> str:
@@ -143,7 +149,7 @@ def with_configs(card: str, manifest: Manifest) -> str:
     return f"---\n{text}---\n{card[found.end() :] if found else card}"
 
 
-def licence_terms(manifest: Manifest) -> Terms:
+def licence_terms(manifest: Manifest | GenerationManifest) -> Terms:
     """The licence of the whole, from those of its sources."""
     return combine([Stated(source.label, _licence(source)) for source in manifest.sources])
 
@@ -180,10 +186,10 @@ def _licence(source: SourceRecord) -> str | None:
     return source.license or _about(source).licence(source.path)
 
 
-def _languages(manifest: Manifest) -> list[str]:
+def languages_of(sources: Sequence[SourceRecord]) -> list[str]:
     """ISO 639 codes; none where a source's are not known, for a list that is not complete would claim to be."""
-    known = [_about(source) for source in manifest.sources if _about(source).knows(source.path)]
-    if len(known) < len(manifest.sources) or not all(about.languages for about in known):
+    known = [_about(source) for source in sources if _about(source).knows(source.path)]
+    if len(known) < len(sources) or not all(about.languages for about in known):
         return []
     return list(dict.fromkeys(language for about in known for language in about.languages))
 
@@ -195,7 +201,8 @@ def _papers(manifest: Manifest) -> list[Paper]:
     return list(dict.fromkeys([POET, SHALLOW, *found]))
 
 
-def _source(record: SourceRecord) -> SourceRow:
+def source_row(record: SourceRecord) -> SourceRow:
+    """A source with its page on the Hub and its licence."""
     about, found = _about(record), _licence(record)
     at = hub_id(record.path)
     page = f"https://huggingface.co/datasets/{at}" if at in about.sets and record.kind != "starter" else None
@@ -209,11 +216,11 @@ def _source(record: SourceRecord) -> SourceRow:
     return SourceRow(record, page, Trusted(licence + stated))
 
 
-def _columns() -> Iterator[tuple[Trusted, Trusted]]:
+def column_rows(meanings: Mapping[str, str]) -> Iterator[tuple[Trusted, Trusted]]:
     """(names, meaning), columns that mean the same of the other side in one row."""
     names: list[str] = []
     meaning = ""
-    for name, words in columns.CURATED.items():
+    for name, words in meanings.items():
         if names and not words.startswith("Likewise"):
             yield Trusted(", ".join(f"`{one}`" for one in names)), Trusted(meaning)
             names = []
@@ -227,7 +234,8 @@ def _by_reference(manifest: Manifest, source: str) -> dict[str, RateRecord]:
 
 
 @cache
-def _environment() -> Environment:
+def card_environment() -> Environment:
+    """The jinja environment of cards: every value that is not Trusted is escaped for Markdown."""
     environment = Environment(
         # HTML escaping is for HTML. Here `finalize` escapes every value for Markdown unless it is Trusted.
         autoescape=False,

@@ -42,6 +42,15 @@ UNPAIRED: Final = {
     "margin": "scores too close",
 }
 
+# What became of a response (schema.AnswerStatus).
+STATUS: Final = {
+    "usable": "can be scored and paired",
+    "empty": "empty: it ended at once",
+    "no_answer": "no answer: it ended within its reasoning",
+    "unusable": "unusable: text and tokens do not say the same",
+    "unscored": "unscored: an annotator gave no score",
+}
+
 # Why no more prompts were drawn (records/generation.py).
 ENDED: Final = {
     "all_prompts": "there are no more prompts",
@@ -68,6 +77,11 @@ def reason_in_words(reason: str) -> str:
 def unpaired_in_words(reason: str) -> str:
     """Why a prompt has no pair; its own name with spaces where it is not known."""
     return UNPAIRED.get(reason, reason.replace("_", " "))
+
+
+def status_in_words(status: str) -> str:
+    """What became of a response; its own name with spaces where it is not known."""
+    return STATUS.get(status, status.replace("_", " "))
 
 
 def ended_in_words(ended: str) -> str:

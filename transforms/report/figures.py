@@ -64,14 +64,14 @@ class Plot:
     note: str = ""
 
 
-def _numbers(frame: pl.DataFrame, column: str) -> Numbers:
+def numbers(frame: pl.DataFrame, column: str) -> Numbers:
     """The finite values of a column."""
     values: Numbers = frame[column].cast(pl.Float64).drop_nulls().to_numpy()
     finite: Numbers = values[np.isfinite(values)]
     return finite
 
 
-def _y(top: float, *, percent: bool = False) -> tuple[float, list[Tick]]:
+def y_axis(top: float, *, percent: bool = False) -> tuple[float, list[Tick]]:
     """The axis' upper end, a little above `top`, and its ticks."""
     scale = Scale(0, top * 1.06 if top > 0 else 1)
     return scale.high, [Tick(100 - at, text) for at, text in scale.ticks(3, percent=percent, whole=not percent)]
@@ -80,15 +80,15 @@ def _y(top: float, *, percent: bool = False) -> tuple[float, list[Tick]]:
 def length_plots(kept: pl.DataFrame) -> list[Plot]:
     """Response lengths before and after the cut, one panel a side, then how much of a cut response stayed."""
     sides = ("chosen", "rejected")
-    before = {side: _numbers(kept, f"{side}_tokens") for side in sides}
-    after = {side: _numbers(kept, f"{side}_keep") for side in sides}
+    before = {side: numbers(kept, f"{side}_tokens") for side in sides}
+    after = {side: numbers(kept, f"{side}_keep") for side in sides}
     bins = token_bins(*before.values())
     return [_lengths(side, before[side], after[side], bins) for side in sides] + _shares(before, after)
 
 
 def _lengths(side: str, before: Numbers, after: Numbers, bins: Numbers) -> Plot:
     was, is_now = counts(before, bins), counts(after, bins)
-    top, ticks = _y(max(was.max(initial=0), is_now.max(initial=0)))
+    top, ticks = y_axis(max(was.max(initial=0), is_now.max(initial=0)))
     beyond = int((before > bins[-1]).sum())
     return Plot(
         title=[
@@ -117,7 +117,7 @@ def _shares(before: dict[str, Numbers], after: dict[str, Numbers]) -> list[Plot]
         return []
     bins = edges(0, 1, 20 if drawn >= 250 else 10)
     heights = {side: counts(cut[side], bins) for side in cut}
-    top, ticks = _y(max(float(values.max(initial=0)) for values in heights.values()))
+    top, ticks = y_axis(max(float(values.max(initial=0)) for values in heights.values()))
     whole = sum(map(len, kept.values())) - drawn
     return [
         Plot(
@@ -140,8 +140,8 @@ def margin_plot(rows: pl.DataFrame) -> Plot | None:
     """Reward of chosen minus rejected, full responses, for kept and dropped pairs; None without rewards."""
     rows = rows.with_columns(margin=pl.col("reward_chosen") - pl.col("reward_rejected"))
     groups = {
-        "kept": _numbers(rows.filter(pl.col("verdict") == "keep"), "margin"),
-        "dropped": _numbers(rows.filter(pl.col("verdict") != "keep"), "margin"),
+        "kept": numbers(rows.filter(pl.col("verdict") == "keep"), "margin"),
+        "dropped": numbers(rows.filter(pl.col("verdict") != "keep"), "margin"),
     }
     together = np.concatenate(list(groups.values()))
     if not len(together):
@@ -152,7 +152,7 @@ def margin_plot(rows: pl.DataFrame) -> Plot | None:
     # A share of five pairs is a spike; below 30 in a group, plain counts are the honest picture.
     as_share = min(map(len, groups.values())) >= 30
     heights = {name: counts(values, bins) / (len(values) if as_share else 1) for name, values in groups.items()}
-    top, ticks = _y(max(float(height.max(initial=0)) for height in heights.values()), percent=as_share)
+    top, ticks = y_axis(max(float(height.max(initial=0)) for height in heights.values()), percent=as_share)
     scale = Scale(float(bins[0]), float(bins[-1]))
     return Plot(
         title=[
@@ -187,9 +187,9 @@ def consistency_plots(rows: pl.DataFrame) -> list[Plot]:
 def _consistency_histogram(measured: pl.DataFrame) -> Plot:
     # 21 bars centred on 0, 0.05, … 1: thirds, halves and ninths of small n fall well inside one.
     bins = edges(-0.025, 1.025, 21)
-    kept = counts(_numbers(measured.filter(pl.col("verdict") == "keep"), "consistency"), bins)
-    dropped = counts(_numbers(measured.filter(pl.col("verdict") != "keep"), "consistency"), bins)
-    top, ticks = _y(float((kept + dropped).max()))
+    kept = counts(numbers(measured.filter(pl.col("verdict") == "keep"), "consistency"), bins)
+    dropped = counts(numbers(measured.filter(pl.col("verdict") != "keep"), "consistency"), bins)
+    top, ticks = y_axis(float((kept + dropped).max()))
     scale = Scale(-0.025, 1.025)
     return Plot(
         title=[Word("Pairs by consistency:"), Word("kept", "kept"), Word("and"), Word("dropped", "dropped")],
@@ -206,7 +206,7 @@ def _margin_scatter(measured: pl.DataFrame) -> Plot | None:
     frame = measured.with_columns(margin=margin).filter(pl.col("margin").is_finite()).sort("margin", "pair_id")
     if frame.height < 30:
         return None
-    x, y = _numbers(frame, "margin"), _numbers(frame, "consistency")
+    x, y = numbers(frame, "margin"), numbers(frame, "consistency")
     across = Scale(0, float(np.quantile(x, 0.99)) or 1.0)
     up = Scale(-0.08, 1.08)
     groups = min(10, frame.height // 15)
@@ -227,7 +227,7 @@ def _margin_scatter(measured: pl.DataFrame) -> Plot | None:
         x_ticks=across.ticks(5),
         y_ticks=[Tick(100 - up.at(value), f"{100 * value:.0f}\u00a0%") for value in (0, 0.5, 1)],
         layers=[
-            Layer(dots(_all_at(across, x[shown]), 100 - _all_at(up, y[shown] + nudge)), "dots point"),
+            Layer(dots(all_at(across, x[shown]), 100 - all_at(up, y[shown] + nudge)), "dots point"),
             Layer(f"M{line}", "line mean"),
             Layer("M" + line.replace("L", "h0M") + "h0", "dots mean"),
         ],
@@ -241,5 +241,5 @@ def _parts(x: Numbers, y: Numbers, groups: int) -> tuple[list[Numbers], list[Num
     return np.array_split(x, groups), np.array_split(y, groups)
 
 
-def _all_at(scale: Scale, values: Numbers) -> Numbers:
+def all_at(scale: Scale, values: Numbers) -> Numbers:
     return np.array([scale.at(value) for value in values])

@@ -60,13 +60,18 @@ def _place(order: Sequence[str], reason: str) -> int:
 
 def funnel(counts: Counts) -> list[FunnelRow]:
     """The waterfall: all pairs, each loss where it leaves off, what was kept."""
-    scale = Scale(0, max(counts.pairs, 1))
-    rows = [_funnel_row("pairs read", "all", 0, counts.pairs, scale)]
-    left = counts.pairs
-    for name, lost in losses(counts):
-        left -= lost
-        rows.append(_funnel_row(name, "lost", left, lost, scale))
-    return [*rows, _funnel_row("kept", "kept", 0, counts.kept, scale)]
+    return waterfall(("pairs read", counts.pairs), losses(counts), ("kept", counts.kept))
+
+
+def waterfall(all_of: tuple[str, int], lost: Sequence[tuple[str, int]], kept: tuple[str, int]) -> list[FunnelRow]:
+    """A bar for all, one for each loss where the bar before leaves off, one for what is left; each (name, number)."""
+    scale = Scale(0, max(all_of[1], 1))
+    rows = [_funnel_row(all_of[0], "all", 0, all_of[1], scale)]
+    left = all_of[1]
+    for name, number in lost:
+        left -= number
+        rows.append(_funnel_row(name, "lost", left, number, scale))
+    return [*rows, _funnel_row(kept[0], "kept", 0, kept[1], scale)]
 
 
 def _funnel_row(name: str, kind: Literal["all", "lost", "kept"], start: int, count: int, scale: Scale) -> FunnelRow:

@@ -14,11 +14,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from transforms.records.generation import GenerationManifest
 from transforms.records.manifest import Counts, Manifest
 from transforms.report.calibration import group_plots
 from transforms.report.environment import FOLDER
 from transforms.report.figures import Layer, Plot, length_plots
-from transforms.report.funnel import funnel
+from transforms.report.funnel import FunnelRow, funnel
+from transforms.report.generation_figures import length_plots as generation_lengths
+from transforms.report.generation_figures import margin_plot, policy_plots
+from transforms.report.generation_words import prompt_funnel
 from transforms.text import count
 
 Floats = npt.NDArray[np.float64]
@@ -31,7 +35,11 @@ if TYPE_CHECKING:
 WIDTH: Final = 8.0  # inches; at 200 dots an inch twice as wide as the Hub's column, for fine screens
 DPI: Final = 200
 _SCORE_BINS: Final = 40
+SIDE_BY_SIDE: Final = 3  # panels in a picture that can be read on a phone
 _TOKEN: Final = re.compile(r"[MLHVhvz]|-?\d+(?:\.\d+)?")
+# Styles that are called after what they draw, by their colour in style.css.
+_COLOURS: Final = {"": "ink", "before": "ink", "mean": "ink", "point": "chosen", "quality": "kept"}
+_DOTS: Final = {"point": (3.0, 0.45), "mean": (5.0, 1.0)}  # points across and how opaque, as in style.css
 _FUNNEL: Final = {"all": "before", "lost": "dropped", "kept": "kept"}
 
 
@@ -57,7 +65,34 @@ def draw_pictures(manifest: Manifest, rows: pl.DataFrame) -> dict[str, bytes]:
 
 def draw_funnel(counts: Counts) -> bytes:
     """PNG of the waterfall from pairs read to pairs kept."""
-    rows = funnel(counts)
+    return draw_waterfall(funnel(counts))
+
+
+def draw_generation(manifest: GenerationManifest, responses: pl.DataFrame, pairs: pl.DataFrame) -> dict[str, bytes]:
+    """PNG files of a generation by name: funnel of prompts, scores by policy, length, margins.
+
+    Args:
+        manifest: of the finished generation.
+        responses: one scalar row a response, as for its report.
+        pairs: one scalar row a pair, likewise.
+
+    Returns:
+        Those for which there is something to draw.
+    """
+    most = sorted(manifest.voices, key=lambda voice: -voice.responses)[:SIDE_BY_SIDE]
+    shown = manifest.model_copy(update={"voices": [voice for voice in manifest.voices if voice in most]})
+    margin = margin_plot(pairs)
+    panels = {
+        "scores": policy_plots(shown, responses),
+        "length": generation_lengths(manifest, responses, pairs),
+        "margins": [margin] if margin else [],
+    }
+    pictures = {"funnel": draw_waterfall(prompt_funnel(manifest))}
+    return pictures | {name: _png(_panels(plots)) for name, plots in panels.items() if plots}
+
+
+def draw_waterfall(rows: Sequence[FunnelRow]) -> bytes:
+    """PNG of a funnel's bars."""
     figure = _figure(0.34 * len(rows) + 0.45)
     axes = figure.subplots()
     at = range(len(rows))
@@ -132,10 +167,15 @@ def _draw(plot: Plot, axes: "Axes") -> None:
     axes.set_ylim(100, 0)
     for tick in plot.y_ticks:
         axes.axhline(tick.at, color=colours["line"], linewidth=0.8, zorder=0)
+    for level in plot.levels:
+        axes.axhline(level.at, color=colours["ink"], linewidth=0.8)
     for rule in plot.rules:
         axes.axvline(rule.at, color=colours["ink"], linewidth=0.8)
     for layer in plot.layers:
-        axes.add_patch(_patch(layer))
+        if layer.style.startswith("dots "):
+            _scatter(layer, axes)
+        else:
+            axes.add_patch(_patch(layer))
     axes.set_xticks([tick.at for tick in plot.x_ticks], [tick.text for tick in plot.x_ticks])
     axes.set_yticks([tick.at for tick in plot.y_ticks], [tick.text for tick in plot.y_ticks])
     axes.tick_params(length=0, labelsize=8.5, colors=colours["soft"])
@@ -170,6 +210,14 @@ def _title(plot: Plot, axes: "Axes") -> None:
     )
 
 
+def _scatter(layer: Layer, axes: "Axes") -> None:
+    """Lines of no length, of which SVG draws the round ends and matplotlib nothing."""
+    name = layer.style.removeprefix("dots ")
+    xs, ys = _path(layer.path).vertices[::2].T
+    size, alpha = _DOTS.get(name, (4.0, 1.0))
+    axes.plot(xs, ys, "o", markersize=size, markeredgewidth=0, color=_colour(name), alpha=alpha, clip_on=False)
+
+
 def _patch(layer: Layer) -> Any:
     """The layer's shape as style.css draws its classes."""
     from matplotlib.patches import PathPatch
@@ -190,7 +238,7 @@ def _patch(layer: Layer) -> Any:
 
 def _colour(style: str) -> str:
     """Of marks and of the words that name them; what lay there before the cut is drawn like text."""
-    return palette()["ink" if style in ("", "before") else style]
+    return palette()[_COLOURS.get(style, style)]
 
 
 def _path(drawn: str) -> Any:

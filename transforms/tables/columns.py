@@ -57,3 +57,55 @@ RESPONSES: Final = {
     "score": "The source's own score, if it has one.",
     "structure": "As in dataset/, of the prompt.",
 }
+
+# Of a generation's dataset/train (schema.PAIRED).
+PAIRED: Final = {
+    "pair_id": "Content: 16 hex digits of the prompt's hash, then 16 of the whole pair's.",
+    "prompt_id": "Content: the first 16 digits of `pair_id`; what `responses/` knows the prompt by.",
+    "source": "Where the prompt is from: the source's `label`, or its kind.",
+    "source_id": "The source's own id of the prompt, or the hash of the row.",
+    "prompt": "Messages as the source has them, without a policy's system prompt.",
+    "chosen": "The better response as text; reasoning is in `structure`.",
+    "rejected": "Likewise, the worse one.",
+    "chosen_ids": "As sampled, in the tokens of the policy that answered; null where reasoning was cut out.",
+    "rejected_ids": "Likewise.",
+    "chosen_finished": "The response ended by itself; false where it ran out of room.",
+    "rejected_finished": "Likewise.",
+    "chosen_score": "The aggregate of all annotators.",
+    "rejected_score": "Likewise.",
+    "chosen_policy": "Who answered, as the recipe calls it.",
+    "rejected_policy": "Likewise.",
+    "chosen_index": "`response_index` of the response in `responses/`.",
+    "rejected_index": "Likewise.",
+    "margin": "What the rule chose by: the difference of scores, where the recipe says so less what length explains.",
+    "structure": "What of the conversation is in no other column (tools, fields of turns, reasoning), as JSON; the "
+    "column is there if a row needs it.",
+}
+
+# Of a generation's responses/ (schema.ANSWERS), and what is written beside it.
+ANSWERS: Final = {
+    "prompt_id": "Content of the prompt, 16 hex digits.",
+    "source": "Where the prompt is from: the source's `label`, or its kind.",
+    "source_id": "The source's own id of the prompt, or the hash of the row.",
+    "prompt": "Messages as the source has them, without a policy's system prompt.",
+    "response_index": "Place among the prompt's responses of all policies.",
+    "policy": "Who answered, as the recipe calls it.",
+    "sample_index": "Place among the prompt's responses of this policy.",
+    "seed": "Of the sampling of this response.",
+    "prompt_ids": "What it was sampled from, in the policy's own tokens, its system prompt included.",
+    "response_ids": "As sampled; they end in a stop token where it finished.",
+    "response": "The text that they say, without reasoning.",
+    "reasoning": "What stood between its marks of thinking; null where there was none.",
+    "finished": "It ended by itself; false where it ran out of room.",
+    "status": "`usable`, `empty` (no text), `no_answer` (it ended within its reasoning), `unusable` (text and tokens "
+    "do not say the same), `unscored` (an annotator gave no score).",
+    "why": "Why it is not usable; null where it is.",
+    "structure": "As in `dataset/`.",
+}
+SCORES: Final = {
+    "score": "The aggregate of all annotators; null where there is none.",
+    "score_NAME": "One column an annotator of the recipe, by its name; higher is better, null where it gave none.",
+    "score_NAME_OBJECTIVE": "Of an annotator with several objectives, one column an objective.",
+    "chosen_in": "Pairs whose chosen side it is.",
+    "rejected_in": "Pairs whose rejected side it is.",
+}

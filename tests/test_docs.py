@@ -32,6 +32,7 @@ WORK = {
     "flows.evaluate": "flows.evaluate.plan.plan_evaluation",
     "flows.compare": "flows.compare.plan.plan_comparison",
     "flows.decode": "flows.decode.plan.plan_decoding",
+    "flows.generate": "flows.generate.plan.plan_generation",
     "flows.export": "flows.versions.version.open_version",
     "flows.explain": "flows.explain.facts.explain",
     "flows.publish": "flows.publish.__main__.Console",
@@ -138,10 +139,13 @@ def test_a_page_that_is_missing_or_another_is_out_of_date(tmp_path):
 def test_every_key_and_every_column_has_a_meaning():
     configs = {name: list(keys(model)) for name, (_, model, _) in reference_pages.CONFIGS.items()}
     configs |= {name: list(keys(kind.options)) for name, kind in SOURCES.items()}
+    configs |= {str(model): list(keys(model)) for model in reference_pages.annotator_models()}
     silent = [(where, key.name) for where, found in configs.items() for key in found if not key.meaning]
     assert [(where, name) for where, name in silent if name != "kind"] == []
     assert set(columns.CURATED) == set(schema.CURATED.names)
     assert set(columns.RESPONSES) == set(schema.RESPONSES.names)
+    assert set(columns.PAIRED) == set(schema.PAIRED.names)
+    assert set(columns.ANSWERS) == set(schema.ANSWERS.names)
 
 
 def test_a_key_is_told_with_its_bounds_default_and_meaning():

@@ -13,11 +13,12 @@ from flows.decode.config import DecodeConfig
 from flows.evaluate.config import EvaluationConfig
 from flows.publish.config import PublishConfig
 from flows.recipe.curation import Recipe
+from flows.recipe.generation import AnnotatorConfig, AnsweringPolicy, Generation
 from flows.reference.keys import described, first_paragraph, keys, type_in_words
 from flows.reference.rows import rows_page
 from flows.train.config import TrainingRecipe
 from transforms import errors
-from transforms.records import manifest
+from transforms.records import generation, manifest
 from transforms.report.codes_in_words import REASONS
 from transforms.sources.kinds import SOURCES
 from transforms.sources.options import SourceOptions
@@ -27,7 +28,19 @@ if TYPE_CHECKING:
     from trainers.objectives.published import Published
 
 HEADER: Final = "<!-- Made by `python -m flows.reference` from the code. Change the code, then run it. -->\n"
+# Keys that have a table elsewhere.
 _SOURCES: Final = {"sources": "list of [sources](sources.md), at least 1"}
+_ELSEWHERE: Final[dict[type[BaseModel], dict[str, str]]] = {
+    Recipe: {
+        "sources": "list of [sources](sources.md)",
+        "generate": "section: [generation](generation.md) without `name`, `output`, `ledger`, `chat_template_date`",
+    },
+    Generation: {
+        "prompts": "list of [sources](sources.md), at least 1",
+        "policies": "list of [policies](#policies)",
+        "annotators": "list of [annotators](#annotators)",
+    },
+}
 CONFIGS: Final[dict[str, tuple[str, type[BaseModel], str]]] = {
     "recipe.md": (
         "Recipe",
@@ -35,6 +48,13 @@ CONFIGS: Final[dict[str, tuple[str, type[BaseModel], str]]] = {
         "What `python -m flows.curate --config FILE` and `python -m flows.audit FILE` read. Every key is a flag too: "
         "`--truncate.method ratio`. A list or a section may be given as JSON: "
         """`--proxy '{"audit": 0.1, "error": 0.05}'`.""",
+    ),
+    "generation.md": (
+        "Generation",
+        Generation,
+        "What `python -m flows.generate FILE` reads; a [recipe](recipe.md) may hold it as its section `generate`. "
+        "Every key is a flag too: `--pairing.min_margin 0.5`. A list is given as JSON: "
+        """`--policies '[{"model": "smollm2", "n": 2}]'`.""",
     ),
     "training.md": (
         "Training",
@@ -71,6 +91,7 @@ CONFIGS: Final[dict[str, tuple[str, type[BaseModel], str]]] = {
 def pages() -> dict[str, str]:
     """Every generated page, by its name in docs/reference."""
     configs = {name: _config(*parts) for name, parts in CONFIGS.items()}
+    configs["generation.md"] += "\n" + _answering()
     others = {
         "sources.md": _sources(),
         "rows.md": rows_page(_table),
@@ -84,7 +105,7 @@ def pages() -> dict[str, str]:
 
 def _config(title: str, model: type[BaseModel], about: str) -> str:
     """One table a section; those of one word stand together at the top."""
-    found = list(keys(model, elsewhere=_SOURCES))
+    found = list(keys(model, elsewhere=_ELSEWHERE.get(model, _SOURCES)))
     sections = dict.fromkeys(key.name.rpartition(".")[0] for key in found)
     parts = [f"# {title}\n", about + "\n"]
     for section in sections:
@@ -93,6 +114,27 @@ def _config(title: str, model: type[BaseModel], about: str) -> str:
         heading = [f"## {section}\n"] if section else []
         parts += [*heading, _table(("key", "type", "default", "meaning"), shown)]
     return "\n".join(parts)
+
+
+def _answering() -> str:
+    """The sections that a generation has lists of: policies, and a kind of annotator each."""
+    parts = ["## policies\n", first_paragraph(AnsweringPolicy) + "\n", _keys_table(AnsweringPolicy)]
+    parts += ["## annotators\n", "Each names its `kind`, and may have a `name` of its own.\n"]
+    for annotator in annotator_models():
+        kind = annotator.model_fields["kind"].default
+        parts += [f"### kind: {kind}\n", first_paragraph(annotator) + "\n", _keys_table(annotator, leave_out="kind")]
+    return "\n".join(parts)
+
+
+def annotator_models() -> list[type[BaseModel]]:
+    """The sections that an annotator may be, one a kind."""
+    union = get_args(AnnotatorConfig)[0]
+    return list(get_args(union))
+
+
+def _keys_table(model: type[BaseModel], *, leave_out: str = "") -> str:
+    rows = [row for row in _rows(model) if row[0] != f"`{leave_out}`"]
+    return _table(("key", "type", "default", "meaning"), rows)
 
 
 def _sources() -> str:
@@ -151,6 +193,9 @@ def _published(models: Mapping[str, "Published"]) -> list[Sequence[str]]:
     ]
 
 
+_SCORE_TYPES: Final = {"chosen_in": "`int32`", "rejected_in": "`int32`"}
+
+
 def _columns() -> str:
     def rows(fields: pa.Schema, meanings: Mapping[str, str]) -> list[Sequence[str]]:
         return [(f"`{field.name}`", f"`{_arrow(field.type)}`", meanings[field.name]) for field in fields]
@@ -166,6 +211,21 @@ def _columns() -> str:
             "## responses/\n",
             "Every response of sources that have several a prompt, whatever became of their pairs.\n",
             _table(head, rows(schema.RESPONSES, columns.RESPONSES)),
+            "## dataset/ of a generation\n",
+            "`train`, the pairs that `python -m flows.generate` made; sorted by prompt.\n",
+            _table(head, rows(schema.PAIRED, columns.PAIRED)),
+            "## responses/ of a generation\n",
+            "All that was answered, a prompt's responses side by side.\n",
+            _table(
+                head,
+                [
+                    *rows(schema.ANSWERS, columns.ANSWERS),
+                    *[
+                        (f"`{name}`", _SCORE_TYPES.get(name, "`double`"), words)
+                        for name, words in columns.SCORES.items()
+                    ],
+                ],
+            ),
             "## Reasons\n",
             "A pair is dropped for one reason, the first that applies.\n",
             _table(("reason", "meaning"), [(f"`{name}`", words) for name, words in REASONS.items()]),
@@ -176,15 +236,18 @@ def _columns() -> str:
 def _manifest() -> str:
     parts = [
         "# manifest.json\n",
-        "Written last: a folder without it holds no finished run. `version` comes from content alone.\n",
+        "Written last: a folder without it holds no finished run. `version` comes from content alone. A generation's "
+        "says `made_by: generate` and is [another](#the-whole-of-a-generation).\n",
     ]
-    for record in _records(manifest.Manifest):
+    wholes = {manifest.Manifest: "The whole", generation.GenerationManifest: "The whole of a generation"}
+    curated = _records(manifest.Manifest)
+    for record in [*curated, *(one for one in _records(generation.GenerationManifest) if one not in curated)]:
         meanings = described(record)
         rows = [
             (f"`{name}`", _record_type(field.annotation) or type_in_words(field), meanings.get(name, ""))
             for name, field in record.model_fields.items()
         ]
-        title = "The whole" if record is manifest.Manifest else record.__name__
+        title = wholes.get(record, record.__name__)
         parts += [f"## {title}\n", _paragraphs(record) + "\n", _table(("field", "type", "meaning"), rows)]
     return "\n".join(parts)
 

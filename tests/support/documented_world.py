@@ -77,6 +77,8 @@ def make_checkout(folder: Path) -> None:
         shutil.copy(ROOT / name, folder / name)
     for path in (folder / "flows/configs").glob("*.yaml"):
         path.write_text(yaml.safe_dump(_smaller(yaml.safe_load(path.read_text()))))
+    for path in (folder / "flows/configs/generate").glob("*.yaml"):
+        path.write_text(yaml.safe_dump(_briefer(yaml.safe_load(path.read_text()))))
     for path in (folder / "flows/configs/train").glob("*.yaml"):
         path.write_text(yaml.safe_dump(_faster(yaml.safe_load(path.read_text()))))
     for name, text in written_files().items():
@@ -180,6 +182,14 @@ def _smaller(recipe: dict[str, Any]) -> dict[str, Any]:
     if "output" in recipe:
         recipe["output"]["test_size"] = max(0.25, recipe["output"].get("test_size", 0))
     return recipe
+
+
+def _briefer(generation: dict[str, Any]) -> dict[str, Any]:
+    """A generation with fewer and shorter responses, without vLLM; they never end, so unfinished ones make pairs."""
+    for policy in generation["policies"]:
+        policy |= {"engine": "transformers", "dtype": "float32", "n": 2, "max_new_tokens": 4}
+    generation["pairing"]["unfinished"] = "allow"
+    return generation
 
 
 def _faster(training: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What a generation would do: prompts, policies and annotators found, and whether the result lies there already."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from flows.generate.voices import FoundPolicy, find_policy
 from flows.recipe.generation import Generation
 from flows.versions.fingerprint import code_hash, fingerprint_of, source_records
 from flows.versions.output_folder import intact, read_generation
+from transforms.errors import ConfigError
 from transforms.paths import ledger_root
 from transforms.records.generation import GenerationManifest
 from transforms.records.manifest import SourceRecord
@@ -59,6 +61,7 @@ def plan_generation(config: Generation) -> GenerationPlan:
         find_annotator(label, annotator, ledger_root=root, today=today)
         for label, annotator in zip(config.annotator_labels(), config.annotators, strict=True)
     ]
+    _refuse_equal_columns(annotators)
     content = {
         "recipe": config.model_dump(mode="json", exclude=_INDIFFERENT),
         "sources": [[s.label, s.revision, s.fingerprint] for s in sources],
@@ -67,3 +70,17 @@ def plan_generation(config: Generation) -> GenerationPlan:
         "code": code_hash("flows", "transforms"),
     }
     return GenerationPlan(config, sources, policies, annotators, fingerprint_of(content))
+
+
+def score_columns(annotator: Annotator) -> list[str]:
+    """Names of the columns of an annotator's scores, its own first and then its objectives'."""
+    names = [annotator.label, *(f"{annotator.label}_{objective}" for objective in annotator.objectives)]
+    return [f"score_{name}" for name in names]
+
+
+def _refuse_equal_columns(annotators: Sequence[Annotator]) -> None:
+    columns = [name for annotator in annotators for name in score_columns(annotator)]
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        message = f"two annotators have a column {twice[0]}, one of them of an objective; give one of them another name"
+        raise ConfigError(message)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from flows.generate.pairing import Paired
+from flows.generate.plan import score_columns
 from flows.generate.run import Floats, GenerationRun
 from transforms.dataset.shards import SplitWriter, version_of, write_splits
 from transforms.preparation.generated import pairs_table
@@ -73,8 +74,7 @@ def _answers_schema(run: GenerationRun) -> pa.Schema:
     """schema.ANSWERS with a column a score."""
     scores = [pa.field("score", pa.float64())]
     for annotator in run.plan.annotators:
-        names = [annotator.label, *(f"{annotator.label}_{objective}" for objective in annotator.objectives)]
-        scores += [pa.field(f"score_{name}", pa.float64()) for name in names]
+        scores += [pa.field(name, pa.float64()) for name in score_columns(annotator)]
     counts = [pa.field(f"{side}_in", pa.int32(), nullable=False) for side in ("chosen", "rejected")]
     return pa.schema([*written(ANSWERS, structured=run.structured), *scores, *counts])
 
@@ -87,12 +87,11 @@ def _with_scores(run: GenerationRun, part: pa.Table, score: Floats, sides: Count
     table = part.set_column(place, ANSWERS.field("status"), pa.array(status.tolist(), pa.string()))
     table = table.append_column("score", _floats(score))
     for annotator, judged in zip(run.plan.annotators, run.judged, strict=True):
-        column = np.concatenate(judged.scores)[rows]
-        table = table.append_column(f"score_{annotator.label}", _floats(column))
-        if annotator.objectives:
-            values = np.concatenate(judged.objectives)[rows]
-            for at, name in enumerate(annotator.objectives):
-                table = table.append_column(f"score_{annotator.label}_{name}", _floats(values[:, at]))
+        own, *further = score_columns(annotator)
+        table = table.append_column(own, _floats(np.concatenate(judged.scores)[rows]))
+        values = np.concatenate(judged.objectives)[rows] if further else np.zeros((0, 0))
+        for at, name in enumerate(further):
+            table = table.append_column(name, _floats(values[:, at]))
     for at, side in enumerate(("chosen", "rejected")):
         table = table.append_column(pa.field(f"{side}_in", pa.int32(), nullable=False), pa.array(sides[at], pa.int32()))
     return table

@@ -11,6 +11,7 @@ from scripted_judge import Reply, prefers, running_judge, verdict
 from flows.generate.plan import plan_generation
 from flows.models import recipe_models
 from transforms.engines.objectives import ARMORM_OBJECTIVES
+from transforms.errors import ConfigError
 
 OPENS = recipe_models.open_reward
 PROMPTS = [f"question {number}" for number in range(3)]
@@ -126,6 +127,13 @@ def test_armorm_gives_a_column_an_objective(tmp_path, models, world, monkeypatch
     assert first["score_armorm"] is not None
     assert first["score_armorm_helpsteer_verbosity"] is not None
     assert sum(name.startswith("score_armorm_") for name in first) == 19
+
+
+def test_a_name_that_makes_a_column_of_anothers_objective_is_refused(tmp_path, models, world):
+    folder = save_armorm(tmp_path / "armorm")
+    annotators = [reward(models, name="a", model=str(folder)), reward(models, name="a_code_style")]
+    with pytest.raises(ConfigError, match="two annotators have a column score_a_code_style"):
+        plan_generation(generation(tmp_path, models, PROMPTS[:1], annotators=annotators))
 
 
 def test_pairrm_compares_both_orders_and_scores_are_their_mean_margins(tmp_path, models, world):

@@ -1,0 +1,62 @@
+"""What the terminal shows of rounds: a row a round, and which policy is the best."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.rounds.output import PAGE
+from flows.rounds.verdict import best_of
+from transforms.records.rounds import AnswersRecord, Rounds
+from transforms.report.rounds_page import headline, policy_of, win_in_words
+
+
+def print_rounds(console: Console, found: Rounds, folder: Path, *, seconds: float, unchanged: bool) -> None:
+    """Print what lies in `folder`; says so where nothing had to be done."""
+    if unchanged:
+        console.print(f"Nothing changed since {found.finished_at}: no model was loaded.", style="bold green")
+    best = best_of(found.rounds)
+    table = Table(title=f"{found.name}: {headline(found, best)}", title_justify="left")
+    columns = (
+        "round",
+        "pairs",
+        "over the start",
+        "at equal length",
+        "over the one before",
+        "judge",
+        "finished",
+        "tokens",
+    )
+    for name in columns:
+        table.add_column(name, justify="right")
+    if found.start_answers:
+        table.add_row("start", "", "", "", "", *_answers(found.start_answers))
+    for one in found.rounds:
+        table.add_row(
+            f"[bold]{one.number}[/]" if one.number == best else str(one.number),
+            f"{one.data.train:,}",
+            win_in_words(one.over_start.rate),
+            win_in_words(one.over_start.at_equal_length),
+            win_in_words(one.over_previous.rate),
+            *_answers(one.answers),
+        )
+    console.print(table)
+    prompts = found.prompts
+    if prompts:
+        console.print(
+            f"prompts      {prompts.found:,} to train on, {prompts.overlap:,} of them left out as held out; "
+            f"{prompts.held:,} held out",
+            highlight=False,
+        )
+    model = policy_of(found, best)
+    console.print(
+        f"best         {'the start' if best == 0 else f'round {best}'}: {model}", markup=False, highlight=False
+    )
+    if not unchanged:
+        console.print(f"seconds      {seconds:.0f} in all", highlight=False)
+    console.print(f"report       {folder / PAGE}")
+
+
+def _answers(answers: AnswersRecord) -> tuple[str, str, str]:
+    judge = "–" if answers.judge is None else f"{answers.judge.mean:+.3f}"
+    return judge, f"{answers.finished / answers.responses:.0%}", f"{answers.tokens:.0f}"

@@ -8,21 +8,19 @@ through their steps once more, and the first that is not done goes on from the l
 import gc
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from prefect import flow
 
 from flows.curate.flow import run_stages as curate_stages
 from flows.curate.plan import plan_run
-from flows.generate.flow import run_stages as generate_stages
+from flows.generate.flow import make
 from flows.generate.plan import plan_generation
 from flows.models.recipe_models import model_record
-from flows.recipe.generation import Generation
 from flows.rounds.artifacts import show_rounds
 from flows.rounds.card import say_round
 from flows.rounds.config import RoundsConfig
@@ -30,16 +28,15 @@ from flows.rounds.held_out import Answers, read_answers
 from flows.rounds.output import claim, read_rounds, rounds_folder, write_rounds
 from flows.rounds.plan import RoundsPlan, plan_rounds
 from flows.rounds.prompts import Written, write_prompts
-from flows.rounds.recipes import curation_of, evaluation_of, generation_of, policy_after, round_folder, training_of
+from flows.rounds.recipes import curation_of, evaluation_of, policy_after, round_folder, training_of
 from flows.rounds.verdict import best_of, compared, is_better, should_stop
-from flows.runtime.tasks import stage
+from flows.runtime.tasks import engine_call, stage
 from flows.runtime.temporary_server import end_server_with_us
 from flows.train.flow import run_training
 from flows.train.plan import plan_training
 from flows.train.record import TrainingRecord
 from flows.versions.output_folder import CARD
 from transforms.errors import SourceError
-from transforms.records.generation import GenerationManifest
 from transforms.records.manifest import Manifest, ModelRecord
 from transforms.records.rounds import DataRecord, RoundRecord, Rounds
 from transforms.report.rounds_page import render_rounds
@@ -62,8 +59,8 @@ def run_rounds(plan: RoundsPlan) -> Rounds:
         seconds = _seconds_before(plan)
         written = stage("prompts", partial(_prompts, plan))
         found = plan.nothing_yet().model_copy(update={"prompts": written.record})
-        with _said(config, 0, "the start answers held-out prompts"):
-            answers = [_answer(config, 0, written)[0]]
+        _say(config, 0, "the start answers held-out prompts")
+        answers = [_answer(config, 0, written)[0]]
         found = found.model_copy(update={"start_answers": answers[0].record})
         while found.ended is None:
             one, answered = _round(config, len(found.rounds) + 1, written, answers, found)
@@ -106,16 +103,12 @@ def _round(
     """One round: data, training, held-out answers, and what these say against all policies before it."""
     start = time.monotonic()
     part = (number - 1) % config.prompt_parts
-    with _said(
-        config, number, f"{policy_after(config, number - 1).model} answers {written.record.parts[part]:,} prompts"
-    ):
-        generated = _generate(generation_of(config, number, written.parts[part]))
-    with _said(config, number, "curate"):
-        curated = _curate(config, number)
-    with _said(config, number, "train"):
-        trained = _train(config, number)
-    with _said(config, number, "answer held-out prompts"):
-        mine, model = _answer(config, number, written)
+    _say(config, number, f"pairs of the answers of {policy_after(config, number - 1).model}")
+    curated = _curate(config, number, written.parts[part])
+    _say(config, number, "train")
+    trained = _train(config, number)
+    _say(config, number, "answer held-out prompts")
+    mine, model = _answer(config, number, written)
     before = best_of(found.rounds)
     over_best = compared(mine.samples, answers[before].samples)
     record = RoundRecord(
@@ -123,9 +116,9 @@ def _round(
         part=part + 1,
         data=DataRecord(
             version=curated.version,
-            prompts=generated.counts.drawn,
-            responses=generated.counts.responses,
-            pairs=generated.counts.pairs,
+            prompts=curated.generated.prompts if curated.generated else 0,
+            responses=curated.generated.responses if curated.generated else 0,
+            pairs=curated.counts.pairs,
             kept=curated.counts.kept,
             train=curated.counts.splits["train"],
         ),
@@ -143,24 +136,19 @@ def _round(
     return record, mine
 
 
-def _generate(config: Generation) -> GenerationManifest:
-    plan = plan_generation(config)
-    return plan.finished or generate_stages(plan)
-
-
-def _curate(config: RoundsConfig, number: int) -> Manifest:
+def _curate(config: RoundsConfig, number: int, prompts: list[dict[str, Any]]) -> Manifest:
     """The round's pairs, curated.
 
     Raises:
         SourceError: none is left to train on.
     """
-    recipe = curation_of(config, number)
+    recipe = curation_of(config, number, prompts)
     plan = plan_run(recipe)
     manifest = plan.finished or curate_stages(plan)
     if not manifest.counts.splits.get("train"):
         message = (
-            f"round {number}: no pair is left to train on (pairs generated: {manifest.counts.pairs:,}, kept: "
-            f"{manifest.counts.kept:,}); {recipe.output.dir}/report.html and that of generated/ beside it say why"
+            f"round {number}: no pair is left to train on (of {manifest.counts.pairs:,} pairs "
+            f"{manifest.counts.kept:,} were kept); report.html in {recipe.output.dir} and in its generated/ say why"
         )
         raise SourceError(message)
     return manifest
@@ -179,7 +167,7 @@ def _answer(config: RoundsConfig, number: int, written: Written) -> tuple[Answer
     """What the policy after a round says to held-out prompts, and which model that is."""
     evaluation = evaluation_of(config, number, written.held_out)
     plan = plan_generation(evaluation)
-    manifest = plan.finished or generate_stages(plan)
+    manifest = plan.finished or make(plan, plan.folder, engine_call)
     return read_answers(Path(evaluation.output.dir), manifest), model_record(plan.policies[0].model.identity)
 
 
@@ -201,8 +189,6 @@ def _verdict(found: Rounds, one: RoundRecord) -> str:
     )
 
 
-@contextmanager
-def _said(config: RoundsConfig, number: int, what: str) -> Iterator[None]:
+def _say(config: RoundsConfig, number: int, what: str) -> None:
     where = f"round {number} of {config.rounds}" if number else "before round 1"
     logger.info("%s: %s", where, what)
-    yield

@@ -2,8 +2,7 @@
 
 prompts/                  training prompts by part, and held-out prompts
 held-out/start, round-1 … answers to held-out prompts with their scores, as flows.generate leaves them
-round-1/generated         responses and pairs
-round-1/data              the curated pairs, with their card
+round-1/data              the curated pairs with their card, and generated/ with all responses
 round-1/training          the policy, in model/
 rounds.json               written after each round
 best.json                 which policy is the best, and where it lies

@@ -9,14 +9,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from flows.generate.judges import find_annotator
 from flows.models.recipe_models import model_record, resolve_policy, resolve_reward
-from flows.recipe.generation import Generation
 from flows.rounds.config import RoundsConfig
 from flows.rounds.output import read_rounds
 from flows.rounds.recipes import (
     JUDGE,
     curation_of,
     evaluation_of,
-    generation_of,
     policy_after,
     prompt_sources,
     round_folder,
@@ -80,19 +78,23 @@ def plan_rounds(config: RoundsConfig) -> RoundsPlan:
         OutputError: a rounds.json that this project did not write.
     """
     training = _sources(prompt_sources(config))
-    generation = generation_of(config, 1, [{"kind": "prompts", "path": "./prompts.jsonl"}])
-    evaluation = evaluation_of(config, 0, [{"kind": "prompts", "path": "./prompts.jsonl"}])
-    curation, recipe = curation_of(config, 1), training_of(config, 1)
+    nowhere = [{"kind": "prompts", "path": "./prompts.jsonl"}]  # written once all of this fits
+    curation, recipe = curation_of(config, 1, nowhere), training_of(config, 1)
+    evaluation = evaluation_of(config, 0, nowhere)
     if recipe.objective is not None:
         objective(recipe.objective.name, **recipe.objective.settings)  # a typo is said before hours of sampling
-    _check_judge(config, generation)
+    generated = curation.generation()
+    annotating = [] if generated is None else list(zip(generated.annotator_labels(), generated.annotators, strict=True))
+    if JUDGE in dict(annotating):
+        message = f"curate.generate.annotators: one is called {JUDGE!r}, as held_out.judge is; give it another name"
+        raise ConfigError(message)
     sources = source_records(training), source_records(config.held_out.prompts)
     root, today = ledger_root(config.ledger), evaluation.chat_template_date
     start = resolve_policy(evaluation.policies[0]).identity
     judge = find_annotator(JUDGE, evaluation.annotators[0], ledger_root=root, today=today).identity
     annotators = {
         label: find_annotator(label, annotator, ledger_root=root, today=today).identity
-        for label, annotator in zip(generation.annotator_labels(), generation.annotators, strict=True)
+        for label, annotator in annotating
     }
     by = list(annotators.values())
     if curation.policy.engine != "none" and curation.reward is not None:
@@ -109,12 +111,6 @@ def _sources(given: Any) -> list[Any]:
         message = problems_in_words(error, lambda at: ".".join(["curate.generate.prompts", *map(str, at)]))
         raise ConfigError(message) from error
     return found
-
-
-def _check_judge(config: RoundsConfig, generation: Generation) -> None:
-    if JUDGE in generation.annotator_labels():
-        message = f"curate.generate.annotators: one is called {JUDGE!r}, as held_out.judge is; give it another name"
-        raise ConfigError(message)
 
 
 def _refuse_same_judge(config: RoundsConfig, judge: ModelIdentity, by: list[ModelIdentity]) -> None:

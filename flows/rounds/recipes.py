@@ -18,7 +18,7 @@ START: Final = "start"
 MODEL: Final = "model"  # folder of a training's result, as flows.train.output calls it
 
 _FILLED_IN: Final = {
-    "curate": ("name", "sources", "ledger", "output.dir", "output.overwrite", "policy.model", "policy.revision"),
+    "curate": ("name", "ledger", "output.dir", "output.overwrite", "policy.model", "policy.revision"),
     "train": ("name", "dataset.path", "dataset.revision", "model", "reference", "output", "ledger", "kind"),
     "held_out.policy": ("model", "revision", "label"),
 }
@@ -38,8 +38,8 @@ def policy_after(config: RoundsConfig, number: int) -> StartConfig:
     return StartConfig(model=_local(round_folder(config, number) / "training" / MODEL))
 
 
-def generation_of(config: RoundsConfig, number: int, prompts: Sequence[Mapping[str, Any]]) -> Generation:
-    """How a round's pairs are generated.
+def curation_of(config: RoundsConfig, number: int, prompts: Sequence[Mapping[str, Any]]) -> Recipe:
+    """How a round's pairs are generated and curated.
 
     Args:
         config: of all rounds.
@@ -49,33 +49,18 @@ def generation_of(config: RoundsConfig, number: int, prompts: Sequence[Mapping[s
     Raises:
         ConfigError: a key that does not fit, that each round fills in, or that is missing.
     """
-    content = {
-        "name": f"{config.name}-round-{number}",
-        "prompts": list(prompts),
-        "output": {"dir": _local(round_folder(config, number) / "generated"), "overwrite": True},
-        "ledger": config.ledger,
-        **_generate(config, policy_after(config, number - 1)),
-    }
-    if "chat_template_date" in config.curate:
-        content["chat_template_date"] = config.curate["chat_template_date"]
-    return _read(Generation, content, "curate.generate")
-
-
-def curation_of(config: RoundsConfig, number: int) -> Recipe:
-    """How a round's pairs are curated.
-
-    Raises:
-        ConfigError: as `generation_of`.
-    """
     _refuse("curate", config.curate)
-    given = {key: value for key, value in config.curate.items() if key != "generate"}
-    model = policy_after(config, number - 1)
+    given, model = config.curate, policy_after(config, number - 1)
     content = {
         **given,
         "name": f"{config.name}-round-{number}",
-        "sources": [{"kind": "generated", "path": _local(round_folder(config, number) / "generated")}],
-        "policy": {"engine": "none", **given.get("policy", {}), **model.model_dump()},
-        "output": {**given.get("output", {}), "dir": _local(round_folder(config, number) / "data"), "overwrite": True},
+        "generate": {**_generate(config, model), "prompts": list(prompts)},
+        "policy": {"engine": "none", **_section(given, "policy", "curate"), **model.model_dump()},
+        "output": {
+            **_section(given, "output", "curate"),
+            "dir": _local(round_folder(config, number) / "data"),
+            "overwrite": True,
+        },
         "ledger": config.ledger,
     }
     return _read(Recipe, content, "curate")
@@ -85,14 +70,14 @@ def training_of(config: RoundsConfig, number: int) -> TrainingRecipe:
     """How a round's policy is trained.
 
     Raises:
-        ConfigError: as `generation_of`; or its result would be an adapter, which the next round could not start from.
+        ConfigError: as `curation_of`; or its result would be an adapter, which the next round could not start from.
     """
     _refuse("train", config.train)
     folder = round_folder(config, number)
     content: dict[str, Any] = {
         **config.train,
         "name": f"{config.name}-round-{number}",
-        "dataset": {**config.train.get("dataset", {}), "path": _local(folder / "data")},
+        "dataset": {**_section(config.train, "dataset", "train"), "path": _local(folder / "data")},
         "model": policy_after(config, number - 1).model_dump(),
         "output": {"dir": _local(folder / "training"), "overwrite": True},
         "ledger": config.ledger,
@@ -114,13 +99,13 @@ def evaluation_of(config: RoundsConfig, number: int, prompts: Sequence[Mapping[s
     Its name in the tables is that of every policy, so that all answer with the same seeds.
 
     Raises:
-        ConfigError: as `generation_of`.
+        ConfigError: as `curation_of`.
     """
     held = config.held_out
     _refuse("held_out.policy", held.policy)
     model = policy_after(config, number)
     training = _generate(config, model)
-    own = next(one for one in _policies(config) if "model" not in one)
+    own = next(one for one in _policies(config) if _of_the_round(one))
     policy = {key: value for key, value in own.items() if key != "label"}
     annotators = training.get("annotators", []) if held.annotate else []
     label = f"round-{number}" if number else START
@@ -143,13 +128,13 @@ def evaluation_of(config: RoundsConfig, number: int, prompts: Sequence[Mapping[s
 
 
 def _generate(config: RoundsConfig, model: StartConfig) -> dict[str, Any]:
-    """The section `generate` with the round's policy where none is named; scored by the curation's reward model where
-    no annotator is."""
-    section = dict(config.curate.get("generate", {}))
-    section.pop("prompts", None)
-    section["policies"] = [one if "model" in one else {**one, **model.model_dump()} for one in _policies(config)]
-    if not section.get("annotators") and "reward" in config.curate:
-        section["annotators"] = [{**config.curate["reward"], "kind": "reward"}]
+    """The section `generate` with the round's policy where none is named, scored by the curation's reward model where
+    no annotator is; without prompts."""
+    policies = [{**one, **model.model_dump()} if _of_the_round(one) else one for one in _policies(config)]
+    section = {key: value for key, value in config.curate["generate"].items() if key != "prompts"}
+    section["policies"] = policies
+    if not section.get("annotators") and config.curate.get("reward"):
+        section["annotators"] = [{**_section(config.curate, "reward", "curate"), "kind": "reward"}]
     return section
 
 
@@ -167,7 +152,7 @@ def _policies(config: RoundsConfig) -> list[dict[str, Any]]:
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
         message = f"curate.generate.policies: expected a list of mappings (found {found!r})"
         raise ConfigError(message)
-    own = [one for one in found if "model" not in one]
+    own = [one for one in found if _of_the_round(one)]
     if not own:
         message = "curate.generate.policies: all name a model, so no round would answer: leave model out of one"
         raise ConfigError(message)
@@ -178,6 +163,18 @@ def _policies(config: RoundsConfig) -> list[dict[str, Any]]:
         )
         raise ConfigError(message)
     return found
+
+
+def _section(given: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
+    found = given.get(key) or {}
+    if not isinstance(found, Mapping):
+        message = f"{where}.{key}: expected a mapping (found {found!r})"
+        raise ConfigError(message)
+    return found
+
+
+def _of_the_round(policy: Mapping[str, Any]) -> bool:
+    return not policy.get("model") and not policy.get("interpolate")
 
 
 def prompt_sources(config: RoundsConfig) -> Any:

@@ -25,7 +25,6 @@ from flows.runtime.config_files import problems_in_words
 from flows.train.output import read_record
 from flows.versions.fingerprint import evaluation_fingerprint, git_commit, package_versions, source_records
 from flows.versions.output_folder import MANIFEST
-from trainers.objectives import objective
 from transforms.engines.protocol import ModelIdentity
 from transforms.errors import ConfigError
 from transforms.paths import ledger_root
@@ -81,8 +80,6 @@ def plan_rounds(config: RoundsConfig) -> RoundsPlan:
     nowhere = [{"kind": "prompts", "path": "./prompts.jsonl"}]  # written once all of this fits
     curation, recipe = curation_of(config, 1, nowhere), training_of(config, 1)
     evaluation = evaluation_of(config, 0, nowhere)
-    if recipe.objective is not None:
-        objective(recipe.objective.name, **recipe.objective.settings)  # a typo is said before hours of sampling
     generated = curation.generation()
     annotating = [] if generated is None else list(zip(generated.annotator_labels(), generated.annotators, strict=True))
     if JUDGE in dict(annotating):
@@ -101,7 +98,12 @@ def plan_rounds(config: RoundsConfig) -> RoundsPlan:
         by.append(resolve_reward(curation.reward).identity)
     _refuse_same_judge(config, judge, by)
     fingerprint = evaluation_fingerprint(config.settings(), [*sources[0], *sources[1]], [start, judge, *by])
-    return RoundsPlan(config, training, sources, start, judge, annotators, fingerprint, _finished(config, fingerprint))
+    finished = _finished(config, fingerprint)
+    if finished is None and recipe.objective is not None:
+        from trainers.objectives import objective  # imports torch, for which a rerun does not wait
+
+        objective(recipe.objective.name, **recipe.objective.settings)  # a typo is said before hours of sampling
+    return RoundsPlan(config, training, sources, start, judge, annotators, fingerprint, finished)
 
 
 def _sources(given: Any) -> list[Any]:

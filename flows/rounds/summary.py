@@ -17,30 +17,20 @@ def print_rounds(console: Console, found: Rounds, folder: Path, *, seconds: floa
         console.print(f"Nothing changed since {found.finished_at}: no model was loaded.", style="bold green")
     best = best_of(found.rounds)
     table = Table(title=f"{found.name}: {headline(found, best)}", title_justify="left")
-    columns = (
-        "round",
-        "pairs",
-        "over the start",
-        "at equal length",
-        "over the one before",
-        "judge",
-        "finished",
-        "tokens",
-    )
-    for name in columns:
+    for name in ("round", "over the start", "at equal length", "over the one before"):
         table.add_column(name, justify="right")
-    if found.start_answers:
-        table.add_row("start", "", "", "", "", *_answers(found.start_answers))
     for one in found.rounds:
         table.add_row(
             f"[bold]{one.number}[/]" if one.number == best else str(one.number),
-            f"{one.data.train:,}",
             win_in_words(one.over_start.rate),
             win_in_words(one.over_start.at_equal_length),
             win_in_words(one.over_previous.rate),
-            *_answers(one.answers),
         )
     console.print(table)
+    answered = [("start", found.start_answers), *((f"round {one.number}", one.answers) for one in found.rounds)]
+    for label, answers in answered:
+        if answers is not None:
+            console.print(f"{label:<12} {_answers(answers)}", markup=False, highlight=False)
     prompts = found.prompts
     if prompts:
         console.print(
@@ -57,6 +47,8 @@ def print_rounds(console: Console, found: Rounds, folder: Path, *, seconds: floa
     console.print(f"report       {folder / PAGE}")
 
 
-def _answers(answers: AnswersRecord) -> tuple[str, str, str]:
-    judge = "–" if answers.judge is None else f"{answers.judge.mean:+.3f}"
-    return judge, f"{answers.finished / answers.responses:.0%}", f"{answers.tokens:.0f}"
+def _answers(answers: AnswersRecord) -> str:
+    means = {"judge": answers.judge, **answers.annotators}
+    scores = [f"{name} {mean.mean:+.3f}" for name, mean in means.items() if mean is not None]
+    share = f"{answers.finished / answers.responses:.0%} finished, {answers.tokens:.0f} tokens an answer"
+    return f"held-out answers: {', '.join(scores)}; {share}"

@@ -15,6 +15,7 @@ from flows.publish.config import PublishConfig
 from flows.recipe.curation import Recipe
 from flows.reference.keys import described, first_paragraph, keys, type_in_words
 from flows.reference.rows import rows_page
+from flows.rounds.config import RoundsConfig
 from flows.train.config import TrainingRecipe
 from transforms import errors
 from transforms.records import manifest
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from trainers.objectives.published import Published
 
 HEADER: Final = "<!-- Made by `python -m flows.reference` from the code. Change the code, then run it. -->\n"
-_SOURCES: Final = {"sources": "list of [sources](sources.md), at least 1"}
+_SOURCES: Final = dict.fromkeys(("sources", "prompts"), "list of [sources](sources.md), at least 1")
 CONFIGS: Final[dict[str, tuple[str, type[BaseModel], str]]] = {
     "recipe.md": (
         "Recipe",
@@ -64,6 +65,12 @@ CONFIGS: Final[dict[str, tuple[str, type[BaseModel], str]]] = {
         DecodeConfig,
         "What `python -m flows.decode RUN --policy MODEL` takes. A key is a flag with dashes: `--policy-revision main`,"
         " `--mix 0 0.5 1`.",
+    ),
+    "rounds.md": (
+        "Rounds",
+        RoundsConfig,
+        "What `python -m flows.rounds FILE` reads. Every key is a flag too: `--rounds 4`. `curate` takes the keys of a "
+        "[recipe](recipe.md) with its section `generate`, `train` those of a [training](training.md).",
     ),
 }
 

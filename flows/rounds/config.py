@@ -29,7 +29,9 @@ class HeldOutConfig(Section):
         "gets wrong too.",
     )
     annotate: bool = Field(
-        True, description="Score held-out answers with the training annotators too: a gap to the judge is overfitting."
+        True,
+        description="Score held-out answers with the training annotators too: a gap to the judge is overfitting. Those "
+        "that compare a prompt's answers with each other are left out: they say nothing across policies.",
     )
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Of the answers.")
 

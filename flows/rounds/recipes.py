@@ -13,7 +13,7 @@ from flows.runtime.config_files import problems_in_words
 from flows.train.config import StartConfig, TrainingRecipe
 from transforms.errors import ConfigError
 
-JUDGE: Final = "judge"
+JUDGE: Final = "held_out_judge"  # an LLM judge among the annotators is called judge
 START: Final = "start"
 MODEL: Final = "model"  # folder of a training's result, as flows.train.output calls it
 
@@ -107,7 +107,7 @@ def evaluation_of(config: RoundsConfig, number: int, prompts: Sequence[Mapping[s
     training = _generate(config, model)
     own = next(one for one in _policies(config) if _of_the_round(one))
     policy = {key: value for key, value in own.items() if key != "label"}
-    annotators = training.get("annotators", []) if held.annotate else []
+    annotators = [one for one in training.get("annotators", []) if held.annotate and not _compares(one)]
     label = f"round-{number}" if number else START
     content = {
         "name": f"{config.name}-held-out-{label}",
@@ -163,6 +163,12 @@ def _policies(config: RoundsConfig) -> list[dict[str, Any]]:
         )
         raise ConfigError(message)
     return found
+
+
+def _compares(annotator: Mapping[str, Any]) -> bool:
+    """Whether an annotator's scores are of a policy's answers among each other, and so say nothing across policies."""
+    kind = annotator.get("kind")
+    return kind == "pairrm" or (kind == "judge" and annotator.get("mode", "pairwise") == "pairwise")
 
 
 def _section(given: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:

@@ -48,7 +48,7 @@ def print_rounds(console: Console, found: Rounds, folder: Path, *, seconds: floa
 
 
 def _answers(answers: AnswersRecord) -> str:
-    means = {"judge": answers.judge, **answers.annotators}
-    scores = [f"{name} {mean.mean:+.3f}" for name, mean in means.items() if mean is not None]
+    means = [("held-out judge", answers.judge), *answers.annotators.items()]
+    scores = [f"{name} {mean.mean:+.3f}" for name, mean in means if mean is not None]
     share = f"{answers.finished / answers.responses:.0%} finished, {answers.tokens:.0f} tokens an answer"
     return f"held-out answers: {', '.join(scores)}; {share}"

@@ -15,6 +15,7 @@ import flows.generate.flow as generate_module
 import flows.rounds.flow as flow_module
 import flows.train.flow as train_module
 from flows.rounds.plan import plan_rounds
+from flows.rounds.recipes import JUDGE
 from flows.train.stages import Training
 from flows.versions.output_folder import read_generation, read_manifest
 
@@ -48,7 +49,7 @@ def test_two_rounds_leave_pairs_policies_answers_and_a_page(tmp_path, plainly):
     assert found.rounds[0].model.fingerprint != found.rounds[1].model.fingerprint != found.start.fingerprint
     answers = [read_generation(folder / "held-out" / name) for name in ("start", "round-1", "round-2")]
     assert [one.counts.responses for one in answers] == [24, 24, 24]
-    assert [one.annotators[0].label for one in answers] == ["judge"] * 3
+    assert [one.annotators[0].label for one in answers] == [JUDGE] * 3
     assert found.rounds[1].over_start.rate.count == 6
     assert found.start_answers.judge.scored == answers[0].annotators[0].scored
     assert found.start_answers.judge.mean == pytest.approx(answers[0].annotators[0].mean)
@@ -125,7 +126,13 @@ def test_the_command_runs_through_prefect_and_a_rerun_needs_none(tmp_path, share
 
     first = command()
     assert first.returncode == 0, first.stderr[-3000:]
-    for words in ("over the start", "at equal", "held-out answers: judge", "12 to train on, 2 of them", "report.html"):
+    for words in (
+        "over the start",
+        "at equal",
+        "held-out answers: held-out judge",
+        "12 to train on, 2 of them",
+        "report.html",
+    ):
         assert words in first.stdout
     for words in ("before round 1: the start answers", "round 2 of 2: train", "round 2: wins"):
         assert words in first.stderr

@@ -4,7 +4,7 @@ import pytest
 from rounds_support import rounds_config
 
 from flows.rounds.config import RoundsConfig
-from flows.rounds.recipes import curation_of, evaluation_of, policy_after, prompt_sources, training_of
+from flows.rounds.recipes import JUDGE, curation_of, evaluation_of, policy_after, prompt_sources, training_of
 from flows.runtime.config_files import CONFIGS, load_config
 from transforms.errors import ConfigError
 
@@ -52,13 +52,26 @@ def test_all_policies_answer_held_out_prompts_with_the_same_seed_and_name_and_th
     assert start.seed == second.seed
     assert start.policy_labels() == second.policy_labels() == ["policy"]
     assert (start.policies[0].n, start.policies[0].max_new_tokens) == (4, 3)  # its own n; the rest is training's
-    assert start.annotator_labels() == ["judge", "reward"]
-    assert start.aggregate == "judge"
-    assert rounds_alone(tmp_path).annotator_labels() == ["judge"]
+    assert start.annotator_labels() == [JUDGE, "reward"]
+    assert start.aggregate == JUDGE
+    assert rounds_alone(tmp_path).annotator_labels() == [JUDGE]
 
 
 def rounds_alone(tmp_path):
     return evaluation_of(rounds_config(tmp_path, held_out={"annotate": False}), 0, PROMPTS)
+
+
+def test_annotators_that_compare_answers_with_each_other_say_nothing_across_policies(tmp_path):
+    server = {"kind": "judge", "model": "m", "url": "http://127.0.0.1:1/v1"}
+    annotators = [
+        {"kind": "pairrm"},
+        server,
+        {**server, "name": "rated", "mode": "rubric"},
+        {"kind": "reward", "model": "r"},
+    ]
+    config = rounds_config(tmp_path, curate={"generate": {"annotators": annotators}})
+    assert curation_of(config, 1, PROMPTS).generate.annotator_labels() == ["pairrm", "judge", "rated", "reward"]
+    assert evaluation_of(config, 0, PROMPTS).annotator_labels() == [JUDGE, "rated", "reward"]
 
 
 def test_policies_that_name_a_model_answer_beside_the_round_s(tmp_path):

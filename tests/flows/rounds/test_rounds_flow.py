@@ -259,9 +259,11 @@ def test_a_judge_that_filters_by_consistency_is_refused_too(world, recipe):
         plan_rounds(recipe(curate=curate))
 
 
-def test_an_annotator_cannot_be_called_judge_and_an_objective_is_checked_before_anything_is_sampled(world, recipe):
-    named = [{"kind": "reward", "name": "judge", "model": str(world / "reward")}]
-    with pytest.raises(ConfigError, match=r"curate\.generate\.annotators: one is called 'judge'"):
+def test_an_annotator_cannot_have_the_held_out_judge_s_name_and_an_objective_is_checked_before_anything_is_sampled(
+    world, recipe
+):
+    named = [{"kind": "reward", "name": "held_out_judge", "model": str(world / "reward")}]
+    with pytest.raises(ConfigError, match=r"curate\.generate\.annotators: one is called 'held_out_judge'"):
         plan_rounds(recipe(curate={"generate": {"annotators": named}}, held_out={"annotate": False}))
     with pytest.raises(ConfigError, match="simpoo"):
         plan_rounds(recipe(train={"objective": {"name": "simpoo"}}))

@@ -79,6 +79,8 @@ def make_checkout(folder: Path) -> None:
         path.write_text(yaml.safe_dump(_smaller(yaml.safe_load(path.read_text()))))
     for path in (folder / "flows/configs/train").glob("*.yaml"):
         path.write_text(yaml.safe_dump(_faster(yaml.safe_load(path.read_text()))))
+    for path in (folder / "flows/configs/rounds").glob("*.yaml"):
+        path.write_text(yaml.safe_dump(_shorter(yaml.safe_load(path.read_text()))))
     for name, text in written_files().items():
         (folder / name).write_text(yaml.safe_dump(_smaller(yaml.safe_load(text))))
     _make_models(folder)
@@ -180,6 +182,14 @@ def _smaller(recipe: dict[str, Any]) -> dict[str, Any]:
     if "output" in recipe:
         recipe["output"]["test_size"] = max(0.25, recipe["output"].get("test_size", 0))
     return recipe
+
+
+def _shorter(rounds: dict[str, Any]) -> dict[str, Any]:
+    """Rounds of few short responses, without vLLM."""
+    for policy in rounds["curate"]["generate"]["policies"]:
+        policy |= {"engine": "transformers", "dtype": "float32", "n": 4, "max_new_tokens": 4}
+    rounds["train"]["memory"]["batch_tokens"] = 8192
+    return rounds
 
 
 def _faster(training: dict[str, Any]) -> dict[str, Any]:

@@ -110,6 +110,24 @@ def test_with_the_start_as_reference_the_second_round_reads_it(tmp_path, plainly
     assert both["previous"].rounds[1].model.fingerprint != both["start"].rounds[1].model.fingerprint
 
 
+def test_a_round_may_measure_whether_cut_pairs_keep_their_order(tmp_path, plainly):
+    plain = {"engine": "transformers", "dtype": "float32"}
+    curate = {
+        "generate": {"policies": [{**plain, "n": 6, "max_new_tokens": 12}]},
+        "truncate": {"method": "ratio", "ratio": 0.5},
+        "policy": plain,
+        "sampling": {"n": 2, "max_new_tokens": 6, "batch": 8},
+        "reward": {**plain, "model": str(tmp_path / "reward")},
+        "output": {"test_size": 0},
+    }
+    found = run(rounds_config(tmp_path, curate=curate))
+    second = read_manifest(tmp_path / "rounds" / "round-2" / "data")
+    assert second.policy.fingerprint == found.rounds[0].model.fingerprint  # completes its own cut responses
+    assert second.completions.requests > 0
+    assert second.consistency
+    assert found.rounds[1].data.kept <= found.rounds[1].data.pairs
+
+
 def test_the_command_runs_through_prefect_and_a_rerun_needs_none(tmp_path, shared_server):
     recipe = tmp_path / "rounds.yaml"
     recipe.write_text(yaml.safe_dump(rounds_config(tmp_path).model_dump(mode="json")))

@@ -1,5 +1,6 @@
 """report.html of rounds: did each round make the policy better, and is it the goal that it got better at?"""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -81,7 +82,9 @@ def win_in_words(rate: ShareRecord | None) -> str:
 def win_forest(wins: Sequence[tuple[str, WinRecord]]) -> Forest:
     """A row a policy; left of the line is to lose more often than to win."""
     ends = [end for _, one in wins for end in (one.rate.low, one.rate.high)]
-    scale = Scale(max(0.0, int(min([*ends, EVEN]) * 10) / 10), min(1.0, (int(max([*ends, EVEN]) * 10) + 1) / 10))
+    # Tenths, one of them on the losing side at least.
+    lowest, highest = (min([*ends, EVEN]) - 1e-9) * 10, (max([*ends, EVEN]) - 1e-9) * 10
+    scale = Scale(max(0.0, math.floor(lowest) / 10), min(1.0, math.ceil(highest) / 10))
     rows = [
         ForestRow(
             group="",

@@ -5,6 +5,7 @@ of its stages, `output` its folder, `summary` and `artifacts` what terminal and 
 
     curate    generate  audit     explain         data
     train     evaluate  compare  decode           models
+    rounds                                        data and models in turn
     publish   export    diff     refresh  deploy  versions
     starter   reference  data_cards               what this repository keeps of itself
 

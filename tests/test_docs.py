@@ -31,6 +31,7 @@ WORK = {
     "flows.train": "flows.train.plan.plan_training",
     "flows.evaluate": "flows.evaluate.plan.plan_evaluation",
     "flows.compare": "flows.compare.plan.plan_comparison",
+    "flows.rounds": "flows.rounds.plan.plan_rounds",
     "flows.decode": "flows.decode.plan.plan_decoding",
     "flows.generate": "flows.generate.plan.plan_generation",
     "flows.export": "flows.versions.version.open_version",

@@ -16,6 +16,7 @@ from flows.recipe.curation import Recipe
 from flows.recipe.generation import AnnotatorConfig, AnsweringPolicy, Generation
 from flows.reference.keys import described, first_paragraph, keys, type_in_words
 from flows.reference.rows import rows_page
+from flows.rounds.config import RoundsConfig
 from flows.train.config import TrainingRecipe
 from transforms import errors
 from transforms.records import generation, manifest
@@ -39,6 +40,12 @@ _ELSEWHERE: Final[dict[type[BaseModel], dict[str, str]]] = {
         "prompts": "list of [sources](sources.md), at least 1",
         "policies": "list of [policies](#policies)",
         "annotators": "list of [annotators](#annotators)",
+    },
+    RoundsConfig: {
+        "sources": "list of [sources](sources.md)",
+        "prompts": "list of [sources](sources.md), at least 1",
+        "policies": "list of [policies](generation.md#policies)",
+        "annotators": "list of [annotators](generation.md#annotators)",
     },
 }
 CONFIGS: Final[dict[str, tuple[str, type[BaseModel], str]]] = {
@@ -84,6 +91,12 @@ CONFIGS: Final[dict[str, tuple[str, type[BaseModel], str]]] = {
         DecodeConfig,
         "What `python -m flows.decode RUN --policy MODEL` takes. A key is a flag with dashes: `--policy-revision main`,"
         " `--mix 0 0.5 1`.",
+    ),
+    "rounds.md": (
+        "Rounds",
+        RoundsConfig,
+        "What `python -m flows.rounds FILE` reads. Every key is a flag too: `--rounds 4`. `curate` takes the keys of a "
+        "[recipe](recipe.md) with its section `generate`, `train` those of a [training](training.md).",
     ),
 }
 

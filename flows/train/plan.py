@@ -30,7 +30,7 @@ class TrainingPlan:
     chat: ChatTokens
     model: ResolvedModel  # in the dtype that its weights are loaded in
     reward: RunReward | None  # of the run, where all its responses are trained on
-    reference: Causal | None  # the same model in the dtype it is read in; None where the objective reads none
+    reference: Causal | None  # in the dtype it is read in; None where the objective reads none
     context: int  # tokens of prompt and response together
     vocabulary: int
     fingerprint: str  # of recipe, data, model and code
@@ -71,10 +71,17 @@ def plan_training(recipe: TrainingRecipe) -> TrainingPlan:
     reference = None
     if chosen is not None and "reference" in chosen.needs:
         # As the policy computes before its first step: other rounding would be a margin that nothing was learnt for.
-        reference = find_causal(recipe.model.model, recipe.model.revision, dtype=loaded_in, cast_to=dtype)
+        of = recipe.reference or recipe.model
+        reference = find_causal(of.model, of.revision, dtype=loaded_in, cast_to=dtype)
+        if recipe.reference is not None:
+            tokens_of_run(reference.model, run.manifest, run=recipe.dataset.path, role="reference")
+    elif recipe.reference is not None:
+        message = f"{recipe.objective and recipe.objective.name} reads no reference: leave reference out"
+        raise ConfigError(message)
     context = context_length(model.location, model.revision)
     settings = recipe.settings() | run.content
-    models = [found.identity for found in (model, reward.model if reward else None) if found]
+    other = reference.model if reference is not None and recipe.reference is not None else None
+    models = [found.identity for found in (model, reward.model if reward else None, other) if found]
     fingerprint = evaluation_fingerprint(settings, [], models)
     return TrainingPlan(
         recipe=recipe,

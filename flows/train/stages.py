@@ -68,7 +68,10 @@ class Training:
     @property
     def identity(self) -> dict[str, Any]:
         """What decides the weights, beside the task's own."""
-        return self.recipe.identity() | {"model": self.plan.model.identity.fingerprint}
+        found = self.recipe.identity() | {"model": self.plan.model.identity.fingerprint}
+        if self.recipe.reference is not None and self.plan.reference is not None:
+            found["reference"] = self.plan.reference.model.identity.fingerprint
+        return found
 
     @property
     def best(self) -> Best | None:

@@ -81,6 +81,8 @@ def make_checkout(folder: Path) -> None:
         path.write_text(yaml.safe_dump(_briefer(yaml.safe_load(path.read_text()))))
     for path in (folder / "flows/configs/train").glob("*.yaml"):
         path.write_text(yaml.safe_dump(_faster(yaml.safe_load(path.read_text()))))
+    for path in (folder / "flows/configs/rounds").glob("*.yaml"):
+        path.write_text(yaml.safe_dump(_shorter(yaml.safe_load(path.read_text()))))
     for name, text in written_files().items():
         (folder / name).write_text(yaml.safe_dump(_smaller(yaml.safe_load(text))))
     _make_models(folder)
@@ -190,6 +192,14 @@ def _briefer(generation: dict[str, Any]) -> dict[str, Any]:
         policy |= {"engine": "transformers", "dtype": "float32", "n": 2, "max_new_tokens": 4}
     generation["pairing"]["unfinished"] = "allow"
     return generation
+
+
+def _shorter(rounds: dict[str, Any]) -> dict[str, Any]:
+    """Rounds of few short responses, without vLLM."""
+    for policy in rounds["curate"]["generate"]["policies"]:
+        policy |= {"engine": "transformers", "dtype": "float32", "n": 4, "max_new_tokens": 4}
+    rounds["train"]["memory"]["batch_tokens"] = 8192
+    return rounds
 
 
 def _faster(training: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ generation  manifest.json of a generation
 audit       audit.json
 evaluation  evaluation.json
 comparison  comparison.json
+rounds      rounds.json
 decoding    decode.json
 difference  diff.json
 export      export.json

@@ -22,6 +22,7 @@ evaluation_page     evaluation.html
 comparison_words    what a comparison allows to say
 comparison_page     comparison.html
 decode_page         decode.html
+rounds_page         report.html of rounds
 difference_words    what became other, in sentences
 difference_page     diff.html
 pictures            the report's figures as PNG

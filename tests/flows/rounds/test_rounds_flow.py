@@ -70,7 +70,7 @@ class Steps:
     def answers(self, folder, _manifest):
         number = 0 if folder.name == "start" else int(folder.name.removeprefix("round-"))
         won = self.wins.get(number, 0)
-        scores = np.where(np.arange(PROMPTS) < won, 1.0 + number, -1.0 - number) if number else np.zeros(PROMPTS)
+        scores = np.where(np.arange(PROMPTS) < won, float(number), -1.0) if number else np.zeros(PROMPTS)
         samples = Samples(np.arange(PROMPTS), scores, np.full(PROMPTS, 3))
         mean = MeanScore(mean=float(scores.mean()), sd=1.0, scored=PROMPTS)
         return Answers(
@@ -179,6 +179,14 @@ def test_rounds_stop_where_a_policy_does_not_beat_the_best_before_it(steps, reci
     assert [one.better for one in patient.rounds] == [True, False, True]
     assert steps.done[7:] == ["round-3/data", "round-3/training", "held-out/round-3"]
     assert patient.rounds[2].best_before == 1
+
+
+def test_a_round_is_held_against_the_best_before_it_and_not_only_the_last(steps, recipe):
+    steps.wins = {1: 6, 2: 3, 3: 5}
+    third = run(recipe(rounds=3)).rounds[2]
+    assert third.best_before == 1
+    assert third.over_best.rate.value == 6 / 8  # five won, one lost, two that both lost to the start
+    assert third.over_previous.rate.value == 6.5 / 8
 
 
 def test_by_the_lower_end_of_the_interval_eight_prompts_prove_little(steps, recipe, tmp_path):

@@ -67,6 +67,10 @@ def test_parts_are_disjoint_have_every_prompt_and_do_not_know_what_else_is_there
     assert [len(part) for part in parts] == found.record.parts
     assert len(set.union(*parts)) == sum(found.record.parts) == 40
     few = [set(ids(part)) for part in written(tmp_path, fewer, held, parts=3).parts]
+    assert max(parts[0]) > min(
+        parts[2]
+    )  # of a part's prompts the first by id are taken, and they are no order of parts
+    assert max(parts[2]) > min(parts[0])
     assert all(some < part for some, part in zip(few, parts, strict=True))
 
 

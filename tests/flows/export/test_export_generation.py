@@ -247,6 +247,12 @@ def test_without_a_pair_kto_still_has_its_responses_and_pairs_are_an_error(tmp_p
     assert [row["label"] for row in exported(tmp_path / "out", "kto")] == [False, True, False, True, False]
 
 
+def test_a_generation_that_answered_nothing_is_an_error(tmp_path, models, world, monkeypatch):
+    run(generation(tmp_path, models, ["question"], budget={"completions": 4}))
+    with pytest.raises(ConfigError, match="has no usable response with a score"):
+        export(monkeypatch, tmp_path / "out", "--to", "kto")
+
+
 def test_without_a_score_kto_is_an_error(tmp_path, models, world, monkeypatch):
     world.reward = lambda _text: math.nan
     run(generation(tmp_path, models, ["question"]))

@@ -34,7 +34,7 @@ WORK = {
     "flows.rounds": "flows.rounds.plan.plan_rounds",
     "flows.decode": "flows.decode.plan.plan_decoding",
     "flows.generate": "flows.generate.plan.plan_generation",
-    "flows.export": "flows.versions.version.open_version",
+    "flows.export": "flows.versions.version.open_any",
     "flows.explain": "flows.explain.facts.explain",
     "flows.publish": "flows.publish.__main__.Console",
     "flows.diff": "flows.versions.version.open_version",

@@ -1,4 +1,4 @@
-"""`python -m flows.export RUN --to trl kto nemo_rl openrlhf`: what a run kept, for other people's trainers."""
+"""`python -m flows.export RUN --to trl kto nemo_rl openrlhf`: a run or a generation, for other people's trainers."""
 
 import argparse
 import math
@@ -20,16 +20,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m flows.export",
         description=__doc__,
-        epilog="RUN is the folder of a run, a published folder, or a Hub dataset as org/name@revision. Where there is "
-        "a folder of that name, the folder is meant.",
+        epilog="RUN is the folder of a run or a generation, a published folder, or a Hub dataset as org/name@revision. "
+        "Where there is a folder of that name, the folder is meant.",
     )
-    parser.add_argument("run", metavar="RUN", help="the version whose kept pairs are exported")
+    parser.add_argument("run", metavar="RUN", help="the version whose pairs are exported")
     parser.add_argument("--to", nargs="+", choices=LAYOUTS, required=True, metavar="LAYOUT", help=", ".join(LAYOUTS))
     parser.add_argument("--revision", help="branch, tag or commit of a Hub dataset")
     parser.add_argument("--out", type=Path, help="folder to write; RUN/exports by default. An export there is replaced")
     of_kto = parser.add_argument_group("kto: which responses are desirable")
     scores = tuple(SCORE_COLUMNS)
-    of_kto.add_argument("--score", choices=scores, help="the reward model's, or the source's")
+    of_kto.add_argument("--score", choices=scores, help="the reward model's or the source's; generations have one")
     of_kto.add_argument("--threshold", type=threshold, metavar="X", help="otsu (default), median, or a score")
     of_kto.add_argument("--margin", type=float, metavar="M", help="leave out what is less than M away from it (0)")
     parser.add_argument("--json", action="store_true", help="print export.json instead of text")
@@ -40,10 +40,10 @@ def main() -> int:
     # Imports that --help and a wrong argument need not wait for.
     from flows.export.export import Choices
     from flows.export.output import export, print_export
-    from flows.versions.version import open_version
+    from flows.versions.version import open_any
 
     choices = Choices(tuple(dict.fromkeys(arguments.to)), arguments.score, arguments.threshold or METHODS[0], margin)
-    record, folder = export(open_version(where, revision), choices, arguments.out)
+    record, folder = export(open_any(where, revision), choices, arguments.out)
     if arguments.json:
         sys.stdout.write(record.model_dump_json(indent=2) + "\n")
     else:

@@ -1,7 +1,7 @@
 """The files of an export: each layout of each split, and a line for each row that is in none."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,20 +9,20 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from flows.versions.version import Version
-from transforms.errors import ConfigError, SourceError
+from flows.export.contents import TRAIN, Generated, Kept, Scale, contents_of
+from flows.versions.version import GeneratedVersion, Version
+from transforms.errors import ConfigError
 from transforms.exports.json_lines import LineWriter
-from transforms.exports.kto import Response, ScoreTable, Verdict, judged, responses_of
+from transforms.exports.kto import Response, ScoreTable, Verdict, judged
 from transforms.exports.layouts import KTO, LAYOUTS, PAIR_LAYOUTS
-from transforms.exports.pairs import SCORE_COLUMNS, Answer, Pair, Score, columns_of, pairs_of, why_not
+from transforms.exports.pairs import Answer, Score, why_not
 from transforms.exports.thresholds import Threshold, find_threshold, weights
 from transforms.records.export import ExportedFile, ExportRecord, ThresholdRecord
 from transforms.report.pictures import draw_scores
-from transforms.tables.schema import STRUCTURE
+from transforms.tables.schema import SIDES
 
 LEFT_OUT_FILE: Final = "left-out.jsonl"
 FIGURE: Final = "scores.png"
-_TRAIN: Final = "train"
 
 
 class Choices(NamedTuple):
@@ -31,7 +31,7 @@ class Choices(NamedTuple):
     Attributes:
         layouts: of LAYOUTS.
         score: which one labels kto's responses; None for the reward model's where half of them have it, else the one
-            that more have.
+            that more have. A generation has no choice of it.
         threshold: `otsu`, `median` or a score.
         margin: responses less than this away from it are left out.
     """
@@ -42,26 +42,26 @@ class Choices(NamedTuple):
     margin: float = 0.0
 
 
-def write_files(version: Version, choices: Choices, folder: Path) -> ExportRecord:
+def write_files(version: Version | GeneratedVersion, choices: Choices, folder: Path) -> ExportRecord:
     """Write `<layout>/<split>.jsonl` of each layout and split with rows, and left-out.jsonl.
 
     Args:
-        version: whose kept pairs are exported.
+        version: whose kept pairs are exported; of a generation its pairs, and as kto all its responses.
         choices: what is asked for.
         folder: empty.
 
     Raises:
-        ConfigError: a run without kept pairs, or without the score that kto needs; a threshold that parts none.
-        SourceError: as `Version.batches`.
+        ConfigError: nothing to export, or not the score that kto needs; a threshold that parts none.
+        SourceError: as `Shards.all_batches`.
     """
-    kept = _Kept.of(version)
+    kept = contents_of(version, choices.layouts)
     scale = _Scale.of(kept, choices) if KTO in choices.layouts else None
     files, threshold = [], None
     with LineWriter(folder / LEFT_OUT_FILE, structured=False) as left_out:
-        for split in kept.columns:
+        for split in kept.splits:
             files += _write_pairs(kept, split, choices.layouts, folder, left_out)
         if scale is not None:
-            tallies = {split: _write_responses(kept, split, scale, folder, left_out) for split in kept.columns}
+            tallies = {split: _write_responses(kept, split, scale, folder, left_out) for split in kept.splits}
             files += [tally.file() for tally in tallies.values()]
             threshold = _record(scale, tallies[scale.split])
             (folder / FIGURE).write_bytes(_figure(scale))
@@ -74,43 +74,8 @@ def write_files(version: Version, choices: Choices, folder: Path) -> ExportRecor
         version=manifest.version,
         files=files,
         threshold=threshold,
+        generation=kept.part,
     )
-
-
-class _Kept(NamedTuple):
-    """The kept pairs of a version.
-
-    Attributes:
-        version: of them.
-        columns: the names of each split's columns, of the splits with rows.
-    """
-
-    version: Version
-    columns: dict[str, list[str]]
-
-    @classmethod
-    def of(cls, version: Version) -> "_Kept":
-        splits = [split for split in version.splits if version.manifest.counts.splits[split]]
-        if not splits:
-            message = f"{version.where} kept no pair, so there is nothing to export"
-            raise ConfigError(message)
-        return cls(version, {split: next(version.batches(split)).column_names for split in splits})
-
-    @property
-    def is_structured(self) -> bool:
-        """Whether any row may have more than roles and contents."""
-        return any(STRUCTURE.name in names for names in self.columns.values())
-
-    def pairs(self, split: str, score: Score | None = None) -> Iterator[Pair]:
-        """Those of a split, in its order."""
-        rows = 0
-        for batch in self.version.batches(split, columns_of(self.columns[split], score)):
-            rows += len(batch)
-            yield from pairs_of(batch, score)
-        expected = sum(file.rows for file in self.version.tables[split])
-        if rows != expected:
-            message = f"{self.version.where}: {split} has {rows:,} rows, its manifest says {expected:,}"
-            raise SourceError(message)
 
 
 @dataclass
@@ -127,11 +92,13 @@ class _Tally:
     without_end: int = 0
     unfinished: int = 0
 
-    def write(self, row: dict[str, Any], answers: tuple[Answer, ...], of: str, side: str | None = None) -> None:
+    def write(
+        self, row: dict[str, Any], answers: tuple[Answer, ...], named: Mapping[str, Any], side: str | None = None
+    ) -> None:
         try:
             self.writer.write(row)
         except ValueError:
-            self.leave_out(of, "not_json", side)
+            self.leave_out(named, "not_json", side)
             return
         self.responses += len(answers)
         self.without_end += sum(answer.cut for answer in answers)
@@ -139,9 +106,9 @@ class _Tally:
         if "label" in row:
             self.labels[row["label"]] += 1
 
-    def leave_out(self, of: str, reason: str, side: str | None = None) -> None:
+    def leave_out(self, named: Mapping[str, Any], reason: str, side: str | None = None) -> None:
         self.left_out[reason] += 1
-        row = {"layout": self.layout, "split": self.split, "pair_id": of, "side": side, "reason": reason}
+        row = {"layout": self.layout, "split": self.split, **named, "side": side, "reason": reason}
         self.left_out_lines.write(row)
 
     def file(self) -> ExportedFile:
@@ -162,18 +129,18 @@ class _Tally:
 class _Scale(NamedTuple):
     """What labels responses: one score, and the threshold that one split's responses gave."""
 
-    score: Score
+    score: Scale
     split: str
     table: ScoreTable
     threshold: Threshold
     margin: float
 
     @classmethod
-    def of(cls, kept: _Kept, choices: Choices) -> "_Scale":
+    def of(cls, kept: Kept | Generated, choices: Choices) -> "_Scale":
         # The test split has no say in its own labels.
-        split = _TRAIN if _TRAIN in kept.columns else next(iter(kept.columns))
-        score = choices.score or _score_of(kept.version, split)
-        table = ScoreTable(responses_of(kept.pairs(split, score)))
+        split = TRAIN if TRAIN in kept.splits else kept.splits[0]
+        score = kept.scale(choices.score, split)
+        table = ScoreTable(kept.responses(split, score))
         scores = table.scores
         if not len(scores):
             message = f"{kept.version.where} has no {_in_words(score)} in its split {split!r}; {_ADVICE[score]}"
@@ -188,43 +155,23 @@ class _Scale(NamedTuple):
         return cls(score, split, table, find_threshold(scores, choices.threshold), choices.margin)
 
 
-_ADVICE: Final[dict[Score, str]] = {
+_ADVICE: Final[dict[Scale, str]] = {
     "reward": "take --score source, or curate with a reward model (consistency or a filter by reward)",
     "source": "take --score reward, or a source that scores its responses",
+    "aggregate": "its quarantine.jsonl says why. Generate again with an annotator that can read them, or leave kto out",
 }
 
 
-def _score_of(version: Version, split: str) -> Score:
-    """The reward model's if half of the split's responses have it, so that a few unread ones change no scale.
-
-    Else the one that more of them have.
-
-    Raises:
-        ConfigError: there is none of either.
-    """
-    found: Counter[Score] = Counter()
-    sides: Counter[Score] = Counter()
-    for score, columns in SCORE_COLUMNS.items():
-        for batch in version.batches(split, list(columns.values())):
-            sides[score] += len(columns) * len(batch)
-            found[score] += sum(len(batch) - batch[name].null_count for name in columns.values())
-    if not found.total():
-        message = (
-            f"no response of {version.where} has a score, neither the reward model's (reward_chosen, reward_rejected) "
-            "nor the source's (chosen_score, rejected_score), so none is desirable or not; curate with a reward model, "
-            "or leave kto out of --to"
-        )
-        raise ConfigError(message)
-    is_read = 2 * found["reward"] >= sides["reward"] or found["reward"] >= found["source"]
-    return "reward" if is_read else "source"
-
-
-def _in_words(score: Score) -> str:
-    return {"reward": "rewards of a reward model", "source": "scores of a source"}[score]
+def _in_words(score: Scale) -> str:
+    return {
+        "reward": "rewards of a reward model",
+        "source": "scores of a source",
+        "aggregate": "usable response with a score",
+    }[score]
 
 
 def _write_pairs(
-    kept: _Kept, split: str, layouts: tuple[str, ...], folder: Path, left_out: LineWriter
+    kept: Kept | Generated, split: str, layouts: tuple[str, ...], folder: Path, left_out: LineWriter
 ) -> list[ExportedFile]:
     structured = kept.is_structured
     with ExitStack() as open_files:
@@ -235,18 +182,19 @@ def _write_pairs(
                 tallies.append(_Tally(name, split, writer, left_out))
         for pair in kept.pairs(split) if tallies else ():
             answers = (pair.chosen, pair.rejected)
+            named = {"pair_id": pair.pair_id}
             for tally in tallies:
                 layout = PAIR_LAYOUTS[tally.layout]
                 if reason := why_not(pair.asked, answers, tools=layout.tools):
-                    tally.leave_out(pair.pair_id, reason)
+                    tally.leave_out(named, reason)
                 else:
-                    tally.write(layout.row(pair, structured), answers, pair.pair_id)
+                    tally.write(layout.row(pair, structured), answers, named)
     return [tally.file() for tally in tallies]
 
 
-def _write_responses(kept: _Kept, split: str, scale: _Scale, folder: Path, left_out: LineWriter) -> _Tally:
+def _write_responses(kept: Kept | Generated, split: str, scale: _Scale, folder: Path, left_out: LineWriter) -> _Tally:
     def responses() -> Iterator[Response]:
-        return responses_of(kept.pairs(split, scale.score))
+        return kept.responses(split, scale.score)
 
     structured = kept.is_structured
     table = scale.table if split == scale.split else ScoreTable(responses())
@@ -261,9 +209,9 @@ def _write_responses(kept: _Kept, split: str, scale: _Scale, folder: Path, left_
 def _take(tally: _Tally, verdict: Verdict) -> None:
     response = verdict.response
     if verdict.row is None:
-        tally.leave_out(response.of, str(verdict.left_out), response.side)
+        tally.leave_out(response.named, str(verdict.left_out), response.side)
     else:
-        tally.write(verdict.row, (response.answer,), response.of, response.side)
+        tally.write(verdict.row, (response.answer,), response.named, response.side)
 
 
 def _writer(folder: Path, layout: str, split: str, *, structured: bool) -> LineWriter:
@@ -278,7 +226,8 @@ def _record(scale: _Scale, tally: _Tally) -> ThresholdRecord:
         ConfigError: the margin left no response on one side.
     """
     value = scale.threshold.value
-    chosen, rejected = (scale.table.of_side(side) for side in ("chosen", "rejected"))
+    chosen, rejected, unpaired = (scale.table.of_side(side) for side in (*SIDES, None))
+    is_generation = scale.score == "aggregate"
     desirable, undesirable = tally.labels[True], tally.labels[False]
     if not desirable or not undesirable:
         message = (
@@ -300,6 +249,8 @@ def _record(scale: _Scale, tally: _Tally) -> ThresholdRecord:
         chosen_below=int(np.sum(chosen < value)),
         rejected=len(rejected),
         rejected_above=int(np.sum(rejected >= value)),
+        unpaired=len(unpaired) if is_generation else None,
+        unpaired_above=int(np.sum(unpaired >= value)) if is_generation else None,
         desirable=desirable,
         undesirable=undesirable,
         desirable_weight=found.desirable,
@@ -310,5 +261,6 @@ def _record(scale: _Scale, tally: _Tally) -> ThresholdRecord:
 
 
 def _figure(scale: _Scale) -> bytes:
-    chosen, rejected = (scale.table.of_side(side) for side in ("chosen", "rejected"))
-    return draw_scores(chosen, rejected, scale.threshold.value, scale.margin)
+    chosen, rejected, unpaired = (scale.table.of_side(side) for side in (*SIDES, None))
+    of_generation = unpaired if scale.score == "aggregate" else None
+    return draw_scores(chosen, rejected, scale.threshold.value, scale.margin, of_generation)

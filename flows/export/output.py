@@ -10,20 +10,21 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.export.export import Choices, write_files
-from flows.export.readme import end_of_turn, in_words, render_readme, threshold_in_words
-from flows.versions.output_folder import CARD, EXPORTS, LOCK, disk_errors, locked
-from flows.versions.version import Version
+from flows.export.readme import end_of_turn, generation_in_words, in_words, render_readme, threshold_in_words
+from flows.recipe.curation import GENERATED_FOLDER
+from flows.versions.output_folder import CARD, EXPORTS, LOCK, MANIFEST, disk_errors, locked
+from flows.versions.version import GeneratedVersion, Version
 from transforms.errors import ConfigError, OutputError
 from transforms.records.export import ExportRecord
 
 NUMBERS: Final = "export.json"
 
 
-def export(version: Version, choices: Choices, out: Path | None) -> tuple[ExportRecord, Path]:
+def export(version: Version | GeneratedVersion, choices: Choices, out: Path | None) -> tuple[ExportRecord, Path]:
     """Write an export; one that lies there is replaced, and stays where this one fails.
 
     Args:
-        version: of a run, a published folder or the Hub.
+        version: of a run, a generation, a published folder or the Hub.
         choices: what is asked for.
         out: the folder; None for the run's own.
 
@@ -37,9 +38,9 @@ def export(version: Version, choices: Choices, out: Path | None) -> tuple[Export
     if out is None and version.commit is not None:
         message = f"{version.where} is on the Hub; name a folder to write to with --out"
         raise ConfigError(message)
-    run = None if out else Path(version.where).expanduser()
+    run = None if out else _whose(Path(version.where).expanduser())
     folder = out.expanduser() if out else Path(version.where).expanduser() / EXPORTS
-    # Whoever curates anew into this run removes what is exported of it.
+    # Whoever makes this run anew removes what is exported of it.
     with locked(run) if run else nullcontext():
         with _whole(folder) as staging:
             record = write_files(version, choices, staging)
@@ -61,12 +62,20 @@ def print_export(console: Console, record: ExportRecord, folder: Path) -> None:
         path = file.path or f"{file.layout}, {file.split}: no file"
         table.add_row(path, f"{file.rows_in:,}", f"{file.rows:,}", in_words(file.left_out), ends)
     console.print(table)
+    if record.generation:
+        console.print(generation_in_words(record.generation).replace("`", ""), highlight=False, markup=False)
     for sentence in threshold_in_words(record.threshold) if record.threshold else ():
         console.print(sentence, highlight=False, markup=False)
     for sentence in end_of_turn(record):
         plain = sentence.replace("**", "").replace("`", "")
         console.print(plain, style="yellow" if "would get" in plain else "", highlight=False, markup=False)
     console.print(f"what each file is: {folder / CARD}", highlight=False, markup=False)
+
+
+def _whose(run: Path) -> Path:
+    """The folder whose files come and go with those of `run`: a generation may be a part of a curated run."""
+    above = run.resolve().parent
+    return above if run.resolve().name == GENERATED_FOLDER and (above / MANIFEST).is_file() else run
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from flows.export.export import FIGURE, LEFT_OUT_FILE
 from transforms.exports.layouts import KTO
 from transforms.exports.pairs import LEFT_OUT
 from transforms.exports.thresholds import EVEN_SPREAD, ONE_HEAP
-from transforms.records.export import ExportedFile, ExportRecord, ThresholdRecord
+from transforms.records.export import ExportedFile, ExportRecord, GenerationPart, ThresholdRecord
 from transforms.report.markdown import Trusted, code
 from transforms.text import percent
 
@@ -31,20 +31,49 @@ def render_readme(record: ExportRecord) -> str:
     layouts = list(dict.fromkeys(file.layout for file in record.files))
     parts = [
         f"# {code(record.name)}, exported",
-        f"Made by `python -m flows.export` of {code(record.where)}{commit}, version {code(record.version)}. A row is a "
-        "kept pair (of kto a response); `chosen` and `rejected` are the kept tokens as text. `export.json` has the "
-        f"numbers of this page, and `{LEFT_OUT_FILE}` a line for each row that is in no file, with pair and reason.",
+        f"Made by `python -m flows.export` of {code(record.where)}{commit}, version {code(record.version)}. "
+        f"{_rows(record.generation)} `export.json` has the numbers of this page, and `{LEFT_OUT_FILE}` a line for each "
+        "row that is in no file, with its reason.",
         _file_table(record.files),
         "## End of turn",
         *end_of_turn(record),
         "A row says it: `chosen_cut` and `rejected_cut` (of kto `completion_cut`), true where the kept tokens have no "
         "end-of-turn, and `…_finished`, false where the response did not end by itself. The tools read none of these. "
-        "`python -m flows.train` of the project trains on the token ids, and appends nothing. To leave such rows out:",
+        f"`python -m flows.train` of the project trains on the token ids{_once_curated(record.generation)} and appends "
+        "nothing. To leave such rows out:",
         _leave_out(layouts),
         *(part for layout in layouts for part in (f"## {layout}", *_HOW[layout])),
         *(_threshold(record.threshold) if record.threshold else ()),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def generation_in_words(part: GenerationPart) -> Trusted:
+    """How many responses there are, how many of them are in pairs, and who scored them."""
+    return Trusted(
+        f"A generation: {part.responses:,} responses to {part.prompts:,} prompts, of which {part.in_pairs:,} are in "
+        f"{part.pairs:,} pairs. Scores are the {_scores(part)}."
+    )
+
+
+def _scores(part: GenerationPart) -> str:
+    names = ", ".join(map(code, part.annotators))
+    if len(part.annotators) == 1:
+        return f"annotator's ({names})"
+    return f"aggregate ({code(part.aggregate)}) of {len(part.annotators)} annotators ({names})"
+
+
+def _rows(part: GenerationPart | None) -> str:
+    if part is None:
+        return "A row is a kept pair (of kto a response); `chosen` and `rejected` are the kept tokens as text."
+    return (
+        f"{generation_in_words(part)} A row is a pair; of kto a response, of all of them, with `side` where it is in a "
+        "pair (`both`: chosen in one, rejected in another). Nothing is cut: texts are what the policies said."
+    )
+
+
+def _once_curated(part: GenerationPart | None) -> str:
+    return " of a generation once it is curated (`kind: generated`)" if part else ""
 
 
 def end_of_turn(record: ExportRecord) -> list[Trusted]:
@@ -77,7 +106,11 @@ def threshold_in_words(found: ThresholdRecord) -> list[str]:
         "median": "the median of all responses",
         "given": "as given",
     }[found.method]
-    scale = {"reward": "reward model's rewards", "source": "source's scores"}[found.score]
+    scale = {
+        "reward": "reward model's rewards",
+        "source": "source's scores",
+        "aggregate": "generation's scores",
+    }[found.score]
     several = f"; {found.several_scores:,} have several scores, whose mean counts" if found.several_scores else ""
     band = f"; what is less than {found.margin:g} away from it is left out" if found.margin else ""
     ratio = found.desirable / found.undesirable
@@ -92,10 +125,16 @@ def threshold_in_words(found: ThresholdRecord) -> list[str]:
         f"The two classes explain {percent(found.separation)} of the scores' variance. A normal heap in two halves "
         f"explains {percent(ONE_HEAP)}, an even spread {percent(EVEN_SPREAD)}{_gap(found.separation)}.",
         f"{found.chosen_below:,} of {found.chosen:,} chosen responses lie below the threshold, and "
-        f"{found.rejected_above:,} of {found.rejected:,} rejected ones do not.",
+        f"{found.rejected_above:,} of {found.rejected:,} rejected ones do not.{_unpaired(found)}",
         f"{found.split} has {found.desirable:,} desirable and {found.undesirable:,} undesirable rows, "
         f"{ratio:.3g} to 1. Set {lambdas}. KTO asks for λ_D n_D / (λ_U n_U) between 1 and 4/3: {alone}.",
     ]
+
+
+def _unpaired(found: ThresholdRecord) -> str:
+    if found.unpaired is None:
+        return ""
+    return f" Of {found.unpaired:,} responses in no pair {found.unpaired_above:,} are desirable."
 
 
 def _gap(separation: float) -> str:
@@ -107,8 +146,11 @@ def _gap(separation: float) -> str:
 def _threshold(found: ThresholdRecord) -> list[str]:
     # In Markdown an underscore between letters is no markup, and these sentences hold no words of strangers.
     scores = (
-        "A score is of the whole response as its source has it; where it was cut, the row holds the beginning of what "
-        "was scored."
+        "A score is of the response as the annotators were shown it, and says how good it is among all: whether it is "
+        "in a pair does not matter."
+        if found.score == "aggregate"
+        else "A score is of the whole response as its source has it; where it was cut, the row holds the beginning of "
+        "what was scored."
     )
     return ["## Which responses are desirable", *threshold_in_words(found), scores, f"![scores]({FIGURE})"]
 

@@ -63,6 +63,15 @@ def read_generation(folder: Path) -> GenerationManifest | None:
     return found
 
 
+def read_either(folder: Path) -> Manifest | GenerationManifest | None:
+    """The manifest of a finished run or generation, None where there is neither.
+
+    Raises:
+        OutputError: a manifest.json that this project did not write, or another release of it.
+    """
+    return _read(folder, Manifest)
+
+
 def _read(folder: Path, expected: type[Manifest] | type[GenerationManifest]) -> Manifest | GenerationManifest | None:
     path = folder / MANIFEST
     if not path.is_file():
@@ -167,7 +176,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def _refuse_foreign(folder: Path, fingerprint: str, *, overwrite: bool) -> None:
-    manifest = _read(folder, Manifest)
+    manifest = read_either(folder)
     if manifest is not None:
         if overwrite or manifest.fingerprint == fingerprint:
             return

@@ -13,8 +13,8 @@ one is rejected, and of two bad ones one is chosen; KTOTrainer labels so when it
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -24,23 +24,27 @@ from transforms.exports.thresholds import Floats
 from transforms.exports.trl import for_the_template
 from transforms.tables.schema import SIDES
 
+BOTH: Final = "both"
+
 
 class Response(NamedTuple):
     """One response with its score.
 
     Attributes:
-        of: pair_id, or what else names where it is from.
+        named: columns that say where it is from: pair_id; of a generation prompt_id, response_index and more.
         source: label of its source.
         asked: the prompt.
         answer: the response; its score decides the label.
-        side: chosen or rejected; None where it is no pair's.
+        side: chosen or rejected; None where it is no pair's, BOTH where it is chosen in one and rejected in another.
+        unfit: a key of pairs.LEFT_OUT, where it is no response at all.
     """
 
-    of: str
+    named: Mapping[str, Any]
     source: str
     asked: Asked
     answer: Answer
     side: str | None = None
+    unfit: str | None = None
 
 
 class Verdict(NamedTuple):
@@ -80,7 +84,7 @@ class ScoreTable:
         return len(self._several)
 
     def of_side(self, side: str | None) -> Floats:
-        """Scores of one side, one an occurrence."""
+        """Scores of one side, one an occurrence; None for responses of no pair."""
         return np.array(self._by_side[side], np.float64)
 
     def score(self, response: Response) -> float | None:
@@ -95,14 +99,15 @@ class ScoreTable:
         if number and total / number != score:
             self._several.add(key)
         self._scores[key] = (total + score, number + 1)
-        self._by_side[response.side].append(score)
+        for side in SIDES if response.side == BOTH else (response.side,):
+            self._by_side[side].append(score)
 
 
 def responses_of(pairs: Iterable[Pair]) -> Iterator[Response]:
     """Both responses of each pair."""
     for pair in pairs:
         for side, answer in zip(SIDES, (pair.chosen, pair.rejected), strict=True):
-            yield Response(pair.pair_id, pair.source, pair.asked, answer, side)
+            yield Response({"pair_id": pair.pair_id}, pair.source, pair.asked, answer, side)
 
 
 def judged(
@@ -127,10 +132,10 @@ def judged(
             reason = "near_threshold"
         elif reason is None and key in seen:
             reason = "repeated"
-        seen.add(key)
         if reason is not None or score is None:
             yield Verdict(response, None, reason)
         else:
+            seen.add(key)
             yield Verdict(response, _row(response, score, score >= threshold, structured), None)
 
 
@@ -140,7 +145,7 @@ def _row(response: Response, score: float, label: bool, structured: bool) -> dic
         "completion": [response.answer.turn],
         "label": label,
         **(for_the_template(response.asked) if structured else {}),
-        "pair_id": response.of,
+        **response.named,
         "source": response.source,
         "score": score,
         "completion_cut": response.answer.cut,
@@ -149,7 +154,7 @@ def _row(response: Response, score: float, label: bool, structured: bool) -> dic
 
 
 def _refused(response: Response) -> str | None:
-    return why_not(response.asked, [response.answer], tools=True)
+    return response.unfit or why_not(response.asked, [response.answer], tools=True)
 
 
 def _key(response: Response) -> bytes:

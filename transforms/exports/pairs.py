@@ -22,6 +22,9 @@ LEFT_OUT: Final = {
     "tools": "the layout has no place for tools",
     "chat_template_kwargs": "the layout has no place for the row's arguments of the chat template",
     "not_json": "its tool calls or tools hold half a surrogate pair or NaN, which no file of JSON can",
+    "empty": "the policy ended at once, without a text",
+    "no_answer": "the policy ended within its reasoning",
+    "unusable": "the text does not say the tokens that were sampled, or the other way round",
     "no_score": "the response has no score",
     "near_threshold": "its score is within the margin of the threshold",
     "repeated": "the same response to the same prompt is written already",
@@ -125,11 +128,11 @@ def _answers(table: pa.Table, side: Side, score: Score | None) -> list[Answer]:
     flags = (table[f"{side}_cut"].to_pylist(), table[f"{side}_finished"].to_pylist())
     return [
         # A whole response is the source's own text: some tokenizers normalise what they decode.
-        Answer(text if is_whole else part, cut, finished, _number(value), is_whole)
+        Answer(text if is_whole else part, cut, finished, finite(value), is_whole)
         for text, part, is_whole, cut, finished, value in zip(full, kept, whole, *flags, scores, strict=True)
     ]
 
 
-def _number(value: float | None) -> float | None:
-    """NaN and infinities are no score: they would be above or below every threshold."""
+def finite(value: float | None) -> float | None:
+    """A score; NaN and infinities are none: they would be above or below every threshold."""
     return value if value is not None and abs(value) < float("inf") else None

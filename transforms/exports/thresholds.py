@@ -67,7 +67,7 @@ def find_threshold(scores: Floats, how: str | float) -> Threshold:
     elif scores.min() == scores.max():
         message = (
             f"all {len(scores):,} responses have the score {scores[0]:g}, so no threshold parts them; "
-            "take the other --score, or give a number as --threshold"
+            "take the other --score where there is one, or leave kto out of --to"
         )
         raise ConfigError(message)
     else:

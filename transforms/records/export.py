@@ -13,7 +13,7 @@ class ExportedFile(_Part):
     layout: str
     split: str
     path: str | None = Field(description="Below the folder; None where no row was left to write.")
-    rows_in: int = Field(description="Pairs; of kto responses, two a pair.")
+    rows_in: int = Field(description="Pairs; of kto responses, two a pair, or all of a generation.")
     rows: int
     left_out: dict[str, int] = Field(description="By reason; each is a line of left-out.jsonl.")
     responses: int = Field(description="In the rows: two each, of kto one.")
@@ -24,7 +24,9 @@ class ExportedFile(_Part):
 class ThresholdRecord(_Part):
     """From which score on a response is desirable (kto)."""
 
-    score: str = Field(description="reward: of the run's reward model. source: the dataset's own.")
+    score: str = Field(
+        description="reward: the run's reward model's. source: the dataset's own. aggregate: a generation's."
+    )
     method: str = Field(description="otsu, median or given.")
     value: float
     margin: float = Field(description="Responses less than this away from the threshold are left out.")
@@ -36,12 +38,25 @@ class ThresholdRecord(_Part):
     chosen_below: int = Field(description="Of them, those below the threshold.")
     rejected: int
     rejected_above: int = Field(description="Rejected ones at or above it.")
+    unpaired: int | None = Field(None, description="Responses with a score that are in no pair; of a generation.")
+    unpaired_above: int | None = Field(None, description="Of them, those at or above it.")
     desirable: int = Field(description="Rows of that split with label true.")
     undesirable: int
     desirable_weight: float = Field(description="λ_D, to set with undesirable_weight.")
     undesirable_weight: float
     desirable_range: tuple[float, float] = Field(description="What λ_D may be while λ_U is 1.")
     undesirable_range: tuple[float, float] = Field(description="What λ_U may be while λ_D is 1.")
+
+
+class GenerationPart(_Part):
+    """What the generation holds that was exported."""
+
+    prompts: int = Field(description="That were answered.")
+    responses: int = Field(description="All of them: those of no use and without a score too.")
+    in_pairs: int = Field(description="Responses that are in a pair.")
+    pairs: int
+    annotators: list[str]
+    aggregate: str = Field(description="How several annotators' scores became one.")
 
 
 class ExportRecord(_Part):
@@ -53,3 +68,4 @@ class ExportRecord(_Part):
     version: str
     files: list[ExportedFile]
     threshold: ThresholdRecord | None
+    generation: GenerationPart | None = Field(None, description="Where it is no curated run.")

@@ -118,21 +118,28 @@ def draw_waterfall(rows: Sequence[FunnelRow]) -> bytes:
     return _png(figure)
 
 
-def draw_scores(chosen: Floats, rejected: Floats, threshold: float, margin: float) -> bytes:
-    """PNG of two histograms of scores over one another, with the threshold and the band that a margin leaves out.
+def draw_scores(
+    chosen: Floats, rejected: Floats, threshold: float, margin: float, unpaired: Floats | None = None
+) -> bytes:
+    """PNG of histograms of scores over one another, with the threshold and the band that a margin leaves out.
 
     Args:
-        chosen: scores of chosen responses, at least one of either side.
+        chosen: scores of chosen responses; at least one score in all.
         rejected: of rejected ones.
         threshold: in the scores' unit.
         margin: half the width of the band.
+        unpaired: scores of responses in no pair, where there are such.
     """
     colours = palette()
     figure = _figure(2.9)
     axes = figure.subplots()
-    edges = np.histogram_bin_edges(np.concatenate([chosen, rejected]), bins=_SCORE_BINS)
-    for name, scores in (("chosen", chosen), ("rejected", rejected)):
-        axes.hist(scores, bins=edges.tolist(), color=colours[name], alpha=0.55, label=f"{name}, {count(len(scores))}")
+    groups = [("chosen", "chosen", chosen), ("rejected", "rejected", rejected)]
+    if unpaired is not None:
+        groups.insert(0, ("in no pair", "faint", unpaired))  # behind the others, of which it may be a multiple
+    edges = np.histogram_bin_edges(np.concatenate([scores for *_, scores in groups]), bins=_SCORE_BINS)
+    for name, colour, scores in groups:
+        label = f"{name}, {count(len(scores))}"
+        axes.hist(scores, bins=edges.tolist(), color=colours[colour], alpha=0.55, label=label)
     if margin:
         axes.axvspan(threshold - margin, threshold + margin, color=colours["faint"], alpha=0.25, label="left out")
     axes.axvline(threshold, color=colours["ink"], linewidth=1.2, label=f"threshold {threshold:.4g}")

@@ -144,7 +144,7 @@ def test_a_row_says_what_it_is_and_has_no_columns_that_make_it_a_pair():
         "prompt": [{"role": "user", "content": "question 0"}],
         "completion": [{"role": "assistant", "content": "go"}],
         "label": True,
-        "pair_id": found[0].of,
+        "pair_id": found[0].named["pair_id"],
         "source": "one",
         "score": 1.5,
         "completion_cut": True,

@@ -70,3 +70,4 @@ def test_scores_are_drawn_with_their_threshold_and_margin() -> None:
     assert draw_scores(chosen, rejected, 1.5, 0.0) == plain
     assert draw_scores(chosen, rejected, 1.5, 0.5) != plain
     assert draw_scores(chosen, rejected, 0.5, 0.0) != plain
+    assert draw_scores(chosen, rejected, 1.5, 0.0, chosen) != plain

@@ -68,7 +68,8 @@ def _rows(part: GenerationPart | None) -> str:
         return "A row is a kept pair (of kto a response); `chosen` and `rejected` are the kept tokens as text."
     return (
         f"{generation_in_words(part)} A row is a pair; of kto a response, of all of them, with `side` where it is in a "
-        "pair (`both`: chosen in one, rejected in another). Nothing is cut: texts are what the policies said."
+        "pair (`both`: chosen in one, rejected in another). Responses are whole, without reasoning where the recipe "
+        "cuts it."
     )
 
 

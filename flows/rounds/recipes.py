@@ -7,7 +7,9 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from flows.recipe.curation import Recipe
-from flows.recipe.generation import Generation
+from flows.recipe.generation import AnnotatorConfig, Generation
+from flows.recipe.judge import JudgeConfig
+from flows.recipe.pair_ranker import PairRankerConfig
 from flows.rounds.config import RoundsConfig
 from flows.runtime.config_files import problems_in_words
 from flows.train.config import StartConfig, TrainingRecipe
@@ -104,10 +106,16 @@ def evaluation_of(config: RoundsConfig, number: int, prompts: Sequence[Mapping[s
     held = config.held_out
     _refuse("held_out.policy", held.policy)
     model = policy_after(config, number)
-    training = _generate(config, model)
+    generated = curation_of(config, 1, prompts).generation()
+    training = [] if generated is None else zip(generated.annotator_labels(), generated.annotators, strict=True)
     own = next(one for one in _policies(config) if _of_the_round(one))
     policy = {key: value for key, value in own.items() if key != "label"}
-    annotators = [one for one in training.get("annotators", []) if held.annotate and not _compares(one)]
+    # By the names that they have in the training data, whichever of them are left out.
+    annotators = [
+        {**one.model_dump(mode="json"), "name": label}
+        for label, one in training
+        if held.annotate and not _compares(one)
+    ]
     label = f"round-{number}" if number else START
     content = {
         "name": f"{config.name}-held-out-{label}",
@@ -120,8 +128,8 @@ def evaluation_of(config: RoundsConfig, number: int, prompts: Sequence[Mapping[s
         "output": {"dir": _local(Path(config.output.dir) / "held-out" / label), "overwrite": True},
         "ledger": config.ledger,
     }
-    if "batch" in training:
-        content["batch"] = training["batch"]
+    if generated is not None:
+        content["batch"] = generated.batch
     if "chat_template_date" in config.curate:
         content["chat_template_date"] = config.curate["chat_template_date"]
     return _read(Generation, content, "held_out")
@@ -165,10 +173,11 @@ def _policies(config: RoundsConfig) -> list[dict[str, Any]]:
     return found
 
 
-def _compares(annotator: Mapping[str, Any]) -> bool:
+def _compares(annotator: AnnotatorConfig) -> bool:
     """Whether an annotator's scores are of a policy's answers among each other, and so say nothing across policies."""
-    kind = annotator.get("kind")
-    return kind == "pairrm" or (kind == "judge" and annotator.get("mode", "pairwise") == "pairwise")
+    if isinstance(annotator, JudgeConfig):
+        return annotator.mode == "pairwise"
+    return isinstance(annotator, PairRankerConfig)
 
 
 def _section(given: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:

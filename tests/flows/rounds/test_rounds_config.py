@@ -66,12 +66,12 @@ def test_annotators_that_compare_answers_with_each_other_say_nothing_across_poli
     annotators = [
         {"kind": "pairrm"},
         server,
-        {**server, "name": "rated", "mode": "rubric"},
+        {**server, "mode": "rubric"},
         {"kind": "reward", "model": "r"},
     ]
     config = rounds_config(tmp_path, curate={"generate": {"annotators": annotators}})
-    assert curation_of(config, 1, PROMPTS).generate.annotator_labels() == ["pairrm", "judge", "rated", "reward"]
-    assert evaluation_of(config, 0, PROMPTS).annotator_labels() == [JUDGE, "rated", "reward"]
+    assert curation_of(config, 1, PROMPTS).generate.annotator_labels() == ["pairrm", "judge", "judge_2", "reward"]
+    assert evaluation_of(config, 0, PROMPTS).annotator_labels() == [JUDGE, "judge_2", "reward"]  # by the same names
 
 
 def test_policies_that_name_a_model_answer_beside_the_round_s(tmp_path):

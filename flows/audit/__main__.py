@@ -34,9 +34,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="Folder for audit.json and audit.html; runs/NAME-audit by default.")
     argv = sys.argv[1:]
     # Not argparse's: it would take the value of an unknown flag for the recipe.
-    config = ["--config", argv.pop(0)] if argv and not argv[0].startswith("-") else []
+    file = [argv.pop(0)] if argv and not argv[0].startswith("-") else []
     arguments, rest = parser.parse_known_args(argv)
-    recipe = load_recipe([*config, *rest], default=CONFIGS / "starter.yaml", program="python -m flows.audit")
+    recipe = load_recipe([*file, *rest], default=CONFIGS / "starter.yaml", program="python -m flows.audit")
     if recipe.policy.engine == "none" or recipe.reward is None:
         message = "an audit samples and scores: the recipe needs policy.engine other than none, and reward.model"
         raise ConfigError(message)

@@ -22,8 +22,6 @@ def main() -> int:
     start = time.monotonic()
     dry = "--dry-run" in sys.argv[1:]
     argv = [word for word in sys.argv[1:] if word != "--dry-run"]
-    # A file may stand first without its flag, as for flows.audit.
-    argv = argv if not argv or argv[0].startswith("-") else ["--config", *argv]
     config = load_config(ComparisonConfig, argv, default=DEFAULT, program=PROGRAM, about=ABOUT)
     console = Console(soft_wrap=True)
     from flows.compare.plan import plan_comparison  # without Prefect and without a model

@@ -23,7 +23,7 @@ def print_summary(console: Console, folder: Path, *, seconds: float, unchanged: 
     if found := manifest.generated:
         console.print(
             f"generated    {found.pairs:,} pairs from {found.responses:,} responses to {found.prompts:,} prompts; "
-            f"no more, for {ended_in_words(found.ended)}",
+            f"no more, for {ended_in_words(found.ended)}. {folder / 'generated' / 'report.html'} has the rest",
             highlight=False,
         )
     for about, words in remarks(manifest):

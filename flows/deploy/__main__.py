@@ -29,9 +29,9 @@ def main() -> int:
     parser = _parser()
     argv = sys.argv[1:]
     # Not argparse's: it would take the value of an unknown flag for the recipe.
-    config = ["--config", argv.pop(0)] if argv and not argv[0].startswith("-") else []
+    file = [argv.pop(0)] if argv and not argv[0].startswith("-") else []
     arguments, rest = parser.parse_known_args(argv)
-    recipe = load_recipe([*config, *rest], default=CONFIGS / "starter.yaml", program=PROGRAM)
+    recipe = load_recipe([*file, *rest], default=CONFIGS / "starter.yaml", program=PROGRAM)
     target, attempts = _target(arguments, recipe), _attempts(arguments)
     every = _duration("--every", arguments.every)
     _require_server()

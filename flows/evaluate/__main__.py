@@ -21,10 +21,7 @@ ABOUT: Final = f"{__doc__} Every key of the file is a flag; see flows/configs/ev
 def main() -> int:
     """Parse, evaluate, print, write."""
     start = time.monotonic()
-    argv = sys.argv[1:]
-    # A file may stand first without its flag, as for flows.audit.
-    argv = argv if not argv or argv[0].startswith("-") else ["--config", *argv]
-    config = load_config(EvaluationConfig, argv, default=DEFAULT, program=PROGRAM, about=ABOUT)
+    config = load_config(EvaluationConfig, sys.argv[1:], default=DEFAULT, program=PROGRAM, about=ABOUT)
     from flows.evaluate.plan import plan_evaluation  # without Prefect and without a model
 
     plan = plan_evaluation(config)

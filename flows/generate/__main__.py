@@ -13,14 +13,14 @@ from flows.runtime.config_files import CONFIGS, load_config
 
 DEFAULT: Final = CONFIGS / "generate" / "starter.yaml"
 PROGRAM: Final = "python -m flows.generate"
-ABOUT: Final = f"{__doc__} Every key of the file is a flag; see flows/configs/generate for examples."
+ABOUT: Final = (
+    f"{__doc__} Every key of the file is a flag; see flows/configs/generate for examples. `--dry-run` prints the cost."
+)
 
 
 def main() -> int:
     """Parse, run, print."""
     start, argv = time.monotonic(), sys.argv[1:]
-    # A file may stand first without its flag, as for flows.audit.
-    argv = argv if not argv or argv[0].startswith("-") else ["--config", *argv]
     dry = "--dry-run" in argv
     argv = [word for word in argv if word != "--dry-run"]
     config = load_config(Generation, argv, default=DEFAULT, program=PROGRAM, about=ABOUT)

@@ -9,6 +9,7 @@ from flows.versions.output_folder import read_generation
 from transforms.records.generation import GenerationManifest
 from transforms.records.manifest import SpendRecord
 from transforms.report.codes_in_words import ended_in_words, unpaired_in_words
+from transforms.report.generation_words import remarks
 
 
 def print_summary(console: Console, folder: Path, *, seconds: float, unchanged: bool) -> None:
@@ -19,6 +20,8 @@ def print_summary(console: Console, folder: Path, *, seconds: float, unchanged: 
     if unchanged:
         console.print(f"Nothing changed since {manifest.finished_at}: no model was loaded.", style="bold green")
     console.print(funnel_table(manifest))
+    for words in remarks(manifest, None):
+        console.print(f"note         {words}", markup=False, highlight=False)
     for voice in manifest.voices:
         share = voice.finished / voice.responses if voice.responses else 0.0
         score = "" if voice.mean_score is None else f", mean score {voice.mean_score:.3f}"
@@ -68,7 +71,6 @@ def funnel_table(manifest: GenerationManifest) -> Table:
 
 def _spend(name: str, spend: SpendRecord) -> str:
     speed = f", {spend.tokens_generated / spend.seconds:,.0f} tokens/s" if spend.seconds else ""
-    return (
-        f"{name:<12} {spend.generated:,} made ({spend.tokens_generated:,} tokens{speed}), "
-        f"{spend.reused:,} reused from the ledger ({spend.tokens_reused:,} tokens)"
-    )
+    made = f" ({spend.tokens_generated:,} tokens{speed})" if spend.tokens_generated else ""  # a rule reads none
+    reused = f" ({spend.tokens_reused:,} tokens)" if spend.tokens_reused else ""
+    return f"{name:<12} {spend.generated:,} made{made}, {spend.reused:,} reused from the ledger{reused}"

@@ -142,8 +142,9 @@ class GenerateConfig(Section):
     )
     aggregate: str = Field(
         "mean_z",
-        description="Of several annotators: `mean_z` (mean of z-scores over the run), `mean_rank` (within the prompt), "
-        "`minimum` (of z-scores), or the name of one. A single annotator's score is taken as it is.",
+        description="Of several annotators: `mean_z` (mean of z-scores over the run), `mean_rank` (of ranks within the "
+        "prompt, 0 the worst to 1 the best), `minimum` (of z-scores), or the name of one. A single annotator's score is "
+        "taken as it is.",
     )
     pairing: PairingConfig = PairingConfig()
     accept: Positive | None = Field(
@@ -180,6 +181,13 @@ class GenerateConfig(Section):
         known = ["mean_z", "mean_rank", "minimum", *self.annotator_labels()]
         if self.annotators and self.aggregate not in known:
             message = f"aggregate is {self.aggregate!r}, expected one of {', '.join(known)}"
+            raise ValueError(message)
+        # What length explains, taken off, may carry a difference of ranks beyond 1.
+        ranked = len(self.annotators) > 1 and self.aggregate == "mean_rank" and not self.pairing.length_controlled
+        if ranked and self.pairing.min_margin > 1:
+            message = (
+                f"pairing.min_margin is {self.pairing.min_margin:g}, and ranks differ by 1 at most: no pair is left"
+            )
             raise ValueError(message)
         return self
 

@@ -52,7 +52,7 @@ CONFIGS: Final[dict[str, tuple[str, type[BaseModel], str]]] = {
     "recipe.md": (
         "Recipe",
         Recipe,
-        "What `python -m flows.curate --config FILE` and `python -m flows.audit FILE` read. Every key is a flag too: "
+        "What `python -m flows.curate FILE` and `python -m flows.audit FILE` read. Every key is a flag too: "
         "`--truncate.method ratio`. A list or a section may be given as JSON: "
         """`--proxy '{"audit": 0.1, "error": 0.05}'`.""",
     ),
@@ -66,7 +66,7 @@ CONFIGS: Final[dict[str, tuple[str, type[BaseModel], str]]] = {
     "training.md": (
         "Training",
         TrainingRecipe,
-        "What `python -m flows.train --config FILE` reads. Every key is a flag too: `--optimisation.learning_rate "
+        "What `python -m flows.train FILE` reads. Every key is a flag too: `--optimisation.learning_rate "
         "1e-6`. The settings of each objective are in [objectives.md](objectives.md).",
     ),
     "evaluation.md": (

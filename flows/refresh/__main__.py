@@ -27,9 +27,9 @@ def main() -> int:
     parser.add_argument("--token-env", metavar="NAME", help="variable that holds the Hub's token (default HF_TOKEN)")
     parser.add_argument("--token-block", metavar="NAME", help="Prefect Secret block that holds it, instead")
     # Not argparse's: it would take the value of an unknown flag for the recipe.
-    config = ["--config", argv.pop(0)] if argv and not argv[0].startswith("-") else []
+    file = [argv.pop(0)] if argv and not argv[0].startswith("-") else []
     arguments, rest = parser.parse_known_args(argv)
-    recipe = load_recipe([*config, *rest], default=CONFIGS / "starter.yaml", program=PROGRAM)
+    recipe = load_recipe([*file, *rest], default=CONFIGS / "starter.yaml", program=PROGRAM)
     if arguments.repo is not None:  # before Prefect is started to run something that cannot work
         publish_target(recipe, arguments.repo, arguments.public, arguments.token_env, arguments.token_block)
     from flows.runtime.temporary_server import while_server_starts

@@ -17,10 +17,8 @@ ABOUT: Final = f"{__doc__} Every key of the file is a flag; see flows/configs/ro
 
 def main() -> int:
     """Parse, run, print."""
-    start, argv = time.monotonic(), sys.argv[1:]
-    # A file may stand first without its flag, as for flows.audit.
-    argv = argv if not argv or argv[0].startswith("-") else ["--config", *argv]
-    config = load_config(RoundsConfig, argv, default=DEFAULT, program=PROGRAM, about=ABOUT)
+    start = time.monotonic()
+    config = load_config(RoundsConfig, sys.argv[1:], default=DEFAULT, program=PROGRAM, about=ABOUT)
     from flows.rounds.plan import plan_rounds  # without Prefect and without a model
 
     plan = plan_rounds(config)

@@ -14,6 +14,8 @@ from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSetti
 from transforms.errors import ConfigError
 
 CONFIGS: Final = Path(__file__).parents[1] / "configs"
+_NOT_PARSED: Final = "error parsing CLI: "
+_UNKNOWN: Final = re.compile(r"unrecognized arguments: (.*)", re.DOTALL)
 _FLAG_OF: Final = re.compile(r"(?:field \"|encountered for )([\w.]+)")
 
 Config = TypeVar("Config", bound=BaseModel)
@@ -26,13 +28,15 @@ def load_config(
 
     Args:
         kind: the model that it must fit.
-        argv: `[--config FILE] [--output.dir DIR] [--truncate.method ratio] …`, any key of the model.
-        default: the YAML file without `--config`.
+        argv: `[FILE] [--output.dir DIR] [--truncate.method ratio] …`, any key of the model; the file may stand first
+            or behind `--config`.
+        default: the YAML file where none is named.
         program: shown by --help.
         about: likewise.
 
     Raises:
-        ConfigError: a file that is missing or no mapping, an unknown key, or a value that does not fit.
+        ConfigError: a file that is missing or no mapping, two files, an unknown key or flag, or a value that does not
+            fit.
     """
     path, rest = _take_config(argv, default)
     content = _read_yaml(path, default.parent)
@@ -52,7 +56,8 @@ def load_config(
             flags = CliSettingsSource[Any](
                 settings_cls,
                 cli_parse_args=rest,
-                cli_prog_name=f"{program} [--config FILE]",
+                cli_prog_name=f"{program} [FILE]",
+                cli_exit_on_error=False,
                 cli_enforce_required=False,
                 cli_hide_none_type=True,
             )
@@ -62,7 +67,11 @@ def load_config(
     try:
         merged = Command(**content)
         return kind.model_validate(merged.model_dump())
-    except SettingsError as error:  # a flag of a whole section that is no JSON
+    except SettingsError as error:  # a flag of a whole section that is no JSON, or one that there is not
+        if unknown := _UNKNOWN.search(str(error)):
+            raise ConfigError(_explain_unknown(unknown[1], kind, program)) from error
+        if str(error).startswith(_NOT_PARSED):
+            raise ConfigError(str(error).removeprefix(_NOT_PARSED + "argument ")) from error
         found = _FLAG_OF.search(str(error))
         flag = f"--{found[1]}" if found else "a flag"
         message = (
@@ -109,6 +118,12 @@ def problems_in_words(
 
 
 def _take_config(argv: list[str], default: Path) -> tuple[Path, list[str]]:
+    if argv and not argv[0].startswith("-"):
+        first, rest = Path(argv[0]), argv[1:]
+        if "--config" in (word.partition("=")[0] for word in rest):
+            message = f"two files: {first} and that of --config; name one of them"
+            raise ConfigError(message)
+        return first, rest
     rest = list(argv)
     for place, word in enumerate(rest):
         if word == "--config" or word.startswith("--config="):
@@ -169,8 +184,26 @@ def _explain(error: ValidationError, recipe: str, kind: type[BaseModel]) -> str:
                 said = "expected a list"
             found = repr(problem["input"])
             shown = found if len(found) <= 80 else found[:77] + "…"
-            lines.append(f"{key}: {said} (found {shown})")
+            # What is wrong with several keys together says their names and values itself.
+            lines.append(f"{key}: {said} (found {shown})" if key else said)
     return f"the recipe {recipe} does not fit:\n  " + "\n  ".join(lines)
+
+
+def _explain_unknown(arguments: str, kind: type[BaseModel], program: str) -> str:
+    """What was not understood on a command line, and the nearest key for a typo."""
+    typed = arguments.split()[0]
+    if not typed.startswith("-"):
+        return f"{typed} is no flag: expected one file, before all flags, and then --key value; {program} --help"
+    hint = _nearest(typed.partition("=")[0].lstrip("-"), list(_flags(kind)))
+    return f"there is no flag {typed}{hint}; {program} --help lists them"
+
+
+def _flags(model: type[BaseModel], section: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield section + name
+        for inner in (field.annotation, *get_args(field.annotation)):  # a section may be optional
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                yield from _flags(inner, f"{section}{name}.")
 
 
 def _tag(problem: ErrorDetails) -> str:

@@ -29,6 +29,8 @@ def start_server_early(argv: list[str]) -> None:
 def _output_folder(argv: list[str]) -> Path | None:
     """Where the run goes; None where that takes a closer look."""
     named = {"--output.dir": "", "--config": str(_CONFIGS / "starter.yaml")}
+    if argv and not argv[0].startswith("-"):
+        named["--config"], argv = argv[0], argv[1:]
     words = iter(argv)
     for word in words:
         flag, joined, value = word.partition("=")

@@ -13,11 +13,11 @@ _HEADING: Final = re.compile(r"^#+ (?P<title>.+)$", re.MULTILINE)
 # What no test runs, and why. The list may only shrink.
 NOT_RUN: Final = {
     "make test": "runs this very test",
-    "torchrun --nproc-per-node 8 -m flows.train --config flows/configs/train/dpo.yaml": (
+    "torchrun --nproc-per-node 8 -m flows.train flows/configs/train/dpo.yaml": (
         "tests/flows/train/test_training_processes.py launches two"
     ),
     "vllm serve Qwen/Qwen2.5-7B-Instruct --port 8000": "serves until it is stopped; tests/transforms/engines has one",
-    "python -m flows.curate --config flows/configs/mixed.yaml --policy.url http://127.0.0.1:8000/v1": "asks that one",
+    "python -m flows.curate flows/configs/mixed.yaml --policy.url http://127.0.0.1:8000/v1": "asks that one",
     "python -m flows.deploy my-recipe.yaml --repo my-org/my-dataset --cron '0 3 * * *'": "serves until it is stopped",
     "prefect server start": "serves until it is stopped; tests/flows/runtime/test_prefect_server.py has one",
     "export PREFECT_API_URL=http://127.0.0.1:4200/api": "of that server",

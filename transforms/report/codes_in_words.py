@@ -37,7 +37,7 @@ UNPAIRED: Final = {
     "unscored": "fewer than two of its responses have a score",
     "same_text": "all its responses are one text",
     "tie": "its responses have equal scores",
-    "unfinished": "the rule for unfinished responses leaves none",
+    "unfinished": "too few of its responses ended (pairing.unfinished)",
     "no_second": "nothing is worse than the second",
     "margin": "scores too close",
 }
@@ -53,7 +53,7 @@ STATUS: Final = {
 
 # Why no more prompts were drawn (records/generation.py).
 ENDED: Final = {
-    "all_prompts": "there are no more prompts",
+    "all_prompts": "the prompts ended",
     "accepted": "as many pairs are there as are accepted",
     "budget": "the budget ended",
     "max_prompts": "max_prompts was reached",

@@ -15,6 +15,7 @@ from transforms.text import NBSP, count, interval, percent, signed
 
 NONE: Final = "–"
 LOG_2: Final = float(np.log(2))  # of ln(1 + tokens): what twice as long adds, but for the 1
+LET_THEM_END: Final = "A larger max_new_tokens lets more responses end."
 UNFINISHED: Final = {
     "allow": "they are treated as any other response",
     "exclude": "they are in no pair",
@@ -61,8 +62,10 @@ def response_funnel(manifest: GenerationManifest, responses: pl.DataFrame) -> li
     used = pl.col("chosen_in") + pl.col("rejected_in") > 0
     # A rule may pair what has no aggregate (an unfinished one that counts as worst), so a pair is asked for first.
     left = responses.filter(~used, pl.col("status").cast(pl.String) == "usable")
-    ended = int(left["finished"].sum())
-    lost += [("in no pair: ran out of room", left.height - ended), ("in no pair: scored and finished", ended)]
+    # Under any other rule one that ran out of room may be in a pair, and is left out for what all others are.
+    excluded = (manifest.config.get("pairing") or {}).get("unfinished") == "exclude"
+    cut = left.height - int(left["finished"].sum()) if excluded else 0
+    lost += [("in no pair: ran out of room", cut), ("in no pair: the rule took others, or none", left.height - cut)]
     return waterfall(
         ("responses", counts.responses),
         [one for one in lost if one[1]],
@@ -87,19 +90,19 @@ def tau(found: TauRecord | None) -> str:
 _MEASURES: Final[tuple[tuple[str, str, Callable[[ReliabilityRecord], str]], ...]] = (
     (
         "Ties",
-        "Of all twos of a prompt's responses, those with exactly equal scores. A tie makes no pair.",
+        "How often two responses to one prompt have exactly the same score. A tie makes no pair.",
         lambda one: share(one.ties),
     ),
     (
         "Same score again",
-        "Of the responses that were asked about twice, those with exactly the same score. Less than all: sampling, or "
+        "How often a response had exactly the same score when it was asked about again. Where it had not: sampling, or "
         "batches that round differently.",
         lambda one: share(one.repeat_equal),
     ),
     (
         "Order turned again",
-        "Of the twos of responses that were asked about twice, those of which the second time the other one is better. "
-        "So much of its order is noise.",
+        "How often the other one of two responses was better when both were asked about again. So much of the order is "
+        "noise.",
         lambda one: share(one.repeat_turned),
     ),
     (
@@ -109,8 +112,8 @@ _MEASURES: Final[tuple[tuple[str, str, Callable[[ReliabilityRecord], str]], ...]
     ),
     (
         "Same verdict in both orders",
-        "Of the twos that were compared with either shown first, those with one verdict. The rest is decided by the "
-        "place and not by the response.",
+        "How often two responses had one verdict whichever was shown first. The rest is decided by the place and not "
+        "by the response.",
         lambda one: share(one.order_same),
     ),
     (
@@ -186,8 +189,8 @@ def length_in_words(manifest: GenerationManifest) -> str:
         points += f" (95 % interval {signed(fit.low * LOG_2, 2)} to {signed(fit.high * LOG_2, 2)})"
     applied = "Pairs are made of what is left." if fit.applied else "Pairs are made of the scores as they are."
     return (
-        f"Among the responses to a prompt twice the length goes with {points} points of score; length explains "
-        f"{percent(fit.explained)} of what scores within a prompt differ by. {applied}"
+        f"Among responses to one prompt, twice the length goes with a difference of {points} points of score; length "
+        f"explains {percent(fit.explained)} of what scores within a prompt differ by. {applied}"
     )
 
 
@@ -210,21 +213,22 @@ def remarks(manifest: GenerationManifest, longer: ShareRecord | None) -> list[st
     counts = manifest.counts
     found = []
     if not counts.pairs:
-        found.append("There is no pair: see what became of the prompts below.")
+        found.append("There is no pair: the funnel says what became of the prompts.")
     lost = max(counts.without_pair.items(), key=lambda one: one[1], default=("", 0))
     if 2 * lost[1] > counts.drawn:
         why = f"{count(lost[1])} of {count(counts.drawn)} prompts have no pair because {unpaired_in_words(lost[0])}."
-        found.append(why + (" A larger max_new_tokens lets more responses end." if lost[0] == "unfinished" else ""))
+        found.append(why + (f" {LET_THEM_END}" if lost[0] == "unfinished" else ""))
     for voice in manifest.voices:
         cut = voice.responses - voice.finished
         if 2 * cut > voice.responses and lost[0] != "unfinished":
-            found.append(f"{voice.label}: {percent(cut / voice.responses)} of its responses ran out of room.")
+            share_cut = percent(cut / voice.responses)
+            found.append(f"{voice.label}: {share_cut} of its responses ran out of room. {LET_THEM_END}")
     found += [words for one in manifest.reliability for words in _of_annotator(one)]
     for two in manifest.agreement:
         if two.tau and two.tau.low is not None and two.tau.low <= 0:
             found.append(
-                f"{two.first} and {two.second} agree no more than chance may (τ {tau(two.tau)}): "
-                "what one of them measures, the other does not."
+                f"{two.first} and {two.second} agree no more than chance may (τ {tau(two.tau)}): they measure "
+                "different things, or the prompts are too few to tell."
             )
     fit = manifest.length
     if fit and not fit.applied and fit.low is not None and fit.high is not None and (fit.low > 0 or fit.high < 0):
@@ -272,7 +276,7 @@ def rule_in_words(manifest: GenerationManifest) -> str:
         "best_worst": "the best response of a prompt against its worst",
         "best_random": "the best response of a prompt against one drawn at random",
         "second_worst": "the second-best response of a prompt against its worst",
-        "all": "all twos of a prompt's responses",
+        "all": "any two responses to a prompt with different scores, the better one against the worse one",
     }.get(rule.get("strategy", ""), str(rule.get("strategy", "as the recipe says")))
     least = rule.get("min_margin") or 0.0
     words = f"A pair is {strategy}" + (f", if their scores differ by {least:g} at least" if least else "")

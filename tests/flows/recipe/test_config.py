@@ -111,9 +111,32 @@ def test_a_key_that_was_left_out_is_not_taken_for_given_after_it_was_written_out
     assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe  # as a card has it, every key
 
 
-def test_an_unknown_flag_is_an_error(capsys):
-    with pytest.raises((ConfigError, SystemExit)):
-        load("--truncat.method", "poet")
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--truncat.method", "poet"], "there is no flag --truncat.method; did you mean truncate.method?"),
+        (["--dry"], "there is no flag --dry; curate --help lists them"),
+        (["--output.dir", "x", "mine.yaml"], "mine.yaml is no flag: expected one file, before all flags, and then"),
+        (["--output.overwrite"], "--output.overwrite: expected one argument"),
+        (["mine.yaml", "--config", "yours.yaml"], "two files: mine.yaml and that of --config; name one of them"),
+    ],
+)
+def test_what_is_no_flag_is_one_message(argv, message, capsys):
+    with pytest.raises(ConfigError, match="^" + re.escape(message)):
+        load(*argv)
+    assert capsys.readouterr() == ("", "")  # and not the usage, of a hundred lines
+
+
+def test_the_file_may_stand_first_or_behind_its_flag(tmp_path):
+    path = write(tmp_path, name="mine")
+    assert load(path).name == load("--config", path).name == load(f"--config={path}").name == "mine"
+    assert load(path, "--sampling.n", "5").sampling.n == 5
+    assert load("--sampling.n", "5", "--config", path).name == "mine"
+
+
+def test_what_is_wrong_with_several_keys_together_is_said_without_the_whole_recipe(tmp_path):
+    with pytest.raises(ConfigError, match=r"does not fit:\n  the policy samples .* set policy\.engine: none$"):
+        load("--config", write(tmp_path, reward=None))
 
 
 def test_a_missing_recipe_names_the_shipped_ones():

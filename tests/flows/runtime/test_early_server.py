@@ -35,7 +35,8 @@ def test_the_folder_may_be_the_recipes(started, tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(yaml.safe_dump({"output": {"dir": str(tmp_path / "new")}}))
     early_server.start_server_early(["--config", str(recipe)])
-    assert started == [1]
+    early_server.start_server_early([str(recipe)])
+    assert started == [1, 1]
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,10 @@ def test_three_annotators_of_which_one_is_pairwise_stand_side_by_side() -> None:
     assert "judge 100.0 % [30.0, 100.0] of 2 prompts · – no prompt can be compared" in words
     assert html.count('class="plot"') == 1 + 3 + 2 + 1  # scores by policy, by annotator, length, margins
     assert "Before you train on these pairs" in words
-    assert "reward: 4 responses asked about twice. judge: 0 responses asked about twice, 8 twos compared" in words
+    assert (
+        "reward: 4 responses asked about twice. judge: 0 responses asked about twice, 8 comparisons in both orders"
+        in words
+    )
 
 
 def test_objectives_have_their_correlation_with_the_score_within_prompts() -> None:
@@ -92,7 +95,7 @@ def test_an_objective_of_one_value_has_no_correlation() -> None:
 def test_the_length_that_is_liked_is_a_sentence_and_two_figures() -> None:
     fit = LengthRecord(slope=1.0, low=0.5, high=1.5, explained=0.25, applied=True)
     words = plain(render_generation(generation(length=fit), responses(), pairs()))
-    assert "goes with +0.69 (95 % interval +0.35 to +1.04) points of score; length explains 25.0 %" in words
+    assert "a difference of +0.69 (95 % interval +0.35 to +1.04) points of score; length explains 25.0 %" in words
     assert "The chosen side is the longer one in 100.0 % [20.7, 100.0] of 1 pair" in words
     assert "the difference of the two scores, less what length explains" in words
 

@@ -32,7 +32,7 @@ def test_prompts_go_from_found_to_paired_and_nothing_is_lost_between() -> None:
         ("the same prompt again", "lost", 1),
         ("not drawn: max_prompts was reached", "lost", 1),
         ("no pair: its responses have equal scores", "lost", 1),
-        ("no pair: the rule for unfinished responses leaves none", "lost", 1),
+        ("no pair: too few of its responses ended (pairing.unfinished)", "lost", 1),
         ("with a pair", "kept", 1),
     ]
     assert rows[0].pairs - sum(row.pairs for row in rows if row.kind == "lost") == rows[-1].pairs
@@ -46,7 +46,19 @@ def test_responses_go_from_all_to_those_in_a_pair_by_what_keeps_them_out() -> No
         ("responses", 6),
         ("unscored: an annotator gave no score", 1),
         ("in no pair: ran out of room", 1),
-        ("in no pair: scored and finished", 2),
+        ("in no pair: the rule took others, or none", 2),
+        ("in a pair", 2),
+    ]
+
+
+@pytest.mark.parametrize("rule", ["allow", "rejected_only", "worst"])
+def test_running_out_of_room_keeps_no_response_out_of_a_pair_where_the_rule_takes_such(rule: str) -> None:
+    manifest = generation(config={"pairing": {"unfinished": rule}})
+    cut = responses(finished=[True, True, True, False, True, False])
+    assert [(row.name, row.pairs) for row in response_funnel(manifest, cut)] == [
+        ("responses", 6),
+        ("unscored: an annotator gave no score", 1),
+        ("in no pair: the rule took others, or none", 3),
         ("in a pair", 2),
     ]
 
@@ -127,11 +139,12 @@ def test_pairs_between_policies_are_counted_by_both_sides() -> None:
 def test_the_slope_is_told_for_twice_the_length() -> None:
     fit = LengthRecord(slope=-1.0, low=-2.0, high=0.0, explained=0.25, applied=True)
     assert length_in_words(generation(length=fit)) == (
-        "Among the responses to a prompt twice the length goes with −0.69 (95 % interval −1.39 to +0.00) points of "
-        "score; length explains 25.0\u00a0% of what scores within a prompt differ by. Pairs are made of what is left."
+        "Among responses to one prompt, twice the length goes with a difference of −0.69 (95 % interval −1.39 to "
+        "+0.00) points of score; "
+        "length explains 25.0\u00a0% of what scores within a prompt differ by. Pairs are made of what is left."
     )
     unknown = fit.model_copy(update={"low": None, "high": None, "applied": False})
-    assert "goes with −0.69 points" in length_in_words(generation(length=unknown))
+    assert "a difference of −0.69 points" in length_in_words(generation(length=unknown))
     assert length_in_words(generation()) == ""
 
 
@@ -146,8 +159,8 @@ def test_every_remark_comes_of_an_interval_or_a_count() -> None:
         "judge prefers what is shown first (70.0\u00a0% [55.0,\u00a080.0] for the first place). Both orders are "
         "asked, so it costs decisions and does not tilt them.",
         "judge: 2 answers could not be read.",
-        "reward and brief agree no more than chance may (τ −0.20 [−0.60,\u00a0+0.20]): what one of them measures, the "
-        "other does not.",
+        "reward and brief agree no more than chance may (τ −0.20 [−0.60,\u00a0+0.20]): they measure different "
+        "things, or the prompts are too few to tell.",
         "Longer responses score higher, and of 80.0\u00a0% of the pairs the chosen side is the longer one. "
         "pairing.length_controlled takes that out.",
     ]
@@ -165,15 +178,17 @@ def test_a_bias_to_a_place_is_told_where_the_interval_leaves_out_a_half(low: flo
 def test_no_pair_and_the_reason_of_most_prompts_stand_first() -> None:
     lost = counts(with_pair=0, pairs=0, without_pair={"unfinished": 3})
     assert remarks(generation(counts=lost), None) == [
-        "There is no pair: see what became of the prompts below.",
-        "3 of 3 prompts have no pair because the rule for unfinished responses leaves none. A larger max_new_tokens "
-        "lets more responses end.",
+        "There is no pair: the funnel says what became of the prompts.",
+        "3 of 3 prompts have no pair because too few of its responses ended (pairing.unfinished). A larger "
+        "max_new_tokens lets more responses end.",
     ]
 
 
 def test_a_policy_that_mostly_runs_out_of_room_is_named() -> None:
     manifest = generation(voices=[voice(finished=2)], counts=counts(without_pair={}))
-    assert remarks(manifest, None) == ["policy: 66.7\u00a0% of its responses ran out of room."]
+    assert remarks(manifest, None) == [
+        "policy: 66.7\u00a0% of its responses ran out of room. A larger max_new_tokens lets more responses end."
+    ]
 
 
 def test_the_rule_and_the_score_are_said_in_words() -> None:

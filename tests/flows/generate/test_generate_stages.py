@@ -285,3 +285,9 @@ def test_a_dry_run_counts_what_is_missing_and_keeps_nothing(tmp_path, models, wo
     assert policy.mean_tokens > 0
     assert dry_run(plan_generation(config), measure=False).policies[0].held == 10
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_of_prompts_that_none_can_read_costs_nothing(tmp_path, models, world):
+    found = dry_run(plan_generation(generation(tmp_path, models, ["", ""])))
+    assert (found.prompts, found.drawn, found.quarantined) == (0, 0, 2)
+    assert found.policies[0].responses == 0

@@ -13,6 +13,7 @@ from flows.explain.facts import explain
 from flows.models import recipe_models
 from flows.publish.export import export_run
 from flows.recipe.curation import Recipe
+from flows.versions.output_folder import read_generation
 from transforms.errors import ConfigError, SourceError
 
 PROMPTS = [f"question {number}" for number in range(4)]
@@ -178,6 +179,8 @@ def test_accept_counts_the_pairs_that_are_kept_in_the_end(tmp_path, models, worl
     assert manifest.generated.ended == ended
     assert manifest.counts.pairs == kept + sum(manifest.counts.dropped.values())
     assert manifest.counts.dropped["min_score_margin"] == 1
+    generated = read_generation(tmp_path / "curated/generated")
+    assert generated.counts.raw_rows == generated.counts.found == generated.sources[0].pairs == len(PROMPTS)
 
 
 def run_prompts(tmp_path, models):

@@ -187,6 +187,15 @@ def test_a_response_that_spells_a_special_token_or_says_nothing_is_no_response(t
     assert "special token" in line["error"]
 
 
+def test_a_response_that_no_curation_would_take_is_in_no_pair(tmp_path, models, world):
+    world.says = lambda _prompt, sample: ("the cat\0sat on the mat", "a dog", "the dog ran")[sample % 3]
+    manifest = run(generation(tmp_path, models, PROMPTS[:1], policy={"n": 3}))
+    (pair,) = shards(tmp_path / "out/dataset/train").to_pylist()
+    assert {pair["chosen"], pair["rejected"]} == {"a dog", "the dog ran"}
+    assert manifest.counts.status == {"usable": 2, "unusable": 1}
+    assert "NUL" in quarantine(tmp_path / "out")[0]["error"]
+
+
 def test_asked_again_the_annotator_is_paid_once_more_and_the_table_says_what_differs(tmp_path, models, world):
     calls = []
     world.reward = lambda text: calls.append(text) or float(len(calls))  # never the same twice

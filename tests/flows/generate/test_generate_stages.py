@@ -247,6 +247,11 @@ def test_a_generation_is_refused_where_a_curated_run_is_expected_and_says_how_to
         ({"policy": {"engine": "none"}}, "samples nothing"),
         ({"policy": {"temperature": 0}}, "temperature 0 gives 5 equal completions"),
         ({"pairing": {"max_per_prompt": 3}}, "max_per_prompt is of strategy: all"),
+        ({"pairing": {"min_margin": math.inf}}, "min_margin"),
+        (
+            {"annotators": [{"kind": "rule", "function": "a.py:f", "name": "minimum"}]},
+            "called minimum, as an aggregate",
+        ),
     ],
 )
 def test_a_recipe_that_cannot_be_meant_is_refused(tmp_path, models, changes, said):

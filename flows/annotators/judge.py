@@ -59,6 +59,8 @@ class JudgeAnnotator:
         OutputError: the ledger cannot be used.
     """
 
+    inputs_key: tuple[str | None, ...] = ()
+
     def __init__(self, config: JudgeConfig, *, label: str, ledger_root: str) -> None:
         self._config = config
         self.label = label

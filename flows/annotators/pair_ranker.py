@@ -55,6 +55,7 @@ class PairRankerAnnotator:
     """
 
     objectives: tuple[str, ...] = ()
+    inputs_key: tuple[str | None, ...] = ()
 
     def __init__(self, config: PairRankerConfig, *, label: str, ledger_root: str) -> None:
         self.label = label

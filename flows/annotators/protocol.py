@@ -48,6 +48,11 @@ class Annotator(Protocol):
         ...
 
     @property
+    def inputs_key(self) -> tuple[str | None, ...]:
+        """Hashes of what decides its inputs and is no part of the identity; empty for most."""
+        ...
+
+    @property
     def objectives(self) -> tuple[str, ...]:
         """Names of what it scores beside the score; empty for most."""
         ...

@@ -15,6 +15,8 @@ from transforms.chat.template import DEFAULT_DATE
 from transforms.engines.models import ResolvedModel
 from transforms.engines.objectives import objective_names
 from transforms.engines.protocol import ModelIdentity, ScoreRequest
+from transforms.engines.reward_inputs import template_file
+from transforms.engines.tokenizer_files import tokenizer_files
 from transforms.records.manifest import SpendRecord
 
 Asked = ScoreRequest | str
@@ -55,6 +57,12 @@ class RewardModelAnnotator:
     def identity(self) -> ModelIdentity:
         """What fixes its rewards."""
         return self._model.identity
+
+    @property
+    def inputs_key(self) -> tuple[str | None, ...]:
+        """Of its tokenizer, whose files may have other names than the identity has, and of a template from a file."""
+        files = tokenizer_files(self._model.location, self._model.revision)
+        return (files.sha256 if files else None, template_file(self._config.chat_template))
 
     @property
     def objectives(self) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ class RuleAnnotator:
     """
 
     objectives: tuple[str, ...] = ()
+    inputs_key: tuple[str | None, ...] = ()
 
     def __init__(self, config: RuleConfig, *, label: str, ledger_root: str) -> None:
         self._config = config

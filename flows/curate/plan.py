@@ -34,8 +34,8 @@ class Plan:
         if self.generation is None:
             return self
         config = self.generation.config.model_copy(update={"accept": pairs})
-        sources = [source.model_copy(update={"raw_rows": 0, "pairs": 0}) for source in self.sources]
-        return replace(self, sources=sources, generation=replace(self.generation, config=config))
+        generation = replace(self.generation, config=config, sources=_unread(self.generation.sources))
+        return replace(self, sources=_unread(self.sources), generation=generation)
 
 
 def plan_run(recipe: Recipe) -> Plan:
@@ -50,6 +50,10 @@ def plan_run(recipe: Recipe) -> Plan:
     folder = Path(recipe.output.dir)
     models = _ahead.pop(fingerprint, models)
     return Plan(recipe, folder, sources, models, fingerprint, finished_run(folder, fingerprint), generation)
+
+
+def _unread(sources: list[SourceRecord]) -> list[SourceRecord]:
+    return [source.model_copy(update={"raw_rows": 0, "pairs": 0}) for source in sources]
 
 
 def _record_of(generation: GenerationPlan) -> SourceRecord:

@@ -54,7 +54,7 @@ def calls_of(run: GenerationRun, policy: FoundPolicy) -> SamplingCalls:
         policy.voice.sampling,
         ledger_root=ledger_root(run.config.ledger),
         spend=run.spend,
-        open_engine=partial(policy.open, run.prompted.longest[policy.label]),
+        open_engine=partial(policy.open, run.prompted.longest.get(policy.label, 0)),
     )
 
 

@@ -58,15 +58,18 @@ def dry_run(plan: GenerationPlan, *, measure: bool = True) -> GenerationDryRun:
         drawn = next_wave(run, None)
         policies = []
         for policy in plan.policies:
-            requests = list(requests_of(run, policy, 0, drawn))
+            # The requests are gone through twice, since those of a whole run do not fit into memory.
+            rooms = {request.request_id: request.max_tokens for request in requests_of(run, policy, 0, drawn)}
             with closing(calls_of(run, policy)) as calls:
-                unknown = set(calls.ledger.missing([request.request_id for request in requests]))
-                missing = [request for request in requests if request.request_id in unknown]
-                measured = (
-                    _measured(calls, missing, policy.voice.sampling) if measure and missing else (None, None, 0.0)
-                )
-            tokens = sum(request.max_tokens for request in missing)
-            policies.append(PolicyCost(policy.label, len(requests), len(requests) - len(missing), tokens, *measured))
+                missing = calls.ledger.missing(list(rooms))
+                measured: tuple[float | None, float | None, float] = (None, None, 0.0)
+                if measure and missing:
+                    places = np.linspace(0, len(missing) - 1, min(len(missing), MEASURED)).astype(int)
+                    wanted = {missing[at] for at in places}
+                    some = [one for one in requests_of(run, policy, 0, drawn) if one.request_id in wanted]
+                    measured = _measured(calls, some, policy.voice.sampling)
+            tokens = sum(rooms[key] for key in missing)
+            policies.append(PolicyCost(policy.label, len(rooms), len(rooms) - len(missing), tokens, *measured))
         responses = drawn * run.responses_a_prompt
         annotators = [(annotator.label, responses) for annotator in plan.annotators]
         waves = plan.config.accept is not None and drawn < run.prompted.prompts
@@ -103,13 +106,12 @@ def print_dry_run(console: Console, name: str, found: GenerationDryRun) -> None:
 
 
 def _measured(
-    calls: SamplingCalls, missing: Sequence[CompletionRequest], sampling: Sampling
+    calls: SamplingCalls, requests: Sequence[CompletionRequest], sampling: Sampling
 ) -> tuple[float, float, float]:
     """Mean new tokens a response, tokens a second, seconds to load."""
     start = time.monotonic()
     engine = calls.open()
     loaded = time.monotonic()
-    places = np.linspace(0, len(missing) - 1, min(len(missing), MEASURED)).astype(int)
-    answers = engine.complete([missing[at] for at in places], sampling)
+    answers = engine.complete(requests, sampling)
     tokens = sum(len(answer.token_ids) for answer in answers)
     return tokens / len(answers), tokens / max(time.monotonic() - loaded, 1e-3), loaded - start

@@ -122,16 +122,15 @@ def _counts(run: GenerationRun, paired: Paired, written: Written) -> GenerationC
 
 def _voices(run: GenerationRun, paired: Paired, written: Written) -> list[VoiceRecord]:
     names = np.array([name for part in run.answers for name in part["policy"].to_pylist()], object)
-    texts = np.array([text for part in run.answers for text in part["response"].to_pylist()], object)
-    return [_voice(policy, names == policy.label, texts, paired, written) for policy in run.plan.policies]
+    return [_voice(policy, names == policy.label, paired, written) for policy in run.plan.policies]
 
 
-def _voice(policy: FoundPolicy, mine: Floats, texts: Floats, paired: Paired, written: Written) -> VoiceRecord:
+def _voice(policy: FoundPolicy, mine: Floats, paired: Paired, written: Written) -> VoiceRecord:
     chat, label = policy.chat, policy.label
     rows = np.flatnonzero(mine)
     score = paired.score[rows]
     prompts = paired.scored.prompt[rows]
-    distinct = len({(int(prompt), text) for prompt, text in zip(prompts, texts[rows], strict=True)})
+    distinct = len({(int(prompt), paired.texts[row]) for prompt, row in zip(prompts, rows, strict=True)})
     return VoiceRecord(
         label=label,
         model=model_record(policy.model.identity),

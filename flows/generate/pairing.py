@@ -1,5 +1,6 @@
 """One score a response, which two of a prompt make a pair, and what the annotators' scores are worth."""
 
+from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ class Paired(NamedTuple):
     pairs: Pairs
     beyond: int  # pairs over `accept`
     prompt_ids: list[str]  # by prompt
+    texts: list[str]  # by response, a hash of what it says: a run's texts would fill the memory
 
 
 def pair_up(run: GenerationRun) -> Paired:
@@ -45,7 +47,7 @@ def pair_up(run: GenerationRun) -> Paired:
         seed=config.seed,
     )
     beyond = max(0, len(pairs.chosen) - config.accept) if config.accept is not None else 0
-    return Paired(scored, score, length, pairs, beyond, prompt_ids)
+    return Paired(scored, score, length, pairs, beyond, prompt_ids, texts)
 
 
 def agreement_records(paired: Paired) -> list[AgreementRecord]:
@@ -110,7 +112,7 @@ def _scored(run: GenerationRun) -> tuple[Scored, list[str], list[str]]:
             if not prompt_ids or prompt_ids[-1] != key:
                 prompt_ids.append(key)
             prompt.append(len(prompt_ids) - 1)
-        texts += part["response"].to_pylist()
+        texts += [blake2b(text.encode(), digest_size=16).hexdigest() for text in part["response"].to_pylist()]
         finished += part["finished"].to_pylist()
         tokens.append(np.diff(np.asarray(part["response_ids"].combine_chunks().offsets, np.int64)))
     columns = [np.concatenate([np.zeros(0), *judged.scores]) for judged in run.judged]

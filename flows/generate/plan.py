@@ -66,7 +66,7 @@ def plan_generation(config: Generation) -> GenerationPlan:
         "recipe": config.model_dump(mode="json", exclude=_INDIFFERENT),
         "sources": [[s.label, s.revision, s.fingerprint] for s in sources],
         "policies": [[str(one.model.identity), *one.tokens_key] for one in policies],
-        "annotators": [str(one.identity) for one in annotators],
+        "annotators": [[str(one.identity), *one.inputs_key] for one in annotators],
         "code": code_hash("flows", "transforms"),
     }
     return GenerationPlan(config, sources, policies, annotators, fingerprint_of(content))

@@ -5,7 +5,7 @@ names others.
 """
 
 from datetime import date
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -19,6 +19,7 @@ from transforms.errors import ConfigError
 from transforms.sources.kinds import PromptSource
 from transforms.sources.labels import labels
 
+AGGREGATES: Final = ("mean_z", "mean_rank", "minimum")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)]
 Thinking = Literal["keep", "hide", "cut"]
 Unfinished = Literal["allow", "exclude", "rejected_only", "worst"]
@@ -94,7 +95,7 @@ class PairingConfig(Section):
         description="The best against the worst (SimPO, POET, AlphaPO), against one drawn at random (UltraFeedback's "
         "binarized set), the second against the worst, or all pairs with a margin.",
     )
-    min_margin: Annotated[float, Field(ge=0)] = Field(
+    min_margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         0.0, description="Least difference of scores, in the aggregate's units; a tie makes no pair in any case."
     )
     max_per_prompt: Positive | None = Field(
@@ -178,7 +179,10 @@ class GenerateConfig(Section):
             if source.max_pairs_per_prompt is not None:
                 message = "max_pairs_per_prompt means nothing of prompts; pairing.max_per_prompt caps the pairs made"
                 raise ValueError(message)
-        known = ["mean_z", "mean_rank", "minimum", *self.annotator_labels()]
+        if taken := sorted({*AGGREGATES} & {*self.annotator_labels()}):
+            message = f"an annotator is called {taken[0]}, as an aggregate is; give it another name"
+            raise ValueError(message)
+        known = [*AGGREGATES, *self.annotator_labels()]
         if self.annotators and self.aggregate not in known:
             message = f"aggregate is {self.aggregate!r}, expected one of {', '.join(known)}"
             raise ValueError(message)

@@ -1,5 +1,6 @@
 """The section of an LLM judge: which server, what it is asked, and how."""
 
+import json
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
@@ -125,4 +126,9 @@ class JudgeConfig(Section):
                 f"extra_body has {', '.join(taken)}, which keys of their own set or this project needs: leave it out"
             )
             raise ValueError(message)
+        try:
+            json.dumps(self.extra_body, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            message = f"extra_body cannot be sent as JSON ({error}); in YAML, a date is text only between quotes"
+            raise ValueError(message) from error
         return self

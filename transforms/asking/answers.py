@@ -19,6 +19,7 @@ from transforms.tables.schema import ANSWERS, PROMPTS, AnswerStatus
 Thinking = Literal["keep", "hide", "cut"]
 SIDE: Final = "answer"  # in seeds, where pairs have chosen and rejected
 NO_ANSWER: Final = "it ended within its reasoning"
+NUL: Final = "it holds a NUL character, which no curation takes"
 EMPTY: Final = "it ended at once, without a text"
 _INLINE: Final = re.compile(r"\A\s*<think>(?P<thought>.*?)</think>\s*", re.DOTALL)
 _OPEN: Final = re.compile(r"\A\s*<think>")
@@ -95,8 +96,8 @@ def read_answers(
 ) -> pa.Table:
     """What a policy said, one row a response (schema.ANSWERS), in the order of the requests.
 
-    A text is held against its tokens as a curation will: a response that spells out a special token, or that breaks
-    off in a character that no text has, is `unusable` and says why.
+    A text is held against its tokens as a curation will: a response that spells out a special token, that breaks off
+    in a character that no text has, or that holds a NUL is `unusable` and says why.
 
     Args:
         voice: who answered.
@@ -190,7 +191,8 @@ def _held_against_tokens(
     encoded = encode_responses(voice.chat, of, turns, finished[good], "sampled")
     # Reasoning that was cut out is in the tokens and not in the text.
     given = [sampled[row].tolist() if kept or not parts[row].reasoning else None for row in good]
-    errors = dict(encoded.errors)
+    errors = {at: NUL for at, row in enumerate(good) if "\0" in parts[row].text + (parts[row].reasoning or "")}
+    errors |= encoded.errors
     take_given(voice.chat, encoded.ids, given, "the sampled tokens", errors)
     return {good[row]: error for row, error in errors.items()}
 

@@ -24,6 +24,7 @@ from typing import Any, Final, TextIO
 # A process whose parent is gone ends by itself, so much after its time.
 _GRACE_SECONDS: Final = 5.0
 _MIB: Final = 1 << 20
+_MOST: Final = 1e100  # of a score: sums of squares of more are infinite, and then all scores are ties
 _SHOWN: Final = 200  # characters of an error
 
 
@@ -121,6 +122,8 @@ def _call(function: Callable[..., Any], prompt: object, response: str) -> dict[s
         return {"error": f"it raised {_first_line(error)}"}
     if not math.isfinite(number):
         return {"error": f"it returned {number}, expected a finite number"}
+    if abs(number) > _MOST:
+        return {"error": f"it returned {number}, expected a number of at most {_MOST:g} in size"}
     return {"value": number}
 
 

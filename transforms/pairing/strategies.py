@@ -6,7 +6,7 @@ j rejected. Of those of a prompt they take
     best_worst    the one of the largest margin
     best_random   i the best that is in any, j drawn among those that it is paired with
     second_worst  i of the second-highest score, j the worst: the best may be what a reward model was fooled by
-    all           all, or the `max_per_prompt` of the largest margin
+    all           all, or the `max_per_prompt` of the largest margin; of those with the same two texts the first
 
 The names say chosen, then rejected. A prompt has at most one reason, the first condition after which none of its
 ordered pairs is left:
@@ -216,6 +216,9 @@ def _of_block(
         order = np.lexsort((j, responses.lot[j], i, -score[i], ~ended, prompt))
         rank, same = (score[i], ended, prompt), (responses.text[i],)
     i, j, prompt = i[order], j[order], prompt[order]
+    if rule.strategy == "all":
+        once = _first_of_each(prompt, responses.text[i], responses.text[j])
+        i, j, prompt = i[once], j[once], prompt[once]
     new = np.diff(prompt, prepend=-1) > 0
     first = np.flatnonzero(new)[np.cumsum(new) - 1]  # of each candidate, where its prompt's begin
     if rule.strategy == "all":
@@ -232,6 +235,16 @@ def _of_block(
         reason[tied] = REASONS.index("tie")
         keep = new & ~np.isin(prompt, tied)
     return _Found(i[keep], j[keep], 0)
+
+
+def _first_of_each(*columns: Ints) -> Bools:
+    """Whether no row before it has the same values in all columns, (rows,)."""
+    order = np.lexsort(columns)  # stable: of equal rows the first comes first
+    new = np.ones(len(order), bool)
+    new[1:] = np.any([np.diff(column[order]) != 0 for column in columns], axis=0)
+    first = np.empty(len(order), bool)
+    first[order] = new
+    return first
 
 
 def _lots(prompt: Ints, keys: Sequence[str], texts: Sequence[str], seed: int) -> npt.NDArray[np.uint64]:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from transforms.dataset.run_files import named_files, tables_of
 from transforms.errors import SourceError
 from transforms.sources.kinds.generated import GeneratedOptions
+from transforms.sources.read import checked_sha256
 from transforms.tables.schema import RESPONSES, STRUCTURE
 
 _TABLE: Final = "responses"
@@ -26,7 +27,7 @@ def generated_responses(options: GeneratedOptions, label: str) -> Iterator[pa.Ta
         label: what the source is called.
 
     Raises:
-        SourceError: a file of it cannot be read.
+        SourceError: a file of it cannot be read, or is not the one that its manifest names.
     """
     filesystem, root = fsspec.core.url_to_fs(options.path)
     manifest = f"{root.rstrip('/')}/manifest.json"
@@ -34,11 +35,12 @@ def generated_responses(options: GeneratedOptions, label: str) -> Iterator[pa.Ta
         return
     for file in tables_of(named_files(filesystem.cat_file(manifest)) or []).get(_TABLE, []):
         path = f"{root.rstrip('/')}/{file.path}"
+        checked_sha256(filesystem, path, file.sha256)
         try:
             with filesystem.open(path, "rb") as source, pa.ipc.open_stream(source) as reader:
                 for batch in reader:
                     yield _as_responses(pa.Table.from_batches([batch]), label)
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, KeyError, pa.ArrowException) as error:  # KeyError: of columns that it has not
             message = f"{path}: cannot be read: {type(error).__name__}: {error}"
             raise SourceError(message) from error
 

@@ -61,7 +61,7 @@ def fingerprint(options: SourceOptions) -> Fingerprint:
     digest = hashlib.sha256()
     files = _files(options)
     for path in files.paths:
-        digest.update(bytes.fromhex(_checked_sha256(files, path)))
+        digest.update(bytes.fromhex(checked_sha256(files.filesystem, path, files.stated.get(path))))
     return Fingerprint(None, digest.hexdigest())
 
 
@@ -81,21 +81,25 @@ def _all_rows(options: SourceOptions) -> Iterator[Row | BadRow]:
     files = _files(options)
     for path in files.paths:
         if path in files.stated:
-            _checked_sha256(files, path)
+            checked_sha256(files.filesystem, path, files.stated[path])
         yield from read_file(files.filesystem, path)
 
 
-def _checked_sha256(files: _Files, path: str) -> str:
-    """Hash of a file, which is the one that the run's manifest states."""
+def checked_sha256(filesystem: Any, path: str, stated: str | None) -> str:
+    """Hash of a file, which is the one that the run's manifest states; None where none does.
+
+    Raises:
+        SourceError: it is another, or the file cannot be read.
+    """
     digest = hashlib.sha256()
     try:
-        with files.filesystem.open(path, "rb") as raw:
+        with filesystem.open(path, "rb") as raw:
             while chunk := raw.read(_READ_BYTES):
                 digest.update(chunk)
     except OSError as error:
         message = f"{path}: cannot be read: {type(error).__name__}: {error}"
         raise SourceError(message) from error
-    found, stated = digest.hexdigest(), files.stated.get(path)
+    found = digest.hexdigest()
     if stated not in (None, found):
         message = (
             f"{path} has sha256 {found[:12]}…, the run's manifest says {stated[:12]}…: this is not what the run wrote. "

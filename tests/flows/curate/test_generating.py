@@ -1,5 +1,6 @@
 """One recipe from prompts to curated pairs: one command, one version, nothing paid twice."""
 
+import pyarrow as pa
 import pytest
 from flows_support import call_plainly, model_folders
 from generation_support import World, generation, shards
@@ -12,7 +13,8 @@ from flows.explain.facts import explain
 from flows.models import recipe_models
 from flows.publish.export import export_run
 from flows.recipe.curation import Recipe
-from transforms.errors import ConfigError
+from flows.versions.output_folder import read_generation
+from transforms.errors import ConfigError, SourceError
 
 PROMPTS = [f"question {number}" for number in range(4)]
 
@@ -144,6 +146,19 @@ def test_explain_finds_the_raw_row_of_a_generated_pair(tmp_path, models, world):
     assert found.raw["chosen_policy"] == "policy"
 
 
+def test_responses_that_the_generation_did_not_write_are_refused(tmp_path, models, world):
+    generate(generation(tmp_path, models, PROMPTS))
+    content = recipe(tmp_path, models).model_dump(mode="json") | {
+        "generate": None,
+        "sources": [{"kind": "generated", "path": str(tmp_path / "out")}],
+    }
+    (shard,) = (tmp_path / "out/responses").glob("*.arrow")
+    with pa.ipc.new_stream(shard, pa.schema([("policy", pa.string())])) as writer:
+        writer.write_table(pa.table({"policy": ["x"]}))
+    with pytest.raises(SourceError, match=r"responses/data-00000-of-00001.arrow has sha256 .* not what the run wrote"):
+        curate(Recipe.model_validate(content))
+
+
 @pytest.mark.parametrize(("accept", "kept", "ended"), [(2, 2, "accepted"), (4, 3, "all_prompts")])
 def test_accept_counts_the_pairs_that_are_kept_in_the_end(tmp_path, models, world, accept, kept, ended):
     # The first prompt's pair has a margin that the filter drops: more prompts are drawn in its place.
@@ -164,6 +179,8 @@ def test_accept_counts_the_pairs_that_are_kept_in_the_end(tmp_path, models, worl
     assert manifest.generated.ended == ended
     assert manifest.counts.pairs == kept + sum(manifest.counts.dropped.values())
     assert manifest.counts.dropped["min_score_margin"] == 1
+    generated = read_generation(tmp_path / "curated/generated")
+    assert generated.counts.raw_rows == generated.counts.found == generated.sources[0].pairs == len(PROMPTS)
 
 
 def run_prompts(tmp_path, models):

@@ -160,6 +160,16 @@ def test_another_aggregate_asks_no_annotator_again(tmp_path, models, world, rule
     assert world.scored == 15
 
 
+def test_another_text_of_a_reward_models_template_is_another_run(tmp_path, models, world):
+    file = tmp_path / "template.jinja"
+    file.write_text((models[1] / "chat_template.jinja").read_text())
+    config = generation(tmp_path, models, PROMPTS, annotators=[reward(models, chat_template=str(file))])
+    first = run(config)
+    assert plan_generation(config).finished == first
+    file.write_text(file.read_text().replace("{{", "{{ ' ' + ", 1))
+    assert plan_generation(config).finished is None
+
+
 def test_a_changed_rule_is_another_annotator(tmp_path, models, world, rules):
     config = generation(tmp_path, models, PROMPTS, annotators=[{"kind": "rule", "function": f"{rules}:brief"}])
     first = run(config)

@@ -187,6 +187,15 @@ def test_a_response_that_spells_a_special_token_or_says_nothing_is_no_response(t
     assert "special token" in line["error"]
 
 
+def test_a_response_that_no_curation_would_take_is_in_no_pair(tmp_path, models, world):
+    world.says = lambda _prompt, sample: ("the cat\0sat on the mat", "a dog", "the dog ran")[sample % 3]
+    manifest = run(generation(tmp_path, models, PROMPTS[:1], policy={"n": 3}))
+    (pair,) = shards(tmp_path / "out/dataset/train").to_pylist()
+    assert {pair["chosen"], pair["rejected"]} == {"a dog", "the dog ran"}
+    assert manifest.counts.status == {"usable": 2, "unusable": 1}
+    assert "NUL" in quarantine(tmp_path / "out")[0]["error"]
+
+
 def test_asked_again_the_annotator_is_paid_once_more_and_the_table_says_what_differs(tmp_path, models, world):
     calls = []
     world.reward = lambda text: calls.append(text) or float(len(calls))  # never the same twice
@@ -238,6 +247,11 @@ def test_a_generation_is_refused_where_a_curated_run_is_expected_and_says_how_to
         ({"policy": {"engine": "none"}}, "samples nothing"),
         ({"policy": {"temperature": 0}}, "temperature 0 gives 5 equal completions"),
         ({"pairing": {"max_per_prompt": 3}}, "max_per_prompt is of strategy: all"),
+        ({"pairing": {"min_margin": math.inf}}, "min_margin"),
+        (
+            {"annotators": [{"kind": "rule", "function": "a.py:f", "name": "minimum"}]},
+            "called minimum, as an aggregate",
+        ),
     ],
 )
 def test_a_recipe_that_cannot_be_meant_is_refused(tmp_path, models, changes, said):
@@ -285,3 +299,9 @@ def test_a_dry_run_counts_what_is_missing_and_keeps_nothing(tmp_path, models, wo
     assert policy.mean_tokens > 0
     assert dry_run(plan_generation(config), measure=False).policies[0].held == 10
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_of_prompts_that_none_can_read_costs_nothing(tmp_path, models, world):
+    found = dry_run(plan_generation(generation(tmp_path, models, ["", ""])))
+    assert (found.prompts, found.drawn, found.quarantined) == (0, 0, 2)
+    assert found.policies[0].responses == 0

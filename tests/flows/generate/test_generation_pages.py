@@ -72,7 +72,7 @@ def paired(*, beyond: int = 0) -> Paired:
     )
     reason = np.array([PAIRED, REASONS.index("tie")], np.int8)
     pairs = Pairs(np.array([1, 2]), np.array([0, 0]), np.array([2.0, 1.0]), reason, 0)
-    return Paired(scored, SCORES[:, 0], None, pairs, beyond, ["00aa", "00bb"])
+    return Paired(scored, SCORES[:, 0], None, pairs, beyond, ["00aa", "00bb"], [])
 
 
 def test_a_response_is_a_row_of_scalars_with_what_became_of_it(run) -> None:

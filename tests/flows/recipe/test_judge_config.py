@@ -1,5 +1,7 @@
 """Sections of judges and rules: a typo, a password or a setting that cannot be is said before anybody is asked."""
 
+from datetime import date
+
 import pytest
 from pydantic import ValidationError
 
@@ -33,6 +35,7 @@ def test_what_costs_and_where_it_runs_is_not_sent():
         ({"aspects": {"reason": "x"}}, "none that is called reason"),
         ({"aspects": {"Is Honest": "x"}}, "should match pattern"),
         ({"extra_body": {"seed": 1, "stream": True}}, "extra_body has seed, stream"),
+        ({"extra_body": {"since": date(2024, 1, 1)}}, "extra_body cannot be sent as JSON"),
         ({"temprature": 0}, "Extra inputs are not permitted"),
         ({"attempts": 0}, "greater than or equal to 1"),
         ({"price_per_million": {"input": -1, "output": 0}}, "greater than or equal to 0"),

@@ -55,6 +55,7 @@ BAD = {
     "return True": "it returned True (bool), expected a finite number",
     "return float('nan')": "it returned nan, expected a finite number",
     "return float('-inf')": "it returned -inf, expected a finite number",
+    "return -1e200": "it returned -1e+200, expected a number of at most 1e+100 in size",
     "return 10 ** 400": "it raised OverflowError: int too large to convert to float",
     "raise ValueError('no\\nmore')": "it raised ValueError: no",
     "raise KeyboardInterrupt": "it raised KeyboardInterrupt: no reason given",

@@ -64,6 +64,14 @@ def test_a_limit_keeps_the_largest_margins_and_counts_what_is_beyond():
     assert account.unpaired == dict.fromkeys(REASONS, 0) | {"tie": 1}
 
 
+def test_two_texts_are_one_pair_of_all_however_often_they_were_sampled():
+    scored, texts = run([3, 1, 3, 1, 2], [3, 1]), ["a", "b", "a", "b", "c", "a", "b"]
+    assert rows(paired(scored, texts, strategy="all")) == [(0, 1), (0, 4), (4, 1), (5, 6)]
+    found = paired(scored, texts, strategy="all", max_per_prompt=2)
+    assert rows(found) == [(0, 1), (0, 4), (5, 6)]
+    assert (found.account.pairs, found.account.beyond) == (3, 1)
+
+
 def test_the_partner_of_the_best_is_drawn_by_content_among_all_that_are_worse():
     # 300 prompts, the best first: each of the three others about a hundred times, and another seed draws others.
     scored = run(*([9, 1, 2, 3] for _ in range(300)))
@@ -234,6 +242,7 @@ def test_every_prompt_has_pairs_or_one_reason_and_every_candidate_is_a_pair_or_b
     assert [prompt in with_pairs for prompt in range(scored.prompts)] == (found.reason == PAIRED).tolist()
     assert all(pair in allowed[scored.prompt[pair[0]]] for pair in rows(found))
     if rule["strategy"] == "all":
+        allowed = [{(texts[i], texts[j]) for i, j in mine} for mine in allowed]
         assert account.pairs + account.beyond == sum(map(len, allowed))
         assert [with_pairs[p] for p in range(scored.prompts)] == [
             min(len(mine), rule["max_per_prompt"] or len(mine)) for mine in allowed

@@ -29,8 +29,10 @@ class Scripted:
         answered: request ids, in order.
     """
 
-    def __init__(self, identity: ModelIdentity, says: Callable[[str, int], str], *, die_after: int | None) -> None:
-        self.identity, self._says, self._die_after = identity, says, die_after
+    def __init__(
+        self, identity: ModelIdentity, says: Callable[[str, int], str], *, die_after: int | None, spells: bool
+    ) -> None:
+        self.identity, self._says, self._die_after, self._spells = identity, says, die_after, spells
         self.answered: list[str] = []
         self._chat = chat()
 
@@ -43,13 +45,12 @@ class Scripted:
         for request in requests:
             prompt = self._chat.written(pa.array(request.token_ids, pa.int32()).to_numpy())
             text = self._says(prompt, request.sample_index)
-            ids = self._chat.encode([text]).row(0).tolist()[: request.max_tokens]
-            unfinished = text.endswith("…") or len(ids) == request.max_tokens
-            found.append(
-                Completion(request.request_id, ids if unfinished else [*ids, self._chat.eot_id], "length", None)
-                if unfinished
-                else Completion(request.request_id, [*ids, self._chat.eot_id], "stop", None)
-            )
+            parts = list(text) if self._spells else [text]
+            ids = self._chat.encode(parts).values.tolist()[: request.max_tokens]
+            if text.endswith("…") or len(ids) == request.max_tokens:
+                found.append(Completion(request.request_id, ids, "length", None))
+            else:
+                found.append(Completion(request.request_id, [*ids, self._chat.eot_id], "stop", None))
         self.answered += [request.request_id for request in requests]
         return found
 
@@ -83,6 +84,7 @@ class World:
         self.says: Callable[[str, int], str] = lambda _prompt, sample: SAYS[sample % len(SAYS)]
         self.reward: Callable[[str], float] | None = None
         self.die_after: int | None = None
+        self.spells = False  # a token a letter, which no tokenizer makes of the text
         self.policies: list[Scripted] = []
         self.rewards: list[Measuring] = []
         patch.setattr(voices, "open_sampler", self._policy)
@@ -100,7 +102,7 @@ class World:
         return sum(len(one.scored) for one in self.rewards)
 
     def _policy(self, model: Any, *_: Any) -> Scripted:
-        self.policies.append(Scripted(model.identity, self.says, die_after=self.die_after))
+        self.policies.append(Scripted(model.identity, self.says, die_after=self.die_after, spells=self.spells))
         return self.policies[-1]
 
     def _reward_engine(self, model: Any, *_: Any) -> Measuring:

@@ -77,15 +77,23 @@ def test_rewards_of_responses_are_those_that_the_consistency_stage_reads(tmp_pat
     assert manifest.scores.generated == manifest.completions.requests
 
 
-def test_the_sampled_tokens_are_the_pairs_tokens(tmp_path, models, world):
-    curate(recipe(tmp_path, models))
-    generated = {row["pair_id"]: row for row in shards(tmp_path / "curated/generated/dataset/train").to_pylist()}
+@pytest.mark.parametrize("token_ids", ["use", "ignore"])
+def test_the_sampled_tokens_are_the_pairs_tokens_unless_they_are_to_be_ignored(tmp_path, models, world, token_ids):
+    world.spells = True
+    world.says = lambda _prompt, sample: ("cat", "the cat sat on")[sample % 2]
+    generate(generation(tmp_path, models, PROMPTS))
+    sources = [{"kind": "generated", "path": str(tmp_path / "out"), "token_ids": token_ids}]
+    untouched = {"truncate": {"method": "none"}, "policy": {"model": str(models[0]), "engine": "none"}, "reward": None}
+    curate(recipe(tmp_path, models, generate=None, sources=sources, **untouched))
+    generated = {row["pair_id"]: row for row in shards(tmp_path / "out/dataset/train").to_pylist()}
     rows = shards(tmp_path / "curated/dataset/train").to_pylist()
-    assert rows
+    assert len(rows) == 4
     for row in rows:
-        assert row["chosen_ids"] == generated[row["pair_id"]]["chosen_ids"]
-        assert row["rejected_ids"] == generated[row["pair_id"]]["rejected_ids"]
-        assert row["chosen_score"] == generated[row["pair_id"]]["chosen_score"]
+        sampled, text = generated[row["pair_id"]], row["chosen"]
+        encoded = [*world.policies[0]._chat.encode([text]).row(0).tolist(), world.policies[0]._chat.eot_id]
+        assert sampled["chosen_ids"] != encoded
+        assert row["chosen_ids"] == (sampled["chosen_ids"] if token_ids == "use" else encoded)
+        assert row["chosen_score"] == sampled["chosen_score"]
 
 
 def test_two_commands_give_the_pairs_of_one(tmp_path, models, world):

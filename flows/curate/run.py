@@ -71,7 +71,12 @@ class Run:
                 "flows.curate or flows.generate first, and name {kind: generated, path: …} under sources"
             )
             raise ConfigError(message)
-        return self.recipe.every_source(str((self.work / GENERATED_FOLDER).resolve()))
+        policies = self.generation.policies if self.generation else []
+        mine = self.chat.vocabulary_sha256
+        foreign = any(one.chat.vocabulary_sha256 != mine for one in policies)
+        return self.recipe.every_source(
+            str((self.work / GENERATED_FOLDER).resolve()), token_ids="ignore" if foreign else "use"
+        )
 
     @property
     def samples(self) -> bool:

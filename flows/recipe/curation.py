@@ -209,15 +209,18 @@ class Recipe(Section):
             ledger=self.ledger,
         )
 
-    def every_source(self, generated: str = f"./{GENERATED_FOLDER}") -> list[Source]:
+    def every_source(
+        self, generated: str = f"./{GENERATED_FOLDER}", token_ids: Literal["use", "ignore"] = "use"
+    ) -> list[Source]:
         """The sources, and behind them what is generated.
 
         Args:
             generated: where it lies.
+            token_ids: `ignore` where a policy that answers has other tokens than the curation's.
         """
         if self.generate is None:
             return self.sources
-        options = GeneratedOptions(kind="generated", path=generated, label=GENERATED_FOLDER)
+        options = GeneratedOptions(kind="generated", path=generated, label=GENERATED_FOLDER, token_ids=token_ids)
         return [*self.sources, options]
 
     def settings(self) -> dict[str, Any]:

@@ -144,8 +144,8 @@ class GenerateConfig(Section):
     aggregate: str = Field(
         "mean_z",
         description="Of several annotators: `mean_z` (mean of z-scores over the run), `mean_rank` (of ranks within the "
-        "prompt, 0 the worst to 1 the best), `minimum` (of z-scores), or the name of one. A single annotator's score is "
-        "taken as it is.",
+        "prompt, 0 the worst to 1 the best), `minimum` (of z-scores), or the name of one. A single annotator's score "
+        "is taken as it is.",
     )
     pairing: PairingConfig = PairingConfig()
     accept: Positive | None = Field(

@@ -71,7 +71,10 @@ class Run:
                 "flows.curate or flows.generate first, and name {kind: generated, path: …} under sources"
             )
             raise ConfigError(message)
-        return self.recipe.every_source(str((self.work / GENERATED_FOLDER).resolve()))
+        mine = self.chat.vocabulary_sha256
+        policies = self.generation.policies if self.generation else []
+        alike = tuple(one.label for one in policies if one.chat.vocabulary_sha256 == mine)
+        return self.recipe.every_source(str((self.work / GENERATED_FOLDER).resolve()), ids_of=alike)
 
     @property
     def samples(self) -> bool:

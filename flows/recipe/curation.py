@@ -209,15 +209,18 @@ class Recipe(Section):
             ledger=self.ledger,
         )
 
-    def every_source(self, generated: str = f"./{GENERATED_FOLDER}") -> list[Source]:
+    def every_source(
+        self, generated: str = f"./{GENERATED_FOLDER}", ids_of: tuple[str, ...] | None = None
+    ) -> list[Source]:
         """The sources, and behind them what is generated.
 
         Args:
             generated: where it lies.
+            ids_of: policies that answer in the curation's tokens; None for all.
         """
         if self.generate is None:
             return self.sources
-        options = GeneratedOptions(kind="generated", path=generated, label=GENERATED_FOLDER)
+        options = GeneratedOptions(kind="generated", path=generated, label=GENERATED_FOLDER, ids_of=ids_of)
         return [*self.sources, options]
 
     def settings(self) -> dict[str, Any]:

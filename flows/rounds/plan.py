@@ -26,6 +26,7 @@ from flows.train.output import read_record
 from flows.versions.fingerprint import evaluation_fingerprint, git_commit, package_versions, source_records
 from flows.versions.output_folder import MANIFEST
 from transforms.engines.protocol import ModelIdentity
+from transforms.engines.reward_inputs import template_file
 from transforms.errors import ConfigError
 from transforms.paths import ledger_root
 from transforms.records.manifest import SourceRecord
@@ -88,16 +89,18 @@ def plan_rounds(config: RoundsConfig) -> RoundsPlan:
     sources = source_records(training), source_records(config.held_out.prompts)
     root, today = ledger_root(config.ledger), evaluation.chat_template_date
     start = resolve_policy(evaluation.policies[0]).identity
-    judge = find_annotator(JUDGE, evaluation.annotators[0], ledger_root=root, today=today).identity
-    annotators = {
-        label: find_annotator(label, annotator, ledger_root=root, today=today).identity
-        for label, annotator in annotating
-    }
+    judging = find_annotator(JUDGE, evaluation.annotators[0], ledger_root=root, today=today)
+    found = [find_annotator(label, annotator, ledger_root=root, today=today) for label, annotator in annotating]
+    judge = judging.identity
+    annotators = {one.label: one.identity for one in found}
     by = list(annotators.values())
     if curation.policy.engine != "none" and curation.reward is not None:
         by.append(resolve_reward(curation.reward).identity)
     _refuse_same_judge(config, judge, by)
-    fingerprint = evaluation_fingerprint(config.settings(), [*sources[0], *sources[1]], [start, judge, *by])
+    answering = [curation.policy, *evaluation.policies, *(generated.policies if generated else [])]
+    templates = [template_file(one.chat_template) for one in [*answering, curation.reward] if one is not None]
+    settings = config.settings() | {"inputs": [templates, *(one.inputs_key for one in [judging, *found])]}
+    fingerprint = evaluation_fingerprint(settings, [*sources[0], *sources[1]], [start, judge, *by])
     finished = _finished(config, fingerprint)
     if finished is None and recipe.objective is not None:
         from trainers.objectives import objective  # imports torch, for which a rerun does not wait

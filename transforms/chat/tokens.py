@@ -157,6 +157,11 @@ class ChatTokens:
             parts.append(self.reasoning)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
+    @property
+    def vocabulary_sha256(self) -> str:
+        """Hash of the vocabulary and merges alone: where equal, ids of a response mean the same tokens."""
+        return hashlib.sha256(self._backend.to_str().encode()).hexdigest()
+
     def encode(self, texts: Sequence[str]) -> Ragged:
         """Token ids of texts that are already rendered; equal texts are encoded once."""
         first: dict[str, int] = {}

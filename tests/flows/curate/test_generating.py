@@ -1,10 +1,14 @@
 """One recipe from prompts to curated pairs: one command, one version, nothing paid twice."""
 
+import json
+
 import pyarrow as pa
 import pytest
 from flows_support import call_plainly, model_folders
-from generation_support import World, generation, shards
+from generation_support import SAYS, World, generation, shards
 from generation_support import run as generate
+from tests_support import tiny_tokenizer
+from tokenizers import Tokenizer
 
 import flows.curate.flow as curate_module
 from flows.curate.plan import plan_run
@@ -94,6 +98,33 @@ def test_the_sampled_tokens_are_the_pairs_tokens_unless_they_are_to_be_ignored(t
         assert sampled["chosen_ids"] != encoded
         assert row["chosen_ids"] == (sampled["chosen_ids"] if token_ids == "use" else encoded)
         assert row["chosen_score"] == sampled["chosen_score"]
+
+
+def test_responses_of_a_policy_with_other_tokens_are_encoded_anew(tmp_path, models, world):
+    (tmp_path / "other").mkdir()
+    other = model_folders(tmp_path / "other", other_words())[0]
+    inner = generation(tmp_path, models, PROMPTS).model_dump(mode="json")
+    first = inner["policies"][0] | {"n": 1}
+    config = recipe(tmp_path, models)
+    content = config.model_dump(mode="json")
+    content["generate"]["policies"] = [first, first | {"model": str(other), "label": "other", "n": 2}]
+    manifest = curate(Recipe.model_validate(content))
+    assert manifest.counts.pairs == 4
+    assert manifest.counts.quarantined == 0
+    chat = manifest.tokenizer
+    for row in shards(tmp_path / "curated/dataset/train").to_pylist():
+        assert row["rejected_ids"] == [*world.policies[0]._chat.encode([row["rejected"]]).row(0), chat.eot_id]
+
+
+def other_words():
+    """The tiny tokenizer, with two of its ids swapped."""
+    tokenizer = tiny_tokenizer()
+    content = json.loads(tokenizer.backend_tokenizer.to_str())
+    vocabulary = content["model"]["vocab"]
+    first, second = tokenizer.tokenize(SAYS[1])[:2]
+    vocabulary[first], vocabulary[second] = vocabulary[second], vocabulary[first]
+    tokenizer._tokenizer = Tokenizer.from_str(json.dumps(content))
+    return tokenizer
 
 
 def test_two_commands_give_the_pairs_of_one(tmp_path, models, world):

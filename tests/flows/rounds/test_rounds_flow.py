@@ -257,6 +257,16 @@ def test_a_judge_that_training_data_are_by_is_refused_wherever_it_lies(world, re
         assert plan_rounds(recipe(held_out={**judge, "same_judge": True})).judge.name == same_one.name
 
 
+def test_another_text_of_a_template_makes_other_rounds(world, recipe, tmp_path):
+    file = tmp_path / "template.jinja"
+    file.write_text((world / "reward" / "chat_template.jinja").read_text())
+    judge = {"model": str(world / "other" / "reward"), "engine": "transformers", "chat_template": str(file)}
+    before = plan_rounds(recipe(held_out={"judge": judge})).fingerprint
+    assert plan_rounds(recipe(held_out={"judge": judge})).fingerprint == before
+    file.write_text(file.read_text().replace("{{", "{{ ' ' + ", 1))
+    assert plan_rounds(recipe(held_out={"judge": judge})).fingerprint != before
+
+
 def test_a_judge_that_filters_by_consistency_is_refused_too(world, recipe):
     curate = {
         "reward": {"model": str(world / "other" / "reward"), "dtype": "float32"},

@@ -35,14 +35,17 @@ _KEPT_THERE: Final = (
 
 
 class GeneratedOptions(SourceOptions):
-    """No keys of its own.
+    """Whose sampled tokens are taken.
 
     Attributes:
         token_ids: `use` takes the tokens that were sampled, for a policy with the tokenizer of the one that answered;
             `ignore` encodes the texts anew.
+        ids_of: policies whose sampled tokens are taken, by their labels; responses of others are encoded anew. All by
+            default.
     """
 
     kind: Literal["generated"]
+    ids_of: tuple[str, ...] | None = None
 
 
 def adapt(row: Fields, options: GeneratedOptions) -> Adapted:
@@ -54,10 +57,7 @@ def adapt(row: Fields, options: GeneratedOptions) -> Adapted:
     structure = read_structure(row.get("structure"))
     for name in _KEPT_THERE:
         row.get(name)
-    ids = {
-        side: token_ids(row.get(f"{side}_ids"), f"{side}_ids") if options.token_ids == "use" else None
-        for side in ("chosen", "rejected")
-    }
+    ids = {side: _ids(row, side, options) for side in ("chosen", "rejected")}
     found = Pair(
         row_id(row, "source_id") or row_hash(row.raw),
         with_more(messages(row, "prompt").turns, structure),
@@ -76,6 +76,13 @@ def adapt(row: Fields, options: GeneratedOptions) -> Adapted:
         rejected_ids=ids["rejected"],
     )
     return Adapted([found])
+
+
+def _ids(row: Fields, side: str, options: GeneratedOptions) -> tuple[int, ...] | None:
+    """The sampled tokens, where they are to be taken."""
+    found = token_ids(row.get(f"{side}_ids"), f"{side}_ids")
+    mine = options.ids_of is None or row.get(f"{side}_policy") in options.ids_of
+    return found if mine and options.token_ids == "use" else None
 
 
 def _finished(row: Fields, side: str) -> bool:

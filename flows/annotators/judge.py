@@ -109,9 +109,7 @@ class JudgeAnnotator:
         asked = [[one.without_prompt() for one in self._placed(group, repeat)] for group in groups]
         ids = [one.request_id for group in asked for one in group]
         rows = {row["request_id"]: row for row in self._calls.ledger.fetch(ids).iter_rows(named=True)}
-        self._spend.tokens_reused += sum(
-            row["completion_tokens"] for key, row in rows.items() if self._calls.reused(key)
-        )
+        self._calls.count_reused({key: row["completion_tokens"] for key, row in rows.items()})
         if self._config.mode == "rubric":
             return [_rated(of_group, rows) for of_group in asked]
         return [_compared(len(group.answers), of_group, rows) for group, of_group in zip(groups, asked, strict=True)]

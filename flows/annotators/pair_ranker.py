@@ -96,7 +96,7 @@ class PairRankerAnnotator:
         }
         rows = self._calls.ledger.fetch(list(lengths))
         known: dict[str, float] = dict(zip(rows["request_id"], rows["value"], strict=True))
-        self.spend.tokens_reused += sum(lengths[key] for key in known if self._calls.reused(key))
+        self._calls.count_reused({key: lengths[key] for key in known})
         found = []
         for group, mine in zip(groups, asked, strict=True):
             comparisons = [Comparison(one.first, one.second, _margin(one.request, known)) for one in mine]

@@ -54,5 +54,5 @@ class Sampler:
         """New token ids by request id, from the ledger."""
         rows = self.calls.ledger.fetch([sample.request.request_id for sample in samples])
         found: dict[str, list[int]] = dict(zip(rows["request_id"], rows["completion_ids"].to_list(), strict=True))
-        self.calls.spend.tokens_reused += sum(len(ids) for key, ids in found.items() if self.calls.reused(key))
+        self.calls.count_reused({key: len(ids) for key, ids in found.items()})
         return found

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +10,7 @@ from flows.generate.prompts import prompts_from
 from flows.generate.run import GenerationRun
 from flows.generate.voices import FoundPolicy
 from flows.models.engine_calls import Pay, pay_for, rebatched
-from flows.models.sampling import SamplingCalls, sampling_calls
+from flows.models.sampling import SamplingCalls
 from transforms.asking.answers import AnswerRequest, answer_requests, encode_for, read_answers
 from transforms.engines.protocol import CompletionRequest
 from transforms.paths import ledger_root
@@ -49,13 +48,7 @@ def answer(run: GenerationRun, start: int, count: int, pay: Pay) -> None:
 
 def calls_of(run: GenerationRun, policy: FoundPolicy) -> SamplingCalls:
     """A policy with its ledger, on the run's account."""
-    return sampling_calls(
-        policy.model.identity,
-        policy.voice.sampling,
-        ledger_root=ledger_root(run.config.ledger),
-        spend=run.spend,
-        open_engine=partial(policy.open, run.prompted.longest.get(policy.label, 0)),
-    )
+    return policy.calls(ledger_root(run.config.ledger), run.prompted.longest.get(policy.label, 0))
 
 
 def requests_of(run: GenerationRun, policy: FoundPolicy, start: int, count: int) -> Iterator[CompletionRequest]:
@@ -87,7 +80,7 @@ def _completions(calls: SamplingCalls, requests: list[AnswerRequest]) -> dict[st
     rows = calls.ledger.fetch([one.request.request_id for one in requests])
     answers = zip(rows["completion_ids"].to_list(), rows["finish_reason"], strict=True)
     found = dict(zip(rows["request_id"], answers, strict=True))
-    calls.spend.tokens_reused += sum(len(ids) for key, (ids, _) in found.items() if calls.reused(key))
+    calls.count_reused({key: len(ids) for key, (ids, _) in found.items()})
     return found
 
 

@@ -83,12 +83,19 @@ class GenerationRun:
         self.answers = Parts(work / "answers")
         self.drawn = 0
         self.ended: Ended = "all_prompts"
-        self.spend: SpendRecord = SpendRecord.nothing()
         self.judged = [Judged() for _ in plan.annotators]
         self.seconds: dict[str, float] = {}
         self.quarantined_responses = 0
         self.structured = False  # whether a row has more than roles and contents
         (work / "quarantine.jsonl").touch()
+
+    @property
+    def spend(self) -> SpendRecord:
+        """Of all policies together."""
+        total = SpendRecord.nothing()
+        for policy in self.plan.policies:
+            total = total.plus(policy.spend)
+        return total
 
     @property
     def responses_a_prompt(self) -> int:

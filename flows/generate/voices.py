@@ -7,6 +7,7 @@ from typing import Any
 
 from flows.models.interpolated_policy import interpolated_policy
 from flows.models.recipe_models import chat_of_policy, open_sampler, resolve_policy
+from flows.models.sampling import SamplingCalls, sampling_calls
 from flows.recipe.generation import AnsweringPolicy
 from transforms.asking.answers import Voice
 from transforms.chat.probes import check
@@ -17,6 +18,7 @@ from transforms.engines.reward_inputs import template_file
 from transforms.engines.select import completion_engine
 from transforms.engines.tokenizer import context_length
 from transforms.engines.tokenizer_files import tokenizer_files
+from transforms.records.manifest import SpendRecord
 
 
 @dataclass
@@ -35,6 +37,9 @@ class FoundPolicy:
     model: ResolvedModel
     today: date
     made_of: dict[str, Any] | None = field(default=None)
+    spend: SpendRecord = field(default_factory=SpendRecord.nothing)
+    _calls: SamplingCalls | None = field(default=None)
+    _longest_prompt: int = 0
 
     @cached_property
     def chat(self) -> ChatTokens:
@@ -69,6 +74,24 @@ class FoundPolicy:
         name, revision = self._tokenizer()
         files = None if self.config.trust_remote_code else tokenizer_files(name, revision)
         return [files.sha256 if files else self.chat.sha256, template_file(self.config.chat_template)]
+
+    def calls(self, ledger_root: str, longest_prompt: int) -> SamplingCalls:
+        """Its ledger, on its account; the same for all waves of prompts, so that each answer is counted once.
+
+        Args:
+            ledger_root: folder or fsspec URL.
+            longest_prompt: tokens.
+        """
+        self._longest_prompt = max(self._longest_prompt, longest_prompt)
+        if self._calls is None:
+            self._calls = sampling_calls(
+                self.model.identity,
+                self.voice.sampling,
+                ledger_root=ledger_root,
+                spend=self.spend,
+                open_engine=lambda: self.open(self._longest_prompt),
+            )
+        return self._calls
 
     def open(self, longest_prompt: int) -> CompletionEngine:
         """Load it, with room for its longest prompt and answer."""

@@ -1,7 +1,7 @@
 """Expensive calls of one kind: a batch's missing requests through the engine into the ledger, with what they cost."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -74,6 +74,8 @@ class Calls(Generic[Request, Engine]):
         self._ask: Callable[[Engine, Sequence[Request], Progress], Paid] = ask
         self._engine: Engine | None = None
         self._paid: set[str] = set()
+        self._asked: set[str] = set()
+        self._counted: set[str] = set()
 
     def run(self, batch: Batch[Request], advance: Advance) -> None:
         """Pay for what is missing and keep it: all of the batch, or nothing if the engine fails.
@@ -83,14 +85,27 @@ class Calls(Generic[Request, Engine]):
         """
         if batch.missing:
             self._pay(batch.missing, advance)
-        reused = len(batch.ids) - len(batch.missing)
-        self.spend.requests += len(batch.ids)
-        self.spend.reused += reused
-        advance(reused, reused=True)
+        advance(len(batch.ids) - len(batch.missing), reused=True)
+        # What was asked before in this process is one request, paid or reused then. What gave no number is asked again.
+        missing = {request.request_id for request in batch.missing}
+        new = [key for key in batch.ids if key in missing or key not in self._asked]
+        self._asked.update(new)
+        self.spend.requests += len(new)
+        self.spend.reused += len(new) - len(missing)
 
     def reused(self, request_id: str) -> bool:
         """Whether an answer was in the ledger before this run asked."""
         return request_id not in self._paid
+
+    def count_reused(self, tokens: Mapping[str, int]) -> None:
+        """Add the tokens of answers that were in the ledger before to the account, each answer once.
+
+        Args:
+            tokens: request id → tokens of its answer.
+        """
+        new = [key for key in tokens if self.reused(key) and key not in self._counted]
+        self._counted.update(new)
+        self.spend.tokens_reused += sum(tokens[key] for key in new)
 
     def open(self) -> Engine:
         """The engine, loaded if it is not there."""

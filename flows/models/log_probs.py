@@ -139,7 +139,7 @@ class LogProbReader:
         lengths = rows["log_probs"].list.len().to_numpy()
         values = np.split(rows["log_probs"].explode().to_numpy(), np.cumsum(lengths)[:-1])
         found = dict(zip(rows["request_id"], values, strict=True))
-        self.calls.spend.tokens_reused += sum(len(tokens) for key, tokens in found.items() if self.calls.reused(key))
+        self.calls.count_reused({key: len(tokens) for key, tokens in found.items()})
         return found
 
 

@@ -91,7 +91,7 @@ class Scorer:
         lengths = {r.request_id: len(r.token_ids) for r in requests if isinstance(r, ScoreRequest)}
         rows = self.calls.ledger.fetch(list(lengths))
         known: dict[str, float] = dict(zip(rows["request_id"], rows["reward"], strict=True))
-        self.calls.spend.tokens_reused += sum(lengths[key] for key in known if self.calls.reused(key))
+        self.calls.count_reused({key: lengths[key] for key in known})
         return [r if isinstance(r, str) else known.get(r.request_id, math.nan) for r in requests]
 
     def objectives(self, requests: Sequence[ScoreRequest | str]) -> list[list[float] | None]:

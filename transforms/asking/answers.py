@@ -163,7 +163,8 @@ def _parts(said: Said, thinking: Thinking) -> Said:
             return Said("", _OPEN.sub("", said.text), closed=False)
         if thinking == "cut":
             return Said(said.text[inline.end() :], inline["thought"].strip())
-        return said._replace(text=said.text if said.text[inline.end() :].strip() else "")
+        answered = bool(said.text[inline.end() :].strip())
+        return said if answered else Said("", inline["thought"].strip())
     return said
 
 

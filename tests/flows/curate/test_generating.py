@@ -218,6 +218,10 @@ def test_accept_counts_the_pairs_that_are_kept_in_the_end(tmp_path, models, worl
     assert manifest.generated.ended == ended
     assert manifest.counts.pairs == kept + sum(manifest.counts.dropped.values())
     assert manifest.counts.dropped["min_score_margin"] == 1
+    # What a round before paid is paid, and not reused: the four prompts' twenty answers, each once.
+    drawn = manifest.generated.prompts
+    for spend in (manifest.generated.completions, manifest.generated.scores):
+        assert (spend.requests, spend.generated, spend.reused) == (5 * drawn, 5 * drawn, 0)
     generated = read_generation(tmp_path / "curated/generated")
     assert generated.counts.raw_rows == generated.counts.found == generated.sources[0].pairs == len(PROMPTS)
 

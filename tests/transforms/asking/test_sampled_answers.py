@@ -94,6 +94,12 @@ def test_open_reasoning_inside_the_text_is_no_answer_where_annotators_are_not_to
     assert row["status"] == "no_answer"
 
 
+@pytest.mark.parametrize("how", ["hide", "cut"])
+def test_reasoning_inside_the_text_with_nothing_behind_it_is_no_answer(plain, how):
+    row, _ = said(plain, "<think>\none two\n</think>\n\n", how)
+    assert (row["status"], row["response"]) == ("no_answer", "")
+
+
 def test_annotators_see_reasoning_only_where_it_is_kept():
     assert shown("the cat", "one", "keep") == {"role": "assistant", "content": "the cat", "reasoning_content": "one"}
     assert shown("the cat", "one", "hide") == {"role": "assistant", "content": "the cat"}

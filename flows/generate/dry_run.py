@@ -17,6 +17,7 @@ from flows.generate.plan import GenerationPlan
 from flows.generate.prompts import load, read_prompts
 from flows.generate.run import GenerationRun
 from flows.models.sampling import SamplingCalls
+from flows.recipe.generation import AnnotatorConfig
 from transforms.engines.protocol import CompletionRequest, Sampling
 
 MEASURED: Final = 32
@@ -34,6 +35,14 @@ class PolicyCost(NamedTuple):
     start_seconds: float  # loading the model
 
 
+class AnnotatorCost(NamedTuple):
+    """What one annotator is asked at most: less where responses have equal texts, or are in the ledger."""
+
+    label: str
+    responses: int
+    questions: int  # those of the prompts that it is asked about twice, too
+
+
 class GenerationDryRun(NamedTuple):
     """The bill of a generation that was not made."""
 
@@ -41,7 +50,7 @@ class GenerationDryRun(NamedTuple):
     drawn: int  # of the first wave, which is all where the recipe accepts no number of pairs
     quarantined: int
     policies: list[PolicyCost]
-    annotators: list[tuple[str, int]]  # label, responses to judge at most
+    annotators: list[AnnotatorCost]
     waves: bool  # whether more prompts may be drawn
 
 
@@ -70,8 +79,8 @@ def dry_run(plan: GenerationPlan, *, measure: bool = True) -> GenerationDryRun:
                     measured = _measured(calls, some, policy.voice.sampling)
             tokens = sum(rooms[key] for key in missing)
             policies.append(PolicyCost(policy.label, len(rooms), len(rooms) - len(missing), tokens, *measured))
-        responses = drawn * run.responses_a_prompt
-        annotators = [(annotator.label, responses) for annotator in plan.annotators]
+        asked = zip(plan.annotators, plan.config.annotators, strict=True)
+        annotators = [_asked(annotator.label, config, drawn, run) for annotator, config in asked]
         waves = plan.config.accept is not None and drawn < run.prompted.prompts
         return GenerationDryRun(run.prompted.prompts, drawn, run.prompted.quarantined, policies, annotators, waves)
 
@@ -100,9 +109,17 @@ def print_dry_run(console: Console, name: str, found: GenerationDryRun) -> None:
             f"{(seconds + one.start_seconds) / 60:,.1f} min" if seconds is not None else "–",
         )
     console.print(table)
-    for label, responses in found.annotators:
-        console.print(f"{label:<12} judges up to {responses:,} responses", markup=False, highlight=False)
+    for annotator in found.annotators:
+        asked = f"{annotator.questions:,} questions at most, about {annotator.responses:,} responses"
+        console.print(f"{annotator.label:<12} {asked}", markup=False, highlight=False)
     console.print("Nothing was kept of the measurement; run without --dry-run to begin", highlight=False)
+
+
+def _asked(label: str, config: AnnotatorConfig, prompts: int, run: GenerationRun) -> AnnotatorCost:
+    many = run.responses_a_prompt
+    pairwise = config.kind == "pairrm" or (config.kind == "judge" and config.mode == "pairwise")
+    each = many * (many - 1) if pairwise else many  # every two in both orders
+    return AnnotatorCost(label, prompts * many, each * (prompts + min(run.config.repeats, prompts)))
 
 
 def _measured(

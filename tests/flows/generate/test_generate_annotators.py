@@ -8,6 +8,7 @@ from generation_support import SAYS, World, generation, quarantine, run, shards
 from reward_models import save_armorm, save_pairrm
 from scripted_judge import Reply, prefers, running_judge, verdict
 
+from flows.generate.dry_run import dry_run
 from flows.generate.plan import plan_generation
 from flows.models import recipe_models
 from transforms.engines.objectives import ARMORM_OBJECTIVES
@@ -176,3 +177,11 @@ def test_a_changed_rule_is_another_annotator(tmp_path, models, world, rules):
     assert plan_generation(config).finished == first
     (tmp_path / "rules.py").write_text(RULES.replace("-len", "len"))
     assert plan_generation(config).finished is None
+
+
+def test_a_dry_run_counts_both_orders_of_every_two_and_what_is_asked_again(tmp_path, models, rules):
+    folder = save_pairrm(tmp_path / "pairrm")
+    annotators = [{"kind": "pairrm", "model": str(folder)}, {"kind": "rule", "function": f"{rules}:brief"}]
+    config = generation(tmp_path, models, PROMPTS, annotators=annotators, policy={"n": 3}, repeats=2)
+    # 3 prompts and 2 of them again; 3 responses are 6 comparisons.
+    assert dry_run(plan_generation(config), measure=False).annotators == [("pairrm", 9, 30), ("rule", 9, 15)]

@@ -295,7 +295,7 @@ def test_a_dry_run_counts_what_is_missing_and_keeps_nothing(tmp_path, models, wo
     (policy,) = found.policies
     assert (found.prompts, found.drawn, found.quarantined) == (6, 6, 1)
     assert (policy.responses, policy.held, policy.tokens_most) == (30, 10, 20 * 24)
-    assert found.annotators == [("reward", 30)]
+    assert found.annotators == [("reward", 30, 30)]  # its recipe repeats none
     assert policy.mean_tokens > 0
     assert dry_run(plan_generation(config), measure=False).policies[0].held == 10
     assert not (tmp_path / "out").exists()

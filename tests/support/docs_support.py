@@ -86,10 +86,10 @@ def module_of(command: str) -> str | None:
 
 
 def written_files() -> dict[str, str]:
-    """Files that a page tells the reader to write: YAML blocks whose first line is `# NAME.yaml`."""
+    """Files that a page tells the reader to write: blocks whose first line is `# NAME.yaml` or `# NAME.py`."""
     found = {}
     for page in pages():
-        for block in page.blocks("yaml"):
-            if match := re.match(r"# (?P<name>[\w-]+\.yaml)\n", block.text):
+        for block in page.blocks("yaml", "python"):
+            if match := re.match(r"# (?P<name>[\w-]+\.(yaml|py))\n", block.text):
                 found[match["name"]] = block.text
     return found

@@ -70,7 +70,7 @@ def add(hub: LoopbackHub, name: str, files: dict[str, bytes]) -> None:
 
 
 def make_checkout(folder: Path) -> None:
-    """Code, recipes and starter data in `folder`, the models `my-policy` and `my-reward-model`, and a `.venv`."""
+    """Code, recipes and starter data in `folder`, the models `my-policy`, `my-reward-model`, `my-judge`, a `.venv`."""
     for name in ("flows", "transforms", "trainers", "data_cards", "docs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Makefile", "requirements.lock"):
@@ -84,8 +84,11 @@ def make_checkout(folder: Path) -> None:
     for path in (folder / "flows/configs/rounds").glob("*.yaml"):
         path.write_text(yaml.safe_dump(_shorter(yaml.safe_load(path.read_text()))))
     for name, text in written_files().items():
-        (folder / name).write_text(yaml.safe_dump(_smaller(yaml.safe_load(text))))
+        (folder / name).write_text(text if name.endswith(".py") else yaml.safe_dump(_small(yaml.safe_load(text))))
     _make_models(folder)
+    for name, start in (("my_prompts", 0), ("my_other_prompts", 100)):
+        lines = [orjson.dumps({"prompt": f"question {start + n}"}) + b"\n" for n in range(FEW)]
+        (folder / f"{name}.jsonl").write_bytes(b"".join(lines))
     rows = [{"prompt": f"question {n}", "chosen": "the cat sat on the mat", "rejected": "dog"} for n in range(20)]
     (folder / "my_pairs.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
     _keep_few_prompts(folder / "data_cards/starter/responses.parquet")
@@ -167,11 +170,19 @@ def _make_models(folder: Path) -> None:
     for name, model in (
         ("my-policy", LlamaForCausalLM(LlamaConfig(**shape))),
         ("my-reward-model", LlamaForSequenceClassification(LlamaConfig(**shape, num_labels=1))),
+        ("my-judge", LlamaForSequenceClassification(LlamaConfig(**shape, num_labels=1))),
     ):
         for parameter in model.parameters():
             torch.nn.init.normal_(parameter, std=0.3)
         model.save_pretrained(folder / name)
         tokenizer.save_pretrained(folder / name)
+
+
+def _small(written: dict[str, Any]) -> dict[str, Any]:
+    """A recipe that a page tells the reader to write, whatever it is of."""
+    if "rounds" in written:
+        return _shorter(written)
+    return _briefer(written) if "policies" in written else _smaller(written)
 
 
 def _smaller(recipe: dict[str, Any]) -> dict[str, Any]:
@@ -181,6 +192,9 @@ def _smaller(recipe: dict[str, Any]) -> dict[str, Any]:
     if "sampling" in recipe:
         most = max(recipe["sampling"].get("first", 1), 2)
         recipe["sampling"] |= {"n": most, "max_new_tokens": 4}
+    if "generate" in recipe:
+        recipe["generate"] = _briefer(recipe["generate"])
+        recipe["sampling"] = {"n": 2, "max_new_tokens": 4}
     if "output" in recipe:
         recipe["output"]["test_size"] = max(0.25, recipe["output"].get("test_size", 0))
     return recipe
@@ -190,7 +204,7 @@ def _briefer(generation: dict[str, Any]) -> dict[str, Any]:
     """A generation with fewer and shorter responses, without vLLM; they never end, so unfinished ones make pairs."""
     for policy in generation["policies"]:
         policy |= {"engine": "transformers", "dtype": "float32", "n": 2, "max_new_tokens": 4}
-    generation["pairing"]["unfinished"] = "allow"
+    generation["pairing"] = generation.get("pairing", {}) | {"unfinished": "allow"}
     return generation
 
 
@@ -198,7 +212,8 @@ def _shorter(rounds: dict[str, Any]) -> dict[str, Any]:
     """Rounds of few short responses, without vLLM."""
     for policy in rounds["curate"]["generate"]["policies"]:
         policy |= {"engine": "transformers", "dtype": "float32", "n": 4, "max_new_tokens": 4}
-    rounds["train"]["memory"]["batch_tokens"] = 8192
+    rounds["curate"]["generate"].setdefault("pairing", {})["unfinished"] = "allow"
+    rounds["train"]["memory"] = rounds["train"].get("memory", {}) | {"batch_tokens": 8192}
     return rounds
 
 

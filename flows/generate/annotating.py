@@ -84,6 +84,7 @@ def _keep(judged: Judged, annotator: Annotator, part: _Part, marks: Sequence[Mar
             score = mark.scores[place]
             if isinstance(score, str):
                 judged.unscored[score] += 1
+                judged.why[start + row] = score
                 yield _quarantined(part, row, f"{annotator.label}: {score}")
                 continue
             scores[row] = score

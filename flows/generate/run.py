@@ -42,6 +42,7 @@ class Judged:
         scores: by part; NaN where there is none.
         objectives: by part, (responses, objectives).
         unscored: why a response has no score → responses.
+        why: response → why it has no score.
         first: response that was shown first, of each readable comparison of a pairwise annotator.
         second: response that was shown second.
         margin: of the first.
@@ -53,6 +54,7 @@ class Judged:
     scores: list[Floats] = field(default_factory=list)
     objectives: list[Floats] = field(default_factory=list)
     unscored: Counter[str] = field(default_factory=Counter)
+    why: dict[int, str] = field(default_factory=dict)
     first: "array[int]" = field(default_factory=lambda: array("q"))
     second: "array[int]" = field(default_factory=lambda: array("q"))
     margin: "array[float]" = field(default_factory=lambda: array("d"))

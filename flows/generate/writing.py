@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from flows.annotators.protocol import Annotator
 from flows.generate.pairing import Paired
 from flows.generate.plan import score_columns
-from flows.generate.run import Floats, GenerationRun
+from flows.generate.run import Floats, GenerationRun, Judged
 from transforms.dataset.shards import SplitWriter, version_of, write_splits
 from transforms.preparation.generated import pairs_table
 from transforms.records.manifest import FileRecord
@@ -80,13 +81,18 @@ def _answers_schema(run: GenerationRun) -> pa.Schema:
 
 
 def _with_scores(run: GenerationRun, part: pa.Table, score: Floats, sides: Counts, rows: slice) -> pa.Table:
-    """A part with its scores, and how many pairs each response is in; a usable one without a score says so."""
+    """A part with its scores, and how many pairs each response is in; a usable one without a score says so and why."""
     unscored = np.isnan(score) & (np.array(part["status"].to_pylist(), object) == "usable")
     status = np.where(unscored, "unscored", np.array(part["status"].to_pylist(), object))
     place = part.schema.get_field_index("status")
     table = part.set_column(place, ANSWERS.field("status"), pa.array(status.tolist(), pa.string()))
+    why = part["why"].to_pylist()
+    for row in np.flatnonzero(unscored).tolist():
+        found = [(annotator.label, judged.why.get(rows.start + row)) for annotator, judged in _judged(run)]
+        why[row] = "; ".join(f"{label}: {reason}" for label, reason in found if reason)
+    table = table.set_column(part.schema.get_field_index("why"), ANSWERS.field("why"), pa.array(why, pa.string()))
     table = table.append_column("score", _floats(score))
-    for annotator, judged in zip(run.plan.annotators, run.judged, strict=True):
+    for annotator, judged in _judged(run):
         own, *further = score_columns(annotator)
         table = table.append_column(own, _floats(np.concatenate(judged.scores)[rows]))
         values = np.concatenate(judged.objectives)[rows] if further else np.zeros((0, 0))
@@ -95,6 +101,10 @@ def _with_scores(run: GenerationRun, part: pa.Table, score: Floats, sides: Count
     for at, side in enumerate(("chosen", "rejected")):
         table = table.append_column(pa.field(f"{side}_in", pa.int32(), nullable=False), pa.array(sides[at], pa.int32()))
     return table
+
+
+def _judged(run: GenerationRun) -> "zip[tuple[Annotator, Judged]]":
+    return zip(run.plan.annotators, run.judged, strict=True)
 
 
 def _sides(responses: int, chosen: Ints, rejected: Ints) -> Counts:

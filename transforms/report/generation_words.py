@@ -123,7 +123,7 @@ _MEASURES: Final[tuple[tuple[str, str, Callable[[ReliabilityRecord], str]], ...]
     ),
     (
         "Unreadable",
-        "Questions whose answer could not be read as a score or a verdict.",
+        "Questions that brought no score or verdict.",
         lambda one: count(one.unreadable),
     ),
 )
@@ -249,7 +249,7 @@ def _of_annotator(one: ReliabilityRecord) -> list[str]:
     if one.repeat_turned and one.repeat_turned.value:
         found.append(f"{one.label} turns {share(one.repeat_turned)} of its orders when it is asked again.")
     if one.unreadable:
-        found.append(f"{one.label}: {count(one.unreadable)} answers could not be read.")
+        found.append(f"{one.label}: {count(one.unreadable)} questions brought no score or verdict.")
     return found
 
 

@@ -1,5 +1,6 @@
 """Several annotators in one recipe: their columns, their agreement, what each is worth, and what it cannot say."""
 
+import re
 import shutil
 
 import pytest
@@ -71,6 +72,17 @@ def test_a_rule_that_raises_or_returns_nan_leaves_those_responses_without_a_scor
     assert sum("no dogs" in error for error in errors) == 6
     assert sum("nan" in error for error in errors) == 3
     assert manifest.counts.pairs == 3
+    rows = shards(tmp_path / "out/responses").to_pylist()
+    assert all((row["why"] is None) == (row["status"] == "usable") for row in rows)
+    assert sorted(row["why"] for row in rows if row["why"]) == sorted(errors)
+
+
+def test_a_response_that_two_annotators_could_not_score_has_both_reasons(tmp_path, models, world, rules):
+    annotators = [{"kind": "rule", "name": name, "function": f"{rules}:picky"} for name in ("one", "two")]
+    run(generation(tmp_path, models, PROMPTS[:1], annotators=annotators, batch=1))
+    whys = [row["why"] for row in shards(tmp_path / "out/responses").to_pylist() if row["why"]]
+    assert len(whys) == 3
+    assert all(re.fullmatch(r"one: (.+); two: \1", why) for why in whys)
 
 
 def test_a_judges_preference_for_a_place_is_found_and_cancels_out(tmp_path, models, world):

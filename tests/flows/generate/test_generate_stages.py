@@ -1,9 +1,11 @@
 """Prompts to pairs through every stage, with engines that say what they are told to."""
 
+import json
 import math
 import shutil
 
 import pytest
+from docs_support import Page
 from flows_support import model_folders
 from generation_support import SAYS, World, generation, quarantine, run, shards
 
@@ -305,3 +307,10 @@ def test_a_dry_run_of_prompts_that_none_can_read_costs_nothing(tmp_path, models,
     found = dry_run(plan_generation(generation(tmp_path, models, ["", ""])))
     assert (found.prompts, found.drawn, found.quarantined) == (0, 0, 2)
     assert found.policies[0].responses == 0
+
+
+def test_every_prompt_that_the_how_to_shows_is_one_that_is_answered(tmp_path, models):
+    [shown] = Page("docs/how-to/generate-pairs.md").blocks("json")
+    rows = [json.loads(line) for line in shown.text.splitlines()]
+    found = dry_run(plan_generation(generation(tmp_path, models, rows)), measure=False)
+    assert (found.prompts, found.quarantined) == (len(rows), 0) == (3, 0)

@@ -204,15 +204,3 @@ def test_prefect_is_shown_the_figures_that_the_folder_has(generated, tmp_path) -
     shown = _markdown(manifest, folder)
     assert shown.count("](data:image/png;base64,iVBOR") == len(PICTURES)
     assert "](data:" not in _markdown(manifest, tmp_path)
-
-
-def test_the_recipe_of_the_how_to_is_a_generation() -> None:
-    import yaml
-    from docs_support import Page
-
-    from flows.recipe.generation import Generation
-
-    [block] = Page("docs/how-to/generate-pairs.md").blocks("yaml")
-    config = Generation.model_validate(yaml.safe_load(block.text))
-    assert config.policy_labels() == ["policy", "brief"]
-    assert config.annotator_labels() == ["reward", "format"]

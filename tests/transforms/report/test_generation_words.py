@@ -158,7 +158,7 @@ def test_every_remark_comes_of_an_interval_or_a_count() -> None:
         "reward turns 25.0\u00a0% [10.0,\u00a050.0] of its orders when it is asked again.",
         "judge prefers what is shown first (70.0\u00a0% [55.0,\u00a080.0] for the first place). Both orders are "
         "asked, so it costs decisions and does not tilt them.",
-        "judge: 2 answers could not be read.",
+        "judge: 2 questions brought no score or verdict.",
         "reward and brief agree no more than chance may (τ −0.20 [−0.60,\u00a0+0.20]): they measure different "
         "things, or the prompts are too few to tell.",
         "Longer responses score higher, and of 80.0\u00a0% of the pairs the chosen side is the longer one. "

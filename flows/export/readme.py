@@ -29,11 +29,12 @@ def render_readme(record: ExportRecord) -> str:
     """README.md of the folder."""
     commit = f" at {record.commit[:12]}" if record.commit else ""
     layouts = list(dict.fromkeys(file.layout for file in record.files))
+    told = f", and `{LEFT_OUT_FILE}` a line for each row that is in no file, with its reason"
+    left_out = told if any(file.left_out for file in record.files) else ""
     parts = [
         f"# {code(record.name)}, exported",
         f"Made by `python -m flows.export` of {code(record.where)}{commit}, version {code(record.version)}. "
-        f"{_rows(record.generation)} `export.json` has the numbers of this page, and `{LEFT_OUT_FILE}` a line for each "
-        "row that is in no file, with its reason.",
+        f"{_rows(record.generation)} `export.json` has the numbers of this page{left_out}.",
         _file_table(record.files),
         "## End of turn",
         *end_of_turn(record),

@@ -68,11 +68,13 @@ def test_what_is_left_out_is_a_line_with_pair_side_and_reason(run, monkeypatch):
         {**first, "side": "chosen", "reason": "repeated"},
         {**first, "side": "rejected", "reason": "no_score"},
     ]
+    assert "`left-out.jsonl` a line for each row that is in no file" in (run / "exports/README.md").read_text()
 
 
 def test_where_nothing_is_left_out_there_is_no_such_file(run, monkeypatch):
     export(monkeypatch, run, "--to", "trl")
     assert sorted(path.name for path in (run / "exports").iterdir()) == ["README.md", "export.json", "trl"]
+    assert "left-out.jsonl" not in (run / "exports/README.md").read_text()
 
 
 def test_datasets_reads_hostile_text_as_it_was_written(run, tmp_path, monkeypatch):

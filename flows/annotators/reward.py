@@ -13,8 +13,9 @@ from flows.recipe.models import RewardConfig
 from flows.runtime.progress import Advance
 from transforms.chat.template import DEFAULT_DATE
 from transforms.engines.models import ResolvedModel
-from transforms.engines.objectives import objective_names
+from transforms.engines.objectives import config_json, is_armorm, objective_names
 from transforms.engines.protocol import ModelIdentity, ScoreRequest
+from transforms.engines.reward_checks import refuse_architecture
 from transforms.engines.reward_inputs import template_file
 from transforms.engines.tokenizer_files import tokenizer_files
 from transforms.records.manifest import SpendRecord
@@ -33,7 +34,8 @@ class RewardModelAnnotator:
         model: as found, where it has been looked for already.
 
     Raises:
-        ModelError: it is missing, or has no usable tokenizer.
+        ModelError: it is missing, has no usable tokenizer, or is of a class without a reward, which is told before the
+            policies answer.
     """
 
     def __init__(
@@ -50,6 +52,9 @@ class RewardModelAnnotator:
         self._config, self._ledger_root, self._today = config, ledger_root, today
         self._model = model or resolve_reward(config)
         self._names = objective_names(self._model)
+        content = config_json(self._model.location, self._model.revision)
+        if not (is_armorm(content) and self._model.identity.engine == "transformers"):  # which has an engine of its own
+            refuse_architecture(self._model, content, trust_remote_code=config.trust_remote_code)
         self._scorer: Scorer | None = None
         self._last: tuple[Sequence[Group], int, list[Asked]] | None = None  # what was tokenised for whom
 

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from flows.recipe.interpolation import InterpolateConfig
 from flows.recipe.judge import JudgeConfig
-from flows.recipe.models import Label, PolicyConfig, Positive, RewardConfig, Section, check_temperature
+from flows.recipe.models import Engine, Label, PolicyConfig, Positive, RewardConfig, Section, check_temperature
 from flows.recipe.pair_ranker import PairRankerConfig
 from flows.recipe.rule import RuleConfig
 from transforms.chat.template import DEFAULT_DATE
@@ -31,6 +31,11 @@ class AnsweringPolicy(PolicyConfig):
     """A policy that answers the prompts. POET's and AlphaPO's instruct settings take five answers at 0.8."""
 
     model: str = Field("", description="Hub id, local folder, or `smollm2`; this or `interpolate`.")
+    engine: Engine = Field(
+        "auto",
+        description="`auto` is vLLM where it is installed, else transformers; `server` is any `vllm serve` and needs "
+        "`url`; `none` is refused here.",
+    )
     interpolate: InterpolateConfig | None = Field(None, description="A policy made of two models, in place of `model`.")
     label: Label | None = Field(None, description="What it is called in the tables; by default `policy`, `policy_2` …")
     tokenizer: str | None = Field(

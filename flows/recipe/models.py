@@ -12,6 +12,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 Label = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=48)]  # of columns
 Dtype = Literal["bfloat16", "float32"]
+Engine = Literal["auto", "vllm", "server", "transformers", "none"]  # of a policy
 TensorParallel = Annotated[
     int, Field(ge=1, description="GPUs that share each layer, for a model that one does not hold; vLLM only.")
 ]
@@ -54,7 +55,7 @@ class PolicyConfig(Section):
 
     model: str = Field(description="Hub id, local folder, or `smollm2` (SmolLM2-135M-Instruct from PyPI).")
     revision: str | None = Field(None, description="Branch, tag or commit of a Hub id.")
-    engine: Literal["auto", "vllm", "server", "transformers", "none"] = Field(
+    engine: Engine = Field(
         "auto",
         description="`auto` is vLLM where it is installed, else transformers; `server` is any `vllm serve`; `none` "
         "truncates only: nothing is sampled and no pair is judged.",

@@ -105,7 +105,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "**required**"
     value = field.get_default(call_default_factory=True)
-    if value is None:
+    if value is None or value == "":
         return "none"
     if isinstance(value, tuple | list):
         return f"`[{', '.join(map(str, value))}]`"

@@ -19,7 +19,7 @@ class HeldOutConfig(Section):
     max_prompts: Positive | None = Field(None, description="Take so many at most, chosen by content.")
     policy: dict[str, Any] = Field(
         {},
-        description="Keys of the policy that answers training prompts which are others here, such as `n` or "
+        description="Held-out prompts are answered as training prompts are, but for these keys, such as `n` or "
         "`temperature`. Every policy answers with the same seeds.",
     )
     judge: RewardConfig = Field(description="Scores the answers. Another model than those that training data are by.")

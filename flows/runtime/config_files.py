@@ -170,6 +170,7 @@ def _explain(error: ValidationError, recipe: str, kind: type[BaseModel]) -> str:
         if problem["type"] == "extra_forbidden":
             typed = str(problem["loc"][-1])
             hint = _nearest(typed, _keys_at(kind, problem["loc"][:-1])) or _nearest(typed, _known_keys(kind))
+            hint = "; it is a key of another section" if hint == f"; did you mean {typed}?" else hint
             lines.append(f"{key}: no such key{hint}")
         elif problem["type"] == "missing":
             lines.append(f"{key}: missing")

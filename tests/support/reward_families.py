@@ -204,7 +204,7 @@ FAMILIES: Final = [
            "`score`: two layers and a ReLU between them", BENCH.format("inform.py", "2819480"),
            of_its_own("INFORMForSequenceClassification", "Llama", TWO_LAYERS)),
     refused("llm-blender/PairRM-hf, mightbe/Better-PairRM", "DebertaV2PairRM",
-            "source and candidate to hidden to 1, at three marks; compared in pairs by `transforms/engines/pairrm.py`",
+            "source and candidate to hidden to 1, at three marks; it is [`kind: pairrm`](generation.md#kind-pairrm)",
             "LLM-Blender `pair_ranker/pairrm.py`, commit 5d38ca9", pairrm, PAIRWISE),
     refused("nicolinho/QRM-Llama3-8B, QRM-Llama3.1-8B", "LlamaForRewardModelWithGating",
             "quantiles of 19 objectives, gated",
@@ -252,9 +252,11 @@ FAMILIES: Final = [
 
 _HEAD: Final = """# Reward models
 
-What `reward.model` can be, tried on a tiny random checkpoint of each class. The table is made from
-`tests/support/reward_families.py` (`python tests/support/reward_families.py` writes this page), and slow tests hold
-every cell against what the engines do.
+What `reward.model` of a [recipe](recipe.md), the model of an [annotator `kind: reward`](generation.md#kind-reward)
+and the judge of [rounds](rounds.md) can be. Each class was tried with a tiny random checkpoint: none of the checkpoints
+in the table was downloaded. It is made from `tests/support/reward_families.py`
+(`python tests/support/reward_families.py` writes this page), and slow tests hold every cell against what the engines
+do.
 
 A checkpoint loads if it is a sequence classifier of transformers with one output, a decoder with one of the heads in
 `transforms/engines/decoder_heads.py`, or ArmoRM
@@ -263,7 +265,11 @@ none beside them but a left-over `lm_head`; else a message names them. Weights a
 checkpoint runs only with `reward.trust_remote_code: true`, and only where config.json maps
 `AutoModelForSequenceClassification` to it; whether it runs under this version of transformers is another question.
 
-No checkpoint of these was downloaded. *Read in* is where a class's name and its head were read. *Inferred* is a class
+Models that write their judgement can be [LLM judges](../how-to/judge-with-an-llm.md). For another checkpoint look at
+`architectures` in its config.json, or try: a class that does not fit is refused when a generation is planned, and in a
+curation when it is loaded, before anything is sampled.
+
+*Read in* is where a class's name and its head were read. *Inferred* is a class
 name that was read nowhere: public code loads the model by `AutoModelForSequenceClassification` (RewardBench's default
 for models that it does not list, `models/__init__.py`, commit 0636d90), and transformers has one such class for its
 base. Whether a repository on the Hub holds safetensors at every revision was not looked at; `main` of some is pickled.

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from transforms.engines.decoder_heads import HEADS
 from transforms.engines.models import ResolvedModel
-from transforms.engines.objectives import ARMORM
+from transforms.engines.objectives import ARMORM, architecture
 from transforms.engines.pair_inputs import PAIRRM
 from transforms.errors import ModelError
 
@@ -20,7 +20,8 @@ _HARMLESS: Final = ("lm_head.", "rotary_emb.inv_freq", "embeddings.position_ids"
 _INSTEAD: Final = {
     ARMORM: "whose gating network vLLM does not have: set reward.engine: transformers",
     **dict.fromkeys(HEADS, "which vLLM does not score by one number: set reward.engine: transformers"),
-    PAIRRM: "which compares two responses and has no reward of one: name a reward model that scores one response",
+    PAIRRM: "which compares two responses and has no reward of one: name a reward model that scores one response, or "
+    "make it an annotator of a generation (kind: pairrm)",
 }
 
 
@@ -40,28 +41,45 @@ def reward_config(model: ResolvedModel, *, trust_remote_code: bool) -> Any:
     except (OSError, ValueError, KeyError, ImportError) as error:
         message = f"the config of the reward model {name} cannot be read: {type(error).__name__}: {error}"
         raise ModelError(message) from error
-    architecture = (config.architectures or ["none"])[0]
-    if architecture in HEADS and model.identity.engine != "vllm":
+    content = config.to_dict()
+    refuse_architecture(model, content, trust_remote_code=trust_remote_code)
+    if architecture(content) in HEADS and model.identity.engine != "vllm":
         return config
-    if architecture == ARMORM and hasattr(config, "num_quantiles"):
-        message = (
-            f"the reward model {name} is a {architecture} with num_quantiles (QRM), whose rewards are quantiles: no "
-            "engine here reads them"
-        )
-        raise ModelError(message)
-    if architecture in _INSTEAD:
-        message = f"the reward model {name} is a {architecture}, {_INSTEAD[architecture]}"
-        raise ModelError(message)
-    if not architecture.endswith("ForSequenceClassification") and not _remote_class(config, trust_remote_code):
-        message = (
-            f"the reward model {name} has the architecture {architecture}, expected one that ends in"
-            f" ForSequenceClassification: {_why(architecture, config)}"
-        )
-        raise ModelError(message)
     if config.num_labels != 1:
         message = f"the reward model {name} has {config.num_labels} outputs (num_labels), expected 1"
         raise ModelError(message)
     return config
+
+
+def refuse_architecture(model: ResolvedModel, config: Mapping[str, Any], *, trust_remote_code: bool) -> None:
+    """Refuse a checkpoint whose class has no reward of one conversation, before anything is asked.
+
+    Args:
+        model: where it lies, and for which engine.
+        config: its config.json.
+        trust_remote_code: whether code that comes with it may run.
+
+    Raises:
+        ModelError: it is another kind of model.
+    """
+    name, found = model.identity.name, architecture(config) or "none"
+    if found in HEADS and model.identity.engine != "vllm":
+        return
+    if found == ARMORM and "num_quantiles" in config:
+        message = (
+            f"the reward model {name} is a {found} with num_quantiles (QRM), whose rewards are quantiles: no "
+            "engine here reads them"
+        )
+        raise ModelError(message)
+    if found in _INSTEAD:
+        message = f"the reward model {name} is a {found}, {_INSTEAD[found]}"
+        raise ModelError(message)
+    if not found.endswith("ForSequenceClassification") and not _remote_class(config, trust_remote_code):
+        message = (
+            f"the reward model {name} has the architecture {found}, expected one that ends in"
+            f" ForSequenceClassification: {_why(found, config)}"
+        )
+        raise ModelError(message)
 
 
 def refuse_incomplete(name: str, expected: str, info: Mapping[str, Any]) -> None:
@@ -84,14 +102,14 @@ def refuse_incomplete(name: str, expected: str, info: Mapping[str, Any]) -> None
         raise ModelError(message)
 
 
-def _why(architecture: str, config: Any) -> str:
-    if architecture.endswith(("ForCausalLM", "ForConditionalGeneration", "none")):
+def _why(found: str, config: Mapping[str, Any]) -> str:
+    if found.endswith(("ForCausalLM", "ForConditionalGeneration", "none")):
         return "a causal model has no reward head"
     if _remote_class(config, trust_remote_code=True):
         return "if you trust the code that comes with it, set reward.trust_remote_code: true"
     return "transformers has no class of that name, and docs/reference/reward-models.md lists what else is read"
 
 
-def _remote_class(config: Any, trust_remote_code: bool) -> bool:
-    mapped = getattr(config, "auto_map", None) or {}
+def _remote_class(config: Mapping[str, Any], trust_remote_code: bool) -> bool:
+    mapped = config.get("auto_map") or {}
     return trust_remote_code and "AutoModelForSequenceClassification" in mapped

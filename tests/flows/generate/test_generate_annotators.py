@@ -13,7 +13,7 @@ from flows.generate.dry_run import dry_run
 from flows.generate.plan import plan_generation
 from flows.models import recipe_models
 from transforms.engines.objectives import ARMORM_OBJECTIVES
-from transforms.errors import ConfigError
+from transforms.errors import ConfigError, ModelError
 
 OPENS = recipe_models.open_reward
 PROMPTS = [f"question {number}" for number in range(3)]
@@ -197,3 +197,9 @@ def test_a_dry_run_counts_both_orders_of_every_two_and_what_is_asked_again(tmp_p
     config = generation(tmp_path, models, PROMPTS, annotators=annotators, policy={"n": 3}, repeats=2)
     # 3 prompts and 2 of them again; 3 responses are 6 comparisons.
     assert dry_run(plan_generation(config), measure=False).annotators == [("pairrm", 9, 30), ("rule", 9, 15)]
+
+
+def test_a_model_without_a_reward_is_refused_before_the_policies_answer(tmp_path, models):
+    annotators = [{"kind": "reward", "model": str(models[0]), "engine": "transformers"}]
+    with pytest.raises(ModelError, match=r"LlamaForCausalLM, expected one that .*: a causal model has no reward head"):
+        plan_generation(generation(tmp_path, models, PROMPTS, annotators=annotators))

@@ -68,6 +68,7 @@ def write(tmp_path, **changes):
     ("changes", "message"),
     [
         ({"polcy": {}}, r"polcy: no such key; did you mean policy\?"),
+        ({"truncate": {"overwrite": True}}, "truncate.overwrite: no such key; it is a key of another section"),
         ({"truncate": {"methd": "poet"}}, r"truncate.methd: no such key; did you mean method\?"),
         ({"truncate": {"method": "poets"}}, r"truncate.method: .*'poet'.*found 'poets'"),
         ({"sampling": {"n": 0}}, r"sampling.n: .*greater than or equal to 1 \(found 0\)"),

@@ -25,6 +25,11 @@ def picky(prompt, response):
     if "dog" in response:
         raise ValueError("no dogs")
     return float("nan") if response == "seven" else len(response)
+
+def odd(prompt, response):
+    if int(prompt.split()[1]) % 2 == 0:
+        raise ValueError(f"not {prompt}")
+    return len(response)
 """
 
 
@@ -75,6 +80,16 @@ def test_a_rule_that_raises_or_returns_nan_leaves_those_responses_without_a_scor
     rows = shards(tmp_path / "out/responses").to_pylist()
     assert all((row["why"] is None) == (row["status"] == "usable") for row in rows)
     assert sorted(row["why"] for row in rows if row["why"]) == sorted(errors)
+
+
+def test_a_reason_is_of_its_own_response_in_every_wave_of_prompts(tmp_path, models, world, rules):
+    prompts = [f"question {number}" for number in range(12)]
+    annotators = [{"kind": "rule", "function": f"{rules}:odd"}]
+    manifest = run(generation(tmp_path, models, prompts, annotators=annotators, accept=6))
+    assert manifest.counts.drawn > 7  # of the first wave
+    for row in shards(tmp_path / "out/responses").to_pylist():
+        asked = row["prompt"][0]["content"]
+        assert row["why"] == (None if row["score"] else f"rule: it raised ValueError: not {asked}")
 
 
 def test_a_response_that_two_annotators_could_not_score_has_both_reasons(tmp_path, models, world, rules):

@@ -261,7 +261,8 @@ def test_a_recipe_that_cannot_be_meant_is_refused(tmp_path, models, changes, sai
         generation(tmp_path, models, PROMPTS, **changes)
 
 
-def test_an_interpolated_policy_answers_as_a_model_of_its_own(tmp_path, models, world):
+def test_an_interpolated_policy_answers_as_a_model_of_its_own(tmp_path, models, world, monkeypatch):
+    monkeypatch.setenv("PREFERENCE_CURATION_CACHE", str(tmp_path / "cache"))
     other = model_folders(tmp_path / "others")[0]
     # Another training of the same model: equal tensors but for their values.
     import torch

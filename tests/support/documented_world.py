@@ -167,15 +167,24 @@ def _make_models(folder: Path) -> None:
         "pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id,
     }  # fmt: skip
     torch.manual_seed(0)
-    for name, model in (
-        ("my-policy", LlamaForCausalLM(LlamaConfig(**shape))),
-        ("my-reward-model", LlamaForSequenceClassification(LlamaConfig(**shape, num_labels=1))),
-        ("my-judge", LlamaForSequenceClassification(LlamaConfig(**shape, num_labels=1))),
-    ):
-        for parameter in model.parameters():
-            torch.nn.init.normal_(parameter, std=0.3)
-        model.save_pretrained(folder / name)
-        tokenizer.save_pretrained(folder / name)
+    # The judge is made last: what the others weigh, and so what the pages are shown, does not follow from it.
+    first = {
+        "my-policy": LlamaForCausalLM(LlamaConfig(**shape)),
+        "my-reward-model": LlamaForSequenceClassification(LlamaConfig(**shape, num_labels=1)),
+    }
+    for name, model in first.items():
+        _save(folder / name, model, tokenizer)
+    _save(folder / "my-judge", LlamaForSequenceClassification(LlamaConfig(**shape, num_labels=1)), tokenizer)
+
+
+def _save(folder: Path, model: Any, tokenizer: Any) -> None:
+    """A model of random weights, with a tokenizer."""
+    import torch
+
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def _small(written: dict[str, Any]) -> dict[str, Any]:

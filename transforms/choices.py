@@ -10,3 +10,11 @@ ForeignTemplate = Literal["keep", "drop", "quarantine"]
 
 # How decoding mixes a policy with its reference (trainers.policies.decoding).
 RuleKind = Literal["mix", "length", "kl"]
+
+# What becomes of a response's <think> (transforms.asking.answers).
+Thinking = Literal["keep", "hide", "cut"]
+
+# Which responses of a prompt make pairs (transforms.pairing.strategies).
+Strategy = Literal["best_worst", "best_random", "second_worst", "all"]
+Unfinished = Literal["allow", "exclude", "rejected_only", "worst"]
+Ties = Literal["first", "skip"]

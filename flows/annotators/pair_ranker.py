@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from hashlib import blake2b
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -14,7 +13,7 @@ from flows.models.engine_calls import Calls, Paid, Pay, pay_for, rebatched
 from flows.recipe.pair_ranker import PairRankerConfig
 from flows.runtime.progress import Advance
 from transforms.asking.ledger import Ledger
-from transforms.asking.requests import score_id
+from transforms.asking.requests import repeated_id, score_id
 from transforms.engines.models import resolve_model
 from transforms.engines.pair_inputs import PairTokenizer
 from transforms.engines.protocol import ModelIdentity, PairEngine, PairRequest, Progress
@@ -123,11 +122,8 @@ class PairRankerAnnotator:
                 yield _Asked(i, j, laid)
                 continue
             self.cut += any(laid.cut)
-            yield _Asked(i, j, PairRequest(self._id(laid.token_ids, repeat), laid.token_ids))
-
-    def _id(self, token_ids: Sequence[int], repeat: int) -> str:
-        key = score_id(self.identity, np.asarray(token_ids, np.int32))
-        return blake2b(f"{key}\0{repeat}".encode(), digest_size=16).hexdigest() if repeat else key
+            key = score_id(self.identity, np.asarray(laid.token_ids, np.int32))
+            yield _Asked(i, j, PairRequest(repeated_id(key, repeat), laid.token_ids))
 
 
 def _source(group: Group) -> tuple[str, str, str]:

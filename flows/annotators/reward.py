@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
-from hashlib import blake2b
 
 from flows.annotators.protocol import Group, Marks
 from flows.models.engine_calls import Pay, pay_for
@@ -11,6 +10,7 @@ from flows.models.recipe_models import resolve_reward
 from flows.models.scoring import Scorer
 from flows.recipe.models import RewardConfig
 from flows.runtime.progress import Advance
+from transforms.asking.requests import repeated_id
 from transforms.chat.template import DEFAULT_DATE
 from transforms.engines.models import ResolvedModel
 from transforms.engines.objectives import config_json, is_armorm, objective_names
@@ -116,7 +116,7 @@ class RewardModelAnnotator:
             return self._last[2]
         asked = [group.asked for group in groups for _ in group.answers]
         found = self.scorer.of_answers(asked, [turn for group in groups for turn in group.answers])
-        found = [_again(one, repeat) for one in found] if repeat else found
+        found = [_again(one, repeat) for one in found]
         self._last = groups, repeat, found
         return found
 
@@ -124,8 +124,7 @@ class RewardModelAnnotator:
 def _again(request: Asked, repeat: int) -> Asked:
     if isinstance(request, str):
         return request
-    key = blake2b(f"{request.request_id}\0{repeat}".encode(), digest_size=16).hexdigest()
-    return replace(request, request_id=key)
+    return replace(request, request_id=repeated_id(request.request_id, repeat))
 
 
 def _finite(reward: float | str) -> float | str:

@@ -143,8 +143,7 @@ def checked_counts(run: Run, written: Written) -> Counts:
         unmeasured=dict(run.unmeasured),
     )
     accounted = counts.kept + sum(dropped.values()) + counts.quarantined
-    with (run.work / "quarantine.jsonl").open("rb") as lines:
-        on_disk = sum(1 for _ in lines)
+    on_disk = run.quarantined_on_disk()
     if accounted != counts.pairs or dropped != run.dropped or on_disk != counts.quarantined:
         message = (
             f"the counts do not add up: {counts.pairs} pairs came in, {counts.kept} kept + "

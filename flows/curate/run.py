@@ -1,10 +1,6 @@
 """One run: its recipe, work folder, models and the record of what happened to every row."""
 
-import json
-import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from flows.curate.plan import Plan
@@ -12,6 +8,7 @@ from flows.models.scoring import Scorer
 from flows.recipe.curation import GENERATED_FOLDER
 from flows.recipe.models import RewardConfig
 from flows.runtime.progress import Progress
+from flows.versions.run_record import RunRecord
 from transforms.chat.tokens import ChatTokens
 from transforms.engines.models import ResolvedModel
 from transforms.errors import ConfigError
@@ -19,12 +16,11 @@ from transforms.paths import ledger_root
 from transforms.records.generation import GenerationManifest
 from transforms.records.manifest import RoundRecord, SpendRecord, StageRecord
 from transforms.sources.kinds import Source
-from transforms.sources.load import Quarantined
 from transforms.tables.parts import Buckets, Parts
 from transforms.tables.schema import RESPONSES
 
 
-class Run:
+class Run(RunRecord):
     """The state that stages share. A plain class, so that Prefect hands it on without looking inside.
 
     Args:
@@ -33,6 +29,7 @@ class Run:
     """
 
     def __init__(self, plan: Plan, work: Path) -> None:
+        super().__init__(work)
         self.recipe = plan.recipe
         self.models = plan.models
         self.fingerprint = plan.fingerprint
@@ -40,7 +37,6 @@ class Run:
         self.generation = plan.generation
         self.generated: GenerationManifest | None = None  # once it is made
         self.accepted = False  # whether as many of its pairs are kept as the recipe accepts
-        self.work = work
         self.chat: ChatTokens = plan.models.chat
         self.progress = Progress()
         self.prepared = Parts(work / "prepared")
@@ -49,7 +45,6 @@ class Run:
             work / "responses-buckets", RESPONSES, sort=("prompt_id", "source", "source_id", "response_index")
         )
         self.stages: list[StageRecord] = []
-        self.seconds: dict[str, float] = {}
         self.spend: dict[str, SpendRecord] = {}
         self.rounds: list[RoundRecord] = []
         self.changed_by_template = 0  # responses whose white space the chat template changed
@@ -57,7 +52,6 @@ class Run:
         self.contradictions = self.contradicting = 0  # as in manifest.Counts
         self.unmeasured: Counter[str] = Counter()
         self.scored = 0  # pairs that a filter on scores could judge
-        (self.work / "quarantine.jsonl").touch()
 
     def read_sources(self) -> list[Source]:
         """What is read, one for each of `sources`.
@@ -110,26 +104,3 @@ class Run:
         for stage in self.stages:
             total.update(stage.dropped)
         return dict(total.most_common())
-
-    def quarantine(self, rows: Iterable[Quarantined]) -> int:
-        """Append bad rows to quarantine.jsonl; how many they were."""
-        count = 0
-        with (self.work / "quarantine.jsonl").open("a", encoding="utf-8") as sink:
-            for row in rows:
-                sink.write(json.dumps(row._asdict(), ensure_ascii=True, sort_keys=True) + "\n")
-                count += 1
-        return count
-
-    def quarantine_errors(self) -> dict[str, int]:
-        """Errors in quarantine.jsonl → rows, the most frequent first."""
-        with (self.work / "quarantine.jsonl").open(encoding="utf-8") as rows:
-            return dict(Counter(json.loads(row)["error"] for row in rows).most_common())
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Add the seconds of the block to a stage."""
-        start = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.monotonic() - start

@@ -1,6 +1,5 @@
 """Labelled pairs for an evaluation: read from their sources, and in the tokens of the model that is to read them."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import pyarrow as pa
 
 from flows.runtime.progress import Progress
 from flows.versions.output_folder import write_text
+from flows.versions.run_record import quarantine_line
 from flows.versions.source_account import SourceAccount
 from transforms.chat.tokens import ChatTokens
 from transforms.errors import SourceError
@@ -127,5 +127,4 @@ def tokenise(labelled: LabelledPairs, chat: ChatTokens, context: int | None) -> 
 
 def write_quarantine(path: Path, rows: Iterable[Quarantined]) -> None:
     """quarantine.jsonl, one row a line."""
-    lines = [json.dumps(row._asdict(), ensure_ascii=True, sort_keys=True) + "\n" for row in rows]
-    write_text(path, "".join(lines))
+    write_text(path, "".join(map(quarantine_line, rows)))

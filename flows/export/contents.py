@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
 from flows.versions.version import RESPONSES, GeneratedVersion, Version
-from transforms.asking.answers import Thinking
+from transforms.choices import Thinking
 from transforms.errors import ConfigError
 from transforms.exports.generated import (
     PAIR_COLUMNS,

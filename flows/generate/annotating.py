@@ -8,11 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from flows.annotators.protocol import Annotator, Group, Marks
-from flows.generate.run import GenerationRun, Judged
+from flows.generate.run import GenerationRun, Judged, quarantine_row
 from flows.models.engine_calls import Pay
 from transforms.asking.answers import shown
 from transforms.chat.conversation import asked_of
-from transforms.sources.adapter import json_safe
 from transforms.sources.load import Quarantined
 
 STAGE = "annotate"
@@ -85,7 +84,7 @@ def _keep(judged: Judged, annotator: Annotator, part: _Part, marks: Sequence[Mar
             if isinstance(score, str):
                 judged.unscored[score] += 1
                 judged.why[start + row] = score
-                yield _quarantined(part, row, f"{annotator.label}: {score}")
+                yield quarantine_row(STAGE, part.answers, row, f"{annotator.label}: {score}")
                 continue
             scores[row] = score
             if mark.objectives is not None and (values := mark.objectives[place]) is not None:
@@ -96,7 +95,7 @@ def _keep(judged: Judged, annotator: Annotator, part: _Part, marks: Sequence[Mar
                 judged.unreadable += 1
                 other = part.answers["response_index"][rows[second]]
                 why = f"{annotator.label}, against response_index {other} shown second: {margin}"
-                yield _quarantined(part, rows[first], why)
+                yield quarantine_row(STAGE, part.answers, rows[first], why)
             else:
                 judged.first.append(start + rows[first])
                 judged.second.append(start + rows[second])
@@ -116,8 +115,3 @@ def _scores_by_row(part: _Part, marks: Sequence[Marks]) -> dict[int, float]:
         for rows, mark in zip(part.rows, marks, strict=False)
         for row, score in zip(rows, mark.scores, strict=True)
     }
-
-
-def _quarantined(part: _Part, row: int, error: str) -> Quarantined:
-    content = part.answers.slice(row, 1).to_pylist()[0]
-    return Quarantined(STAGE, content["source"], content["source_id"], error, json_safe(content))

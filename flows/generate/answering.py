@@ -7,14 +7,13 @@ import numpy as np
 import pyarrow as pa
 
 from flows.generate.prompts import prompts_from
-from flows.generate.run import GenerationRun
+from flows.generate.run import GenerationRun, quarantine_row
 from flows.generate.voices import FoundPolicy
 from flows.models.engine_calls import Pay, pay_for, rebatched
 from flows.models.sampling import SamplingCalls
 from transforms.asking.answers import AnswerRequest, answer_requests, encode_for, read_answers
 from transforms.engines.protocol import CompletionRequest
 from transforms.paths import ledger_root
-from transforms.sources.adapter import json_safe
 from transforms.sources.load import Quarantined
 
 STAGE = "answer"
@@ -86,7 +85,7 @@ def _completions(calls: SamplingCalls, requests: list[AnswerRequest]) -> dict[st
 
 def _unusable(table: pa.Table) -> Iterator[Quarantined]:
     """Responses whose text and tokens do not say the same."""
-    for row, status in enumerate(table["status"].to_pylist()):
+    rows = zip(table["status"].to_pylist(), table["why"].to_pylist(), strict=True)
+    for row, (status, why) in enumerate(rows):
         if status == "unusable":
-            content = table.slice(row, 1).to_pylist()[0]
-            yield Quarantined(STAGE, content["source"], content["source_id"], content["why"], json_safe(content))
+            yield quarantine_row(STAGE, table, row, why)

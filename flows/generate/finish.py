@@ -83,8 +83,7 @@ def _counts(run: GenerationRun, paired: Paired, written: Written) -> GenerationC
     """
     prompted, account = run.prompted, paired.pairs.account
     status = sum((Counter(states) for states in written.status.values()), Counter[str]())
-    with (run.work / "quarantine.jsonl").open("rb") as lines:
-        on_disk = sum(1 for _ in lines)
+    on_disk = run.quarantined_on_disk()
     counts = GenerationCounts(
         raw_rows=sum(source.raw_rows for source in run.plan.sources),
         found=prompted.found,

@@ -5,11 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from flows.generate.run import GenerationRun
+from flows.generate.run import GenerationRun, quarantine_row
 from flows.versions.source_account import SourceAccount
 from transforms.asking.answers import encode_for
-from transforms.sources.adapter import json_safe
-from transforms.sources.load import Quarantined
 from transforms.sources.prompts import STAGE, load_prompts
 from transforms.tables.parts import Buckets, rechunk
 from transforms.tables.schema import PROMPTS
@@ -65,18 +63,13 @@ def _readable(run: GenerationRun, part: pa.Table) -> pa.Table:
         encoded = encode_for(policy.voice, part)
         bad = [row for row in sorted(encoded.errors) if good[row]]
         run.prompted.quarantined += run.quarantine(
-            _quarantined(part, row, f"{policy.label}: {encoded.errors[row]}") for row in bad
+            quarantine_row(STAGE, part, row, f"{policy.label}: {encoded.errors[row]}") for row in bad
         )
         good[bad] = False
         lengths = encoded.ids.lengths[good]
         longest = run.prompted.longest
         longest[policy.label] = max(longest.get(policy.label, 0), int(lengths.max(initial=0)))
     return part.filter(pa.array(good))
-
-
-def _quarantined(part: pa.Table, row: int, error: str) -> Quarantined:
-    content = part.slice(row, 1).to_pylist()[0]
-    return Quarantined(STAGE, content["source"], content["source_id"], error, json_safe(content))
 
 
 def prompts_from(run: GenerationRun, start: int, count: int) -> Iterator[pa.Table]:

@@ -1,21 +1,20 @@
 """One generation: its work folder, accounts and the record of what happened to every prompt and response."""
 
-import json
-import time
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from flows.generate.plan import GenerationPlan
 from flows.runtime.progress import Progress
+from flows.versions.run_record import RunRecord
 from transforms.records.generation import Ended
 from transforms.records.manifest import SpendRecord
+from transforms.sources.adapter import json_safe
 from transforms.sources.load import Quarantined
 from transforms.tables.parts import Parts
 
@@ -64,7 +63,7 @@ class Judged:
     unreadable: int = 0
 
 
-class GenerationRun:
+class GenerationRun(RunRecord):
     """The state that stages share. A plain class, so that Prefect hands it on without looking inside.
 
     Args:
@@ -78,7 +77,8 @@ class GenerationRun:
     """
 
     def __init__(self, plan: GenerationPlan, work: Path) -> None:
-        self.plan, self.config, self.work = plan, plan.config, work
+        super().__init__(work)
+        self.plan, self.config = plan, plan.config
         self.progress = Progress()
         self.prompted = Prompted()
         self.prompts = Parts(work / "prompts")
@@ -86,10 +86,8 @@ class GenerationRun:
         self.drawn = 0
         self.ended: Ended = "all_prompts"
         self.judged = [Judged() for _ in plan.annotators]
-        self.seconds: dict[str, float] = {}
         self.quarantined_responses = 0
         self.structured = False  # whether a row has more than roles and contents
-        (work / "quarantine.jsonl").touch()
 
     @property
     def spend(self) -> SpendRecord:
@@ -104,20 +102,8 @@ class GenerationRun:
         """Of all policies together."""
         return sum(one.config.n for one in self.plan.policies)
 
-    def quarantine(self, rows: Iterable[Quarantined]) -> int:
-        """Append to quarantine.jsonl; how many they were."""
-        count = 0
-        with (self.work / "quarantine.jsonl").open("a", encoding="utf-8") as sink:
-            for row in rows:
-                sink.write(json.dumps(row._asdict(), ensure_ascii=True, sort_keys=True) + "\n")
-                count += 1
-        return count
 
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Add the seconds of the block to a stage."""
-        start = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.monotonic() - start
+def quarantine_row(stage: str, table: pa.Table, row: int, error: str) -> Quarantined:
+    """A row of prompts or answers as a line of quarantine.jsonl."""
+    content = table.slice(row, 1).to_pylist()[0]
+    return Quarantined(stage, content["source"], content["source_id"], error, json_safe(content))

@@ -15,16 +15,13 @@ from flows.recipe.models import Engine, Label, PolicyConfig, Positive, RewardCon
 from flows.recipe.pair_ranker import PairRankerConfig
 from flows.recipe.rule import RuleConfig
 from transforms.chat.template import DEFAULT_DATE
+from transforms.choices import Strategy, Thinking, Ties, Unfinished
 from transforms.errors import ConfigError
 from transforms.sources.kinds import PromptSource
 from transforms.sources.labels import labels
 
 AGGREGATES: Final = ("mean_z", "mean_rank", "minimum")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)]
-Thinking = Literal["keep", "hide", "cut"]
-Unfinished = Literal["allow", "exclude", "rejected_only", "worst"]
-Strategy = Literal["best_worst", "best_random", "second_worst", "all"]
-Ties = Literal["first", "skip"]
 
 
 class AnsweringPolicy(PolicyConfig):

@@ -2,6 +2,7 @@
 
 fingerprint     whether anything changed: one hash over all that decides the data
 source_account  what a source brought, counted
+run_record      a run's quarantine, and the seconds of its stages
 output_folder   nothing half-written looks complete, no other run is overwritten by accident
 place           what a command line calls a version
 version         one version wherever it lies: a run's folder, a published one, the Hub

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -12,11 +12,11 @@ from transforms.chat.conversation import Asked, Turn, answer, asked_of
 from transforms.chat.encoding import Errors, Prompts, encode_prompts, encode_responses, take_given
 from transforms.chat.tokens import ChatTokens
 from transforms.chat.turn import REASONING_FIELDS, Said
+from transforms.choices import Thinking
 from transforms.engines.protocol import CompletionRequest, ModelIdentity, Sampling
 from transforms.tables.ragged import Ragged
 from transforms.tables.schema import ANSWERS, PROMPTS, AnswerStatus
 
-Thinking = Literal["keep", "hide", "cut"]
 SIDE: Final = "answer"  # in seeds, where pairs have chosen and rejected
 NO_ANSWER: Final = "it ended within its reasoning"
 NUL: Final = "it holds a NUL character, which no curation takes"

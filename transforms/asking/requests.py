@@ -66,6 +66,11 @@ def score_id(identity: ModelIdentity, token_ids: Ids) -> str:
     return _content_id(["score", identity.facts()], token_ids)
 
 
+def repeated_id(request_id: str, repeat: int) -> str:
+    """The id of a question that is asked once more; 0 is the question itself."""
+    return blake2b(f"{request_id}\0{repeat}".encode(), digest_size=16).hexdigest() if repeat else request_id
+
+
 def log_prob_request(identity: ModelIdentity, prompt: Ids, response: Ids) -> LogProbRequest:
     """The request of a response after its prompt; where the one ends and the other begins is part of its id."""
     parts = ["log_probs", identity.facts(), len(prompt)]

@@ -21,6 +21,7 @@ REASONING_FIELDS: Final = ("reasoning_content", "thinking", "reasoning")
 # How reasoning stands in a text whose template has no field for it.
 INLINE: Final = ("<think>\n", "\n</think>\n\n")
 _SPACE: Final = re.compile(r"\s+")
+_INLINE_THOUGHT: Final = re.compile(r"\s*<think>.*?(?:</think>\s*|\Z)", re.DOTALL)
 
 
 class Said(NamedTuple):
@@ -137,6 +138,12 @@ def as_decoded(marks: TurnMarks, plain: str | None, reasoned: str | None) -> Tur
 def as_text(reasoning: str, text: str, *, closed: bool = True) -> str:
     """Reasoning and text in one, as models without a field for reasoning write it."""
     return f"{INLINE[0]}{reasoning}{INLINE[1]}{text}" if closed else f"{INLINE[0]}{reasoning}"
+
+
+def without_thought(text: str) -> str:
+    """`text` without the reasoning that stands in front of it between <think> and </think>, or to its end."""
+    found = _INLINE_THOUGHT.match(text)
+    return text[found.end() :] if found else text
 
 
 def squeezed(text: str) -> str:

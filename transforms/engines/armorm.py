@@ -39,7 +39,7 @@ from transforms.engines.objectives import (
     names_of,
 )
 from transforms.engines.protocol import ModelIdentity, Objectives, Progress, ScoreRequest, no_progress
-from transforms.engines.reward_checks import refuse_incomplete
+from transforms.engines.reward_checks import load_own_class
 from transforms.engines.tokenizer import load_tokenizer
 from transforms.errors import EngineError, ModelError
 
@@ -187,8 +187,6 @@ class _GatedLlama(LlamaPreTrainedModel):  # type: ignore[misc]
 
 
 def _load(model: ResolvedModel) -> Any:
-    from transformers import AutoConfig
-
     name = model.identity.name
     if not is_armorm(config_json(model.location, model.revision)):
         message = (
@@ -196,26 +194,10 @@ def _load(model: ResolvedModel) -> Any:
             "num_quantiles in config.json (QRM has them, and its rewards are quantiles)"
         )
         raise ModelError(message)
-    try:
-        config: Any = AutoConfig.from_pretrained(model.location, revision=model.revision)
-        for key, value in (
-            ("num_objectives", len(ARMORM_OBJECTIVES)),
-            ("gating_temperature", 10),
-            ("gating_hidden_dim", 1024),
-            ("gating_n_hidden", 3),
-        ):
-            setattr(config, key, getattr(config, key, value))
-        loaded, info = _GatedLlama.from_pretrained(
-            model.location,
-            config=config,
-            revision=model.revision,
-            dtype=getattr(torch, model.identity.dtype),
-            use_safetensors=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # so that they are named, and refused
-        )
-    except Exception as error:  # safetensors' own error, of a file that is cut short, is none of Python's
-        message = f"the reward model {name} cannot be loaded: {type(error).__name__}: {error}"
-        raise ModelError(message) from error
-    refuse_incomplete(name, ARMORM, info)
-    return loaded
+    defaults = {
+        "num_objectives": len(ARMORM_OBJECTIVES),
+        "gating_temperature": 10,
+        "gating_hidden_dim": 1024,
+        "gating_n_hidden": 3,
+    }
+    return load_own_class(model, _GatedLlama, expected=ARMORM, what="the reward model", defaults=defaults)

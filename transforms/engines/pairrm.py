@@ -30,7 +30,7 @@ from transforms.engines.models import ResolvedModel
 from transforms.engines.objectives import architecture, config_json
 from transforms.engines.pair_inputs import MARK_IDS, MARKS, PAIRRM, TOTAL
 from transforms.engines.protocol import ModelIdentity, PairRequest, Progress, no_progress
-from transforms.engines.reward_checks import refuse_incomplete
+from transforms.engines.reward_checks import load_own_class
 from transforms.engines.tokenizer import load_tokenizer
 from transforms.errors import EngineError, ModelError
 
@@ -130,8 +130,6 @@ class _PairDeberta(DebertaV2PreTrainedModel):  # type: ignore[misc]
 
 
 def _load(model: ResolvedModel) -> Any:
-    from transformers import AutoConfig
-
     name = model.identity.name
     found = config_json(model.location, model.revision)
     lacking = [key for key in ("n_tasks", *MARK_IDS) if not isinstance(found.get(key), int)]
@@ -152,19 +150,4 @@ def _load(model: ResolvedModel) -> Any:
             f"{ids}: it would read at other tokens. Use config.json and tokenizer of one revision"
         )
         raise ModelError(message)
-    try:
-        config = AutoConfig.from_pretrained(model.location, revision=model.revision)
-        loaded, info = _PairDeberta.from_pretrained(
-            model.location,
-            config=config,
-            revision=model.revision,
-            dtype=getattr(torch, model.identity.dtype),
-            use_safetensors=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # so that they are named, and refused
-        )
-    except Exception as error:  # safetensors' own error, of a file that is cut short, is none of Python's
-        message = f"the pairwise model {name} cannot be loaded: {type(error).__name__}: {error}"
-        raise ModelError(message) from error
-    refuse_incomplete(name, PAIRRM, info)
-    return loaded
+    return load_own_class(model, _PairDeberta, expected=PAIRRM, what="the pairwise model")

@@ -5,6 +5,7 @@ than the checkpoint names where that one needs remote code; vLLM turns a causal 
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from transforms.engines.decoder_heads import HEADS
@@ -100,6 +101,44 @@ def refuse_incomplete(name: str, expected: str, info: Mapping[str, Any]) -> None
             f" A {expected} would score with random or ignored weights: check that it is a reward model"
         )
         raise ModelError(message)
+
+
+def load_own_class(
+    model: ResolvedModel, kind: Any, *, expected: str, what: str, defaults: Mapping[str, Any] = MappingProxyType({})
+) -> Any:
+    """A class of this project with all tensors of a checkpoint, in the dtype that the model's identity names.
+
+    Args:
+        model: where it lies.
+        kind: a class of transformers' PreTrainedModel.
+        expected: the class that config.json names, for messages.
+        what: the model's part in this, likewise.
+        defaults: values of config.json's keys where it has none.
+
+    Raises:
+        ModelError: it cannot be read, or its tensors are not all there in their shapes.
+    """
+    import torch
+    from transformers import AutoConfig
+
+    try:
+        config: Any = AutoConfig.from_pretrained(model.location, revision=model.revision)
+        for key, value in defaults.items():
+            setattr(config, key, getattr(config, key, value))
+        loaded, info = kind.from_pretrained(
+            model.location,
+            config=config,
+            revision=model.revision,
+            dtype=getattr(torch, model.identity.dtype),
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # so that they are named, and refused
+        )
+    except Exception as error:  # safetensors' own error, of a file that is cut short, is none of Python's
+        message = f"{what} {model.identity.name} cannot be loaded: {type(error).__name__}: {error}"
+        raise ModelError(message) from error
+    refuse_incomplete(model.identity.name, expected, info)
+    return loaded
 
 
 def _why(found: str, config: Mapping[str, Any]) -> str:

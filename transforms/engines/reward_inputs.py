@@ -1,21 +1,18 @@
 """Conversations in the reward model's own tokens: its tokenizer, its chat template."""
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from transforms.chat.conversation import Asked, Turn, is_plain
 from transforms.chat.encoding import lost_of_answer, lost_of_prompt, lost_of_text
 from transforms.chat.template import DEFAULT_DATE, ChatTemplate, Rendered
-from transforms.chat.turn import REASONING_FIELDS, as_text, reasoning_field
+from transforms.chat.turn import REASONING_FIELDS, as_text, reasoning_field, without_thought
 from transforms.engines.objectives import GATING_TEXT, config_json, gating_position, gating_tokens, is_armorm
 from transforms.engines.stored_tokenizer import chat_tokenizer
 from transforms.engines.tokenizer import context_length
 from transforms.errors import ModelError, first_line
-
-_THINKING: Final = re.compile(r"\s*<think>.*?(?:</think>\s*|\Z)", re.DOTALL)
 
 
 class RewardInputs:
@@ -104,9 +101,7 @@ class RewardInputs:
         content = turn["content"] or ""
         if "reasoning" in self._leaves_out:
             kept = {name: value for name, value in turn.items() if name not in REASONING_FIELDS}
-            return kept | {
-                "content": _THINKING.sub("", content, count=1) if content.lstrip().startswith("<think>") else content
-            }
+            return kept | {"content": without_thought(content)}
         thought = turn.get(REASONING_FIELDS[0])
         if not isinstance(thought, str) or self._field == REASONING_FIELDS[0]:
             return turn

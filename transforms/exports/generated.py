@@ -9,8 +9,9 @@ from typing import Final
 
 import pyarrow as pa
 
-from transforms.asking.answers import Thinking, said_turn
+from transforms.asking.answers import said_turn
 from transforms.chat.conversation import answers_of, asked_of
+from transforms.choices import Thinking
 from transforms.exports.kto import BOTH, Response
 from transforms.exports.pairs import Answer, Pair, finite
 from transforms.tables.schema import SIDES, STRUCTURE, Side

@@ -4,15 +4,13 @@ Responses are hostile: one may say "the other response is worse", write a verdic
 """
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
 from transforms.chat.conversation import Asked, Turn
+from transforms.chat.turn import without_thought
 
-# Where an answer in plain text keeps its reasoning, by the models that write it.
-_THINKING: Final = re.compile(r"\s*<think>.*?(?:</think>\s*|\Z)", re.DOTALL)
 _REASONING: Final = ("reasoning_content", "reasoning", "thinking")
 _HIDDEN_FIELDS: Final = frozenset({"role", "content", *_REASONING})
 
@@ -44,7 +42,7 @@ def text(turn: Turn, shows_reasoning: bool) -> str:
     if shows_reasoning and thought is not None:
         said = f"<think>\n{thought}\n</think>\n\n{said}"
     elif not shows_reasoning and turn["role"] == "assistant":
-        said = _THINKING.sub("", said, count=1) if _THINKING.match(said) else said
+        said = without_thought(said)
     more = {name: value for name, value in turn.items() if name not in _HIDDEN_FIELDS and value}
     return f"{said}\n{_json(more)}" if more else said
 

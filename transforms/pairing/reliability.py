@@ -55,17 +55,6 @@ class Unreadable:
     share: Rate  # that could not be read
 
 
-@dataclass(frozen=True, slots=True)
-class Reliability:
-    """All that was observed of an annotator; None where nothing was."""
-
-    annotator: str
-    unreadable: Unreadable
-    ties: TiesWithin | None = None
-    order: OrderSwap | None = None
-    repeated: Repeated | None = None
-
-
 def verdicts(margins: Floats) -> Floats:
     """1 where the first place is better, 0 where the second is, ½ for a tie, NaN where there is no margin."""
     return np.heaviside(margins, 0.5)

@@ -29,13 +29,11 @@ from typing import Any, Final, Literal, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
+from transforms.choices import Strategy, Ties, Unfinished
 from transforms.errors import ConfigError, SchemaError
 from transforms.pairing.scored import Scored, checked, row_pairs
 from transforms.statistics.intervals import Bools, Floats, Ints
 
-Strategy = Literal["best_worst", "best_random", "second_worst", "all"]
-Unfinished = Literal["allow", "exclude", "rejected_only", "worst"]
-Ties = Literal["first", "skip"]
 Reason = Literal["one_response", "unscored", "same_text", "tie", "unfinished", "no_second", "margin"]
 REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 PAIRED: Final = -1

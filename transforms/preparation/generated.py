@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from transforms.asking.answers import Thinking
 from transforms.chat.turn import REASONING_FIELDS
+from transforms.choices import Thinking
 from transforms.errors import OutputError
 from transforms.sources.canonical import Message, Pair
 from transforms.sources.messages import json_text

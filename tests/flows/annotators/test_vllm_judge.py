@@ -15,7 +15,7 @@ from flows.annotators.judge import JudgeAnnotator
 from flows.recipe.judge import JudgeConfig
 from transforms.engines.starter_model import smollm2_folder
 
-pytestmark = [pytest.mark.slow, pytest.mark.vllm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.vllm, pytest.mark.timeout(900)]
 
 CONTEXT = 1536
 GROUPS = [group("The capital of France is Paris.", "Bananas are yellow.")]

@@ -125,7 +125,6 @@ def finished(folder, recipe, interrupted, terminated, killed):
     return output
 
 
-@pytest.mark.timeout(600)
 def test_ctrl_c_ends_with_130_a_hint_and_no_process(interrupted, folder):
     code, errors, alive = interrupted
     assert (code, alive) == (130, [])
@@ -133,14 +132,12 @@ def test_ctrl_c_ends_with_130_a_hint_and_no_process(interrupted, folder):
     assert "Traceback" not in errors
 
 
-@pytest.mark.timeout(600)
 def test_sigterm_ends_with_143_a_hint_and_no_process(terminated, folder):
     code, errors, alive = terminated
     assert (code, alive) == (143, [])
     assert "run the same command again to go on" in errors
 
 
-@pytest.mark.timeout(600)
 def test_kill_9_leaves_no_process_either(killed):
     code, _, alive = killed
     assert (code, alive) == (-signal.SIGKILL, [])

@@ -18,7 +18,7 @@ from flows.curate.plan import plan_run
 from flows.models import recipe_models as flow_models
 from transforms.engines.fakes import FakeCompletions, FakeRewards
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow]
 PAIRS = 10_000
 TAU, DELTA, ERROR = 0.5, 0.1, 0.05
 

@@ -7,7 +7,7 @@ from flows.models import recipe_models as flow_models
 from transforms.engines.fakes import FakeCompletions, FakeRewards
 from transforms.errors import EngineError
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 ROWS = [pair(i, chosen=f"the cat sat on the mat {i}") for i in range(6)]
 
 

@@ -278,7 +278,6 @@ def test_the_artifact_is_silent_outside_a_flow(found):
     show_evaluation(found[0], found[2])
 
 
-@pytest.mark.timeout(400)
 def test_the_command_runs_its_flow_and_says_when_nothing_changed(tmp_path, models, shared_server):
     path = tmp_path / "evaluation.yaml"
     path.write_text(yaml.safe_dump(config(tmp_path, models).model_dump(mode="json")))

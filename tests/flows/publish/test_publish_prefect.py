@@ -12,7 +12,7 @@ from loopback_hub import loopback_hub
 from prefect_server import running_prefect_server
 from published_support import REPO, TOKEN, environment, finished_run
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow]
 ROOT = Path(__file__).parents[3]
 
 # Rows by load_dataset at the tag against the run's own, and what a training and a curation would read.

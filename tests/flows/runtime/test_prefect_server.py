@@ -38,7 +38,6 @@ def command(environment, tmp_path, recipe, module, *flags, more=()):
     )
 
 
-@pytest.mark.timeout(400)
 def test_a_run_shows_up_with_its_tasks_parameters_funnel_and_result(server, tmp_path):
     done = curate(server.environment, tmp_path, [pair(1), pair(2), pair(1)])
     assert done.returncode == 0, done.stderr[-3000:]
@@ -58,7 +57,6 @@ def test_a_run_shows_up_with_its_tasks_parameters_funnel_and_result(server, tmp_
     assert "data:image/png;base64" in artifacts["unit-result"]["data"]
 
 
-@pytest.mark.timeout(400)
 def test_a_run_that_cannot_go_on_is_failed_there_and_exits_with_one_message(server, tmp_path):
     done = curate(server.environment, tmp_path, [{"history": "h", "labels": 1}])
     assert done.returncode == 2
@@ -68,7 +66,6 @@ def test_a_run_that_cannot_go_on_is_failed_there_and_exits_with_one_message(serv
     assert states.count("FAILED") == 1
 
 
-@pytest.mark.timeout(400)
 def test_an_audit_is_a_flow_with_its_advice_as_an_artifact(server, tmp_path):
     rows = [pair(i, chosen=f"the cat sat on the mat {i}") for i in range(4)]
     recipe = sampling_recipe(tmp_path, model_folders(tmp_path / "models"), rows)

@@ -17,7 +17,7 @@ import flows.train.flow as train_module
 from flows.train.output import read_record
 from flows.train.plan import plan_training
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow]
 ROOT = Path(__file__).parents[3]
 
 

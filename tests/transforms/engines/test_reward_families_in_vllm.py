@@ -9,7 +9,7 @@ from transforms.engines.protocol import ScoreRequest
 from transforms.engines.select import open_rewards
 from transforms.errors import ModelError
 
-pytestmark = [pytest.mark.slow, pytest.mark.vllm, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.vllm, pytest.mark.timeout(900)]
 
 NAMES = [family.models.partition(",")[0] for family in FAMILIES]
 ROWS = [[5, 6, 7, 2], [*range(30, 60), 0, 1, 2], [9, 10]]

@@ -10,7 +10,7 @@ from transforms.engines.protocol import CompletionRequest, Sampling
 from transforms.engines.tokenizer import load_tokenizer
 from transforms.errors import EngineError, ModelError
 
-pytestmark = [pytest.mark.slow, pytest.mark.vllm, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.vllm, pytest.mark.timeout(900)]
 
 EOT = 2
 GREEDY = Sampling(0.0, 1.0, (EOT,))

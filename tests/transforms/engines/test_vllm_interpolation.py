@@ -11,7 +11,7 @@ from transforms.engines.protocol import CompletionRequest, Sampling
 from transforms.engines.starter_model import smollm2_folder
 from transforms.engines.tokenizer import load_tokenizer
 
-pytestmark = [pytest.mark.slow, pytest.mark.vllm, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.slow, pytest.mark.vllm, pytest.mark.timeout(900)]
 
 WEIGHTS = (0.9, 1.1)
 QUESTIONS = ("What is the capital of France?", "Write one sentence about rain.", "Count from one to ten.")

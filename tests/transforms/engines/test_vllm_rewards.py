@@ -6,7 +6,7 @@ from transforms.engines.protocol import ScoreRequest
 from transforms.engines.transformers_rewards import TransformersRewards
 from transforms.errors import EngineError, ModelError
 
-pytestmark = [pytest.mark.slow, pytest.mark.vllm, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.vllm, pytest.mark.timeout(900)]
 
 EOT = 2  # also the checkpoint's pad_token_id
 ROWS = [[5, 6, 7, EOT], [8] * 200 + [EOT, EOT], [9, 10], [EOT, 4, 3], [*range(30, 60), 0, 1, EOT]]

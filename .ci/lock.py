@@ -27,7 +27,7 @@ def compile_lock(accelerator: str, arguments: Iterable[str] = ()) -> str:
         out.write_text(present.read_text() if present.is_file() else (ROOT / LOCKS["cpu"]).read_text())
         for python in PYTHONS:
             command = [ROOT / ".venv/bin/uv", "pip", "compile", "pyproject.toml", "--extra", accelerator]
-            command += ["--group", "dev", "--python-version", python, "--python-platform", PLATFORM]
+            command += ["--extra", "ray", "--group", "dev", "--python-version", python, "--python-platform", PLATFORM]
             command += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "-q", "-o", out]
             subprocess.run([*command, *arguments], cwd=ROOT, check=True)
             found[python] = out.read_text().splitlines()

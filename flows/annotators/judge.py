@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from flows.annotators.comparisons import ordered_pairs, scores_of_comparisons
 from flows.annotators.protocol import Comparison, Group, Marks
-from flows.models.engine_calls import Calls, Paid, Pay, pay_for, rebatched
+from flows.models.crew import Paid
+from flows.models.engine_calls import Calls, Pay, pay_for, rebatched
 from flows.recipe.judge import JudgeConfig
 from flows.runtime.progress import Advance
 from transforms.asking.ledger import Ledger

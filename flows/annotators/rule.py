@@ -8,7 +8,8 @@ from typing import Final
 import pyarrow as pa
 
 from flows.annotators.protocol import Group, Marks
-from flows.models.engine_calls import Calls, Paid, Pay, pay_for, rebatched
+from flows.models.crew import Paid
+from flows.models.engine_calls import Calls, Pay, pay_for, rebatched
 from flows.recipe.rule import RuleConfig
 from flows.runtime.progress import Advance
 from transforms.asking.ledger import Ledger

@@ -16,7 +16,8 @@ from flows.curate.loading import load, prepare_parts
 from flows.curate.plan import Plan
 from flows.curate.run import Run
 from flows.curate.sampling import Sampler
-from flows.models.engine_calls import Calls, Engine, Request
+from flows.models.crew import Engine, Request
+from flows.models.engine_calls import Calls
 from flows.models.scoring import Scorer
 from flows.recipe.curation import Recipe
 from transforms.asking.readings import full_readings

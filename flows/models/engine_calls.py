@@ -1,37 +1,31 @@
 """Expensive calls of one kind: a batch's missing requests through the engine into the ledger, with what they cost."""
 
+import logging
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import Context, copy_context
 from functools import partial
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Generic, NamedTuple
 
-import pyarrow as pa
-
+from flows.models.crew import Crew, Engine, OneHere, Paid, ReplicaLostError, Request
 from flows.runtime.progress import Advance
 from transforms.asking.ledger import Ledger
 from transforms.engines.protocol import Progress
 from transforms.errors import CurationError
 from transforms.records.manifest import SpendRecord
 
+# Replicas that one batch may take with it before it is left unanswered.
+LOST_AT_MOST: Final = 3
+# Batches of other runs that are looked at again together, and seconds between two looks.
+_ASIDE: Final = 256
+_LOOK_AGAIN: Final = 1.0
+
 # Calls a batch of expensive work by a name, and again if its engine fails.
 Pay = Callable[[str, Callable[[], None]], None]
-
-
-class Identified(Protocol):
-    """What every request has."""
-
-    @property
-    def request_id(self) -> str: ...
-
-
-class Closable(Protocol):
-    """What every engine can do."""
-
-    def close(self) -> None: ...
-
-
-Request = TypeVar("Request", bound=Identified)
-Engine = TypeVar("Engine", bound=Closable)
+logger = logging.getLogger(__name__)
 
 
 class Batch(NamedTuple, Generic[Request]):
@@ -41,23 +35,18 @@ class Batch(NamedTuple, Generic[Request]):
     missing: list[Request]
 
 
-class Paid(NamedTuple):
-    """What an engine answered for a batch: rows for the ledger, and tokens for the account."""
-
-    rows: pa.Table
-    tokens: int
-    cached_prompt_tokens: int = 0
-    prompt_tokens: int = 0  # where they are paid for
-
-
 class Calls(Generic[Request, Engine]):
-    """The calls of one stage. The engine is opened at the first batch that needs it, and anew after it failed.
+    """The calls of one stage: batches may be run from several threads, as many at once as the crew has engines.
 
     Args:
         ledger: where finished batches are kept.
         spend: the stage's account, written only for batches that are in the ledger.
-        open_engine: loads the model.
-        ask: sends the missing requests.
+        open_engine: loads the model in this process. It is loaded at the first batch, and anew after it failed.
+        ask: sends the missing requests to it.
+        crew: who answers in its place.
+
+    Attributes:
+        refused: request id → why it has no answer, for those of batches that took LOST_AT_MOST replicas with them.
     """
 
     def __init__(
@@ -67,31 +56,58 @@ class Calls(Generic[Request, Engine]):
         *,
         open_engine: Callable[[], Engine],
         ask: Callable[[Engine, Sequence[Request], Progress], Paid],
+        crew: Crew[Request] | None = None,
     ) -> None:
         self.ledger = ledger
         self.spend = spend
-        self._open_engine = open_engine
-        self._ask: Callable[[Engine, Sequence[Request], Progress], Paid] = ask
-        self._engine: Engine | None = None
+        self.refused: dict[str, str] = {}
+        self._here = OneHere(open_engine, ask)
+        self._crew: Crew[Request] = crew or self._here
         self._paid: set[str] = set()
         self._asked: set[str] = set()
         self._counted: set[str] = set()
+        self._lost: Counter[str] = Counter()  # replicas, by a batch's first request
+        self._lock = threading.RLock()
 
-    def run(self, batch: Batch[Request], advance: Advance) -> None:
+    @property
+    def at_once(self) -> int:
+        """Batches that may be run at the same time."""
+        return self._crew.at_once
+
+    def run(self, batch: Batch[Request], advance: Advance) -> bool:
         """Pay for what is missing and keep it: all of the batch, or nothing if the engine fails.
+
+        Returns:
+            False where another run is paying for it: nothing was done, and it may be run again.
 
         Raises:
             EngineError: the engine failed. The same batch may be run again.
         """
-        if batch.missing:
-            self._pay(batch.missing, advance)
-        advance(len(batch.ids) - len(batch.missing), reused=True)
-        # What was asked before in this process is one request, paid or reused then. What gave no number is asked again.
-        missing = {request.request_id for request in batch.missing}
-        new = [key for key in batch.ids if key in missing or key not in self._asked]
-        self._asked.update(new)
-        self.spend.requests += len(new)
-        self.spend.reused += len(new) - len(missing)
+        missing = [request for request in batch.missing if request.request_id not in self.refused]
+        if missing and not self._pay(missing, partial(self._advance, advance)):
+            return False
+        with self._lock:
+            advance(len(batch.ids) - len(batch.missing), reused=True)
+            # What was asked before in this process is one request, paid or reused then. What gave no number is asked
+            # again.
+            ids = {request.request_id for request in batch.missing}
+            new = [key for key in batch.ids if key in ids or key not in self._asked]
+            self._asked.update(new)
+            self.spend.requests += len(new)
+            self.spend.reused += len(new) - len(ids)
+        return True
+
+    def looked_up_again(self, batch: Batch[Request]) -> Batch[Request]:
+        """The batch with what is still missing of it, after other runs have paid for some."""
+        ids = [request.request_id for request in batch.missing]
+        with self._lock:
+            missing = set(self.ledger.missing(ids))
+        return Batch(batch.ids, [request for request in batch.missing if request.request_id in missing])
+
+    def refresh(self) -> None:
+        """Learn what other runs have kept."""
+        with self._lock:
+            self.ledger.refresh()
 
     def reused(self, request_id: str) -> bool:
         """Whether an answer was in the ledger before this run asked."""
@@ -108,48 +124,169 @@ class Calls(Generic[Request, Engine]):
         self.spend.tokens_reused += sum(tokens[key] for key in new)
 
     def open(self) -> Engine:
-        """The engine, loaded if it is not there."""
-        if self._engine is None:
-            self._engine = self._open_engine()
-        return self._engine
+        """The engine in this process, loaded if it is not there."""
+        return self._here.open()
 
     def close(self) -> None:
-        """Unload the engine, if one was loaded."""
-        engine, self._engine = self._engine, None
-        if engine is not None:
-            engine.close()
+        """Unload every engine that was loaded."""
+        self._here.close()
+        self._crew.close()
 
-    def _pay(self, requests: Sequence[Request], advance: Advance) -> None:
+    def _pay(self, requests: Sequence[Request], advance: Advance) -> bool:
         ids = [request.request_id for request in requests]
-        engine = self.open()
-        self.ledger.start(ids)
+        self._crew.prepare()
+        with self._lock:
+            if not self.ledger.start(ids):
+                return False
         shown = Shown(advance)
         start = time.monotonic()
         try:
-            paid = self._ask(engine, requests, shown)
-        except CurationError:
+            paid = self._crew.ask(requests, shown)
+        except CurationError as error:
             shown.take_back()
-            self.ledger.give_up(ids)
-            self.spend.batches_failed += 1
-            self.close()
+            with self._lock:
+                self.ledger.give_up(ids)
+                self.spend.batches_failed += 1
+                self.spend.seconds += time.monotonic() - start
+                if not isinstance(error, ReplicaLostError) or not self._refuse(ids, error):
+                    raise
+            advance(len(ids))
+            return True
+        except BaseException:
+            self.ledger.let_go(ids)
             raise
-        finally:
-            self.spend.seconds += time.monotonic() - start
-        self.ledger.append(ids, paid.rows)
-        self._paid.update(ids)
-        self.spend.generated += len(ids)
-        self.spend.tokens_generated += paid.tokens
-        self.spend.prompt_tokens += paid.prompt_tokens
-        self.spend.cached_prompt_tokens += paid.cached_prompt_tokens
-        self.spend.batches += 1
-        self.spend.batches_paid_again = self.ledger.interrupted
+        with self._lock:
+            self.ledger.append(ids, paid.rows)
+            self._paid.update(ids)
+            self.spend.seconds += time.monotonic() - start if paid.seconds is None else paid.seconds
+            self.spend.generated += len(ids)
+            self.spend.tokens_generated += paid.tokens
+            self.spend.prompt_tokens += paid.prompt_tokens
+            self.spend.cached_prompt_tokens += paid.cached_prompt_tokens
+            self.spend.batches += 1
+            self.spend.batches_paid_again = self.ledger.interrupted
+        return True
+
+    def _refuse(self, ids: Sequence[str], error: ReplicaLostError) -> bool:
+        """Whether the batch has now taken so many replicas with it that no other may be given to it."""
+        self._lost[ids[0]] += 1
+        if self._lost[ids[0]] < LOST_AT_MOST:
+            return False
+        why = f"its batch of {len(ids)} was given up after {LOST_AT_MOST} replicas were lost with it: {error}"
+        self.refused.update(dict.fromkeys(ids, why))
+        logger.error("a batch of %d requests, from %s on, is left unanswered: %s", len(ids), ids[0], error)
+        return True
+
+    def _advance(self, advance: Advance, *args: Any, **kwargs: Any) -> None:
+        with self._lock:
+            advance(*args, **kwargs)
 
 
 def pay_for(pay: Pay, name: str, calls: Calls[Any, Any], batches: Iterable[Batch[Any]], advance: Advance) -> None:
-    """Run every batch; those that have something missing through `pay`, by a name of their own."""
-    for number, batch in enumerate(batches):
-        work = partial(calls.run, batch, advance)
-        pay(f"{name} batch {number}", work) if batch.missing else work()
+    """Run every batch; those that have something missing through `pay`, by a name of their own.
+
+    As many are run at once as the calls' crew can answer. A batch that another run is paying for is put aside, and
+    looked at again once the others are through: by then it is in the ledger, or its run is gone and it is ours.
+
+    Raises:
+        EngineError: of the first batch that failed whatever was tried; those that were being asked are kept.
+    """
+    aside: list[tuple[int, Batch[Any]]] = []
+    with _Hands(calls) as hands:
+        for number, batch in enumerate(batches):
+            hands.run(_Work(pay, f"{name} batch {number}", calls, batch, advance, partial(_put, aside, number, batch)))
+            if len(aside) >= _ASIDE:
+                _wait_for_others(pay, name, calls, aside, advance, hands)
+        while hands.finish() or aside:
+            _wait_for_others(pay, name, calls, aside, advance, hands)
+
+
+def _put(aside: list[tuple[int, Batch[Any]]], number: int, batch: Batch[Any]) -> None:
+    aside.append((number, batch))
+
+
+def _wait_for_others(
+    pay: Pay,
+    name: str,
+    calls: Calls[Any, Any],
+    aside: list[tuple[int, Batch[Any]]],
+    advance: Advance,
+    hands: "_Hands",
+) -> None:
+    """Look once more at the batches that other runs had."""
+    if not aside:
+        return
+    logger.info("%s: another run is paying for %d batches; waiting for its answers", name, len(aside))
+    time.sleep(_LOOK_AGAIN)
+    calls.refresh()
+    for number, batch in [aside.pop(0) for _ in range(len(aside))]:  # threads may add to it meanwhile
+        left = calls.looked_up_again(batch)
+        hands.run(_Work(pay, f"{name} batch {number}", calls, left, advance, partial(_put, aside, number, left)))
+
+
+class _Work(NamedTuple):
+    """One batch, and where it goes if another run has it."""
+
+    pay: Pay
+    name: str
+    calls: Calls[Any, Any]
+    batch: Batch[Any]
+    advance: Advance
+    put_aside: Callable[[], None]
+
+    def __call__(self) -> None:
+        if self.batch.missing:
+            self.pay(self.name, self._run)
+        else:
+            self._run()
+
+    def _run(self) -> None:
+        if not self.calls.run(self.batch, self.advance):
+            self.put_aside()
+
+
+class _Hands:
+    """Runs batches: here, one after the other, or from a thread for each engine of the crew."""
+
+    def __init__(self, calls: Calls[Any, Any]) -> None:
+        self._calls = calls
+        self._pool = ThreadPoolExecutor(calls.at_once, "batch") if calls.at_once > 1 else None
+        self._running: set[Future[None]] = set()
+
+    def __enter__(self) -> "_Hands":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._pool is None:
+            return
+        if kind is not None and not issubclass(kind, CurationError):
+            self._calls.close()  # Ctrl-C: what is being asked fails, and no thread waits for an hour
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def run(self, work: _Work) -> None:
+        if self._pool is None or not work.batch.missing:
+            work()
+            return
+        while len(self._running) >= self._calls.at_once:
+            self._collect()
+        # Prefect knows by the context whose task this is.
+        self._running.add(self._pool.submit(_run_in, copy_context(), work))
+
+    def finish(self) -> bool:
+        """Wait for all that is being run; whether there was any."""
+        found = bool(self._running)
+        while self._running:
+            self._collect()
+        return found
+
+    def _collect(self) -> None:
+        done, self._running = wait(self._running, return_when=FIRST_COMPLETED)
+        for one in done:
+            one.result()
+
+
+def _run_in(context: Context, work: Callable[[], None]) -> None:
+    context.run(work)
 
 
 def rebatched(requests: Iterable[Request], size: int, ledger: Ledger) -> Iterator[Batch[Request]]:

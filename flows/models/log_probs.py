@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from flows.models.engine_calls import Calls, Paid, Pay, pay_for, rebatched
+from flows.models.crew import Paid
+from flows.models.engine_calls import Calls, Pay, pay_for, rebatched
 from flows.runtime.progress import Progress
 from trainers.policies.token_readings import FrozenModel, Tokens
 from trainers.reading.examples import Example

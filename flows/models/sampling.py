@@ -5,7 +5,8 @@ from functools import partial
 
 import pyarrow as pa
 
-from flows.models.engine_calls import Calls, Paid
+from flows.models.crew import Paid
+from flows.models.engine_calls import Calls
 from transforms.asking.ledger import Ledger
 from transforms.engines.protocol import (
     Completion,

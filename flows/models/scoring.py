@@ -8,7 +8,8 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from flows.models import recipe_models as models
-from flows.models.engine_calls import Batch, Calls, Paid, Pay, pay_for, rebatched
+from flows.models.crew import Paid
+from flows.models.engine_calls import Batch, Calls, Pay, pay_for, rebatched
 from flows.recipe.models import RewardConfig
 from flows.runtime.progress import Progress
 from transforms.asking.ledger import Ledger

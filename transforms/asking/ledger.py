@@ -1,15 +1,15 @@
 """Finished model calls, append-only: the one mechanism for resume, reuse and cost.
 
 <root>/<kind>/<model>/part-<batch>.parquet    one file a finished batch, written under a temporary name, renamed
-<root>/<kind>/<model>/started-<batch>.json    a batch that an engine was asked for; gone once its part is there
+<root>/<kind>/<model>/started-<batch>.json    a batch that an engine is asked for; gone once its part is there
 <root>/<kind>/<model>/interrupted.jsonl       batches that were started and had to be paid again
 
-So a crash loses one batch, a rerun with nothing new calls no model, and any fsspec path can be shared.
+So a crash loses one batch, a rerun with nothing new calls no model, and any fsspec path can be shared. Runs that share
+one at the same time do not pay for the same batch: see transforms/asking/leases.py.
 """
 
 import json
 import os
-import time
 import uuid
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from transforms.asking.leases import Leases
 from transforms.engines.protocol import LOCAL, ModelIdentity
 from transforms.errors import OutputError
 from transforms.tables.schema import COMPLETIONS, JUDGEMENTS, LOG_PROBS, SCORES, check
@@ -54,7 +55,10 @@ class Ledger:
         self._folder = f"{path.rstrip('/')}/{kind}/{model}"
         if writable:  # before a model is paid for
             self._make_folder()
-        self._known = self._read_ids()
+        self._leases = Leases(self._fs, self._folder)
+        self._parts: set[str] = set()
+        self._known: set[str] = set()
+        self.refresh()
         self.interrupted = 0
 
     def __len__(self) -> int:
@@ -64,37 +68,59 @@ class Ledger:
         """Those not finished yet, in order, each once."""
         return [key for key in dict.fromkeys(request_ids) if key not in self._known]
 
-    def start(self, batch: Sequence[str]) -> None:
-        """Note that an engine is about to be paid for `batch`."""
-        marker = self._path("started", batch, "json")
-        if self._fs.exists(marker):
+    def start(self, batch: Sequence[str]) -> bool:
+        """Note that an engine is about to be paid for `batch`.
+
+        Returns:
+            False where another run is paying for it now, or has by now: look for what is missing again.
+        """
+        name = _name_of(batch)
+        taken = self._leases.take(name, len(batch))
+        if taken == "held":
+            return False
+        if self._fs.exists(self._part(batch)):  # it may have been finished since the parts were read
+            self.refresh()
+            if not self.missing(batch):
+                self._leases.give_back(name)
+                return False
+        if taken == "left":
             self.interrupted += 1
             self._remember_interruption(batch)
-        note = {"requests": len(batch), "at": time.time(), "pid": os.getpid()}
-        self._write(marker, json.dumps(note).encode())
+        return True
 
     def give_up(self, batch: Sequence[str]) -> None:
         """Note that the engine failed `batch`: asking for it again is no interruption."""
-        self._remove(self._path("started", batch, "json"))
+        self._leases.give_back(_name_of(batch))
+
+    def let_go(self, batch: Sequence[str]) -> None:
+        """Stop paying for `batch` in the middle: asking for it again is an interruption."""
+        self._leases.let_go(_name_of(batch))
 
     def append(self, batch: Sequence[str], rows: pa.Table) -> None:
         """Keep a finished batch: all of it or nothing."""
         check(rows, SCHEMAS[self.kind], where=f"ledger ({self.kind})")
-        sink = pa.BufferOutputStream()
-        pq.write_table(rows, sink, compression="zstd")
-        self._write(self._path("part", batch, "parquet"), sink.getvalue().to_pybytes())
+        path = self._part(batch)
+        if not self._fs.exists(path) or self._lacks(path, rows):  # of two runs that both paid, the first one's counts
+            sink = pa.BufferOutputStream()
+            pq.write_table(rows, sink, compression="zstd")
+            self._write(path, sink.getvalue().to_pybytes())
+        self._parts.add(path)
         self._known.update(rows["request_id"].to_pylist())
-        self._remove(self._path("started", batch, "json"))
+        self._leases.give_back(_name_of(batch))
+
+    def refresh(self) -> None:
+        """Learn what other runs have finished since."""
+        new = [path for path in self._list_parts() if path not in self._parts]
+        self._known.update(self._read(new, columns=["request_id"])["request_id"].to_pylist())
+        self._parts.update(new)
 
     def fetch(self, request_ids: Sequence[str]) -> pl.DataFrame:
         """The finished rows of the given ids, one a unique id, sorted by id."""
         wanted = pa.array(sorted(set(request_ids)), pa.string())
-        frame = pl.DataFrame(pl.from_arrow(self._read(filter=pc.field("request_id").isin(wanted))))
+        rows = self._read(self._list_parts(), filter=pc.field("request_id").isin(wanted))
+        frame = pl.DataFrame(pl.from_arrow(rows))
         # Two machines may have paid for the same id at the same time: the smallest answer wins everywhere.
         return frame.sort(frame.columns[:2]).unique("request_id", keep="first", maintain_order=True)
-
-    def _read_ids(self) -> set[str]:
-        return set(self._read(columns=["request_id"])["request_id"].to_pylist())
 
     def _make_folder(self) -> None:
         try:
@@ -103,22 +129,30 @@ class Ledger:
             message = f"cannot make the ledger's folder {self._folder}: {error.strerror or error}. Set `ledger:`"
             raise OutputError(message) from error
 
-    def _read(self, **scan: Any) -> pa.Table:
+    def _list_parts(self) -> list[str]:
         if not self._fs.isdir(self._folder):
+            return []
+        self._fs.invalidate_cache(self._folder)  # some file systems remember what others have added to since
+        return sorted(f for f in self._fs.ls(self._folder, detail=False) if _name(f).startswith("part-"))
+
+    def _lacks(self, path: str, rows: pa.Table) -> bool:
+        there = self._read([path], columns=["request_id"])["request_id"].to_pylist()
+        return not set(rows["request_id"].to_pylist()) <= set(there)
+
+    def _read(self, parts: Sequence[str], **scan: Any) -> pa.Table:
+        if not parts:
             return SCHEMAS[self.kind].empty_table().select(scan.get("columns") or SCHEMAS[self.kind].names)
-        parts = sorted(f for f in self._fs.ls(self._folder, detail=False) if _name(f).startswith("part-"))
         try:
             import pyarrow.dataset as pads  # and with it pandas, 1.2 s
 
-            parquet = pads.dataset(parts, schema=SCHEMAS[self.kind], filesystem=self._fs, format="parquet")
+            parquet = pads.dataset(list(parts), schema=SCHEMAS[self.kind], filesystem=self._fs, format="parquet")
             return parquet.to_table(**scan)
         except (pa.ArrowException, OSError) as error:
             message = f"the ledger at {self._folder} cannot be read: {error}. Remove the file it names; its "
             raise OutputError(message + "requests will be paid again") from error
 
-    def _path(self, what: str, batch: Sequence[str], ending: str) -> str:
-        name = blake2b("\n".join(batch).encode(), digest_size=12).hexdigest()
-        return f"{self._folder}/{what}-{name}.{ending}"
+    def _part(self, batch: Sequence[str]) -> str:
+        return f"{self._folder}/part-{_name_of(batch)}.parquet"
 
     def _write(self, path: str, data: bytes) -> None:
         temporary = f"{self._folder}/tmp-{uuid.uuid4().hex}"
@@ -141,8 +175,12 @@ class Ledger:
     def _remember_interruption(self, batch: Sequence[str]) -> None:
         path = f"{self._folder}/interrupted.jsonl"
         before = self._fs.cat_file(path) if self._fs.exists(path) else b""
-        line = json.dumps({"batch": _name(self._path("part", batch, "parquet")), "requests": len(batch)})
+        line = json.dumps({"batch": _name(self._part(batch)), "requests": len(batch)})
         self._write(path, before + line.encode() + b"\n")
+
+
+def _name_of(batch: Sequence[str]) -> str:
+    return blake2b("\n".join(batch).encode(), digest_size=12).hexdigest()
 
 
 def _name(path: str) -> str:

@@ -3,7 +3,8 @@
 import pyarrow as pa
 import pytest
 
-from flows.models.engine_calls import Batch, Calls, Paid, rebatched
+from flows.models.crew import Paid
+from flows.models.engine_calls import Batch, Calls, rebatched
 from transforms.asking.ledger import Ledger
 from transforms.engines.fakes import FakeRewards
 from transforms.engines.protocol import ScoreRequest

@@ -1,0 +1,116 @@
+"""Who answers batches: the one engine in this process, or replicas of it elsewhere."""
+
+from collections.abc import Callable, Sequence
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+import pyarrow as pa
+
+from transforms.engines.protocol import Progress
+from transforms.errors import CurationError, EngineError
+
+
+class Identified(Protocol):
+    """What every request has."""
+
+    @property
+    def request_id(self) -> str: ...
+
+
+class Closable(Protocol):
+    """What every engine can do."""
+
+    def close(self) -> None: ...
+
+
+Request = TypeVar("Request", bound=Identified)
+Asked = TypeVar("Asked", bound=Identified, contravariant=True)
+Engine = TypeVar("Engine", bound=Closable)
+
+
+class Paid(NamedTuple):
+    """What an engine answered for a batch: rows for the ledger, and tokens for the account."""
+
+    rows: pa.Table
+    tokens: int
+    cached_prompt_tokens: int = 0
+    prompt_tokens: int = 0  # where they are paid for
+    seconds: float | None = None  # of the engine, where who waits for it waits for more
+
+
+class ReplicaLostError(EngineError):
+    """The process that was asked for a batch died, or said nothing for too long. Another may be asked."""
+
+
+class Crew(Protocol[Asked]):
+    """Answers whole batches, as many at once as it has engines."""
+
+    @property
+    def at_once(self) -> int:
+        """Batches that may be asked at the same time, each from a thread of its own."""
+        ...
+
+    def prepare(self) -> None:
+        """Load what would fail for every batch, before one is begun.
+
+        Raises:
+            ModelError: the model cannot be loaded.
+        """
+        ...
+
+    def ask(self, requests: Sequence[Asked], progress: Progress) -> Paid:
+        """Rows for the ledger, all of the batch.
+
+        Raises:
+            EngineError: the batch failed as a whole; it may be asked again, also by this crew.
+            ReplicaLostError: likewise, and it may be the batch that killed who was asked.
+        """
+        ...
+
+    def close(self) -> None:
+        """Unload every engine. What is being asked fails; the next `ask` loads anew."""
+        ...
+
+
+class OneHere(Generic[Request, Engine]):
+    """A `Crew` of one engine in this process, loaded at the first batch, and anew after it failed.
+
+    Args:
+        open_engine: loads the model.
+        ask: sends the missing requests.
+    """
+
+    def __init__(
+        self, open_engine: Callable[[], Engine], ask: Callable[[Engine, Sequence[Request], Progress], Paid]
+    ) -> None:
+        self._open_engine = open_engine
+        self._ask = ask
+        self._engine: Engine | None = None
+
+    @property
+    def at_once(self) -> int:
+        """One after the other."""
+        return 1
+
+    def prepare(self) -> None:
+        """Load the model."""
+        self.open()
+
+    def ask(self, requests: Sequence[Request], progress: Progress) -> Paid:
+        """Answer here; see `Crew`."""
+        try:
+            return self._ask(self.open(), requests, progress)
+        except CurationError:
+            self.close()
+            raise
+
+    def open(self) -> Engine:
+        """The engine, loaded if it is not there."""
+        if self._engine is None:
+            self._engine = self._open_engine()
+        return self._engine
+
+    def close(self) -> None:
+        """Unload the engine, if one was loaded."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()

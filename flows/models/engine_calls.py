@@ -6,7 +6,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextvars import Context, copy_context
+from contextvars import copy_context
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Generic, NamedTuple
 
@@ -224,7 +225,8 @@ def _wait_for_others(
         hands.run(_Work(pay, f"{name} batch {number}", calls, left, advance, partial(_put, aside, number, left)))
 
 
-class _Work(NamedTuple):
+@dataclass(frozen=True)
+class _Work:
     """One batch, and where it goes if another run has it."""
 
     pay: Pay
@@ -234,7 +236,8 @@ class _Work(NamedTuple):
     advance: Advance
     put_aside: Callable[[], None]
 
-    def __call__(self) -> None:
+    def run(self) -> None:
+        """Through `pay` where something is missing."""
         if self.batch.missing:
             self.pay(self.name, self._run)
         else:
@@ -265,12 +268,12 @@ class _Hands:
 
     def run(self, work: _Work) -> None:
         if self._pool is None or not work.batch.missing:
-            work()
+            work.run()
             return
         while len(self._running) >= self._calls.at_once:
             self._collect()
         # Prefect knows by the context whose task this is.
-        self._running.add(self._pool.submit(_run_in, copy_context(), work))
+        self._running.add(self._pool.submit(copy_context().run, work.run))
 
     def finish(self) -> bool:
         """Wait for all that is being run; whether there was any."""
@@ -283,10 +286,6 @@ class _Hands:
         done, self._running = wait(self._running, return_when=FIRST_COMPLETED)
         for one in done:
             one.result()
-
-
-def _run_in(context: Context, work: Callable[[], None]) -> None:
-    context.run(work)
 
 
 def rebatched(requests: Iterable[Request], size: int, ledger: Ledger) -> Iterator[Batch[Request]]:

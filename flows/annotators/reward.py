@@ -8,7 +8,9 @@ from flows.annotators.protocol import Group, Marks
 from flows.models.engine_calls import Pay, pay_for
 from flows.models.recipe_models import resolve_reward
 from flows.models.scoring import Scorer
+from flows.recipe.cluster import ClusterConfig
 from flows.recipe.models import RewardConfig
+from flows.replicas.crews import reward_crew
 from flows.runtime.progress import Advance
 from transforms.asking.requests import repeated_id
 from transforms.chat.template import DEFAULT_DATE
@@ -32,6 +34,7 @@ class RewardModelAnnotator:
         ledger_root: folder or fsspec URL.
         today: the day that its chat template is told.
         model: as found, where it has been looked for already.
+        cluster: where its replicas are.
 
     Raises:
         ModelError: it is missing, has no usable tokenizer, or is of a class without a reward, which is told before the
@@ -46,10 +49,11 @@ class RewardModelAnnotator:
         ledger_root: str,
         today: date = DEFAULT_DATE,
         model: ResolvedModel | None = None,
+        cluster: ClusterConfig | None = None,
     ) -> None:
         self.label = label
         self.spend = SpendRecord.nothing()
-        self._config, self._ledger_root, self._today = config, ledger_root, today
+        self._config, self._ledger_root, self._today, self._cluster = config, ledger_root, today, cluster
         self._model = model or resolve_reward(config)
         self._names = objective_names(self._model)
         content = config_json(self._model.location, self._model.revision)
@@ -79,7 +83,12 @@ class RewardModelAnnotator:
         """The reward model with its ledger; its tokenizer is read here, and its weights at the first batch."""
         if self._scorer is None:
             self._scorer = Scorer(
-                self._model, self._config, ledger_root=self._ledger_root, spend=self.spend, today=self._today
+                self._model,
+                self._config,
+                ledger_root=self._ledger_root,
+                spend=self.spend,
+                today=self._today,
+                crew=reward_crew(self._model, self._config, self._cluster),
             )
         return self._scorer
 

@@ -13,7 +13,15 @@ from transforms.engines.reward_inputs import template_file
 from transforms.records.manifest import Manifest, SourceRecord
 
 # Keys of a recipe that say where things lie or how fast they go, and change no row.
-_INDIFFERENT: Final[Any] = {"output": {"dir", "overwrite"}, "consistency": {"keep_loaded"}, "ledger": True}
+_INDIFFERENT: Final[Any] = {
+    "output": {"dir", "overwrite"},
+    "consistency": {"keep_loaded"},
+    "policy": {"data_parallel"},
+    "reward": {"data_parallel"},
+    "generate": {"policies": {"__all__": {"data_parallel"}}, "annotators": {"__all__": {"data_parallel"}}},
+    "cluster": True,
+    "ledger": True,
+}
 _ahead: dict[str, Models] = {}  # fingerprint of a run → its models
 
 

@@ -7,6 +7,7 @@ from flows.curate.plan import Plan
 from flows.models.scoring import Scorer
 from flows.recipe.curation import GENERATED_FOLDER
 from flows.recipe.models import RewardConfig
+from flows.replicas.crews import reward_crew
 from flows.runtime.progress import Progress
 from flows.versions.run_record import RunRecord
 from transforms.chat.tokens import ChatTokens
@@ -90,8 +91,10 @@ class Run(RunRecord):
     def scorer(self) -> Scorer:
         """The run's reward model, on the run's account."""
         spend = self.spend.setdefault("scores", SpendRecord.nothing())
+        model, config = self.require_reward()
+        crew = reward_crew(model, config, self.recipe.cluster)
         today = self.recipe.chat_template_date
-        return Scorer(*self.require_reward(), ledger_root=self.ledger_root, spend=spend, today=today)
+        return Scorer(model, config, ledger_root=self.ledger_root, spend=spend, today=today, crew=crew)
 
     @property
     def ledger_root(self) -> str:

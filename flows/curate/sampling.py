@@ -8,6 +8,7 @@ from flows.curate.run import Run
 from flows.models import recipe_models as models
 from flows.models.engine_calls import Batch, rebatched
 from flows.models.sampling import sampling_calls
+from flows.replicas.crews import policy_crew
 from transforms.asking.requests import Prefix, PrefixSample, sample_prefixes
 from transforms.engines.protocol import CompletionRequest, Sampling
 from transforms.records.manifest import SpendRecord
@@ -28,6 +29,13 @@ class Sampler:
             ledger_root=run.ledger_root,
             spend=spend,
             open_engine=lambda: models.open_policy(self._policy, run.recipe, run.models.context),
+            crew=policy_crew(
+                self._policy,
+                run.recipe.policy,
+                self.sampling,
+                lambda: models.longest_of(run.recipe, run.models.context),
+                run.recipe.cluster,
+            ),
         )
 
     def samples(self, part: pa.Table, prefixes: Iterable[Prefix]) -> list[PrefixSample]:

@@ -47,7 +47,7 @@ def answer(run: GenerationRun, start: int, count: int, pay: Pay) -> None:
 
 def calls_of(run: GenerationRun, policy: FoundPolicy) -> SamplingCalls:
     """A policy with its ledger, on the run's account."""
-    return policy.calls(ledger_root(run.config.ledger), run.prompted.longest.get(policy.label, 0))
+    return policy.calls(ledger_root(run.config.ledger), run.prompted.longest.get(policy.label, 0), run.config.cluster)
 
 
 def requests_of(run: GenerationRun, policy: FoundPolicy, start: int, count: int) -> Iterator[CompletionRequest]:

@@ -18,7 +18,14 @@ from transforms.records.generation import GenerationManifest
 from transforms.records.manifest import SourceRecord
 
 # Keys that say where things lie or how fast they go, and change no row.
-_INDIFFERENT: Final[Any] = {"output": {"dir", "overwrite"}, "ledger": True, "name": True}
+_INDIFFERENT: Final[Any] = {
+    "output": {"dir", "overwrite"},
+    "policies": {"__all__": {"data_parallel"}},
+    "annotators": {"__all__": {"data_parallel"}},
+    "cluster": True,
+    "ledger": True,
+    "name": True,
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ def plan_generation(config: Generation) -> GenerationPlan:
         find_policy(label, policy, today) for label, policy in zip(config.policy_labels(), config.policies, strict=True)
     ]
     annotators = [
-        find_annotator(label, annotator, ledger_root=root, today=today)
+        find_annotator(label, annotator, ledger_root=root, today=today, cluster=config.cluster)
         for label, annotator in zip(config.annotator_labels(), config.annotators, strict=True)
     ]
     _refuse_equal_columns(annotators)

@@ -8,7 +8,9 @@ from typing import Any
 from flows.models.interpolated_policy import interpolated_policy
 from flows.models.recipe_models import chat_of_policy, open_sampler, resolve_policy
 from flows.models.sampling import SamplingCalls, sampling_calls
+from flows.recipe.cluster import ClusterConfig
 from flows.recipe.generation import AnsweringPolicy
+from flows.replicas.crews import policy_crew
 from transforms.asking.answers import Voice
 from transforms.chat.probes import check
 from transforms.chat.tokens import ChatTokens
@@ -75,12 +77,13 @@ class FoundPolicy:
         files = None if self.config.trust_remote_code else tokenizer_files(name, revision)
         return [files.sha256 if files else self.chat.sha256, template_file(self.config.chat_template)]
 
-    def calls(self, ledger_root: str, longest_prompt: int) -> SamplingCalls:
+    def calls(self, ledger_root: str, longest_prompt: int, cluster: ClusterConfig | None = None) -> SamplingCalls:
         """Its ledger, on its account; the same for all waves of prompts, so that each answer is counted once.
 
         Args:
             ledger_root: folder or fsspec URL.
             longest_prompt: tokens.
+            cluster: where its replicas are.
         """
         self._longest_prompt = max(self._longest_prompt, longest_prompt)
         if self._calls is None:
@@ -89,15 +92,19 @@ class FoundPolicy:
                 self.voice.sampling,
                 ledger_root=ledger_root,
                 spend=self.spend,
-                open_engine=lambda: self.open(self._longest_prompt),
+                open_engine=self.open,
+                crew=policy_crew(self.model, self.config, self.voice.sampling, self._longest, cluster),
             )
         return self._calls
 
-    def open(self, longest_prompt: int) -> CompletionEngine:
+    def open(self) -> CompletionEngine:
         """Load it, with room for its longest prompt and answer."""
-        longest = longest_prompt + self.config.max_new_tokens
+        return open_sampler(self.model, self.config, self._longest())
+
+    def _longest(self) -> int:
+        longest = self._longest_prompt + self.config.max_new_tokens
         context = self.voice.context
-        return open_sampler(self.model, self.config, longest if context is None else min(context, longest))
+        return longest if context is None else min(context, longest)
 
     def _tokenizer(self) -> tuple[str, str | None]:
         if self.config.tokenizer:

@@ -1,12 +1,14 @@
 """Who answers batches: the one engine in this process, or replicas of it elsewhere."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import pyarrow as pa
 
 from transforms.engines.protocol import Progress
 from transforms.errors import CurationError, EngineError
+from transforms.records.manifest import ReplicaRecord
 
 
 class Identified(Protocol):
@@ -41,33 +43,43 @@ class ReplicaLostError(EngineError):
     """The process that was asked for a batch died, or said nothing for too long. Another may be asked."""
 
 
+class Lent(Protocol[Asked]):
+    """An engine that answers one batch."""
+
+    def ask(self, requests: Sequence[Asked], progress: Progress) -> Paid:
+        """Rows for the ledger, all of the batch.
+
+        Raises:
+            EngineError: the batch failed as a whole; it may be asked again.
+            ReplicaLostError: likewise, and it may be the batch that killed who was asked.
+        """
+        ...
+
+
 class Crew(Protocol[Asked]):
-    """Answers whole batches, as many at once as it has engines."""
+    """Engines of one model, each of which answers a batch at a time."""
 
     @property
     def at_once(self) -> int:
         """Batches that may be asked at the same time, each from a thread of its own."""
         ...
 
-    def prepare(self) -> None:
-        """Load what would fail for every batch, before one is begun.
+    @property
+    def records(self) -> tuple[ReplicaRecord, ...]:
+        """What each replica did so far; none of an engine in this process."""
+        ...
+
+    def lend(self) -> AbstractContextManager[Lent[Asked]]:
+        """An engine that is loaded and free; waits for one.
 
         Raises:
             ModelError: the model cannot be loaded.
-        """
-        ...
-
-    def ask(self, requests: Sequence[Asked], progress: Progress) -> Paid:
-        """Rows for the ledger, all of the batch.
-
-        Raises:
-            EngineError: the batch failed as a whole; it may be asked again, also by this crew.
-            ReplicaLostError: likewise, and it may be the batch that killed who was asked.
+            CurationError: there is none, and none to be expected.
         """
         ...
 
     def close(self) -> None:
-        """Unload every engine. What is being asked fails; the next `ask` loads anew."""
+        """Unload every engine. What is being asked fails; the next `lend` loads anew."""
         ...
 
 
@@ -91,12 +103,19 @@ class OneHere(Generic[Request, Engine]):
         """One after the other."""
         return 1
 
-    def prepare(self) -> None:
-        """Load the model."""
+    @property
+    def records(self) -> tuple[ReplicaRecord, ...]:
+        """None: the stage's account is the engine's."""
+        return ()
+
+    @contextmanager
+    def lend(self) -> Iterator["OneHere[Request, Engine]"]:
+        """Itself; see `Crew`."""
         self.open()
+        yield self
 
     def ask(self, requests: Sequence[Request], progress: Progress) -> Paid:
-        """Answer here; see `Crew`."""
+        """Answer here; see `Lent`."""
         try:
             return self._ask(self.open(), requests, progress)
         except CurationError:

@@ -135,48 +135,51 @@ class Calls(Generic[Request, Engine]):
 
     def _pay(self, requests: Sequence[Request], advance: Advance) -> bool:
         ids = [request.request_id for request in requests]
-        self._crew.prepare()
-        with self._lock:
-            if not self.ledger.start(ids):
-                return False
-        shown = Shown(advance)
-        start = time.monotonic()
-        try:
-            paid = self._crew.ask(requests, shown)
-        except CurationError as error:
-            shown.take_back()
+        # The engine first: who waits for one must not keep a batch from another run that has one.
+        with self._crew.lend() as engine:
             with self._lock:
-                self.ledger.give_up(ids)
-                self.spend.batches_failed += 1
-                self.spend.seconds += time.monotonic() - start
-                if not isinstance(error, ReplicaLostError) or not self._refuse(ids, error):
-                    raise
-            advance(len(ids))
-            return True
-        except BaseException:
-            self.ledger.let_go(ids)
-            raise
+                if not self.ledger.start(ids):
+                    return False
+            shown = Shown(advance)
+            start = time.monotonic()
+            try:
+                paid = engine.ask(requests, shown)
+            except CurationError as error:
+                shown.take_back()
+                with self._lock:
+                    self.spend.seconds += time.monotonic() - start
+                    self._give_up(ids, error)
+                advance(len(ids))
+                return True
+            except BaseException:
+                self.ledger.let_go(ids)
+                raise
+            seconds = time.monotonic() - start
         with self._lock:
             self.ledger.append(ids, paid.rows)
             self._paid.update(ids)
-            self.spend.seconds += time.monotonic() - start if paid.seconds is None else paid.seconds
+            self.spend.seconds += seconds if paid.seconds is None else paid.seconds
             self.spend.generated += len(ids)
             self.spend.tokens_generated += paid.tokens
             self.spend.prompt_tokens += paid.prompt_tokens
             self.spend.cached_prompt_tokens += paid.cached_prompt_tokens
             self.spend.batches += 1
             self.spend.batches_paid_again = self.ledger.interrupted
+            self.spend.replicas = self._crew.records
         return True
 
-    def _refuse(self, ids: Sequence[str], error: ReplicaLostError) -> bool:
-        """Whether the batch has now taken so many replicas with it that no other may be given to it."""
-        self._lost[ids[0]] += 1
+    def _give_up(self, ids: Sequence[str], error: CurationError) -> None:
+        """Raise the error, for the batch to be asked again; not where it has taken too many replicas with it."""
+        self.ledger.give_up(ids)
+        self.spend.batches_failed += 1
+        self.spend.replicas = self._crew.records
+        if isinstance(error, ReplicaLostError):
+            self._lost[ids[0]] += 1
         if self._lost[ids[0]] < LOST_AT_MOST:
-            return False
+            raise error
         why = f"its batch of {len(ids)} was given up after {LOST_AT_MOST} replicas were lost with it: {error}"
         self.refused.update(dict.fromkeys(ids, why))
         logger.error("a batch of %d requests, from %s on, is left unanswered: %s", len(ids), ids[0], error)
-        return True
 
     def _advance(self, advance: Advance, *args: Any, **kwargs: Any) -> None:
         with self._lock:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from flows.models.crew import Paid
+from flows.models.crew import Crew, Paid
 from flows.models.engine_calls import Calls, Pay, pay_for, rebatched
 from flows.runtime.progress import Progress
 from trainers.policies.token_readings import FrozenModel, Tokens
@@ -78,6 +78,18 @@ def find_causal(
     )
 
 
+def open_frozen(causal: Causal, batch_tokens: int) -> FrozenModel:
+    """Load the model.
+
+    Args:
+        causal: as found.
+        batch_tokens: of a forward pass, padding included.
+    """
+    cast_to = causal.cast_to
+    loaded = load_causal(causal.model, trust_remote_code=causal.trust_remote_code)
+    return FrozenModel(loaded, batch_tokens=batch_tokens, cast_to=cast_to and getattr(torch, cast_to))
+
+
 class LogProbReader:
     """A frozen model with its ledger of log-probs. The model is loaded at the first batch that needs it.
 
@@ -89,14 +101,26 @@ class LogProbReader:
         ledger_root: folder or fsspec URL.
         spend: the account.
         batch_tokens: of a forward pass, padding included.
+        crew: who answers in place of the model in this process.
     """
 
     def __init__(
-        self, causal: Causal, role: str, *, ledger_root: str, spend: SpendRecord, batch_tokens: int = 8192
+        self,
+        causal: Causal,
+        role: str,
+        *,
+        ledger_root: str,
+        spend: SpendRecord,
+        batch_tokens: int = 8192,
+        crew: Crew[LogProbRequest] | None = None,
     ) -> None:
-        self._causal, self._role, self._batch_tokens = causal, role, batch_tokens
+        self._causal, self._role = causal, role
         self.calls: Calls[LogProbRequest, FrozenModel] = Calls(
-            Ledger(ledger_root, "log_probs", causal.identity), spend, open_engine=self._open, ask=_ask
+            Ledger(ledger_root, "log_probs", causal.identity),
+            spend,
+            open_engine=lambda: open_frozen(causal, batch_tokens),
+            ask=ask_frozen,
+            crew=crew,
         )
 
     def read(self, requests: Iterable[LogProbRequest], *, pay: Pay, progress: Progress) -> dict[str, Tokens]:
@@ -130,11 +154,6 @@ class LogProbReader:
         """What is asked of this model about a response after its prompt."""
         return log_prob_request(self._causal.identity, prompt, response)
 
-    def _open(self) -> FrozenModel:
-        cast_to = self._causal.cast_to
-        loaded = load_causal(self._causal.model, trust_remote_code=self._causal.trust_remote_code)
-        return FrozenModel(loaded, batch_tokens=self._batch_tokens, cast_to=cast_to and getattr(torch, cast_to))
-
     def _answers(self, ids: Sequence[str]) -> dict[str, Tokens]:
         rows = self.calls.ledger.fetch(ids)
         lengths = rows["log_probs"].list.len().to_numpy()
@@ -144,7 +163,8 @@ class LogProbReader:
         return found
 
 
-def _ask(engine: FrozenModel, requests: Sequence[LogProbRequest], progress: RequestProgress) -> Paid:
+def ask_frozen(engine: FrozenModel, requests: Sequence[LogProbRequest], progress: RequestProgress) -> Paid:
+    """Log-probs of a batch as rows of schema.LOG_PROBS."""
     found = engine.token_log_probs(_share_prompts(requests), partial(progress, 0))
     progress(len(requests), 0)
     by_response = [tokens for example in found for tokens in example]

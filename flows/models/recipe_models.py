@@ -249,11 +249,14 @@ def policy_context(recipe: Recipe) -> int | None:
 
 def open_policy(model: ResolvedModel, recipe: Recipe, context: int | None) -> CompletionEngine:
     """Load the policy of a curation in the engine that its identity names."""
-    longest = context
+    return open_sampler(model, recipe.policy, longest_of(recipe, context))
+
+
+def longest_of(recipe: Recipe, context: int | None) -> int | None:
+    """Prompt and new tokens together, at most. A model that could read 128k tokens must not reserve memory for them."""
     if context and recipe.truncate.max_length:
-        # A model that could read 128k tokens must not reserve memory for them.
-        longest = min(context, recipe.truncate.max_length + recipe.sampling.max_new_tokens)
-    return open_sampler(model, recipe.policy, longest)
+        return min(context, recipe.truncate.max_length + recipe.sampling.max_new_tokens)
+    return context
 
 
 def open_sampler(model: ResolvedModel, config: PolicyConfig, longest: int | None) -> CompletionEngine:

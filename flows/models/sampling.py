@@ -5,7 +5,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from flows.models.crew import Paid
+from flows.models.crew import Crew, Paid
 from flows.models.engine_calls import Calls
 from transforms.asking.ledger import Ledger
 from transforms.engines.protocol import (
@@ -29,6 +29,7 @@ def sampling_calls(
     ledger_root: str,
     spend: SpendRecord,
     open_engine: Callable[[], CompletionEngine],
+    crew: Crew[CompletionRequest] | None = None,
 ) -> SamplingCalls:
     """The calls of one policy. It is loaded at the first batch that needs it.
 
@@ -37,15 +38,17 @@ def sampling_calls(
         sampling: the distribution of all its completions.
         ledger_root: folder or fsspec URL.
         spend: the account.
-        open_engine: loads the policy.
+        open_engine: loads the policy here.
+        crew: who answers in its place.
     """
     ledger = Ledger(ledger_root, "completions", identity)
-    return Calls(ledger, spend, open_engine=open_engine, ask=partial(_ask, sampling))
+    return Calls(ledger, spend, open_engine=open_engine, ask=partial(ask_policy, sampling), crew=crew)
 
 
-def _ask(
+def ask_policy(
     sampling: Sampling, engine: CompletionEngine, requests: Sequence[CompletionRequest], progress: Progress
 ) -> Paid:
+    """Completions of a batch as rows of schema.COMPLETIONS."""
     completions = engine.complete(requests, sampling, progress)
     tokens = sum(len(c.token_ids) for c in completions)
     return Paid(_rows(requests, completions), tokens, sum(c.cached_tokens or 0 for c in completions))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from flows.models import recipe_models as models
-from flows.models.crew import Paid
+from flows.models.crew import Crew, Paid
 from flows.models.engine_calls import Batch, Calls, Pay, pay_for, rebatched
 from flows.recipe.models import RewardConfig
 from flows.runtime.progress import Progress
@@ -42,6 +42,7 @@ class Scorer:
         ledger_root: str,
         spend: SpendRecord,
         today: date = DEFAULT_DATE,
+        crew: Crew[ScoreRequest] | None = None,
     ) -> None:
         self._reward, self._config = reward, config
         self._inputs = models.load_reward_inputs(self._reward, self._config, today)
@@ -49,7 +50,8 @@ class Scorer:
             Ledger(ledger_root, "scores", self._reward.identity),
             spend,
             open_engine=lambda: models.open_reward(self._reward, self._config),
-            ask=_ask,
+            ask=ask_reward,
+            crew=crew,
         )
 
     def to_score(self, read: list[Reading]) -> ToScore:
@@ -88,12 +90,18 @@ class Scorer:
         return rebatched(readable, self._config.batch, self.calls.ledger)
 
     def rewards(self, requests: Sequence[ScoreRequest | str]) -> list[float | str]:
-        """The reward of each conversation, once all batches are through; NaN where the model gave no number."""
+        """The reward of each conversation, once all batches are through; NaN where the model gave no number.
+
+        A string says why there is none: the conversation cannot be read, or its batch could not be answered.
+        """
         lengths = {r.request_id: len(r.token_ids) for r in requests if isinstance(r, ScoreRequest)}
         rows = self.calls.ledger.fetch(list(lengths))
         known: dict[str, float] = dict(zip(rows["request_id"], rows["reward"], strict=True))
         self.calls.count_reused({key: lengths[key] for key in known})
-        return [r if isinstance(r, str) else known.get(r.request_id, math.nan) for r in requests]
+        refused = self.calls.refused
+        return [
+            r if isinstance(r, str) else known.get(r.request_id, refused.get(r.request_id, math.nan)) for r in requests
+        ]
 
     def objectives(self, requests: Sequence[ScoreRequest | str]) -> list[list[float] | None]:
         """Each conversation's rewards by objective, in the order of `objective_names`, once all batches are through.
@@ -107,7 +115,8 @@ class Scorer:
         return [None if isinstance(r, str) else known.get(r.request_id) for r in requests]
 
 
-def _ask(engine: RewardEngine, requests: Sequence[ScoreRequest], progress: RequestProgress) -> Paid:
+def ask_reward(engine: RewardEngine, requests: Sequence[ScoreRequest], progress: RequestProgress) -> Paid:
+    """Rewards of a batch as rows of schema.SCORES, with objectives where the model has some."""
     tokens = sum(len(r.token_ids) for r in requests)
     if isinstance(engine, ObjectiveRewardEngine):
         found = engine.score_objectives(requests, progress)

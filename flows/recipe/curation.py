@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from flows.recipe.cluster import ClusterConfig, check_cluster
 from flows.recipe.generation import AnsweringPolicy, GenerateConfig, Generation, GenerationOutput, RewardAnnotator
 from flows.recipe.models import Fraction, PolicyConfig, Positive, RewardConfig, Section, check_temperature
 from transforms.chat.template import DEFAULT_DATE
@@ -147,6 +148,7 @@ class Recipe(Section):
     budget: BudgetConfig = BudgetConfig()
     filters: FiltersConfig = FiltersConfig()
     output: OutputConfig
+    cluster: ClusterConfig | None = Field(None, description="Sample and score on replicas of a Ray cluster.")
     ledger: str | None = Field(None, description="Folder or fsspec URL; the user's cache by default.")
 
     @model_validator(mode="after")
@@ -157,6 +159,11 @@ class Recipe(Section):
         if self.policy.engine == "server" and not self.policy.url:
             message = "policy.engine: server needs policy.url, e.g. http://127.0.0.1:8000/v1"
             raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _replicas_are_in_one_place(self) -> Self:
+        check_cluster(self.cluster, [("policy", self.policy), ("reward", self.reward)])
         return self
 
     @model_validator(mode="after")
@@ -206,6 +213,7 @@ class Recipe(Section):
             name=self.name,
             chat_template_date=self.chat_template_date,
             output=GenerationOutput(dir=f"{self.output.dir}/{GENERATED_FOLDER}", shard_rows=self.output.shard_rows),
+            cluster=self.cluster,
             ledger=self.ledger,
         )
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from flows.recipe.cluster import ClusterConfig, check_cluster
 from flows.recipe.interpolation import InterpolateConfig
 from flows.recipe.judge import JudgeConfig
 from flows.recipe.models import Engine, Label, PolicyConfig, Positive, RewardConfig, Section, check_temperature
@@ -223,6 +224,7 @@ class Generation(GenerateConfig):
         description="The day that chat templates are told which ask for it, so that it is the same tomorrow.",
     )
     output: GenerationOutput
+    cluster: ClusterConfig | None = Field(None, description="Answer and score on replicas of a Ray cluster.")
     ledger: str | None = Field(None, description="Folder or fsspec URL; the user's cache by default.")
 
     @model_validator(mode="after")
@@ -231,6 +233,12 @@ class Generation(GenerateConfig):
             if not found:
                 message = f"{what}: none; expected at least one"
                 raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _replicas_are_in_one_place(self) -> Self:
+        scored = [one for one in self.annotators if isinstance(one, RewardAnnotator)]
+        check_cluster(self.cluster, [*(("policy", one) for one in self.policies), *(("reward", one) for one in scored)])
         return self
 
     def settings(self) -> dict[str, Any]:

@@ -16,6 +16,14 @@ Engine = Literal["auto", "vllm", "server", "transformers", "none"]  # of a polic
 TensorParallel = Annotated[
     int, Field(ge=1, description="GPUs that share each layer, for a model that one does not hold; vLLM only.")
 ]
+DataParallel = Annotated[
+    int,
+    Field(
+        ge=1,
+        description="Processes of this machine that each load the model and answer batches side by side, on GPUs of "
+        "their own, or on shares of the cores. Changes no row.",
+    ),
+]
 GpuShare = Annotated[
     float | None,
     Field(
@@ -70,6 +78,7 @@ class PolicyConfig(Section):
         None, description="Key-value cache of vLLM; 1 GiB on a CPU, what is free on a GPU."
     )
     tensor_parallel: TensorParallel = 1
+    data_parallel: DataParallel = 1
     gpu_memory_utilization: GpuShare = None
     quantization: LoadedAs = None
     lora: str | None = Field(
@@ -103,6 +112,9 @@ class PolicyConfig(Section):
         if self.kv_cache_gib is not None and self.gpu_memory_utilization is not None:
             message = "kv_cache_gib and gpu_memory_utilization both size the cache, and vLLM reads the first: set one"
             raise ValueError(message)
+        if self.data_parallel > 1 and self.engine in ("server", "none"):
+            message = f"data_parallel: {self.data_parallel}, and engine: {self.engine} loads nothing here: leave it out"
+            raise ValueError(message)
         _refuse("policy", self.engine, self.engine_settings())
         return self
 
@@ -121,6 +133,7 @@ class RewardConfig(Section):
     max_tokens_per_batch: Positive = Field(8192, description="Padded tokens a forward pass.")
     batch: Positive = Field(256, description="Requests a ledger part, and the most that a crash can lose.")
     tensor_parallel: TensorParallel = 1
+    data_parallel: DataParallel = 1
     gpu_memory_utilization: GpuShare = None
     quantization: LoadedAs = None
     trust_remote_code: bool = Field(False, description="Run Python code that comes with the model.")

@@ -233,6 +233,19 @@ class RoundRecord(Record):
     open: int
 
 
+class ReplicaRecord(Record):
+    """What one of several engines of a model did."""
+
+    name: str = Field(description="Role and number; the number of one that was lost goes to the one in its place.")
+    node: str = Field(description="Machine and process, and GPUs where there are any.")
+    batches: int = 0
+    requests: int = 0
+    tokens: int = Field(0, description="As tokens_generated of the account.")
+    seconds: float = Field(0.0, description="In which it answered.")
+    loading_seconds: float = 0.0
+    lost: bool = Field(False, description="It died, or said nothing for too long.")
+
+
 class SpendRecord(Record):
     """What one kind of model call cost. requests = generated + reused."""
 
@@ -251,7 +264,8 @@ class SpendRecord(Record):
         0, description="Batches that an earlier, killed run had started but never finished."
     )
     batches_failed: int = Field(0, description="Calls that the engine failed; each was asked again, or ended the run.")
-    seconds: float = 0.0
+    seconds: float = Field(0.0, description="Of engines that answered; of several at once, the sum.")
+    replicas: tuple[ReplicaRecord, ...] = Field((), description="Each of several engines; empty where one answered.")
 
     def plus(self, other: "SpendRecord") -> "SpendRecord":
         """Both accounts in one; `price` is of those that state one."""

@@ -172,6 +172,7 @@ def _measure(
     with run.progress.bar("sample prefixes", unit="completions", total=len(samples)) as advance:
         call("sample prefixes", sampler.calls, sampler.batches(samples), advance)
     sampler.calls.close()
+    samples = sampler.answered(samples)
     read = completion_readings(pairs, samples, sampler.completions(samples), run.chat)
     with run.progress.bar("score completions", unit="conversations", total=len(read)) as advance:
         asked = scorer.to_score(read).requests

@@ -58,6 +58,10 @@ class Sampler:
         requests = (sample.request for sample in samples)
         return rebatched(requests, self._run.recipe.sampling.batch, self.calls.ledger)
 
+    def answered(self, samples: Sequence[PrefixSample]) -> list[PrefixSample]:
+        """Without those whose batch no replica could answer."""
+        return [sample for sample in samples if sample.request.request_id not in self.calls.refused]
+
     def completions(self, samples: Sequence[PrefixSample]) -> dict[str, list[int]]:
         """New token ids by request id, from the ledger."""
         rows = self.calls.ledger.fetch([sample.request.request_id for sample in samples])

@@ -65,8 +65,9 @@ def _answers(run: GenerationRun, part: pa.Table, calls: dict[str, SamplingCalls]
         voice = policy.voice
         encoded = encode_for(voice, part)
         requests = list(answer_requests(voice, part, encoded, seed=run.config.seed))
-        completions = _completions(calls[policy.label], requests)
-        tables.append(read_answers(voice, part, encoded, requests, completions, first_index=first))
+        mine = calls[policy.label]
+        answers = _completions(mine, requests)
+        tables.append(read_answers(voice, part, encoded, requests, answers, first_index=first, refused=mine.refused))
         first += voice.n
     table = pa.concat_tables(tables)
     counts = [policy.config.n for policy in run.plan.policies]

@@ -64,6 +64,10 @@ class Crew(Protocol[Asked]):
         """Batches that may be asked at the same time, each from a thread of its own."""
         ...
 
+    def limit(self, most: int) -> None:
+        """Have so many engines at most from now on."""
+        ...
+
     @property
     def records(self) -> tuple[ReplicaRecord, ...]:
         """What each replica did so far; none of an engine in this process."""
@@ -102,6 +106,9 @@ class OneHere(Generic[Request, Engine]):
     def at_once(self) -> int:
         """One after the other."""
         return 1
+
+    def limit(self, most: int) -> None:
+        """There is one in any case."""
 
     @property
     def records(self) -> tuple[ReplicaRecord, ...]:

@@ -67,8 +67,10 @@ class Calls(Generic[Request, Engine]):
         self._paid: set[str] = set()
         self._asked: set[str] = set()
         self._counted: set[str] = set()
+        self._aborted = False
         self._lost: Counter[str] = Counter()  # replicas, by a batch's first request
         self._lock = threading.RLock()
+        self._kept = threading.Condition(self._lock)
 
     @property
     def at_once(self) -> int:
@@ -85,10 +87,10 @@ class Calls(Generic[Request, Engine]):
             EngineError: the engine failed. The same batch may be run again.
         """
         missing = [request for request in batch.missing if request.request_id not in self.refused]
-        if missing and not self._pay(missing, partial(self._advance, advance)):
+        if missing and not self._pay(missing, advance):
             return False
+        advance(len(batch.ids) - len(batch.missing), reused=True)
         with self._lock:
-            advance(len(batch.ids) - len(batch.missing), reused=True)
             # What was asked before in this process is one request, paid or reused then. What gave no number is asked
             # again.
             ids = {request.request_id for request in batch.missing}
@@ -96,6 +98,7 @@ class Calls(Generic[Request, Engine]):
             self._asked.update(new)
             self.spend.requests += len(new)
             self.spend.reused += len(new) - len(ids)
+            self.spend.unanswered += sum(key in self.refused for key in ids if key in new)
         return True
 
     def looked_up_again(self, batch: Batch[Request]) -> Batch[Request]:
@@ -104,6 +107,28 @@ class Calls(Generic[Request, Engine]):
         with self._lock:
             missing = set(self.ledger.missing(ids))
         return Batch(batch.ids, [request for request in batch.missing if request.request_id in missing])
+
+    def lacks(self, request_ids: Sequence[str]) -> bool:
+        """Whether a request is neither answered nor given up."""
+        with self._lock:
+            return any(key not in self.refused for key in self.ledger.missing(request_ids))
+
+    def wait_for(self, request_ids: Sequence[str], *, until: Callable[[], bool]) -> bool:
+        """Wait while other threads run batches.
+
+        Args:
+            request_ids: that have to be answered or given up.
+            until: true where nobody runs batches any more, and waiting is over too.
+
+        Returns:
+            Whether none lacks.
+        """
+        with self._kept:
+            while self.lacks(request_ids):
+                if until():
+                    return not self.lacks(request_ids)
+                self._kept.wait(timeout=_LOOK_AGAIN)
+            return True
 
     def refresh(self) -> None:
         """Learn what other runs have kept."""
@@ -133,7 +158,19 @@ class Calls(Generic[Request, Engine]):
         self._here.close()
         self._crew.close()
 
+    def abort(self) -> None:
+        """Unload every engine and load none again: batches that wait or are asked fail, and are not tried once more."""
+        self._aborted = True
+        self.close()
+
+    def limit(self, most: int) -> None:
+        """Have so many batches answered at a time from now on, at most."""
+        self._crew.limit(most)
+
     def _pay(self, requests: Sequence[Request], advance: Advance) -> bool:
+        if self._aborted:
+            message = "the run was stopped"
+            raise CurationError(message)
         ids = [request.request_id for request in requests]
         # The engine first: who waits for one must not keep a batch from another run that has one.
         with self._crew.lend() as engine:
@@ -166,6 +203,7 @@ class Calls(Generic[Request, Engine]):
             self.spend.batches += 1
             self.spend.batches_paid_again = self.ledger.interrupted
             self.spend.replicas = self._crew.records
+            self._kept.notify_all()
         return True
 
     def _give_up(self, ids: Sequence[str], error: CurationError) -> None:
@@ -180,10 +218,6 @@ class Calls(Generic[Request, Engine]):
         why = f"its batch of {len(ids)} was given up after {LOST_AT_MOST} replicas were lost with it: {error}"
         self.refused.update(dict.fromkeys(ids, why))
         logger.error("a batch of %d requests, from %s on, is left unanswered: %s", len(ids), ids[0], error)
-
-    def _advance(self, advance: Advance, *args: Any, **kwargs: Any) -> None:
-        with self._lock:
-            advance(*args, **kwargs)
 
 
 def pay_for(pay: Pay, name: str, calls: Calls[Any, Any], batches: Iterable[Batch[Any]], advance: Advance) -> None:
@@ -266,7 +300,7 @@ class _Hands:
         if self._pool is None:
             return
         if kind is not None and not issubclass(kind, CurationError):
-            self._calls.close()  # Ctrl-C: what is being asked fails, and no thread waits for an hour
+            self._calls.abort()  # Ctrl-C: what is being asked fails, and no thread waits for an hour
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def run(self, work: _Work) -> None:

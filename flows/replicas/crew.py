@@ -62,6 +62,11 @@ class ReplicaCrew(Generic[Request]):
         """As many as there may be replicas."""
         return self._most
 
+    def limit(self, most: int) -> None:
+        """Have so many replicas at most from now on, to leave room for those of another crew."""
+        with self._changed:
+            self._most = min(self._most, most)
+
     @property
     def records(self) -> tuple[ReplicaRecord, ...]:
         """Every replica that was loaded, in that order."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from flows.models.log_probs import Causal
 from flows.recipe.cluster import ClusterConfig
@@ -61,6 +61,39 @@ def reference_crew(
         batch_tokens=batch_tokens,
     )
     return _crew("reference", spec, count, cluster)
+
+
+class Shares(NamedTuple):
+    """Replicas of each role that a cluster holds at once."""
+
+    policy: int
+    reward: int
+
+
+def shared_out(cluster: ClusterConfig, gpus: int) -> Shares | None:
+    """A cluster shared between policy and reward model; None where it cannot hold the least of both at once.
+
+    Args:
+        cluster: of the recipe; it is connected to.
+        gpus: of one replica, where there are any.
+    """
+    from flows.replicas.ray_cluster import room
+
+    return shares_of(cluster, room(cluster, gpus))
+
+
+def shares_of(cluster: ClusterConfig, room: int) -> Shares | None:
+    """Replicas of policy and reward model among so many: the policy, which is slower, takes what the other can spare.
+
+    Args:
+        cluster: of the recipe.
+        room: replicas that there may be at once.
+    """
+    policy, reward = cluster.replicas.of("policy"), cluster.replicas.of("reward")
+    if policy.least + reward.least > room:
+        return None
+    sampling = min(policy.most, room - reward.least)
+    return Shares(sampling, min(reward.most, room - sampling))
 
 
 def _crew(

@@ -6,6 +6,7 @@ An actor is never restarted by Ray: the crew starts another one, and asks its ba
 import contextlib
 import json
 import logging
+import math
 import os
 import threading
 import time
@@ -216,6 +217,27 @@ def connect(config: ClusterConfig) -> Any:
     return ray
 
 
+def room(config: ClusterConfig, gpus: int) -> int:
+    """Replicas that the cluster, as it is now, holds at once.
+
+    Args:
+        config: of the recipe.
+        gpus: of one replica, where there are any.
+    """
+    nodes = [node["Resources"] for node in connect(config).nodes() if node["Alive"]]
+    each = _gpus(nodes, config, gpus)
+    return sum(
+        int(min(node.get("CPU", 0) // config.cpus_per_replica, node.get("GPU", 0) // each if each else math.inf))
+        for node in nodes
+    )
+
+
+def _gpus(nodes: list[dict[str, float]], config: ClusterConfig, gpus: int) -> float:
+    if config.gpus_per_replica is not None:
+        return config.gpus_per_replica
+    return float(gpus) if any(node.get("GPU") for node in nodes) else 0.0
+
+
 def _options(ray: Any, spec: ReplicaSpec, config: ClusterConfig) -> dict[str, Any]:
     """What Ray keeps for a replica.
 
@@ -223,9 +245,7 @@ def _options(ray: Any, spec: ReplicaSpec, config: ClusterConfig) -> dict[str, An
         ConfigError: no machine of the cluster has so much.
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    gpus = config.gpus_per_replica
-    if gpus is None:
-        gpus = float(spec.gpus) if any(node.get("GPU") for node in nodes) else 0.0
+    gpus = _gpus(nodes, config, spec.gpus)
     cpus = config.cpus_per_replica
     if not any(node.get("GPU", 0) >= gpus and node.get("CPU", 0) >= cpus for node in nodes):
         most = ", ".join(f"{node.get('GPU', 0):g} GPUs and {node.get('CPU', 0):g} CPUs" for node in nodes) or "nothing"

@@ -1,6 +1,7 @@
 """Progress of long work: a bar in a terminal, a line now and then in a log, an artifact in Prefect's UI."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -51,15 +52,17 @@ class Progress:
         state = _State(label, unit, total, self._clock)
         ui_id: UUID | None = None
         with _rich_bar(self._console, state) as redraw:
+            lock = threading.RLock()
 
             def advance(count: int, tokens: int = 0, *, reused: bool = False) -> None:
                 nonlocal ui_id
-                state.add(count, tokens, reused=reused)
-                redraw()
-                if self.ui and total and state.due("ui", UI_SECONDS):
-                    ui_id = self.ui(ui_id, state.line(), 100 * min(1.0, state.count / total))
-                if not self._console.is_terminal and state.due("log", LOG_SECONDS):
-                    logger.info(state.line())
+                with lock:  # replicas are waited for in threads
+                    state.add(count, tokens, reused=reused)
+                    redraw()
+                    if self.ui and total and state.due("ui", UI_SECONDS):
+                        ui_id = self.ui(ui_id, state.line(), 100 * min(1.0, state.count / total))
+                    if not self._console.is_terminal and state.due("log", LOG_SECONDS):
+                        logger.info(state.line())
 
             yield advance
         if self.ui and ui_id and total:

@@ -73,7 +73,7 @@ def reference_log_probs(
     wanted = [_wanted(example, known, reader, limit, prompts) for example in examples]
     with closing(reader.calls):
         found = reader.read((r for one in wanted for r in _requests(one)), pay=pay, progress=progress)
-    _check_complete(examples, wanted, found)
+    _check_complete(examples, wanted, found, reader.calls.refused)
     responses = [
         tuple(_sum(found, options, len(kept)) for options, kept in zip(one.responses, example.responses, strict=True))
         for one, example in zip(wanted, examples, strict=True)
@@ -96,12 +96,17 @@ def _requests(wanted: _Wanted) -> list[LogProbRequest]:
     return [*responses, wanted.prompt] if wanted.prompt else responses
 
 
-def _check_complete(examples: Sequence[Example], wanted: Sequence[_Wanted], found: Mapping[str, Tokens]) -> None:
+def _check_complete(
+    examples: Sequence[Example], wanted: Sequence[_Wanted], found: Mapping[str, Tokens], refused: Mapping[str, str]
+) -> None:
     bad = [
         example.name
         for example, one in zip(examples, wanted, strict=True)
         if any(request.request_id not in found for request in _requests(one))
     ]
+    if bad and refused:
+        message = f"the reference has no log-probs for {len(bad)} examples: {some(bad)}: {next(iter(refused.values()))}"
+        raise EngineError(message)
     if bad:
         message = (
             f"the reference gave log-probs that are not finite for {len(bad)} examples: {some(bad)}. Try dtype float32"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -93,6 +94,7 @@ def read_answers(
     completions: Mapping[str, tuple[Sequence[int], str]],
     *,
     first_index: int,
+    refused: Mapping[str, str] = MappingProxyType({}),
 ) -> pa.Table:
     """What a policy said, one row a response (schema.ANSWERS), in the order of the requests.
 
@@ -106,14 +108,21 @@ def read_answers(
         requests: what was asked.
         completions: request id → token ids and finish reason.
         first_index: response_index of each prompt's first response.
+        refused: request id → why it has no answer; the response is empty and `unusable`.
     """
     rows = np.array([one.row for one in requests], np.int64)
-    sampled = [np.asarray(completions[one.request.request_id][0], np.int32) for one in requests]
-    finished = np.array([completions[one.request.request_id][1] == "stop" for one in requests], bool)
+    ids = [one.request.request_id for one in requests]
+    nothing: tuple[Sequence[int], str] = ([], "length")
+    said = [nothing if key in refused else completions[key] for key in ids]
+    sampled = [np.asarray(tokens, np.int32) for tokens, _ in said]
+    finished = np.array([reason == "stop" for _, reason in said], bool)
     parts = [_parts(voice.chat.said(ids), voice.thinking) for ids in sampled]
     asked = _rows_of(encoded, rows)
     errors = _held_against_tokens(voice, asked, parts, sampled, finished)
-    states = [_status(part, errors.get(row)) for row, part in enumerate(parts)]
+    states: list[tuple[AnswerStatus, str | None]] = [
+        ("unusable", refused[ids[row]]) if ids[row] in refused else _status(part, errors.get(row))
+        for row, part in enumerate(parts)
+    ]
     taken = prompts.take(pa.array(rows))
     columns: dict[str, Any] = {name: taken[name].combine_chunks() for name in PROMPTS.names}
     samples = [one.request.sample_index for one in requests]

@@ -247,11 +247,12 @@ class ReplicaRecord(Record):
 
 
 class SpendRecord(Record):
-    """What one kind of model call cost. requests = generated + reused."""
+    """What one kind of model call cost. requests = generated + reused + unanswered."""
 
     requests: int
     generated: int
     reused: int
+    unanswered: int = Field(0, description="Of batches that were given up after three replicas were lost with them.")
     tokens_generated: int
     tokens_reused: int
     cached_prompt_tokens: int = 0

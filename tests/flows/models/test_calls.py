@@ -3,11 +3,12 @@
 import pyarrow as pa
 import pytest
 
+from flows.models import engine_calls
 from flows.models.crew import Paid
-from flows.models.engine_calls import Batch, Calls, rebatched
+from flows.models.engine_calls import Batch, Calls, pay_for, rebatched
 from transforms.asking.ledger import Ledger
 from transforms.engines.fakes import FakeRewards
-from transforms.engines.protocol import ScoreRequest
+from transforms.engines.protocol import ScoreRequest, no_progress
 from transforms.errors import EngineError, OutputError
 from transforms.records.manifest import SpendRecord
 from transforms.tables.schema import SCORES
@@ -75,11 +76,13 @@ def test_a_batch_that_fails_once_and_is_asked_again_is_counted_once(made):
         "requests": 4,
         "generated": 4,
         "reused": 0,
+        "unanswered": 0,
         "tokens_generated": 12,
         "tokens_reused": 0,
         "cached_prompt_tokens": 0,
         "prompt_tokens": 0,
         "price": None,
+        "replicas": (),
         "batches": 1,
         "batches_paid_again": 0,
         "batches_failed": 1,
@@ -162,3 +165,27 @@ def test_accounts_add_up_and_a_price_is_of_those_that_state_one():
     both = one.plus(one)
     assert (both.requests, both.tokens_generated, both.prompt_tokens, both.price) == (4, 10, 18, 1.0)
     assert SpendRecord.nothing().plus(SpendRecord.nothing()).price is None
+
+
+def test_a_batch_that_another_run_is_paying_for_is_waited_for_and_reused(made, monkeypatch):
+    mine, theirs = made(FakeRewards()), made(FakeRewards())
+    theirs.ledger.start(list("ab"))
+
+    def they_finish(_seconds):
+        rows = ask(FakeRewards(), REQUESTS[:2], no_progress).rows
+        theirs.ledger.append(list("ab"), rows)
+
+    monkeypatch.setattr(engine_calls.time, "sleep", they_finish)
+    shown = Counter()
+    pay_for(lambda _name, work: work(), "score", mine, rebatched(REQUESTS, 2, mine.ledger), shown)
+    assert (mine.spend.requests, mine.spend.generated, mine.spend.reused) == (4, 2, 2)
+    assert shown.requests == 4
+    assert [mine.reused(name) for name in "abcd"] == [True, True, False, False]
+
+
+def test_a_batch_whose_run_is_gone_is_paid_for_after_all(made, monkeypatch):
+    mine, theirs = made(FakeRewards()), made(FakeRewards())
+    theirs.ledger.start(list("ab"))
+    monkeypatch.setattr(engine_calls.time, "sleep", lambda _seconds: theirs.ledger.let_go(list("ab")))
+    pay_for(lambda _name, work: work(), "score", mine, rebatched(REQUESTS, 2, mine.ledger), Counter())
+    assert (mine.spend.generated, mine.spend.batches_paid_again) == (4, 1)

@@ -10,6 +10,7 @@ from transforms.records.manifest import Manifest
 from transforms.report.codes_in_words import reason_in_words
 from transforms.report.pictures import draw_funnel
 from transforms.report.remarks import remarks
+from transforms.report.replicas import replicas_in_words
 
 
 def show_result(manifest: Manifest, folder: Path) -> None:
@@ -47,6 +48,7 @@ def _markdown(manifest: Manifest, folder: Path) -> str:
         ]
     for name, spend in (("completions", manifest.completions), ("rewards", manifest.scores)):
         if spend:
-            lines += ["", f"**{name}**: {spend.generated:,} made, {spend.reused:,} reused from the ledger."]
+            by = f" By {words}." if (words := replicas_in_words(spend)) else ""
+            lines += ["", f"**{name}**: {spend.generated:,} made, {spend.reused:,} reused from the ledger.{by}"]
     lines += ["", f"Report: `{(folder / 'report.html').resolve()}`"]
     return "\n".join(lines)

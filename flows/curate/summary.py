@@ -10,6 +10,7 @@ from transforms.records.manifest import DecisionRecord, Manifest, RateRecord, Sp
 from transforms.report.chat_template import template_in_words
 from transforms.report.codes_in_words import ended_in_words, reason_in_words
 from transforms.report.remarks import remarks
+from transforms.report.replicas import replicas_in_words
 
 
 def print_summary(console: Console, folder: Path, *, seconds: float, unchanged: bool) -> None:
@@ -43,6 +44,8 @@ def print_summary(console: Console, folder: Path, *, seconds: float, unchanged: 
         for name, spend in (("completions", manifest.completions), ("rewards", manifest.scores)):
             if spend:
                 console.print(_spend_line(name, spend))
+                if by := replicas_in_words(spend):
+                    console.print(f"{'':<12} by {by}", markup=False, highlight=False)
         stages = " · ".join(f"{stage} {value:.0f} s" for stage, value in manifest.seconds.items())
         rest = max(seconds - sum(manifest.seconds.values()), 0.0)
         console.print(f"seconds      {seconds:.0f} in all · {stages} · rest {rest:.0f} s")

@@ -9,6 +9,7 @@ from prefect.artifacts import create_markdown_artifact
 from flows.runtime.artifacts import as_code, in_a_flow_run, slug
 from transforms.records.generation import GenerationManifest
 from transforms.report.codes_in_words import unpaired_in_words
+from transforms.report.replicas import replicas_in_words
 
 PICTURES: Final = {
     "funnel": "what became of the prompts",
@@ -39,7 +40,8 @@ def _markdown(manifest: GenerationManifest, folder: Path) -> str:
         for one, unscored in ((one, sum(one.unscored.values())) for one in manifest.annotators)
     ]
     spend = manifest.completions
-    lines += ["", f"**responses**: {spend.generated:,} made, {spend.reused:,} reused from the ledger."]
+    by = f" By {words}." if (words := replicas_in_words(spend)) else ""
+    lines += ["", f"**responses**: {spend.generated:,} made, {spend.reused:,} reused from the ledger.{by}"]
     if prices := [one.price for one in manifest.annotators if one.price is not None]:
         lines += ["", f"**price**: {sum(prices):.2f} in the currency of the recipe, where one is known."]
     lines += ["", f"Report: `{(folder / 'report.html').resolve()}`"]

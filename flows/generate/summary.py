@@ -10,6 +10,7 @@ from transforms.records.generation import GenerationManifest
 from transforms.records.manifest import SpendRecord
 from transforms.report.codes_in_words import ended_in_words, unpaired_in_words
 from transforms.report.generation_words import remarks
+from transforms.report.replicas import replicas_in_words
 
 
 def print_summary(console: Console, folder: Path, *, seconds: float, unchanged: bool) -> None:
@@ -73,4 +74,5 @@ def _spend(name: str, spend: SpendRecord) -> str:
     speed = f", {spend.tokens_generated / spend.seconds:,.0f} tokens/s" if spend.seconds else ""
     made = f" ({spend.tokens_generated:,} tokens{speed})" if spend.tokens_generated else ""  # a rule reads none
     reused = f" ({spend.tokens_reused:,} tokens)" if spend.tokens_reused else ""
-    return f"{name:<12} {spend.generated:,} made{made}, {spend.reused:,} reused from the ledger{reused}"
+    by = f"\n{'':<12} by {words}" if (words := replicas_in_words(spend)) else ""
+    return f"{name:<12} {spend.generated:,} made{made}, {spend.reused:,} reused from the ledger{reused}{by}"

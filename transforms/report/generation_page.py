@@ -29,6 +29,7 @@ from transforms.report.generation_words import (
     rule_in_words,
     sampling_rows,
 )
+from transforms.report.replicas import replica_rows
 from transforms.report.scales import Scale
 
 QUANTILES = {"lowest": 0.0, "a tenth": 0.1, "half": 0.5, "nine tenths": 0.9, "highest": 1.0}
@@ -82,6 +83,7 @@ def render_generation(
         "names": _names(manifest),
         "quarantined": quarantined,
         "spends": _spends(manifest),
+        "replicas": replica_rows(spend for _, spend, _ in _spends(manifest)),
         "price": price(manifest),
         "seconds": _seconds(manifest.seconds),
         "total_seconds": sum(manifest.seconds.values()),

@@ -20,6 +20,7 @@ from transforms.report.figures import consistency_plots, length_plots, margin_pl
 from transforms.report.funnel import adds_up, distinct_sources, forest, funnel
 from transforms.report.pairs import pair_table, pairs_script
 from transforms.report.remarks import decisions_in_words, leak_rows, unread_rows
+from transforms.report.replicas import replica_rows
 from transforms.report.scales import Scale
 
 COLUMNS: Final = (
@@ -100,6 +101,7 @@ def render_report(manifest: Manifest, rows: pl.DataFrame, examples: Sequence[Exa
             "Dropped": [example for example in examples if example.verdict != "keep"],
         },
         "spends": _spends(manifest),
+        "replicas": replica_rows(spend for _, _, spend in _spends(manifest)),
         "seconds": _seconds(manifest.seconds),
         "total_seconds": sum(manifest.seconds.values()),
         "template_words": template_in_words(manifest),

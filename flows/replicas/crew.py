@@ -77,6 +77,9 @@ class ReplicaCrew(Generic[Request]):
     def lend(self) -> Iterator["_Loan[Request]"]:
         """A replica that is loaded and free; see `Crew`."""
         team, member = self._take()
+        while not member.replica.is_alive():
+            self._drop(team, member, lost=True)
+            team, member = self._take()
         loan: _Loan[Request] = _Loan(member, self._silent_seconds, self._changed)
         try:
             yield loan

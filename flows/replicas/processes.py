@@ -77,6 +77,10 @@ class ProcessReplica:
         found = json.loads(self._hear(b"U", lambda _requests, _tokens: None, None))
         self.about = About(f"{found['node']}, process {found['pid']}", found["loading_seconds"])
 
+    def is_alive(self) -> bool:
+        """Whether its process is there; see `Replica`."""
+        return self._process.poll() is None
+
     def ask(self, requests: bytes, progress: Progress, silent_seconds: float) -> bytes:
         """The answer to a batch; see `Replica`."""
         self._tell(b"R" + requests)

@@ -93,6 +93,14 @@ class RayReplica:
             raise error_from_json(text, where=self.name)
         self.about = About(f"{found['node']}, process {found['pid']}", found["loading_seconds"])
 
+    def is_alive(self) -> bool:
+        """Whether the actor says anything; see `Replica`."""
+        try:
+            with _lost(self.name):
+                return self._done() is not None
+        except ReplicaLostError:
+            return False
+
     def ask(self, requests: bytes, progress: Progress, silent_seconds: float) -> bytes:
         """The answer to a batch; see `Replica`."""
         import ray

@@ -18,6 +18,10 @@ class Replica(Protocol):
     @property
     def about(self) -> About: ...
 
+    def is_alive(self) -> bool:
+        """Whether it can be asked. It may have died since its last batch, and the next one is not to blame."""
+        ...
+
     def ask(self, requests: bytes, progress: Progress, silent_seconds: float) -> bytes:
         """The answer to a batch.
 

@@ -26,7 +26,7 @@ class Elsewhere:
 
     def __init__(self, does=lambda number, requests: None, starts=lambda number: None):
         self.does, self.starts = does, starts
-        self.started, self.ended, self.asked = [], [], []
+        self.started, self.ended, self.asked, self.dead = [], [], [], []
 
     def start(self, number):
         self.starts(number)
@@ -40,6 +40,9 @@ class Elsewhere:
 class One:
     def __init__(self, place, number):
         self.place, self.number, self.about = place, number, About(f"node {number}", 0.25)
+
+    def is_alive(self):
+        return self not in self.place.dead
 
     def ask(self, requests, progress, silent_seconds):
         asked = requests_from_bytes(requests, ScoreRequest)
@@ -181,6 +184,18 @@ def test_a_batch_that_was_given_up_is_not_asked_again_in_the_same_run_but_in_the
     calls.close()
     assert calls_of(tmp_path, crew).ledger.missing(["r2", "r3"]) == ["r2", "r3"]
     assert run(tmp_path, ReplicaCrew("reward", Elsewhere, 1)).refused == {}
+
+
+def test_a_replica_that_died_between_two_batches_is_replaced_and_no_batch_is_blamed(tmp_path):
+    place = Elsewhere()
+    crew = ReplicaCrew("reward", lambda: place, 1)
+    with crew.lend() as first:
+        first.ask(requests(1), no_progress)
+    place.dead.append(first._member.replica)
+    calls = run(tmp_path, crew)
+    assert place.started == [0, 0]
+    assert (calls.spend.batches_failed, calls._lost) == (0, {})
+    assert [one.lost for one in calls.spend.replicas] == [True, False]
 
 
 def test_an_engine_that_fails_without_dying_is_opened_anew_and_is_not_counted_as_lost(tmp_path):

@@ -10,7 +10,8 @@ of its stages, `output` its folder, `summary` and `artifacts` what terminal and 
     starter   reference  data_cards               what this repository keeps of itself
 
     annotators  what judges responses, through the ledger
-    models      what a recipe's models are asked, likewise
+    replicas    several engines of one model, on many GPUs
+    models      what a recipe's models are asked, through the ledger
     versions    a dataset's folders, fingerprint and versions
     recipe      what a curation is told
     hub         one repository on the Hub

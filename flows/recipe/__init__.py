@@ -5,6 +5,7 @@ interpolation  a policy between two models, or beyond one of them
 judge          an LLM judge
 pair_ranker    a model that compares two responses
 rule           a Python function that scores
+cluster        replicas on other machines
 generation     prompts, who answers them, who scores, and what makes a pair
 curation       its sections, keys, defaults and bounds
 command_line   read from a file and flags

@@ -27,7 +27,7 @@ import yaml
 
 ROOT: Final = Path(__file__).parents[2]
 LIST: Final = Path(__file__).with_name("mutations.yaml")
-# pytest ends a test after 300 s, or what its own mark says (900 s at most here). Past this nobody has ended it.
+# pytest ends a test after 600 s, or what its own mark says (900 s at most here). Past this nobody has ended it.
 HARD_LIMIT: Final = 1800.0
 PYTEST: Final = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
 

@@ -9,6 +9,7 @@ funnel              where the pairs went
 calibration         what the margin foretold and what sampling found
 decided             what decided each pair
 remarks             what a run has to say of its rows
+replicas            what each of several engines did
 chat_template       what the chat template did to it
 examples            pairs to read
 pairs               the table of pairs

@@ -33,6 +33,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.train_sides import (  # noqa: E402  found only now
+    LEARNING_RATE,
     OURS,
     OURS_SMALL,
     SIDES,
@@ -225,7 +226,7 @@ def main() -> None:
     parser.add_argument("--batch-tokens", type=int, default=1024, help="of our forward passes")
     for own in ("trainer", "dtype", "side"):
         parser.add_argument(f"--{own}", help=argparse.SUPPRESS)  # of one line, in its process
-    parser.set_defaults(model=None)
+    parser.set_defaults(model=None, learning_rate=LEARNING_RATE)
     arguments = parser.parse_args()
     arguments.data, arguments.out = arguments.data.resolve(), arguments.out.resolve()
     if arguments.side:

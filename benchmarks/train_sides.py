@@ -1,7 +1,7 @@
 """The two sides of benchmarks/train.py and gpu.py: our trainers and TRL's on the same weights and token ids.
 
-Their `arguments` have trainer, dtype, side, batch, batch_tokens, out (for the ledger) and model: a folder, or None for
-SmolLM2.
+Their `arguments` have trainer, dtype, side, batch, batch_tokens, out (for the ledger), learning_rate and model: a
+folder, or None for SmolLM2.
 """
 
 import argparse
@@ -25,7 +25,7 @@ LONGEST: Final = 4096  # more than any pair has: TRL is to cut nothing
 
 
 def load_model(trainer: str, folder: Path | None = None) -> Any:
-    """The model of a folder, or SmolLM2, in fp32, on a GPU if there is one; a new head for rewards is always the same."""
+    """The model of a folder, or SmolLM2, in fp32, on a GPU if there is one; a new head is the same in every process."""
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
@@ -88,7 +88,7 @@ def our_trainer(pairs: "list[Example]", arguments: argparse.Namespace, folder: s
 
     name, batch_tokens = arguments.trainer, arguments.batch_tokens
     optimisation = Optimisation(
-        learning_rate=LEARNING_RATE, schedule="constant", warmup=0.0, pairs_per_step=arguments.batch
+        learning_rate=arguments.learning_rate, schedule="constant", warmup=0.0, pairs_per_step=arguments.batch
     )
     order = training_order(optimisation, len(pairs))
     taken = [place for step in order for place in step]
@@ -146,7 +146,7 @@ def their_trainer(pairs: "list[Example]", arguments: argparse.Namespace, folder:
             output_dir=folder,
             per_device_train_batch_size=arguments.batch,
             num_train_epochs=1,
-            learning_rate=LEARNING_RATE,
+            learning_rate=arguments.learning_rate,
             lr_scheduler_type="constant",
             bf16=arguments.dtype == "bfloat16",
             gradient_checkpointing=arguments.side == TRL,

@@ -15,4 +15,5 @@ writing     stage 4: dataset/, dropped/ and responses/
 finish      stage 5: manifest, report and card
 summary     what the terminal shows of a finished run
 artifacts   what Prefect's UI shows of it
+tracked     what trackers are told of it
 """

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from flows.recipe.cluster import ClusterConfig, check_cluster
 from flows.recipe.generation import AnsweringPolicy, GenerateConfig, Generation, GenerationOutput, RewardAnnotator
-from flows.recipe.models import Fraction, PolicyConfig, Positive, RewardConfig, Section, check_temperature
+from flows.recipe.models import Fraction, PolicyConfig, Positive, ReportTo, RewardConfig, Section, check_temperature
 from transforms.chat.template import DEFAULT_DATE
 from transforms.choices import Contradictions, ForeignTemplate
 from transforms.engines.engine_settings import VLLM_SHARE
@@ -150,6 +150,7 @@ class Recipe(Section):
     output: OutputConfig
     cluster: ClusterConfig | None = Field(None, description="Sample and score on replicas of a Ray cluster.")
     ledger: str | None = Field(None, description="Folder or fsspec URL; the user's cache by default.")
+    report_to: ReportTo = ()
 
     @model_validator(mode="after")
     def _sampling_needs_a_reward_model(self) -> Self:

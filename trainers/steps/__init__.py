@@ -10,6 +10,7 @@ wrapping       own work inside a wrapped model's forward pass
 tally          means over a step
 watch          when training must not go on
 log            what a run says of every step
+reports        trackers, which may fail and change nothing
 checkpoints    complete or not there
 budgets        steps in tokens, and tokens in steps
 processes      several processes of one training

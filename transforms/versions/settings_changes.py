@@ -9,7 +9,7 @@ from transforms.records.manifest import Manifest, ModelRecord, SourceRecord
 
 # Keys of a recipe that change no row: names, places, speed. Models and sources are told from what was really read.
 _INDIFFERENT: Final = (
-    "name", "ledger", "report_to", "output", "policy", "reward", "tokenizer", "sources", "sampling.batch",
+    "name", "ledger", "cluster", "report_to", "output", "policy", "reward", "tokenizer", "sources", "sampling.batch",
     "consistency.keep_loaded",
 )  # fmt: skip
 # How a model answered; its name and where it was found change nothing.

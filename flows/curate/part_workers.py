@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +21,9 @@ from flows.recipe.preparation import PreparationConfig
 from transforms.errors import ConfigError, EngineError, first_line
 
 LOSSES: Final = 3  # times that a part is begun again because its worker died
+# Tries to start a cluster here. Ray 2.60's node aborts where a helper of it, 2 s of Python, is not up within 15 s (a
+# constant): on two cores that eighteen processes waited for, four starts of five failed so.
+STARTS: Final = 4
 logger = logging.getLogger(__name__)
 
 
@@ -178,12 +182,30 @@ def _connect(ray: Any, config: PreparationConfig) -> None:
         }
     else:
         options["address"] = config.ray_address
-    try:
-        ray.init(**options)
-    except Exception as error:
-        where = "on this machine" if config.ray_address == "local" else f"at {config.ray_address}"
-        message = f"preparation.on: ray finds no cluster {where}: {first_line(error)}. Start one (ray start --head), "
-        raise ConfigError(message + "or set preparation.ray_address: local") from error
+    problem: Exception
+    for _ in range(STARTS if config.ray_address == "local" else 1):
+        try:
+            ray.init(**options)
+        except Exception as error:  # noqa: BLE001 - Ray's own, Python's and gRPC's
+            problem = error
+            _end_half_started(error)
+            logger.warning("Ray does not start or answer: %s", first_line(error))
+        else:
+            return
+    where, advice = "on this machine", "prepare without it (preparation.on: processes)"
+    if config.ray_address != "local":
+        where = f"at {config.ray_address}"
+        advice = "start one there (ray start --head), or set preparation.ray_address: local"
+    message = f"preparation.on: ray has no cluster {where}: {first_line(problem)}. Look into it, or {advice}"
+    raise ConfigError(message) from problem
+
+
+def _end_half_started(error: Exception) -> None:
+    """End what a start left running, which takes the next one's time: only the failed call still knows of it."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        end = getattr(frame.f_locals.get("self"), "kill_all_processes", None)
+        if end is not None:
+            end(check_alive=False, allow_graceful=False)
 
 
 class _RayTasks:

@@ -223,3 +223,13 @@ def test_quarantined_rows_that_are_not_in_the_file_are_refused(tmp_path, prepare
     run.prepared = prepared
     with pytest.raises(OutputError, match=r"quarantine-00003.jsonl has 1 rows, .* it wrote 2"):
         loading._take_quarantine(run, 3, counts(quarantined=2))
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_not_there_is_refused_with_its_address(tmp_path):
+    recipe = recipe_of(tmp_path / "ray", RAY | {"ray_address": "127.0.0.1:1"})
+    running = Running(recipe, tmp_path / "ray" / "work", PART)
+    _, said = running.process.communicate()
+    assert running.process.returncode
+    assert "ConfigError: preparation.on: ray has no cluster at 127.0.0.1:1" in said
+    assert "start one there (ray start --head), or set preparation.ray_address: local" in said

@@ -8,6 +8,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 import traceback
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ LOSSES: Final = 3  # times that a part is begun again because its worker died
 # Tries to start a cluster here. Ray 2.60's node aborts where a helper of it, 2 s of Python, is not up within 15 s (a
 # constant): on two cores that eighteen processes waited for, four starts of five failed so.
 STARTS: Final = 4
+KNOCK_SECONDS: Final = 10.0
 logger = logging.getLogger(__name__)
 
 
@@ -182,6 +184,7 @@ def _connect(ray: Any, config: PreparationConfig) -> None:
         }
     else:
         options["address"] = config.ray_address
+        _knock(config.ray_address)
     problem: Exception
     for _ in range(STARTS if config.ray_address == "local" else 1):
         try:
@@ -192,12 +195,29 @@ def _connect(ray: Any, config: PreparationConfig) -> None:
             logger.warning("Ray does not start or answer: %s", first_line(error))
         else:
             return
+    raise _no_cluster(config.ray_address, first_line(problem)) from problem
+
+
+def _knock(address: str) -> None:
+    """Refuse an address at which nobody listens: Ray itself asks there for minutes.
+
+    Raises:
+        ConfigError: there is nobody.
+    """
+    host, _, port = address.removeprefix("ray://").rstrip("/").rpartition(":")
+    if not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, first_line(error)) from error
+
+
+def _no_cluster(address: str, why: str) -> ConfigError:
     where, advice = "on this machine", "prepare without it (preparation.on: processes)"
-    if config.ray_address != "local":
-        where = f"at {config.ray_address}"
-        advice = "start one there (ray start --head), or set preparation.ray_address: local"
-    message = f"preparation.on: ray has no cluster {where}: {first_line(problem)}. Look into it, or {advice}"
-    raise ConfigError(message) from problem
+    if address != "local":
+        where, advice = f"at {address}", "start one there (ray start --head), or set preparation.ray_address: local"
+    return ConfigError(f"preparation.on: ray has no cluster {where}: {why}. Look into it, or {advice}")
 
 
 def _end_half_started(error: Exception) -> None:

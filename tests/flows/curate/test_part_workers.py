@@ -226,10 +226,14 @@ def test_quarantined_rows_that_are_not_in_the_file_are_refused(tmp_path, prepare
 
 
 @pytest.mark.slow
-def test_a_cluster_that_is_not_there_is_refused_with_its_address(tmp_path):
-    recipe = recipe_of(tmp_path / "ray", RAY | {"ray_address": "127.0.0.1:1"})
-    running = Running(recipe, tmp_path / "ray" / "work", PART)
-    _, said = running.process.communicate()
-    assert running.process.returncode
-    assert "ConfigError: preparation.on: ray has no cluster at 127.0.0.1:1" in said
-    assert "start one there (ray start --head), or set preparation.ray_address: local" in said
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
+def test_a_cluster_that_is_not_there_is_refused_with_its_address(address):
+    job = Job("", None, None, "", "", "", "", 1)
+    said = (
+        rf"ray has no cluster at {address}: .*refused.*start one there \(ray start --head\), or set preparation.ray_ad"
+    )
+    with (
+        pytest.raises(ConfigError, match=said),
+        part_workers.open_workers(PreparationConfig(on="ray", ray_address=address), job),
+    ):
+        pass

@@ -23,6 +23,7 @@ _INDIFFERENT: Final[Any] = {
     "cluster": True,
     "ledger": True,
     "report_to": True,
+    "preparation": True,
 }
 _ahead: dict[str, Models] = {}  # fingerprint of a run → its models
 

@@ -8,9 +8,8 @@ import logging
 import multiprocessing
 import os
 import signal
-import socket
+import sys
 import threading
-import traceback
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -19,14 +18,11 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from flows.curate.part_work import Job, PartCounts, work
 from flows.recipe.preparation import PreparationConfig
-from transforms.errors import ConfigError, EngineError, first_line
+from flows.runtime.ray_connection import connect
+from transforms.errors import EngineError, first_line
 
-LOSSES: Final = 3  # times that a part is begun again because its worker died
-# Tries to start a cluster here. Ray 2.60's node aborts where a helper of it, 2 s of Python, is not up within 15 s (a
-# constant): on two cores that eighteen processes waited for, four starts of five failed so.
-STARTS: Final = 4
-KNOCK_SECONDS: Final = 10.0
 logger = logging.getLogger(__name__)
+LOSSES: Final = 3  # times that a part is begun again because its worker died
 
 
 class Done(NamedTuple):
@@ -147,85 +143,17 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _ray_tasks(config: PreparationConfig, job: Job) -> Iterator["_RayTasks"]:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import ray
-    except ImportError as error:
-        message = "preparation.on: ray needs Ray, which is not installed: pip install 'preference-curation[ray]'"
-        raise ConfigError(message) from error
-    if ray.is_initialized():  # somebody else's in this process, who also ends it
-        yield _RayTasks(ray, job)
-        return
-    _connect(ray, config)
+    # A worker that runs out of memory is started again for ever by default.
+    local = {"num_cpus": config.workers, "_system_config": {"task_oom_retries": LOSSES}}
+    known = sys.modules.get("ray")
+    ours = known is None or not known.is_initialized()  # somebody else's in this process, who also ends it
+    otherwise = "prepare without it (preparation.on: processes)"
+    ray = connect(config.ray_address, key="preparation.on: ray", otherwise=otherwise, local=local)
     try:
         yield _RayTasks(ray, job)
     finally:
-        ray.shutdown()
-
-
-def _connect(ray: Any, config: PreparationConfig) -> None:
-    """Start a cluster on this machine, or join one.
-
-    Raises:
-        ConfigError: there is none at the address.
-    """
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
-    if config.ray_address == "local":
-        options |= {
-            "address": "local",
-            "num_cpus": config.workers,
-            "include_dashboard": False,
-            "_node_ip_address": "127.0.0.1",
-            # Only numbers and counts go through it; by default it takes 30 % of the machine's memory.
-            "object_store_memory": 100 << 20,
-            # A worker that runs out of memory is started again for ever by default.
-            "_system_config": {"task_oom_retries": LOSSES},
-        }
-    else:
-        options["address"] = config.ray_address
-        _knock(config.ray_address)
-    problem: Exception
-    for _ in range(STARTS if config.ray_address == "local" else 1):
-        try:
-            ray.init(**options)
-        except Exception as error:  # noqa: BLE001 - Ray's own, Python's and gRPC's
-            problem = error
-            _end_half_started(error)
-            logger.warning("Ray does not start or answer: %s", first_line(error))
-        else:
-            return
-    raise _no_cluster(config.ray_address, first_line(problem)) from problem
-
-
-def _knock(address: str) -> None:
-    """Refuse an address at which nobody listens: Ray itself asks there for minutes.
-
-    Raises:
-        ConfigError: there is nobody.
-    """
-    host, _, port = address.removeprefix("ray://").rstrip("/").rpartition(":")
-    if not port.isdigit():
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise _no_cluster(address, first_line(error)) from error
-
-
-def _no_cluster(address: str, why: str) -> ConfigError:
-    where, advice = "on this machine", "prepare without it (preparation.on: processes)"
-    if address != "local":
-        where, advice = f"at {address}", "start one there (ray start --head), or set preparation.ray_address: local"
-    return ConfigError(f"preparation.on: ray has no cluster {where}: {why}. Look into it, or {advice}")
-
-
-def _end_half_started(error: Exception) -> None:
-    """End what a start left running, which takes the next one's time: only the failed call still knows of it."""
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        end = getattr(frame.f_locals.get("self"), "kill_all_processes", None)
-        if end is not None:
-            end(check_alive=False, allow_graceful=False)
+        if ours:
+            ray.shutdown()
 
 
 class _RayTasks:

@@ -18,13 +18,11 @@ from flows.replicas.engine import ReplicaSpec
 from flows.replicas.messages import error_from_json, error_to_json
 from flows.replicas.replica import About
 from flows.replicas.worker import Worker, packages_here
+from flows.runtime.ray_connection import connect
 from transforms.engines.protocol import Progress
-from transforms.errors import ConfigError, EngineError, first_line
+from transforms.errors import EngineError, first_line
 
 _LOOK: Final = 0.5  # seconds between two questions for progress
-# Set before Ray starts anything: no report to its makers, and no log lines of workers among ours.
-_ENVIRONMENT: Final = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-_OBJECT_STORE: Final = 256 << 20  # bytes: batches are a few MiB
 # Of the driver's, for workers to find the same models and packages.
 _PASSED_ON: Final = ("PREFERENCE_CURATION_CACHE", "HF_HOME", "HF_HUB_OFFLINE", "HF_ENDPOINT")
 
@@ -156,7 +154,7 @@ class RayCluster:
     """
 
     def __init__(self, spec: ReplicaSpec, config: ClusterConfig) -> None:
-        ray = connect(config)
+        ray = _connect(config)
         self._spec = spec
         self._options = _options(ray, spec, config)
         self._lock = threading.Lock()
@@ -189,40 +187,9 @@ class RayCluster:
                 one.end()
 
 
-def connect(config: ClusterConfig) -> Any:
-    """Ray, connected to the cluster of the recipe; once a process.
-
-    Raises:
-        ConfigError: Ray is missing, or there is no cluster at the address.
-    """
-    os.environ |= {name: os.environ.get(name, value) for name, value in _ENVIRONMENT.items()}
-    try:
-        import ray
-    except ImportError as error:
-        message = "cluster: Ray is not installed: pip install 'preference-curation[ray]', or leave cluster out"
-        raise ConfigError(message) from error
-    if ray.is_initialized():
-        return ray
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": "curation"}
-    if config.address == "local":
-        quiet |= {
-            "address": "local",
-            "include_dashboard": False,
-            "object_store_memory": _OBJECT_STORE,
-            "_node_ip_address": "127.0.0.1",  # whoever reaches a Ray port may run code
-        }
-    else:
-        quiet |= {"address": config.address}
-    try:
-        ray.init(**quiet)
-    except Exception as error:
-        hint = {
-            "auto": "Start one with `ray start --head`, or set cluster.address: local",
-            "local": "",
-        }.get(config.address, "Is its Ray Client server (port 10001) running?")
-        message = f"cluster.address: {config.address}: {first_line(error)}. {hint}"
-        raise ConfigError(message.strip()) from error
-    return ray
+def _connect(config: ClusterConfig) -> Any:
+    """Once a process; Ray ends its cluster with it."""
+    return connect(config.address, key=f"cluster.address: {config.address}", otherwise="leave cluster out")
 
 
 def room(config: ClusterConfig, gpus: int) -> int:
@@ -232,7 +199,7 @@ def room(config: ClusterConfig, gpus: int) -> int:
         config: of the recipe.
         gpus: of one replica, where there are any.
     """
-    nodes = [node["Resources"] for node in connect(config).nodes() if node["Alive"]]
+    nodes = [node["Resources"] for node in _connect(config).nodes() if node["Alive"]]
     each = _gpus(nodes, config, gpus)
     return sum(
         int(min(node.get("CPU", 0) // config.cpus_per_replica, node.get("GPU", 0) // each if each else math.inf))

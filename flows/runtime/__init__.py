@@ -7,6 +7,7 @@ prefect_imports   Prefect without what its import takes along
 early_server      the server of a new run, started before the recipe is parsed
 temporary_server  Prefect's server for as long as a run lives
 tasks             the two kinds of Prefect task: a stage, and a paid batch
+ray_connection    a Ray cluster, started here or joined
 progress          bars in a terminal, lines in a log
 artifacts         progress in Prefect's UI
 trackers          figures of finished runs, for W&B, TensorBoard, MLflow and Trackio

@@ -230,7 +230,7 @@ def test_quarantined_rows_that_are_not_in_the_file_are_refused(tmp_path, prepare
 def test_a_cluster_that_is_not_there_is_refused_with_its_address(address):
     job = Job("", None, None, "", "", "", "", 1)
     said = (
-        rf"ray has no cluster at {address}: .*refused.*start one there \(ray start --head\), or set preparation.ray_ad"
+        rf"preparation.on: ray has no Ray cluster at {address}: .*refused.*ray start --head\), set the address to local"
     )
     with (
         pytest.raises(ConfigError, match=said),

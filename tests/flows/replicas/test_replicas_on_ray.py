@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
+import ray
 from flows_support import call_plainly, model_folders, pair, sampling_recipe
 
 from flows.curate import flow
@@ -16,10 +17,10 @@ from flows.models.recipe_models import open_sampler, resolve_policy
 from flows.models.sampling import ask_policy
 from flows.recipe.cluster import ClusterConfig
 from flows.recipe.models import PolicyConfig
-from flows.replicas import ray_cluster
 from flows.replicas.engine import policy_spec
 from flows.replicas.messages import answer_from_bytes, requests_to_bytes
 from flows.replicas.ray_cluster import RayCluster, room
+from flows.runtime.ray_connection import connect
 from transforms.engines.protocol import CompletionRequest, Sampling, no_progress
 from transforms.errors import ConfigError, EngineError, ModelError
 
@@ -39,13 +40,8 @@ def folders(tmp_path_factory):
 @pytest.fixture(scope="module")
 def cluster():
     """Two cores of a cluster that ends with the tests."""
-    ray = pytest.importorskip("ray")
     before = set(psutil.Process().children(recursive=True))
-    os.environ |= ray_cluster._ENVIRONMENT
-    ray.init(
-        address="local", num_cpus=2, include_dashboard=False, _node_ip_address="127.0.0.1", log_to_driver=False,
-        logging_level="ERROR", object_store_memory=100 << 20, namespace="curation",
-    )  # fmt: skip
+    ray = connect("local", key="cluster", otherwise="", local={"num_cpus": 2})
     yield ray
     ray.shutdown()
     gone, alive = psutil.wait_procs(set(psutil.Process().children(recursive=True)) - before, timeout=30)
@@ -106,12 +102,11 @@ def test_the_room_of_a_cluster_is_counted_in_replicas(cluster):
 
 
 def test_an_address_without_a_cluster_says_what_to_do(monkeypatch):
-    ray = pytest.importorskip("ray")
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    monkeypatch.setenv("RAY_ADDRESS", "")
     monkeypatch.setattr(ray, "init", _nobody)
-    with pytest.raises(ConfigError, match=r"cluster.address: auto: ConnectionError: nobody.*ray start --head"):
-        ray_cluster.connect(ClusterConfig())
+    told = r"cluster.address: auto has no Ray cluster that this machine belongs to: ConnectionError: nobody there.*head"
+    with pytest.raises(ConfigError, match=told):
+        room(ClusterConfig(), gpus=1)
 
 
 def _nobody(**_):

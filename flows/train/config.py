@@ -128,8 +128,8 @@ class TrainingRecipe(_Section):
             raise ValueError(message)
         if self.head is not None and self.memory.shard is not None:
             message = (
-                f"memory.shard: {self.memory.shard} spreads a model that takes steps over processes, and a head alone is "
-                "fitted in one; leave it out"
+                f"memory.shard: {self.memory.shard} spreads a model over the processes that take its steps, and a head "
+                "alone is fitted in one; leave it out"
             )
             raise ValueError(message)
         if self.kind == "reward" and self.lora is not None and not self.lora.merge:

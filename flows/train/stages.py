@@ -30,7 +30,8 @@ from trainers.reading.references import References
 from trainers.steps.arguments import Best, training_arguments, training_order
 from trainers.steps.checkpoints import check_same_run, saving
 from trainers.steps.log import StepLog
-from trainers.steps.processes import met, processes
+from trainers.steps.processes import met
+from trainers.steps.sharded_trainer import trainer_for
 from trainers.steps.trainer import StepTrainer
 from transforms.errors import ConfigError
 from transforms.records.manifest import SpendRecord
@@ -204,7 +205,7 @@ class Training:
         }
         order = training_order(recipe.stepwise, len(train))
         with self.timed("train"), self.progress.bar("train", unit="pairs", total=order.seen) as advance:
-            trainer = self._kind_of_trainer()(
+            trainer = trainer_for(recipe.memory)(
                 model,
                 training_arguments(
                     self.checkpoints,
@@ -229,17 +230,6 @@ class Training:
                 trainer.evaluate()
         with self.timed("write"):
             return Trained(trainer, layout, trainer.trained(partial(learner.load, train)))
-
-    def _kind_of_trainer(self) -> type[StepTrainer]:
-        """By where the recipe wants the weights."""
-        if self.recipe.memory.shard is None:
-            return StepTrainer
-        if processes() == 1:
-            logger.info("memory.shard: %s has one process here, which holds all weights", self.recipe.memory.shard)
-            return StepTrainer
-        from trainers.steps.sharded_trainer import ShardedStepTrainer
-
-        return ShardedStepTrainer
 
     def _record(self, outcome: Outcome) -> TrainingRecord:
         train = self.data.by_split["train"]

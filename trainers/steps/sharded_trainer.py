@@ -4,6 +4,7 @@ What it writes is what one process writes: checkpoints are whole and of the same
 number of processes, sharded or not.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -14,8 +15,22 @@ from accelerate.utils import AutocastKwargs
 from transformers import TrainingArguments
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 
+from trainers.steps.processes import processes
+from trainers.steps.settings import Memory
 from trainers.steps.sharding import copy_whole, let_go, own_optimizer_state, shard, whole
 from trainers.steps.trainer import StepTrainer
+
+logger = logging.getLogger(__name__)
+
+
+def trainer_for(memory: Memory) -> type[StepTrainer]:
+    """The class that holds the weights where `memory` wants them, in as many processes as there are."""
+    if memory.shard is None:
+        return StepTrainer
+    if processes() == 1:
+        logger.info("memory.shard: %s does nothing in one process, which holds all weights", memory.shard)
+        return StepTrainer
+    return ShardedStepTrainer
 
 
 class ShardedStepTrainer(StepTrainer):

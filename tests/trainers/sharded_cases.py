@@ -1,5 +1,6 @@
 """Trainings by name, the same in one process and in several that share the weights; run as a script in each of them."""
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,9 @@ from training_support import reference_of, small_policy, some_examples, trainer,
 
 from trainers.batches.tensors import PACKED
 from trainers.steps import value_head
-from trainers.steps.processes import met, processes
+from trainers.steps.processes import met
 from trainers.steps.settings import Adapter
-from trainers.steps.sharding import DTensor
+from trainers.steps.sharding import DTensor, FSDPModule
 from trainers.steps.trained_model import trainable
 from trainers.steps.trainer import StepTrainer
 
@@ -95,16 +96,22 @@ def train(folder: Path, name: str, checkpoint: Path | None = None) -> StepTraine
     return run
 
 
-def held(model: Any) -> float:
-    """The share of the weights' numbers that this process holds."""
-    parts = [value.to_local() if isinstance(value, DTensor) else value for value in model.parameters()]
-    return sum(part.numel() for part in parts) / sum(value.numel() for value in model.parameters())
+def seen(run: StepTrainer) -> dict[str, Any]:
+    """How this process holds a trained model: its share of the weights' numbers, and what is gathered together."""
+    parts = [value.to_local() if isinstance(value, DTensor) else value for value in run.model.parameters()]
+    with run._casting():
+        cached = torch.is_autocast_cache_enabled()
+    return {
+        "held": sum(part.numel() for part in parts) / sum(value.numel() for value in run.model.parameters()),
+        "units": [type(module).__name__ for module in run.model.modules() if isinstance(module, FSDPModule)],
+        "cached": cached,
+    }
 
 
 if __name__ == "__main__":
     to, started = Path(sys.argv[1]), Path(sys.argv[2])
     with met():
-        shares = {name: held(train(to, name).model) for name in CASES}
+        of_cases = {name: seen(train(to, name)) for name in CASES}
         for case in RESUMED:
             train(to / "resumed", case, started / case / "checkpoint-3")
-        torch.save({"processes": processes(), "held": shares}, to / f"held-{torch.distributed.get_rank()}.pt")
+        (to / f"seen-{torch.distributed.get_rank()}.json").write_text(json.dumps(of_cases))

@@ -14,7 +14,6 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 import flows.curate.flow as curate_module
 import flows.train.flow as train_module
-from flows.train.config import TrainingRecipe
 from flows.train.output import read_record
 from flows.train.plan import plan_training
 from transforms.engines.models import resolve_model
@@ -130,17 +129,3 @@ def test_vllm_answers_with_the_model_as_transformers_does(world):
         if engine == "vllm":
             running.close()
     assert found[0] == found[1]
-
-
-def test_the_recipe_refuses_to_spread_a_head_that_is_fitted_alone(tmp_path):
-    content = {"kind": "reward", "objective": None, "optimisation": None, "head": {}, "memory": FSDP}
-    with pytest.raises(ValueError, match=r"memory\.shard: fsdp spreads a model .* a head alone is fitted in one"):
-        training_recipe(tmp_path, tmp_path, tmp_path, **content)
-
-
-def test_a_training_that_is_not_sharded_is_what_it_was_before_there_was_a_choice(tmp_path):
-    plain = training_recipe(tmp_path, tmp_path, tmp_path)
-    sharded = TrainingRecipe.model_validate(plain.model_dump(mode="json") | {"memory": FSDP})
-    assert "shard" not in plain.settings()["memory"]
-    assert sharded.settings()["memory"]["shard"] == "fsdp"
-    assert plain.identity() == sharded.identity()  # a checkpoint of the one is gone on from by the other

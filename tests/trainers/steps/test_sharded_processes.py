@@ -1,5 +1,6 @@
 """Two processes that share one model's weights end in the weights of one process that holds them all."""
 
+import json
 import os
 import subprocess
 import sys
@@ -65,14 +66,18 @@ def test_weights_losses_and_gradient_norms_are_those_of_one_process(name: str, f
         assert line == pytest.approx(other, rel=1e-4, abs=1e-6)
 
 
-def test_each_process_holds_about_half_of_every_model(folders: tuple[Path, Path]) -> None:
+def test_each_process_holds_about_half_of_a_model_and_gathers_it_block_by_block(folders: tuple[Path, Path]) -> None:
     _, two = folders
-    found = [torch.load(two / f"held-{rank}.pt", weights_only=True) for rank in (0, 1)]
-    assert [one["processes"] for one in found] == [2, 2]
+    ranks = [json.loads((two / f"seen-{rank}.json").read_text()) for rank in (0, 1)]
     for name in CASES:
-        shares = [one["held"][name] for one in found]
+        shares = [seen[name]["held"] for seen in ranks]
         assert sum(shares) == pytest.approx(1)
         assert 0.4 < shares[0] < 0.6, name
+        root, *blocks = ranks[0][name]["units"]
+        assert root.startswith("FSDP")
+        assert blocks == ["FSDPLlamaDecoderLayer"] * 2
+    # Weights that were cast would be the whole model, where they are kept until a step is done.
+    assert [seen[name]["cached"] for seen in ranks for name in ("bfloat16", "bfloat16-lora")] == [False] * 4
 
 
 @pytest.mark.parametrize("name", RESUMED)

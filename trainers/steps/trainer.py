@@ -2,7 +2,7 @@
 
 The data loader gives a step's examples. They are cut into micro-batches of so many tokens, each is read and sent
 back with its share of the step's loss, and what is applied is the gradient of the mean over all terms of the step,
-in all processes. Optimizer, schedule, clipping, accelerate, FSDP, DeepSpeed, PEFT and loggers are the Trainer's.
+in all processes. Optimizer, schedule, clipping, accelerate, PEFT and loggers are the Trainer's.
 """
 
 import shutil

@@ -26,7 +26,7 @@ def test_a_model_that_names_blocks_it_has_none_of_is_not_spread(
     monkeypatch: pytest.MonkeyPatch, adapter: Adapter | None
 ) -> None:
     model = trainable(small_policy(), adapter=adapter, seed=0)
-    monkeypatch.setattr(type(model if adapter is None else model.get_base_model()), "_no_split_modules", ["Other"])
+    monkeypatch.setattr(model if adapter is None else model.get_base_model(), "_no_split_modules", {"Other"})
     with pytest.raises(ModelError, match=r"does not say what its blocks are \(_no_split_modules: \['Other'\]\)"):
         shard(model, CPU)
 

@@ -85,15 +85,16 @@ CASES: Final[dict[str, tuple[Callable[[], Any], Start]]] = {
 RESUMED: Final = ("dpo", "dpo-lora", "dro")
 
 
-def train(folder: Path, name: str, checkpoint: Path | None = None) -> StepTrainer:
-    """Train a case in this process or in all of them, and leave the weights in `folder`."""
+def train(folder: Path, name: str, checkpoint: Path | None = None) -> dict[str, Any]:
+    """Train a case in this process or in all of them, and leave the weights in `folder`; `seen` of the model."""
     load, start = CASES[name]
     run = start(folder / name, load)
     run.train(checkpoint)
+    found = seen(run)  # before a state dict lets go what was gathered
     model = run.trained(load)
     if run.is_world_process_zero():
         torch.save(weights(model), folder / f"{name}.pt")
-    return run
+    return found
 
 
 def seen(run: StepTrainer) -> dict[str, Any]:
@@ -111,7 +112,7 @@ def seen(run: StepTrainer) -> dict[str, Any]:
 if __name__ == "__main__":
     to, started = Path(sys.argv[1]), Path(sys.argv[2])
     with met():
-        of_cases = {name: seen(train(to, name)) for name in CASES}
+        of_cases = {name: train(to, name) for name in CASES}
         for case in RESUMED:
             train(to / "resumed", case, started / case / "checkpoint-3")
         (to / f"seen-{torch.distributed.get_rank()}.json").write_text(json.dumps(of_cases))

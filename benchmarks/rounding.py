@@ -58,7 +58,7 @@ def main() -> None:
 
     from trainers.batches.tensors import PACKED, PADDED
 
-    pairs, model = read_pairs(arguments.data.resolve(), arguments.pairs), load_model("dpo").eval()
+    pairs, model = read_pairs(arguments.data.resolve(), arguments.pairs), load_model("dpo").cpu().eval()
     ways: dict[str, Callable[[], torch.Tensor]] = {
         "here, packed": lambda: ours(model, PACKED, pairs),
         "here, padded": lambda: ours(model, PADDED, pairs),

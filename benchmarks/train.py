@@ -33,6 +33,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.train_sides import (  # noqa: E402  found only now
+    LEARNING_RATE,
     OURS,
     OURS_SMALL,
     SIDES,
@@ -73,11 +74,16 @@ def read_pairs(data: Path, count: int) -> "list[Example]":
 
 
 def clock(ends: list[float]) -> "TrainerCallback":
-    """Notes the time at the end of every step."""
+    """Notes the time at the end of every step, when a GPU has done it. Its peak memory counts from the first one on."""
+    import torch
     from transformers import TrainerCallback
 
     class Clock(TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, *_: Any, **__: Any) -> None:
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+                if not ends:
+                    torch.cuda.reset_peak_memory_stats()
             ends.append(time.monotonic())
 
     return Clock()
@@ -220,6 +226,7 @@ def main() -> None:
     parser.add_argument("--batch-tokens", type=int, default=1024, help="of our forward passes")
     for own in ("trainer", "dtype", "side"):
         parser.add_argument(f"--{own}", help=argparse.SUPPRESS)  # of one line, in its process
+    parser.set_defaults(model=None, learning_rate=LEARNING_RATE)
     arguments = parser.parse_args()
     arguments.data, arguments.out = arguments.data.resolve(), arguments.out.resolve()
     if arguments.side:

@@ -1,4 +1,8 @@
-"""The two sides of benchmarks/train.py: our trainers and TRL's on the same weights and token ids."""
+"""The two sides of benchmarks/train.py and gpu.py: our trainers and TRL's on the same weights and token ids.
+
+Their `arguments` have trainer, dtype, side, batch, batch_tokens, out (for the ledger), learning_rate and model: a
+folder, or None for SmolLM2.
+"""
 
 import argparse
 import time
@@ -20,17 +24,20 @@ GAMMA: Final = 1.4  # SimPO's target margin
 LONGEST: Final = 4096  # more than any pair has: TRL is to cut nothing
 
 
-def load_model(trainer: str) -> Any:
-    """SmolLM2 in fp32; with a new head for rewards, the same in every process."""
+def load_model(trainer: str, folder: Path | None = None) -> Any:
+    """The model of a folder, or SmolLM2, in fp32, on a GPU if there is one; a new head is the same in every process."""
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
     from transforms.engines.starter_model import smollm2_folder
 
     torch.manual_seed(0)
+    folder = folder or smollm2_folder()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     if trainer == "reward":
-        return AutoModelForSequenceClassification.from_pretrained(smollm2_folder(), num_labels=1, dtype=torch.float32)
-    return AutoModelForCausalLM.from_pretrained(smollm2_folder(), dtype=torch.float32)
+        model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, dtype=torch.float32)
+        return model.to(device)
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(device)
 
 
 def reference(pairs: "Sequence[Example]", arguments: argparse.Namespace) -> "References":
@@ -45,7 +52,7 @@ def reference(pairs: "Sequence[Example]", arguments: argparse.Namespace) -> "Ref
     return reference_log_probs(
         pairs,
         pairs,
-        find_causal("smollm2", dtype="float32", cast_to=arguments.dtype),
+        find_causal(arguments.model or "smollm2", dtype="float32", cast_to=arguments.dtype),
         ledger=str(arguments.out / "ledger"),
         pay=pay,
         progress=Progress(),
@@ -60,7 +67,7 @@ def time_reference(pairs: "list[Example]", arguments: argparse.Namespace) -> lis
     from trainers.policies.token_readings import FrozenModel
 
     cast_to = torch.bfloat16 if arguments.dtype == "bfloat16" else None
-    model = FrozenModel(load_model("dpo"), batch_tokens=arguments.batch_tokens, cast_to=cast_to)
+    model = FrozenModel(load_model("dpo", arguments.model), batch_tokens=arguments.batch_tokens, cast_to=cast_to)
     ends = []
     for part in (pairs[: arguments.batch], pairs[arguments.batch :]):
         model.token_log_probs(part, lambda _tokens: None)
@@ -81,17 +88,17 @@ def our_trainer(pairs: "list[Example]", arguments: argparse.Namespace, folder: s
 
     name, batch_tokens = arguments.trainer, arguments.batch_tokens
     optimisation = Optimisation(
-        learning_rate=LEARNING_RATE, schedule="constant", warmup=0.0, pairs_per_step=arguments.batch
+        learning_rate=arguments.learning_rate, schedule="constant", warmup=0.0, pairs_per_step=arguments.batch
     )
     order = training_order(optimisation, len(pairs))
     taken = [place for step in order for place in step]
     pairs = [pair for _, pair in sorted(zip(taken, pairs, strict=True), key=lambda one: one[0])]
     if name == "reward":
-        model = trainable(load_model(name), adapter=None, seed=0, task="SEQ_CLS")
+        model = trainable(load_model(name, arguments.model), adapter=None, seed=0, task="SEQ_CLS")
         layout = reward_layout(model, pairs).layout
         task: Any = Comparisons(pairs, BradleyTerry(), layout=layout, batch_tokens=batch_tokens)
     else:
-        model = trainable(load_model(name), adapter=None, seed=0)
+        model = trainable(load_model(name, arguments.model), adapter=None, seed=0)
         own = {"gamma_beta_ratio": GAMMA / BETA[name]} if name == "simpo" else {}
         task = Preferences(
             pairs,
@@ -109,6 +116,7 @@ def our_trainer(pairs: "list[Example]", arguments: argparse.Namespace, folder: s
 
 def their_trainer(pairs: "list[Example]", arguments: argparse.Namespace, folder: str) -> Any:
     """TRL's trainer of that name over the same ids, which it neither tokenises nor shuffles."""
+    import torch
     from torch.utils.data import SequentialSampler
 
     from transforms.engines.starter_model import smollm2_folder
@@ -126,18 +134,19 @@ def their_trainer(pairs: "list[Example]", arguments: argparse.Namespace, folder:
         def tokenize_row(self, feature: dict[str, Any], model: Any = None) -> dict[str, Any]:
             return _cpo_row(feature)
 
-    tokenizer = load_tokenizer("smollm2")
-    # Its own padding is the end-of-turn, and transformers reads a reward before the last token that is no padding.
-    tokenizer.pad_token = "<|endoftext|>"
-    model = load_model(arguments.trainer)
-    model.config._name_or_path = str(smollm2_folder())  # where DPOTrainer takes its reference from
+    tokenizer = load_tokenizer(arguments.model or "smollm2")
+    if arguments.model is None:
+        # Its own padding is the end-of-turn, and transformers reads a reward before the last token that is no padding.
+        tokenizer.pad_token = "<|endoftext|>"
+    model = load_model(arguments.trainer, arguments.model)
+    model.config._name_or_path = str(arguments.model or smollm2_folder())  # where DPOTrainer takes its reference from
     return InOrder(
         model=model,
         args=config(
             output_dir=folder,
             per_device_train_batch_size=arguments.batch,
             num_train_epochs=1,
-            learning_rate=LEARNING_RATE,
+            learning_rate=arguments.learning_rate,
             lr_scheduler_type="constant",
             bf16=arguments.dtype == "bfloat16",
             gradient_checkpointing=arguments.side == TRL,
@@ -146,7 +155,7 @@ def their_trainer(pairs: "list[Example]", arguments: argparse.Namespace, folder:
             save_strategy="no",
             report_to="none",
             disable_tqdm=True,
-            use_cpu=True,
+            use_cpu=not torch.accelerator.is_available(),
             **own,
         ),
         train_dataset=_their_rows(pairs, arguments.trainer),

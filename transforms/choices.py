@@ -2,6 +2,9 @@
 
 from typing import Literal
 
+# Where runs and trainings report their figures to (flows.runtime.trackers, trainers.steps.reports).
+Tracker = Literal["wandb", "tensorboard", "mlflow", "trackio"]
+
 # What becomes of rows that prefer A to B and B to A after one prompt (transforms.preparation.dedupe).
 Contradictions = Literal["keep", "drop_both", "majority"]
 

@@ -10,6 +10,23 @@ CurationError        a run cannot go on; the message is for a person and is prin
 RowError             one row cannot be used: it goes to quarantine and the run goes on
 """
 
+import os
+import re
+from typing import Final
+
+# Tokens of the Hub and of OpenAI's kind, headers, and who somebody is in an address.
+_SECRETS: Final = re.compile(r"hf_[A-Za-z0-9]{8,}|Bearer\s+\S+|sk-[A-Za-z0-9_-]{8,}|(?<=://)[^/\s@]+(?=@)")
+_SECRET_NAMES: Final = ("KEY", "TOKEN", "SECRET", "PASSWORD")  # how variables end that hold one
+
+
+def without_secrets(text: str) -> str:
+    """`text` with `***` for what looks like a token or a password, and for what a variable of such a name holds."""
+    text = _SECRETS.sub("***", text)
+    for name, value in os.environ.items():
+        if name.endswith(_SECRET_NAMES) and len(value) >= 8:  # a shorter one would mask ordinary words
+            text = text.replace(value, "***")
+    return text
+
 
 def first_line(error: BaseException) -> str:
     """What a library's error is and the first line of what it says, for a message of ours."""

@@ -35,7 +35,7 @@ def audit(recipe: Recipe, folder: Path, settings: AuditSettings = DEFAULTS) -> A
     """
     end_server_with_us()
     whole = Truncation(method="none", max_length=recipe.truncate.max_length)
-    plan = plan_run(recipe.model_copy(update={"truncate": whole}))
+    plan = plan_run(recipe.model_copy(update={"truncate": whole, "report_to": ()}))
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".work-") as work:
         run = Run(plan, Path(work))

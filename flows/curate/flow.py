@@ -18,12 +18,14 @@ from flows.curate.judging import judge_parts
 from flows.curate.loading import load, prepare_parts
 from flows.curate.plan import Plan, plan_run
 from flows.curate.run import Run
+from flows.curate.tracked import tracked
 from flows.curate.writing import write_data
 from flows.generate.flow import make
 from flows.recipe.curation import GENERATED_FOLDER, Recipe
 from flows.runtime.artifacts import show_progress
 from flows.runtime.tasks import engine_call, stage
 from flows.runtime.temporary_server import end_server_with_us
+from flows.runtime.trackers import tell_trackers
 from flows.versions.output_folder import output_folder, publish
 from transforms.consistency.evidence import Evidence
 from transforms.records.manifest import Manifest
@@ -55,6 +57,7 @@ def run_stages(plan: Plan) -> Manifest:
             written = stage("write shards", partial(write_data, run))
         manifest = stage("report", partial(write_pages, run, build_manifest(run, written, evidence), written))
         publish(plan.folder, manifest)
+    tell_trackers(plan.recipe.report_to, tracked(manifest), Path(plan.recipe.output.dir))
     return manifest
 
 

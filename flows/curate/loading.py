@@ -1,28 +1,27 @@
 """Sources to prepared parts: read, identify, deduplicate, tokenise, truncate; bounded memory at any size."""
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from pathlib import Path
 
-import polars as pl
 import pyarrow as pa
 
+from flows.curate.part_work import SCORE_MARGIN, Job, PartCounts, makers, prepare_part, quarantine_file
+from flows.curate.part_workers import open_workers, threads_of
 from flows.curate.run import Run
 from flows.versions.source_account import SourceAccount
-from transforms.errors import ConfigError
-from transforms.preparation import filters
+from transforms.errors import ConfigError, OutputError
 from transforms.preparation.dedupe import mark_repeats
-from transforms.preparation.prepare import prepare
 from transforms.records.manifest import StageRecord
 from transforms.sources.generated_responses import generated_responses
 from transforms.sources.kinds.generated import GeneratedOptions
 from transforms.sources.load import load_batches
-from transforms.tables.parts import Buckets, rechunk
-from transforms.tables.schema import PAIRS, TRUNCATED
+from transforms.tables.parts import Buckets, Parts, rechunk
+from transforms.tables.schema import PAIRS
 
-SCORE_MARGIN: Final = "min_score_margin"
 logger = logging.getLogger(__name__)
 
 
@@ -51,26 +50,154 @@ def load(run: Run) -> Buckets:
 
 
 def prepare_parts(run: Run, buckets: Buckets) -> None:
-    """Sorted, deduplicated pairs to token ids and keeps, one part of fixed size at a time."""
+    """Sorted, deduplicated pairs to token ids and keeps, one part of fixed size at a time.
+
+    Raises:
+        OutputError: a part that workers prepared is not there, or not what they said.
+        EngineError: the workers of a part died again and again.
+    """
     rows_in = rows_out = quarantined = 0
     dropped: Counter[str] = Counter()
     total = sum(record.pairs for record in run.sources)
+    parts = _read_ahead(_marked_parts(run, buckets))
+    config = run.recipe.preparation
+    prepared = _prepared_here(run, parts) if config.in_this_process else _prepared_by_workers(run, parts)
     with run.progress.bar("tokenise and truncate", unit="pairs", total=total) as advance:
-        for number, part in enumerate(_read_ahead(_marked_parts(run, buckets))):
-            result = prepare(part, run.chat, run.recipe.truncate, max_length=run.models.context)
-            run.changed_by_template += result.changed_by_template
-            table = _filtered(result.pairs, run)
-            run.prepared.write(number, table)
-            rows_in += len(part)
-            quarantined += run.quarantine(result.quarantined)
-            reasons = table["reason"].drop_null().to_pylist()
-            dropped.update(reasons)
-            rows_out += len(table) - len(reasons)
-            advance(len(part))
+        for counts in prepared:
+            run.changed_by_template += counts.changed_by_template
+            run.unmeasured[SCORE_MARGIN] += counts.unscored
+            run.scored += counts.scored
+            rows_in += counts.rows_in
+            quarantined += counts.quarantined
+            dropped.update(counts.dropped)
+            rows_out += counts.rows_out - sum(counts.dropped.values())
+            advance(counts.rows_in)
     _check_scores(run)
     run.stages.append(
         StageRecord(stage="prepare", rows_in=rows_in, rows_out=rows_out, dropped=dict(dropped), quarantined=quarantined)
     )
+
+
+def _prepared_here(run: Run, parts: Iterator[pa.Table]) -> Iterator[PartCounts]:
+    for number, part in enumerate(parts):
+        done = prepare_part(part, run.chat, run.recipe, context=run.models.context)
+        run.prepared.write(number, done.pairs)
+        run.quarantine(done.quarantined)
+        yield done.counts
+
+
+def _prepared_by_workers(run: Run, parts: Iterator[pa.Table]) -> Iterator[PartCounts]:
+    """What workers counted in each part, in the order of the parts.
+
+    The disk carries the rows; as many parts lie there at a time as workers prepare.
+    """
+    config = run.recipe.preparation
+    marked = Parts(run.work / "marked")
+    rows: dict[int, int] = {}  # of parts that were begun
+    early: dict[int, PartCounts] = {}  # finished before one that stands before them
+    told = 0
+    with open_workers(config, _job(run, marked)) as workers:
+
+        def finish_one() -> None:
+            number, counts = workers.next_done()
+            _check_part(run.prepared, number, counts, rows.pop(number))
+            marked.remove(number)
+            early[number] = counts
+
+        def in_order() -> Iterator[PartCounts]:
+            nonlocal told
+            while told in early:
+                counts = early.pop(told)
+                _take_quarantine(run, told, counts)
+                run.chat.template.asked_for_the_date |= counts.asked_for_the_date
+                told += 1
+                yield counts
+
+        count = 0
+        for number, part in enumerate(parts):
+            marked.write(number, part)
+            if len(rows) == config.workers:
+                finish_one()
+                yield from in_order()
+            rows[number] = len(part)
+            workers.begin(number)
+            count += 1
+        while rows:
+            finish_one()
+            yield from in_order()
+    _check_all_parts(run.prepared, told, count)
+
+
+def _job(run: Run, marked: Parts) -> Job:
+    return Job(
+        recipe=run.recipe.model_dump_json(),
+        commit=run.models.tokenizer_commit,
+        context=run.models.context,
+        here=str(Path.cwd()),
+        marked=str(marked.folder.resolve()),
+        prepared=str(run.prepared.folder.resolve()),
+        makers=json.dumps(makers(run.chat)),
+        threads=threads_of(run.recipe.preparation.workers),
+    )
+
+
+def _check_part(prepared: Parts, number: int, counts: PartCounts, rows: int) -> None:
+    """Refuse a part that is not there, or in which rows are missing.
+
+    Args:
+        prepared: where it should be.
+        number: of the part.
+        counts: as its worker says.
+        rows: that the part had before.
+
+    Raises:
+        OutputError: what is wrong, and with which file.
+    """
+    path = prepared.path(number)
+    for file in (path, quarantine_file(prepared, number)):
+        if not file.is_file():
+            message = (
+                f"preparation: a worker says that it wrote {file}, and it is not there. All machines of a cluster need "
+                "output.dir on a disk that they share; else prepare here (preparation.on: processes)"
+            )
+            raise OutputError(message)
+    found = prepared.rows(number)
+    if found != counts.rows_out or not counts.rows_in == rows == counts.rows_out + counts.quarantined:
+        message = (
+            f"preparation: {path} has {found:,} pairs; {rows:,} went in, and its worker says that it read "
+            f"{counts.rows_in:,}, wrote {counts.rows_out:,} and quarantined {counts.quarantined:,}. "
+            "Run the command again; if it happens again, the disk that the workers share is not to be trusted"
+        )
+        raise OutputError(message)
+
+
+def _take_quarantine(run: Run, number: int, counts: PartCounts) -> None:
+    """Add the bad rows of a part to the run's.
+
+    Raises:
+        OutputError: not as many as its worker says.
+    """
+    file = quarantine_file(run.prepared, number)
+    found = run.take_quarantine(file)
+    if found != counts.quarantined:
+        message = f"preparation: {file} has {found:,} rows, and its worker says that it wrote {counts.quarantined:,}"
+        raise OutputError(message)
+
+
+def _check_all_parts(prepared: Parts, told: int, count: int) -> None:
+    """Refuse parts that are missing, or are there and were never asked for.
+
+    Raises:
+        OutputError: which ones.
+    """
+    wanted = {prepared.path(number) for number in range(count)}
+    odd = sorted(path.name for path in wanted ^ set(prepared.paths()))
+    if odd or told != count:
+        message = (
+            f"preparation: {count:,} parts were to be prepared and {told:,} were; in {prepared.folder} "
+            f"{', '.join(odd[:5]) or 'none'} are missing or too many. Run the command again"
+        )
+        raise OutputError(message)
 
 
 def _marked_parts(run: Run, buckets: Buckets) -> Iterator[pa.Table]:
@@ -93,21 +220,6 @@ def _marked(run: Run, pairs: pa.Table, order: Mapping[str, int], caps: Mapping[s
     run.contradictions += marked.disputes
     run.contradicting += marked.disputed
     return marked.pairs
-
-
-def _filtered(pairs: pa.Table, run: Run) -> pa.Table:
-    limits = run.recipe.filters.model_dump()
-    if all(limits[rule.reason] is None for rule in filters.EARLY):
-        return pairs
-    frame = pl.DataFrame(pl.from_arrow(pairs))
-    if limits[SCORE_MARGIN] is not None:
-        unscored = frame.select(pl.col("chosen_score").is_null() | pl.col("rejected_score").is_null()).to_series()
-        run.unmeasured[SCORE_MARGIN] += int((unscored & frame["reason"].is_null()).sum())
-        run.scored += int((~unscored).sum())
-    frame = filters.apply(frame, filters.EARLY, limits)
-    names = pairs.schema.names
-    reason = pa.array(frame["reason"].to_list(), pa.string())
-    return pairs.set_column(names.index("reason"), TRUNCATED.field("reason"), reason)
 
 
 def _check_scores(run: Run) -> None:

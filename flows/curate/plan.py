@@ -7,6 +7,7 @@ from typing import Any, Final
 from flows.generate.plan import GenerationPlan, plan_generation
 from flows.models.recipe_models import Models
 from flows.recipe.curation import GENERATED_FOLDER, Recipe
+from flows.runtime.trackers import check_trackers
 from flows.versions.fingerprint import code_hash, fingerprint_of, source_records
 from flows.versions.output_folder import finished_run
 from transforms.engines.reward_inputs import template_file
@@ -21,6 +22,8 @@ _INDIFFERENT: Final[Any] = {
     "generate": {"policies": {"__all__": {"data_parallel"}}, "annotators": {"__all__": {"data_parallel"}}},
     "cluster": True,
     "ledger": True,
+    "report_to": True,
+    "preparation": True,
 }
 _ahead: dict[str, Models] = {}  # fingerprint of a run → its models
 
@@ -47,7 +50,14 @@ class Plan:
 
 
 def plan_run(recipe: Recipe) -> Plan:
-    """Find sources and models; nothing heavy is loaded, except that the starter models are made once."""
+    """Find sources and models; nothing heavy is loaded, except that the starter models are made once.
+
+    Raises:
+        ConfigError: a tracker that is not installed.
+        SourceError: a source that cannot be reached.
+        ModelError: a model that is missing or cannot be used.
+    """
+    check_trackers(recipe.report_to)
     sources = source_records(recipe.sources)
     config = recipe.generation()
     generation = plan_generation(config) if config else None

@@ -17,4 +17,5 @@ shown       what the report is drawn from
 finish      stage 6: manifest, report and card
 summary     what the terminal shows of it
 artifacts   what Prefect's UI shows of it
+tracked     what trackers are told of it
 """

@@ -17,12 +17,14 @@ from flows.generate.pairing import Paired, pair_up
 from flows.generate.plan import GenerationPlan, plan_generation
 from flows.generate.prompts import load, read_prompts
 from flows.generate.run import GenerationRun
+from flows.generate.tracked import tracked
 from flows.generate.writing import write_data
 from flows.models.engine_calls import Pay
 from flows.recipe.generation import Generation
 from flows.runtime.artifacts import show_progress
 from flows.runtime.tasks import engine_call, stage
 from flows.runtime.temporary_server import end_server_with_us
+from flows.runtime.trackers import tell_trackers
 from flows.versions.output_folder import output_folder, publish
 from transforms.records.generation import GenerationManifest
 
@@ -55,6 +57,7 @@ def make(plan: GenerationPlan, folder: Path, pay: Pay) -> GenerationManifest:
         show_progress(run.progress)
         manifest = run_generation(run, pay)
         publish(folder, manifest)
+    tell_trackers(plan.config.report_to, tracked(manifest), folder)
     return manifest
 
 

@@ -10,6 +10,7 @@ from flows.annotators.protocol import Annotator
 from flows.generate.judges import find_annotator
 from flows.generate.voices import FoundPolicy, find_policy
 from flows.recipe.generation import Generation
+from flows.runtime.trackers import check_trackers
 from flows.versions.fingerprint import code_hash, fingerprint_of, source_records
 from flows.versions.output_folder import intact, read_generation
 from transforms.errors import ConfigError
@@ -24,6 +25,7 @@ _INDIFFERENT: Final[Any] = {
     "annotators": {"__all__": {"data_parallel"}},
     "cluster": True,
     "ledger": True,
+    "report_to": True,
     "name": True,
 }
 
@@ -56,9 +58,11 @@ def plan_generation(config: Generation) -> GenerationPlan:
     """Find prompts and models; nothing heavy is loaded, except that the starter's models are made once.
 
     Raises:
+        ConfigError: a tracker that is not installed, or annotators with equal columns.
         SourceError: a source that cannot be reached.
         ModelError: a model that is missing or cannot be used.
     """
+    check_trackers(config.report_to)
     today, root = config.chat_template_date, ledger_root(config.ledger)
     sources = source_records(config.prompts)
     policies = [

@@ -81,6 +81,11 @@ class Models:
             return self.chat.sha256
         return _chat_hash(self._recipe, self._files)
 
+    @property
+    def tokenizer_commit(self) -> str | None:
+        """Of a tokenizer on the Hub: what was hashed, and is read."""
+        return self._files.revision if self._files else None
+
     @cached_property
     def reward_tokenizer(self) -> str | None:
         # The model's identity has the files with the usual names alone, and the ledger goes by the ids themselves.
@@ -117,7 +122,7 @@ class Models:
     @cached_property
     def _tried(self) -> tuple[ChatTokens, list[Probed]]:
         # A branch may move, or its Hub be gone, between here and the hash: the commit that was hashed is read.
-        chat = load_chat(self._recipe, None, self._files.revision if self._files else None)
+        chat = load_chat(self._recipe, None, self.tokenizer_commit)
         self._refuse_a_changed_tokenizer()
         probes = check(chat, without_reasoning=self._recipe.policy.without_reasoning)
         for probe in probes:

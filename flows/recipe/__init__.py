@@ -7,6 +7,7 @@ pair_ranker    a model that compares two responses
 rule           a Python function that scores
 cluster        replicas on other machines
 generation     prompts, who answers them, who scores, and what makes a pair
+preparation    who tokenises and truncates
 curation       its sections, keys, defaults and bounds
 command_line   read from a file and flags
 """

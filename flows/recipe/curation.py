@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 
 from flows.recipe.cluster import ClusterConfig, check_cluster
 from flows.recipe.generation import AnsweringPolicy, GenerateConfig, Generation, GenerationOutput, RewardAnnotator
-from flows.recipe.models import Fraction, PolicyConfig, Positive, RewardConfig, Section, check_temperature
+from flows.recipe.models import Fraction, PolicyConfig, Positive, ReportTo, RewardConfig, Section, check_temperature
+from flows.recipe.preparation import PreparationConfig
 from transforms.chat.template import DEFAULT_DATE
 from transforms.choices import Contradictions, ForeignTemplate
 from transforms.engines.engine_settings import VLLM_SHARE
@@ -147,9 +148,11 @@ class Recipe(Section):
     proxy: ProxyConfig | None = Field(None, description="Skip sampling where the reward margin is sure enough.")
     budget: BudgetConfig = BudgetConfig()
     filters: FiltersConfig = FiltersConfig()
+    preparation: PreparationConfig = PreparationConfig()
     output: OutputConfig
     cluster: ClusterConfig | None = Field(None, description="Sample and score on replicas of a Ray cluster.")
     ledger: str | None = Field(None, description="Folder or fsspec URL; the user's cache by default.")
+    report_to: ReportTo = ()
 
     @model_validator(mode="after")
     def _sampling_needs_a_reward_model(self) -> Self:

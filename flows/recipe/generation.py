@@ -12,7 +12,16 @@ from pydantic import Field, model_validator
 from flows.recipe.cluster import ClusterConfig, check_cluster
 from flows.recipe.interpolation import InterpolateConfig
 from flows.recipe.judge import JudgeConfig
-from flows.recipe.models import Engine, Label, PolicyConfig, Positive, RewardConfig, Section, check_temperature
+from flows.recipe.models import (
+    Engine,
+    Label,
+    PolicyConfig,
+    Positive,
+    ReportTo,
+    RewardConfig,
+    Section,
+    check_temperature,
+)
 from flows.recipe.pair_ranker import PairRankerConfig
 from flows.recipe.rule import RuleConfig
 from transforms.chat.template import DEFAULT_DATE
@@ -226,6 +235,7 @@ class Generation(GenerateConfig):
     output: GenerationOutput
     cluster: ClusterConfig | None = Field(None, description="Answer and score on replicas of a Ray cluster.")
     ledger: str | None = Field(None, description="Folder or fsspec URL; the user's cache by default.")
+    report_to: ReportTo = ()
 
     @model_validator(mode="after")
     def _somebody_answers_and_scores(self) -> Self:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from transforms.chat.template import RESERVED
+from transforms.choices import Tracker
 from transforms.engines.engine_settings import VLLM_SHARE, Quantization, refuse_settings
 from transforms.errors import ConfigError
 
@@ -37,6 +38,14 @@ LoadedAs = Annotated[
     Field(
         description="vLLM quantizes the weights on loading: other answers, under other ids. A checkpoint that is "
         "quantized needs none of it: its config says how."
+    ),
+]
+
+ReportTo = Annotated[
+    tuple[Tracker, ...],
+    Field(
+        description="Trackers that are told the figures: wandb, tensorboard, mlflow, trackio. Their packages are to be "
+        "installed, and their own variables say where they are; one that fails is a warning and changes nothing."
     ),
 ]
 

@@ -9,4 +9,5 @@ temporary_server  Prefect's server for as long as a run lives
 tasks             the two kinds of Prefect task: a stage, and a paid batch
 progress          bars in a terminal, lines in a log
 artifacts         progress in Prefect's UI
+trackers          figures of finished runs, for W&B, TensorBoard, MLflow and Trackio
 """

@@ -1,7 +1,6 @@
 """What the `python -m flows.…` commands share: environment, logging, one clear message or an exit code out."""
 
 import logging
-import re
 import signal
 import sys
 from collections.abc import Callable
@@ -10,14 +9,13 @@ from typing import Final
 from rich.console import Console
 
 from flows.runtime.environment import set_environment
-from transforms.errors import CurationError
+from transforms.errors import CurationError, without_secrets
 from transforms.tables.pandas_later import leave_pandas_out
 
 INTERRUPTED: Final = "stopped. Finished batches are in the ledger: run the same command again to go on"
 
 # Its queues log by the names of their classes: a server that ended first is a long traceback of theirs.
 _PREFECTS: Final = ("prefect", "EventsWorker", "APILogWorker")
-_SECRETS: Final = re.compile(r"hf_[A-Za-z0-9]{8,}|Bearer\s+\S+|sk-[A-Za-z0-9_-]{8,}")
 
 
 class Terminated(BaseException):
@@ -31,7 +29,7 @@ class _ForTheTerminal(logging.Filter):
         if record.name.startswith(_PREFECTS) and record.levelno < logging.CRITICAL:
             return False
         message = record.getMessage()
-        masked = _SECRETS.sub("***", message)
+        masked = without_secrets(message)
         if masked != message:
             record.msg, record.args = masked, ()
         return True
@@ -55,7 +53,7 @@ def run_command(main: Callable[[], int]) -> None:
     try:
         code = main()
     except CurationError as error:
-        console.print(f"[bold red]error:[/] {_escape(_SECRETS.sub('***', str(error)))}", highlight=False)
+        console.print(f"[bold red]error:[/] {_escape(without_secrets(str(error)))}", highlight=False)
         code = 2
     except KeyboardInterrupt:
         console.print(f"\n[bold yellow]{INTERRUPTED}[/]")

@@ -3,6 +3,8 @@
 import os
 from typing import Final
 
+PROJECT: Final = "preference-curation"  # of runs and trainings in a tracker that sorts them by project
+
 # No telemetry, and time for a slow disk.
 ENVIRONMENT: Final = {
     "DO_NOT_TRACK": "1",
@@ -16,6 +18,8 @@ ENVIRONMENT: Final = {
     "HF_HUB_DISABLE_UPDATE_CHECK": "1",
     "VLLM_NO_USAGE_STATS": "1",
     "TOKENIZERS_PARALLELISM": "true",
+    "WANDB_PROJECT": PROJECT,  # transformers would say huggingface
+    "MLFLOW_EXPERIMENT_NAME": PROJECT,
     "TQDM_DISABLE": "1",  # this project shows its own progress
     "TORCH_CPP_LOG_LEVEL": "ERROR",  # vLLM on a CPU warns of its NUMA binding at every start
 }

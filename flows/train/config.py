@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from flows.recipe.models import Positive
+from flows.recipe.models import Positive, ReportTo
 from trainers.steps.settings import Adapter, BradleyTerry, HeadOnly, Memory, Optimisation
 from transforms.errors import ConfigError
 
@@ -103,13 +103,13 @@ class TrainingRecipe(_Section):
         description="Save the model of the measurement on `test` with the lowest loss or the highest accuracy, not the "
         "last step's; needs `eval_steps`, and writes a checkpoint with each.",
     )
-    report_to: list[str] = Field([], description="Loggers of transformers: wandb, tensorboard, mlflow, …")
+    report_to: ReportTo = ()
     output: TrainingOutput
     ledger: str | None = Field(None, description="Folder or fsspec URL; the user's cache by default.")
 
     @model_validator(mode="after")
     def _sections_are_those_of_the_kind(self) -> Self:
-        given = {name for name in type(self).model_fields if getattr(self, name) not in (None, [])}
+        given = {name for name in type(self).model_fields if getattr(self, name) not in (None, ())}
         needed, foreign = {"optimisation"}, {"head", "reward"}
         if self.kind == "preference":
             needed.add("objective")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from flows.models.log_probs import Causal, find_causal
 from flows.models.recipe_models import tokens_of_run
+from flows.runtime.trackers import check_trackers
 from flows.train.config import TrainingRecipe
 from flows.train.output import finished_training
 from flows.train.pairs import FoundRun, find_run
@@ -56,11 +57,12 @@ def plan_training(recipe: TrainingRecipe) -> TrainingPlan:
     """Find run and model; no weights are loaded, except that the starter model is made once.
 
     Raises:
-        ConfigError: an objective that is unknown, or settings that it does not have; or all responses are asked for
-            and the objective or the run cannot use them.
+        ConfigError: a tracker that is not installed; an objective that is unknown, or settings that it does not have;
+            or all responses are asked for and the objective or the run cannot use them.
         SourceError: no curated run there.
         ModelError: no such model, or one with another tokenizer than the run's.
     """
+    check_trackers(recipe.report_to)
     chosen = None if recipe.objective is None else objective(recipe.objective.name, **recipe.objective.settings)
     run = find_run(recipe.dataset)
     dtype = recipe.memory.dtype

@@ -4,7 +4,7 @@ import logging
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,9 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from flows.models.engine_calls import Pay
 from flows.models.recipe_models import model_record
+from flows.runtime.environment import PROJECT
 from flows.runtime.progress import Advance, Progress
+from flows.runtime.trackers import tensorboard_folder
 from flows.train.examples import TrainingExamples
 from flows.train.learner import find_learner
 from flows.train.output import CHECKPOINTS, METRICS, MODEL
@@ -31,6 +33,7 @@ from trainers.steps.arguments import Best, training_arguments, training_order
 from trainers.steps.checkpoints import check_same_run, saving
 from trainers.steps.log import StepLog
 from trainers.steps.processes import met
+from trainers.steps.reports import reporting
 from trainers.steps.sharded_trainer import trainer_for
 from trainers.steps.trainer import StepTrainer
 from transforms.errors import ConfigError
@@ -204,30 +207,34 @@ class Training:
             for split, examples in self.data.by_split.items()
         }
         order = training_order(recipe.stepwise, len(train))
-        with self.timed("train"), self.progress.bar("train", unit="pairs", total=order.seen) as advance:
-            trainer = trainer_for(recipe.memory)(
-                model,
-                training_arguments(
-                    self.checkpoints,
-                    recipe.stepwise,
-                    recipe.memory,
-                    order,
-                    save_steps=recipe.eval_steps if self.best else recipe.save_steps,
-                    eval_first="test" in tasks,
-                    eval_steps=recipe.eval_steps if "test" in tasks else None,
-                    best=self.best,
-                    report_to=recipe.report_to,
-                ),
-                task=tasks["train"],
-                test=tasks.get("test"),
-                order=order,
-                identity=self.identity,
-                steps_log=StepLog(self.work / METRICS, _Advance(advance)),
-            )
-            trainer.train(self.newest)
-        with self.timed("evaluate"):
-            if "test" in tasks and not _measured(trainer.state.log_history, order.steps):
-                trainer.evaluate()
+        with ExitStack() as reports:
+            with self.timed("train"), self.progress.bar("train", unit="pairs", total=order.seen) as advance:
+                trainer = trainer_for(recipe.memory)(
+                    model,
+                    training_arguments(
+                        self.checkpoints,
+                        recipe.stepwise,
+                        recipe.memory,
+                        order,
+                        save_steps=recipe.eval_steps if self.best else recipe.save_steps,
+                        eval_first="test" in tasks,
+                        eval_steps=recipe.eval_steps if "test" in tasks else None,
+                        best=self.best,
+                        run_name=recipe.name,
+                        project=PROJECT,
+                    ),
+                    task=tasks["train"],
+                    test=tasks.get("test"),
+                    order=order,
+                    identity=self.identity,
+                    steps_log=StepLog(self.work / METRICS, _Advance(advance)),
+                )
+                events = tensorboard_folder(self.plan.folder, recipe.name, self.plan.fingerprint)
+                reports.enter_context(reporting(trainer, recipe.report_to, events))
+                trainer.train(self.newest)
+            with self.timed("evaluate"):
+                if "test" in tasks and not _measured(trainer.state.log_history, order.steps):
+                    trainer.evaluate()
         with self.timed("write"):
             return Trained(trainer, layout, trainer.trained(partial(learner.load, train)))
 

@@ -43,6 +43,16 @@ class RunRecord:
                 count += 1
         return count
 
+    def take_quarantine(self, path: Path) -> int:
+        """Append the lines of a file, which is removed, to quarantine.jsonl; how many they were."""
+        count = 0
+        with path.open("rb") as lines, self._path.open("ab") as sink:
+            for line in lines:
+                sink.write(line)
+                count += 1
+        path.unlink()
+        return count
+
     def quarantine_errors(self) -> dict[str, int]:
         """Errors in quarantine.jsonl → rows, the most frequent first."""
         with self._path.open(encoding="utf-8") as rows:

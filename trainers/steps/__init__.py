@@ -17,4 +17,5 @@ budgets          steps in tokens, and tokens in steps
 processes        several processes of one training
 trained_model    a model as it is trained, and as it is saved
 value_head       V(x), for objectives that weigh a reward against what the prompt promises
+reports          trackers, which may fail and change nothing
 """

@@ -1,7 +1,6 @@
 """The Trainer's arguments for a run of steps: what it may decide, and what it must leave alone."""
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -39,7 +38,8 @@ def training_arguments(
     eval_first: bool = False,
     eval_steps: int | None = None,
     best: Best | None = None,
-    report_to: Sequence[str] = (),
+    run_name: str | None = None,
+    project: str | None = None,
 ) -> TrainingArguments:
     """What `trainers.steps.trainer.StepTrainer` takes.
 
@@ -53,7 +53,8 @@ def training_arguments(
         eval_steps: between measurements after that; None: none is made.
         best: of these measurements, whose model training ends with; None: it ends with the last step's. A checkpoint
             is then written with every measurement, so `save_steps` must be `eval_steps`.
-        report_to: loggers of transformers (`wandb`, `tensorboard`, …).
+        run_name: what the training is called in trackers; `trainers.steps.reports` says which are told.
+        project: under which Trackio puts it; W&B and MLflow have variables for that.
     """
     return TrainingArguments(
         output_dir=str(folder),
@@ -79,7 +80,9 @@ def training_arguments(
         # The Trainer keeps the count; StepTrainer loads the checkpoint, whose place the Trainer does not know.
         metric_for_best_model=best.figure if best else None,
         greater_is_better=best.highest if best else None,
-        report_to=list(report_to) or "none",
+        report_to="none",
+        run_name=run_name,
+        **({} if project is None else {"project": project}),
         disable_tqdm=True,
         remove_unused_columns=False,
         ddp_find_unused_parameters=False,

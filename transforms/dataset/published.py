@@ -96,7 +96,7 @@ def content_key(manifest: Manifest, rows: Mapping[str, str]) -> str:
     content["config"] = {
         key: {k: v for k, v in value.items() if k not in _PLACES.get(key, ())} if isinstance(value, dict) else value
         for key, value in manifest.config.items()
-        if key != "ledger"
+        if key not in ("ledger", "preparation")
     }
     if content["generated"]:
         content["generated"] = {k: v for k, v in content["generated"].items() if k not in ("completions", "scores")}

@@ -51,9 +51,8 @@ def replicas_in_words(spend: SpendRecord) -> str | None:
     words = f"{_counted(len(found), 'replica')} on {_counted(len(nodes), 'machine')}"
     if alive:
         least, most = (pick(one.batches for one in alive) for pick in (min, max))
-        words += (
-            f", {count(least)} to {count(most)} batches each" if least != most else f", {count(least)} batches each"
-        )
+        shares = count(most) if least == most else f"{count(least)} to {count(most)}"
+        words += f", {shares} batches{' each' if len(alive) > 1 else ''}"
     if lost:
         words += f"; {count(lost)} lost and replaced"
     if spend.unanswered:

@@ -9,7 +9,8 @@ from transforms.records.manifest import Manifest, ModelRecord, SourceRecord
 
 # Keys of a recipe that change no row: names, places, speed. Models and sources are told from what was really read.
 _INDIFFERENT: Final = (
-    "name", "ledger", "output", "policy", "reward", "tokenizer", "sources", "sampling.batch", "consistency.keep_loaded",
+    "name", "ledger", "cluster", "report_to", "output", "policy", "reward", "tokenizer", "sources", "sampling.batch",
+    "consistency.keep_loaded", "preparation",
 )  # fmt: skip
 # How a model answered; its name and where it was found change nothing.
 _ANSWERS: Final = ("fingerprint", "dtype", "engine", "quantization", "adapter")

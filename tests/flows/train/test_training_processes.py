@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow]
 def recipe(tmp_path, monkeypatch):
     """Of a run whose references nobody has read yet."""
     call_plainly(monkeypatch, curate_module, train_module)
-    return training_recipe(tmp_path, *curated_run(tmp_path))
+    return training_recipe(tmp_path, *curated_run(tmp_path), report_to=["tensorboard"])
 
 
 def lines(folder):
@@ -36,6 +36,7 @@ def test_two_processes_give_the_model_metrics_and_record_of_one(tmp_path, recipe
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("unit: dpo") == 1
     two, one = Path(recipe.output.dir), tmp_path / "one"
+    assert len([*(tmp_path / "tensorboard").rglob("events.*")]) == 1  # the second process reports nothing
     train_module.run_training(plan_training(elsewhere(recipe, one)))
     assert sorted(path.name for path in two.iterdir()) == sorted(path.name for path in one.iterdir())
     weights = [load_file(folder / "model" / "model.safetensors") for folder in (one, two)]

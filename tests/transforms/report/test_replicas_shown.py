@@ -27,7 +27,7 @@ def test_a_row_says_where_how_much_how_fast_and_what_became_of_it():
     ("found", "words"),
     [
         (spend(), None),
-        (spend(ONE), "1 replica on 1 machine, 3 batches each"),
+        (spend(ONE), "1 replica on 1 machine, 3 batches"),
         (spend(ONE, TWO), "2 replicas on 2 machines, 1 to 3 batches each"),
         (spend(ONE, LOST, TWO), "3 replicas on 2 machines, 1 to 3 batches each; 1 lost and replaced"),
         (

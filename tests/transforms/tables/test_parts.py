@@ -7,15 +7,20 @@ from hypothesis import strategies as st
 from tests_support import pairs_table, row
 
 from transforms.preparation.dedupe import mark_repeats
-from transforms.tables.parts import Buckets, Parts, rechunk
+from transforms.tables import parts as parts_module
+from transforms.tables.parts import Buckets, Parts, rechunk, replace_file
 from transforms.tables.schema import PAIRS
 
 
-def sorted_through_buckets(tmp_path, *tables):
-    buckets = Buckets(tmp_path / "buckets", PAIRS)
+def drained(folder, *tables):
+    buckets = Buckets(folder, PAIRS)
     for table in tables:
         buckets.add(table)
-    return pa.concat_tables(list(buckets.drain()))
+    return list(buckets.drain())
+
+
+def sorted_through_buckets(tmp_path, *tables):
+    return pa.concat_tables(drained(tmp_path / "buckets", *tables))
 
 
 def test_buckets_give_all_rows_sorted_whatever_order_they_came_in(tmp_path):
@@ -24,6 +29,25 @@ def test_buckets_give_all_rows_sorted_whatever_order_they_came_in(tmp_path):
     shuffled = sorted_through_buckets(tmp_path / "b", pairs_table(*rows[150:]), pairs_table(*rows[:150][::-1]))
     assert straight["pair_id"].to_pylist() == sorted(r["pair_id"] for r in rows)
     assert straight.equals(shuffled)
+
+
+def test_large_buckets_are_dealt_out_again_and_give_the_same_order_in_smaller_tables(tmp_path, monkeypatch):
+    table = pairs_table(*(row(f"q{i % 200}", f"good {i}", f"bad {i}") for i in range(2000)))
+    whole = drained(tmp_path / "a", table)
+    monkeypatch.setattr(parts_module, "BUCKET_BYTES", 4000)
+    smaller = drained(tmp_path / "b", table)
+    assert pa.concat_tables(smaller).equals(pa.concat_tables(whole))
+    assert max(map(len, smaller)) < max(map(len, whole))
+    assert not list((tmp_path / "b").rglob("*.arrow"))
+
+
+def test_a_prompt_stays_in_one_bucket_however_small_these_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(parts_module, "BUCKET_BYTES", 1)
+    table = pairs_table(*(row(f"q{i % 5}", f"good {i}", f"bad {i}") for i in range(100)))
+    tables = drained(tmp_path, table)
+    prompts = [{one[:16] for one in part["pair_id"].to_pylist()} for part in tables]
+    assert [len(part) for part in tables] == [20] * 5
+    assert [len(found) for found in prompts] == [1] * 5
 
 
 @given(st.lists(st.integers(0, 30), max_size=12), st.integers(1, 17))
@@ -41,6 +65,20 @@ def test_parts_read_back_what_was_written(tmp_path):
     for number, table in enumerate(tables):
         parts.write(number, table)
     assert [p.to_pylist() for p in parts] == [t.to_pylist() for t in tables]
+
+
+def test_a_part_that_cannot_be_written_whole_leaves_the_one_that_was_there(tmp_path):
+    parts = Parts(tmp_path)
+    parts.write(0, pairs_table(row("q", "a", "b")))
+
+    def fails(path):
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        replace_file(parts.path(0), fails)
+    assert parts.rows(0) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["part-00000.arrow"]
 
 
 def reasons(table):

@@ -126,6 +126,12 @@ class TrainingRecipe(_Section):
         if unused := sorted(foreign & given):
             message = f"{of} has no use for {', '.join(unused)}; leave it out"
             raise ValueError(message)
+        if self.head is not None and self.memory.shard is not None:
+            message = (
+                f"memory.shard: {self.memory.shard} spreads a model over the processes that take its steps, and a head "
+                "alone is fitted in one; leave it out"
+            )
+            raise ValueError(message)
         if self.kind == "reward" and self.lora is not None and not self.lora.merge:
             message = "lora.merge: false leaves an adapter, which no reward engine loads; a reward model is saved whole"
             raise ValueError(message)
@@ -161,10 +167,11 @@ class TrainingRecipe(_Section):
 
     def settings(self) -> dict[str, Any]:
         """The keys that can change a number."""
-        outside = {"output": True, "ledger": True, "save_steps": True, "report_to": True}
+        outside: dict[str, Any] = {"output": True, "ledger": True, "save_steps": True, "report_to": True}
         # A training that keeps the last step's model is what it was before there was a choice.
         outside |= {} if self.keep_best else {"keep_best": True}
         outside |= {} if self.reference else {"reference": True}
+        outside |= {} if self.memory.shard else {"memory": {"shard": True}}
         return self.model_dump(mode="json", exclude=outside)
 
     def identity(self) -> dict[str, Any]:

@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers.trainer_utils import get_last_checkpoint
@@ -33,11 +34,20 @@ from trainers.steps.checkpoints import check_same_run, saving
 from trainers.steps.log import StepLog
 from trainers.steps.processes import met
 from trainers.steps.reports import reporting
+from trainers.steps.sharded_trainer import trainer_for
 from trainers.steps.trainer import StepTrainer
 from transforms.errors import ConfigError
 from transforms.records.manifest import SpendRecord
 
 logger = logging.getLogger(__name__)
+
+
+class Trained(NamedTuple):
+    """What came of all steps, in one of the processes."""
+
+    trainer: StepTrainer
+    layout: Layout  # of the examples
+    model: Any  # with all its weights; None in other processes than the first, where it was sharded
 
 
 class Training:
@@ -177,17 +187,16 @@ class Training:
     def _step(self) -> Outcome:
         """Train in steps and save."""
         with met():
-            trainer, layout = self.steps()
+            trainer, layout, model = self.steps()
         with self.timed("write"), saving("the model", self.work):
             shutil.rmtree(self.work / MODEL, ignore_errors=True)
-            model = trainer.accelerator.unwrap_model(trainer.model)
             self.learner.save(model, self.work / MODEL, examples=self.data.every)
         log = trainer.state.log_history
         layout_name, device = "packed" if layout is PACKED else "padded", _device(trainer.args.device)
         return _outcome(log, layout_name, device, best=self.best, kept_step=trainer.kept_step)
 
-    def steps(self) -> tuple[StepTrainer, Layout]:
-        """Take every step and measurement, in each process that met; how the examples were laid out."""
+    def steps(self) -> Trained:
+        """Take every step and measurement, in each process that met."""
         recipe, train, learner = self.recipe, self.data.by_split["train"], self.learner
         with self.timed("load model"):
             model = learner.load(train)
@@ -200,7 +209,7 @@ class Training:
         order = training_order(recipe.stepwise, len(train))
         with ExitStack() as reports:
             with self.timed("train"), self.progress.bar("train", unit="pairs", total=order.seen) as advance:
-                trainer = StepTrainer(
+                trainer = trainer_for(recipe.memory)(
                     model,
                     training_arguments(
                         self.checkpoints,
@@ -226,7 +235,8 @@ class Training:
             with self.timed("evaluate"):
                 if "test" in tasks and not _measured(trainer.state.log_history, order.steps):
                     trainer.evaluate()
-        return trainer, layout
+        with self.timed("write"):
+            return Trained(trainer, layout, trainer.trained(partial(learner.load, train)))
 
     def _record(self, outcome: Outcome) -> TrainingRecord:
         train = self.data.by_split["train"]

@@ -12,9 +12,11 @@ from flows.train.config import TrainingRecipe
 WORDS = ("the cat sat on the mat", "one two three four", "dog", "café déjà vu and the dog ran", "five six seven")
 
 
-def curated_run(tmp_path: Path, *, pairs: int = 24, test_size: float = 0.2, **changes: Any) -> tuple[Path, Path]:
+def curated_run(
+    tmp_path: Path, *, pairs: int = 24, test_size: float = 0.2, width: int = 16, **changes: Any
+) -> tuple[Path, Path]:
     """The folder of a run that truncated some pairs with POET, and the policy that it was curated for."""
-    policy, _ = model_folders(tmp_path)
+    policy, _ = model_folders(tmp_path, width=width)
     rows = [pair(number, WORDS[number % 5], WORDS[(number + 1 + number % 3) % 5]) for number in range(pairs)]
     content = {
         "policy": {"model": str(policy), "engine": "none"},

@@ -1,6 +1,6 @@
 """Tiny reward models and trainers of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ def reward_trainer(
     batch_tokens: int = 10_000,
     test: Sequence[Example] | None = None,
     save_steps: int | None = None,
+    memory: Mapping[str, Any] | None = None,
     **optimisation: Any,
 ) -> StepTrainer:
     """A trainer on `pairs`; 8 a step, one pass and a learning rate of 0.01 if nothing else is said."""
@@ -42,8 +43,8 @@ def reward_trainer(
         None if some is None else Comparisons(some, terms or BradleyTerry(), layout=layout, batch_tokens=batch_tokens)
         for some in (pairs, test)
     ]
-    memory = Memory(batch_tokens=batch_tokens, dtype="float32")
+    held = Memory(**{"batch_tokens": batch_tokens, "dtype": "float32"} | dict(memory or {}))
     chosen, identity = optimised(optimisation), {"model": "tiny"}
     return step_trainer(
-        folder, model, *tasks, optimisation=chosen, memory=memory, save_steps=save_steps, identity=identity
+        folder, model, *tasks, optimisation=chosen, memory=held, save_steps=save_steps, identity=identity
     )

@@ -18,6 +18,7 @@ from trainers.reading.references import References
 from trainers.steps.arguments import training_arguments, training_order
 from trainers.steps.log import StepLog
 from trainers.steps.settings import Memory, Optimisation
+from trainers.steps.sharded_trainer import trainer_for
 from trainers.steps.task import Task
 from trainers.steps.trainer import StepTrainer
 
@@ -71,6 +72,7 @@ def trainer(
     dtype: str = "float32",
     save_steps: int | None = None,
     identity: Mapping[str, Any] | None = None,
+    memory: Mapping[str, Any] | None = None,
     **optimisation: Any,
 ) -> StepTrainer:
     """A trainer on `examples`; 8 a step, one pass and a learning rate of 0.01 if nothing else is said."""
@@ -80,11 +82,9 @@ def trainer(
         None if some is None else Preferences(some, bound, layout=layout, batch_tokens=batch_tokens, references=known)
         for some, known in ((examples, references), (test, test_references))
     ]
-    memory = Memory(batch_tokens=batch_tokens, dtype=dtype)
+    held = Memory(**{"batch_tokens": batch_tokens, "dtype": dtype} | dict(memory or {}))
     known = identity or {"model": "tiny", "learning_rate": chosen.learning_rate}
-    return step_trainer(
-        folder, model, *tasks, optimisation=chosen, memory=memory, save_steps=save_steps, identity=known
-    )
+    return step_trainer(folder, model, *tasks, optimisation=chosen, memory=held, save_steps=save_steps, identity=known)
 
 
 def optimised(changes: Mapping[str, Any]) -> Optimisation:
@@ -106,7 +106,7 @@ def step_trainer(
     """A trainer that measures on `test` before the first step and after the last, and logs to metrics.jsonl."""
     order = training_order(optimisation, task.size)
     folder.mkdir(parents=True, exist_ok=True)
-    return StepTrainer(
+    return trainer_for(memory)(
         model,
         training_arguments(
             folder,

@@ -27,16 +27,18 @@ def is_first() -> bool:
 
 
 def refuse_sharding() -> None:
-    """Refuse launches that spread one model's weights over processes.
+    """Refuse launchers that decide how one model's weights are spread over processes: the recipe does.
 
     Raises:
         ConfigError: the launcher was told to use FSDP or DeepSpeed.
     """
     for variable, name in _SHARDING.items():
         if os.environ.get(variable, "false").lower() in ("1", "true", "yes"):
+            asked = f"{name} {os.environ.get('FSDP_VERSION', '1')}" if name == "FSDP" else name
             message = (
-                f"{variable} asks for {name}, and a model in shards is not saved here; every process holds all of the "
-                "model (DDP). Launch without it, and add lora where the weights are too many"
+                f"{variable} asks for {asked}, and a launcher's settings of it are not read here. Launch without them "
+                "(torchrun, or accelerate launch --multi_gpu) and spread the weights over the processes with "
+                "--memory.shard fsdp, which is FSDP 2"
             )
             raise ConfigError(message)
 

@@ -40,6 +40,11 @@ class Memory(_Settings):
     batch_tokens: Positive = Field(8192, description="Tokens of a forward pass, padding included.")
     dtype: Dtype = Field("bfloat16", description="Of the forward pass; weights that are trained are float32.")
     gradient_checkpointing: bool = Field(False, description="Less memory, a third more time.")
+    shard: Literal["fsdp"] | None = Field(
+        None,
+        description="`fsdp`: the processes of a launcher share the weights, gradients and moments (FSDP2); else each "
+        "holds all of them (DDP).",
+    )
 
 
 class BradleyTerry(_Settings):

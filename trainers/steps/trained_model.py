@@ -70,7 +70,7 @@ def save_policy(model: Any, tokenizer: Any, folder: Path, *, dtype: torch.dtype,
         merge: whether an adapter goes into the weights; else it alone is saved.
     """
     folder.mkdir(parents=True)
-    value_head.save(model, folder)
+    value_head.save(model.state_dict(), folder)
     tokenizer.save_pretrained(folder)
     if hasattr(model, "merge_and_unload"):
         if not merge:

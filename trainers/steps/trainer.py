@@ -2,7 +2,7 @@
 
 The data loader gives a step's examples. They are cut into micro-batches of so many tokens, each is read and sent
 back with its share of the step's loss, and what is applied is the gradient of the mean over all terms of the step,
-in all processes. Optimizer, schedule, clipping, accelerate, FSDP, DeepSpeed, PEFT and loggers are the Trainer's.
+in all processes. Optimizer, schedule, clipping, accelerate, PEFT and loggers are the Trainer's.
 """
 
 import shutil
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import torch
 from accelerate.utils import DistributedType
+from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
@@ -124,6 +125,14 @@ class StepTrainer(Trainer):  # type: ignore[misc]
             self._load_from_checkpoint(str(self._best))
         return done
 
+    def trained(self, load: Callable[[], Any]) -> Any:
+        """The trained model, whole: in the first process at least.
+
+        Args:
+            load: the model as it was before training, on the CPU; not called where the weights are whole already.
+        """
+        return self.accelerator.unwrap_model(self.model)
+
     @property
     def kept_step(self) -> int:
         """The step whose model this is, once it is trained: the last one, or that of the best measurement."""
@@ -167,10 +176,11 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         optimizer: torch.optim.Optimizer = super().create_optimizer(model)
         head = getattr(self.accelerator.unwrap_model(model or self.model), value_head.NAME, None)
         if head is not None:
-            own = set(head.parameters())
+            own = list(head.parameters())  # in their order, by which a checkpoint numbers their moments
+            numbers = {id(parameter) for parameter in own}
             for group in optimizer.param_groups:
-                group["params"] = [parameter for parameter in group["params"] if parameter not in own]
-            optimizer.add_param_group({"params": list(own), "lr": self._value_learning_rate, "weight_decay": 0.0})
+                group["params"] = [parameter for parameter in group["params"] if id(parameter) not in numbers]
+            optimizer.add_param_group({"params": own, "lr": self._value_learning_rate, "weight_decay": 0.0})
         return optimizer
 
     def floating_point_ops(self, inputs: dict[str, Step]) -> int:
@@ -179,7 +189,8 @@ class StepTrainer(Trainer):  # type: ignore[misc]
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> float:
         """The norm before clipping; the last thing the Trainer asks for before it applies a gradient."""
-        norm = float(super()._get_grad_norm(model, grad_norm=grad_norm))
+        found = super()._get_grad_norm(model, grad_norm=grad_norm)
+        norm = float(found.full_tensor() if isinstance(found, DTensor) else found)
         if self._step is not None:
             steps = [line for line in self.state.log_history if "loss" in line]
             names = self._task.names(self._step.rows)
@@ -219,7 +230,7 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         inside = self.accelerator.unwrap_model(self.model)
         weights = self.model.state_dict() if state_dict is None else state_dict
         inside.save_pretrained(folder, state_dict=value_head.without(weights))
-        value_head.save(inside, folder)
+        value_head.save(weights, folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
@@ -252,8 +263,13 @@ class StepTrainer(Trainer):  # type: ignore[misc]
     def _casting(self) -> Iterator[None]:
         """Inside, the model computes in the dtype of the run and says what it computed."""
         inside = self.accelerator.unwrap_model(self.model)
-        with self.accelerator.autocast(), own_outputs(inside), self._adapters_as_computed(inside):
+        with self._autocast(), own_outputs(inside), self._adapters_as_computed(inside):
             yield
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        """The Trainer's."""
+        found: AbstractContextManager[None] = self.accelerator.autocast()
+        return found
 
     def _adapters_as_computed(self, model: Any) -> AbstractContextManager[None]:
         """Inside, adapters take their input in the dtype it has.

@@ -1,5 +1,6 @@
 """V(x) for objectives that weigh a reward against what the prompt alone promises (DRO, arXiv 2405.19107)."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ from torch import nn
 
 FILE: Final = "value_head.safetensors"
 NAME: Final = "value_head"  # its attribute in the model
+_PREFIX: Final = f"{NAME}."
 
 
 class ValueHead(nn.Module):  # type: ignore[misc]
@@ -37,11 +39,11 @@ def attach(model: Any, mean_reward: float) -> None:
     setattr(model, NAME, head.to(model.device))
 
 
-def save(model: Any, folder: Path) -> None:
-    """Write the value head of `model` to a file of its own, where there is one."""
-    head = getattr(model, NAME, None)
-    if head is not None:
-        save_file({name: value.contiguous() for name, value in head.state_dict().items()}, folder / FILE)
+def save(state: Mapping[str, Any], folder: Path) -> None:
+    """Write the value head in a model's state dict to a file of its own, where there is one."""
+    own = {name.removeprefix(_PREFIX): value.contiguous() for name, value in state.items() if name.startswith(_PREFIX)}
+    if own:
+        save_file(own, folder / FILE)
 
 
 def load(model: Any, folder: Path) -> None:
@@ -53,4 +55,4 @@ def load(model: Any, folder: Path) -> None:
 
 def without(state: dict[str, Any]) -> dict[str, Any]:
     """A state dict without the value head, which transformers would not know what to do with."""
-    return {name: value for name, value in state.items() if not name.startswith(f"{NAME}.")}
+    return {name: value for name, value in state.items() if not name.startswith(_PREFIX)}

@@ -136,3 +136,17 @@ def test_rounding_and_places_are_no_part_of_what_decides_the_weights():
     assert one.identity() == other.identity()
     assert one.identity() != load("--memory.dtype", "float32").identity()
     assert one.settings() != other.settings()  # another cut of a step may round otherwise
+
+
+def test_a_training_that_is_not_sharded_is_what_it_was_before_there_was_a_choice():
+    plain, sharded = load(), load("--memory.shard", "fsdp")
+    assert "shard" not in plain.settings()["memory"]
+    assert sharded.settings()["memory"]["shard"] == "fsdp"
+    assert plain.identity() == sharded.identity()  # the one goes on from a checkpoint of the other
+
+
+def test_a_head_that_is_fitted_alone_is_not_spread_over_processes():
+    arguments = ["--config", str(CONFIGS / "train" / "starter-reward.yaml"), "--memory.shard", "fsdp"]
+    assert load(*arguments[:2]).head is not None
+    with pytest.raises(ConfigError, match=r"memory\.shard: fsdp spreads a model .* a head alone is fitted in one"):
+        load(*arguments)

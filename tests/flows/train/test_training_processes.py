@@ -1,15 +1,12 @@
 """`torchrun -m flows.train`: several processes, one training."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from curated_support import curated_run, training_recipe
 from flows_support import call_plainly
+from launch_support import elsewhere, launched
 from safetensors.torch import load_file
 
 import flows.curate.flow as curate_module
@@ -18,7 +15,6 @@ from flows.train.output import read_record
 from flows.train.plan import plan_training
 
 pytestmark = [pytest.mark.slow]
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -26,26 +22,6 @@ def recipe(tmp_path, monkeypatch):
     """Of a run whose references nobody has read yet."""
     call_plainly(monkeypatch, curate_module, train_module)
     return training_recipe(tmp_path, *curated_run(tmp_path), report_to=["tensorboard"])
-
-
-def launched(folder, recipe, *, processes=2, **environment):
-    path = folder / "recipe.yaml"
-    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
-    keep = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    return subprocess.run(
-        [sys.executable, *launcher, "-m", "flows.train", "--config", str(path)],
-        cwd=ROOT,
-        env={**keep, "PREFECT_HOME": str(folder / "prefect"), "OMP_NUM_THREADS": "1", **environment},
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
-
-
-def elsewhere(recipe, folder):
-    return recipe.model_copy(update={"output": recipe.output.model_copy(update={"dir": str(folder)})})
 
 
 def lines(folder):

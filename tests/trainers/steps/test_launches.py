@@ -7,11 +7,21 @@ from transforms.errors import ConfigError
 
 
 @pytest.mark.parametrize(
-    ("variable", "name"), [("ACCELERATE_USE_FSDP", "FSDP"), ("ACCELERATE_USE_DEEPSPEED", "DeepSpeed")]
+    ("variable", "version", "name"),
+    [
+        ("ACCELERATE_USE_FSDP", None, "FSDP 1"),
+        ("ACCELERATE_USE_FSDP", "2", "FSDP 2"),
+        ("ACCELERATE_USE_DEEPSPEED", None, "DeepSpeed"),
+    ],
 )
-def test_shards_of_a_model_are_refused(monkeypatch: pytest.MonkeyPatch, variable: str, name: str) -> None:
+def test_a_launcher_that_spreads_a_model_is_refused_and_the_recipe_s_own_way_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, version: str | None, name: str
+) -> None:
     monkeypatch.setenv(variable, "true")
-    with pytest.raises(ConfigError, match=f"{variable} asks for {name}, .* every process holds all of the model"):
+    monkeypatch.delenv("FSDP_VERSION", raising=False)
+    if version is not None:
+        monkeypatch.setenv("FSDP_VERSION", version)
+    with pytest.raises(ConfigError, match=f"{variable} asks for {name}, .* with --memory.shard fsdp, which is FSDP 2"):
         refuse_sharding()
     monkeypatch.setenv(variable, "false")
     refuse_sharding()

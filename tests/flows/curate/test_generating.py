@@ -17,6 +17,7 @@ from flows.explain.facts import explain
 from flows.models import recipe_models
 from flows.publish.export import export_run
 from flows.recipe.curation import Recipe
+from flows.recipe.generation import GenerateConfig
 from flows.versions.output_folder import read_generation
 from transforms.errors import ConfigError, SourceError
 
@@ -39,11 +40,10 @@ def world(monkeypatch):
 def recipe(tmp_path, models, **changes):
     """The generation of `generation_support` inside a curation with the same policy and reward model."""
     inner = generation(tmp_path, models, PROMPTS).model_dump(mode="json")
-    left = ("name", "output", "ledger", "chat_template_date", "policies", "annotators")
+    section = {name: inner[name] for name in GenerateConfig.model_fields if name != "annotators"}
     content = {
         "name": "unit",
-        "generate": {name: value for name, value in inner.items() if name not in left}
-        | {"policies": inner["policies"]},
+        "generate": section,
         "truncate": {"method": "poet"},
         "policy": {"model": str(models[0]), "engine": "transformers", "dtype": "float32"},
         "sampling": {"n": 1, "max_new_tokens": 8},

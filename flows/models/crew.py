@@ -40,7 +40,16 @@ class Paid(NamedTuple):
 
 
 class ReplicaLostError(EngineError):
-    """The process that was asked for a batch died, or said nothing for too long. Another may be asked."""
+    """The process that was asked for a batch died, or said nothing for too long. Another may be asked.
+
+    Args:
+        brief: what happened, without anything of a machine: it may be published with a quarantine.
+        details: what helps whoever runs it.
+    """
+
+    def __init__(self, brief: str, details: str = "") -> None:
+        super().__init__(brief + details)
+        self.brief = brief
 
 
 class Lent(Protocol[Asked]):

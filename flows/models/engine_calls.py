@@ -48,6 +48,7 @@ class Calls(Generic[Request, Engine]):
 
     Attributes:
         refused: request id → why it has no answer, for those of batches that took LOST_AT_MOST replicas with them.
+        told_last: what was said last of batches that are waited for.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Calls(Generic[Request, Engine]):
         self.ledger = ledger
         self.spend = spend
         self.refused: dict[str, str] = {}
+        self.told_last = ""
         self._here = OneHere(open_engine, ask)
         self._crew: Crew[Request] = crew or self._here
         self._paid: set[str] = set()
@@ -215,7 +217,8 @@ class Calls(Generic[Request, Engine]):
             self._lost[ids[0]] += 1
         if self._lost[ids[0]] < LOST_AT_MOST:
             raise error
-        why = f"its batch of {len(ids)} was given up after {LOST_AT_MOST} replicas were lost with it: {error}"
+        brief = error.brief if isinstance(error, ReplicaLostError) else str(error)
+        why = f"its batch of {len(ids)} was given up after {LOST_AT_MOST} replicas were lost with it: {brief}"
         self.refused.update(dict.fromkeys(ids, why))
         logger.error("a batch of %d requests, from %s on, is left unanswered: %s", len(ids), ids[0], error)
 
@@ -254,7 +257,10 @@ def _wait_for_others(
     """Look once more at the batches that other runs had."""
     if not aside:
         return
-    logger.info("%s: another run is paying for %d batches; waiting for its answers", name, len(aside))
+    told = f"{name}: another run is paying for {len(aside)} batches; waiting for its answers"
+    if told != calls.told_last:  # and not once a second
+        logger.info(told)
+        calls.told_last = told
     time.sleep(_LOOK_AGAIN)
     calls.refresh()
     for number, batch in [aside.pop(0) for _ in range(len(aside))]:  # threads may add to it meanwhile

@@ -111,8 +111,8 @@ class ProcessReplica:
                     if self._process.poll() is not None and not self._connection.poll():
                         raise self._lost()
                     if silent_seconds is not None and time.monotonic() - heard > silent_seconds:
-                        text = f"{self.name} ({self.about.node}) said nothing for {silent_seconds:.0f} s and was ended"
-                        raise ReplicaLostError(text)
+                        text = f"{self.name} said nothing for {silent_seconds:.0f} s and was ended"
+                        raise ReplicaLostError(text, f" ({self.about.node})")
                     continue
                 message = self._connection.recv_bytes()
             except (EOFError, OSError) as error:
@@ -135,8 +135,7 @@ class ProcessReplica:
         except (subprocess.TimeoutExpired, OSError):
             code = None
         how = "it does not answer" if code is None else f"exit code {code}" if code >= 0 else f"signal {-code}"
-        message = f"{self.name} (process {self.pid}) died: {how}{self._last_words()}"
-        return ReplicaLostError(message)
+        return ReplicaLostError(f"{self.name} died: {how}", f" (process {self.pid}){self._last_words()}")
 
     def _last_words(self) -> str:
         try:

@@ -115,8 +115,8 @@ class RayReplica:
                     progress(done[0] - seen[0], done[1] - seen[1])
                     seen, heard = done, time.monotonic()
                 elif time.monotonic() - heard > silent_seconds:
-                    message = f"{self.name} ({self.about.node}) said nothing for {silent_seconds:.0f} s and was ended"
-                    raise ReplicaLostError(message)
+                    text = f"{self.name} said nothing for {silent_seconds:.0f} s and was ended"
+                    raise ReplicaLostError(text, f" ({self.about.node})")
             answer: bytes = ray.get(asked)
             if answer[:1] == b"E":
                 raise error_from_json(answer[1:], where=self.name)
@@ -255,5 +255,5 @@ class _lost(contextlib.AbstractContextManager[None]):
 
         if isinstance(error, ray.exceptions.RayError):
             at = f" ({self._where})" if self._where else ""
-            message = f"{self._name}{at} died: {first_line(error)}"
-            raise ReplicaLostError(message) from error
+            brief = f"{self._name} died: {type(error).__name__}"
+            raise ReplicaLostError(brief, f"{at}: {first_line(error)}") from error

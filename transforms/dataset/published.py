@@ -15,7 +15,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms.dataset.redaction import public, public_path
+from transforms.dataset.redaction import numbered_machines, public, public_path
 from transforms.records.manifest import FileRecord, Manifest
 
 # What is a version's own in a repository: a file here that a new version lacks is removed with it. Others stay.
@@ -23,7 +23,12 @@ OWN_FOLDERS: Final = ("data/", "dropped/", "responses/", "figures/")
 OWN_FILES: Final = ("manifest.json", "README.md", "report.html", "quarantine.jsonl")
 
 # Keys of a recipe that say where things lie, and nothing of the data.
-_PLACES: Final[Mapping[str, tuple[str, ...]]] = {"output": ("dir", "overwrite"), "consistency": ("keep_loaded",)}
+_PLACES: Final[Mapping[str, tuple[str, ...]]] = {
+    "output": ("dir", "overwrite"),
+    "consistency": ("keep_loaded",),
+    "policy": ("data_parallel",),
+    "reward": ("data_parallel",),
+}
 # What differs between two runs that made the same: when, how long, with what at hand in the ledger.
 _OF_THE_RUN: Final = {
     "fingerprint", "packages", "git_commit", "rounds", "completions", "scores", "files", "seconds", "finished_at",
@@ -72,6 +77,12 @@ def public_manifest(manifest: Manifest) -> Manifest:
         models += [*content["generated"]["policies"], *content["generated"]["annotators"]]
     for model in filter(None, models):
         model["name"] = public_path(model["name"])
+    spends = [content["completions"], content["scores"]]
+    if content["generated"]:
+        spends += [content["generated"]["completions"], content["generated"]["scores"]]
+    replicas = [one for spend in filter(None, spends) for one in spend["replicas"]]
+    for one, machine in zip(replicas, numbered_machines([one["node"] for one in replicas]), strict=True):
+        one["node"] = machine
     return Manifest.model_validate(content)
 
 
@@ -96,7 +107,7 @@ def content_key(manifest: Manifest, rows: Mapping[str, str]) -> str:
     content["config"] = {
         key: {k: v for k, v in value.items() if k not in _PLACES.get(key, ())} if isinstance(value, dict) else value
         for key, value in manifest.config.items()
-        if key not in ("ledger", "preparation")
+        if key not in ("ledger", "preparation", "cluster", "report_to")
     }
     if content["generated"]:
         content["generated"] = {k: v for k, v in content["generated"].items() if k not in ("completions", "scores")}

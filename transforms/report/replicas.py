@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from transforms.records.manifest import ReplicaRecord, SpendRecord
+from transforms.dataset.redaction import numbered_machines
+from transforms.records.manifest import SpendRecord
 from transforms.text import count, duration
 
 
@@ -22,11 +23,15 @@ class ReplicaRow(NamedTuple):
 
 
 def replica_rows(spends: Iterable[SpendRecord]) -> list[ReplicaRow]:
-    """Every replica of some accounts, in the order that they were loaded; none where one engine answered."""
+    """Every replica of some accounts, in the order that they were loaded; none where one engine answered.
+
+    Machines have numbers: a report is published, and manifest.json has their names.
+    """
+    found = [one for spend in spends for one in spend.replicas]
     return [
         ReplicaRow(
             one.name,
-            one.node,
+            machine,
             count(one.batches),
             count(one.requests),
             count(one.tokens),
@@ -35,8 +40,7 @@ def replica_rows(spends: Iterable[SpendRecord]) -> list[ReplicaRow]:
             duration(one.loading_seconds),
             "lost" if one.lost else "",
         )
-        for spend in spends
-        for one in spend.replicas
+        for one, machine in zip(found, numbered_machines([one.node for one in found]), strict=True)
     ]
 
 
@@ -47,7 +51,7 @@ def replicas_in_words(spend: SpendRecord) -> str | None:
         return None
     lost = sum(one.lost for one in found)
     alive = [one for one in found if one.batches]
-    nodes = {_machine(one) for one in found}
+    nodes = {machine.partition(" (GPU")[0] for machine in numbered_machines([one.node for one in found])}
     words = f"{_counted(len(found), 'replica')} on {_counted(len(nodes), 'machine')}"
     if alive:
         least, most = (pick(one.batches for one in alive) for pick in (min, max))
@@ -58,10 +62,6 @@ def replicas_in_words(spend: SpendRecord) -> str | None:
     if spend.unanswered:
         words += f"; {count(spend.unanswered)} requests of batches that none could answer"
     return words
-
-
-def _machine(record: ReplicaRecord) -> str:
-    return record.node.partition(",")[0].partition(" (GPU")[0]
 
 
 def _counted(number: int, what: str) -> str:

@@ -73,10 +73,10 @@ def test_an_actor_answers_as_an_engine_here_and_is_lost_when_it_is_killed_or_han
     with pytest.raises(EngineError, match=r"policy-0: request c9 .*7000000"):
         ask(one, [CompletionRequest("c9", [7_000_000], 0, 0, 4)])
     os.kill(_pid(one), signal.SIGKILL)
-    with pytest.raises(ReplicaLostError, match=r"policy-0 .* died: ActorDiedError|policy-0 .* died: .*Actor"):
+    with pytest.raises(ReplicaLostError, match=r"policy-0 died: Actor\w+ \(.*process \d+\): "):
         ask(one)
     os.kill(_pid(other), signal.SIGSTOP)
-    with pytest.raises(ReplicaLostError, match=r"policy-1 .* said nothing for 1 s and was ended"):
+    with pytest.raises(ReplicaLostError, match=r"policy-1 said nothing for 1 s and was ended"):
         ask(other, silent_seconds=1.0)
     pid = _pid(other)
     other.end()

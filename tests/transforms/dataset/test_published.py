@@ -5,9 +5,9 @@ import pyarrow.parquet as pq
 from flows_support import manifest
 from published_support import curated_rows
 
-from transforms.dataset.published import content_key, shard_path, write_parquet
+from transforms.dataset.published import content_key, public_manifest, shard_path, write_parquet
 from transforms.dataset.shards import SplitWriter
-from transforms.records.manifest import FileRecord
+from transforms.records.manifest import FileRecord, ReplicaRecord, SpendRecord
 from transforms.tables.schema import CURATED
 
 
@@ -67,3 +67,27 @@ def test_rows_recipe_pages_and_sources_are_content():
     assert base != key(config={"truncate": "ratio"})
     assert base != key(config={"truncate": "poet"}, pages=("README.md", "figures/funnel.png"))
     assert base != key(config={"truncate": "poet"}, name="other")
+
+
+def test_how_many_replicas_made_it_and_where_is_no_content():
+    alone = {"policy": {"model": "m", "data_parallel": 1}, "reward": None, "cluster": None, "report_to": []}
+    spread = {"policy": {"model": "m", "data_parallel": 4}, "reward": None, "cluster": {"address": "ray://host:10001"}}
+    assert key(config=alone) == key(config=spread)
+    assert key(config=alone) != key(config=alone | {"policy": {"model": "n", "data_parallel": 1}})
+
+
+def test_a_published_manifest_numbers_the_machines_of_replicas_and_names_none():
+    nodes = ["alpha (GPU 0), process 7", "beta (GPU 0), process 7", "alpha (GPU 1), process 9", "beta, process 1"]
+    replicas = [ReplicaRecord(name="policy-0", node=node) for node in nodes]
+    spend = SpendRecord.nothing().model_copy(update={"replicas": tuple(replicas[:3])})
+    other = SpendRecord.nothing().model_copy(update={"replicas": tuple(replicas[3:])})
+    config = {"cluster": {"address": "ray://alpha:10001"}}
+    found = public_manifest(manifest().model_copy(update={"completions": spend, "scores": other, "config": config}))
+    assert [one.node for one in (*found.completions.replicas, *found.scores.replicas)] == [
+        "machine 1 (GPU 0)",
+        "machine 2 (GPU 0)",
+        "machine 1 (GPU 1)",
+        "machine 2",
+    ]
+    assert found.config["cluster"]["address"] == "ray://"
+    assert "alpha" not in found.model_dump_json()

@@ -18,8 +18,8 @@ def spend(*replicas, **changes):
 
 def test_a_row_says_where_how_much_how_fast_and_what_became_of_it():
     assert replica_rows([spend(ONE, LOST)]) == [
-        ("policy-0", "a, process 7", "3", "12", "400", "50", "8.0\u00a0s", "1\u00a0min 1\u00a0s", ""),
-        ("policy-1", "b (GPU 1), process 8", "0", "0", "0", "–", "0.0\u00a0s", "0.0\u00a0s", "lost"),
+        ("policy-0", "machine 1", "3", "12", "400", "50", "8.0\u00a0s", "1\u00a0min 1\u00a0s", ""),
+        ("policy-1", "machine 2 (GPU 1)", "0", "0", "0", "–", "0.0\u00a0s", "0.0\u00a0s", "lost"),
     ]
 
 

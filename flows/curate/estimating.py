@@ -69,8 +69,6 @@ class _Estimation:
     def decide(self) -> Evidence:
         with self._run.timed("score full responses"):
             self._score_full()
-        if not self._keep_loaded:
-            self.scorer.calls.close()
         order = random_ranks(self.evidence.pair_ids, self._run.recipe.sampling.seed)
         decider = Decider(self.evidence, rules_of(self._run.recipe), order, self._ask)
         self._run.rounds = decider.decide()
@@ -99,6 +97,8 @@ class _Estimation:
         more[asked.rows] = asked.more
         if self._side_by_side(more):
             return self._sample_and_score(name, more, total)
+        if not self._keep_loaded:
+            self.scorer.calls.close()  # that of the full responses
         with self._run.timed("sample"):
             with self._run.progress.bar(f"sample {name}", unit="completions", total=total) as advance:
                 self._sample(name, more, advance)

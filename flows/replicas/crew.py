@@ -63,9 +63,19 @@ class ReplicaCrew(Generic[Request]):
         return self._most
 
     def limit(self, most: int) -> None:
-        """Have so many replicas at most from now on, to leave room for those of another crew."""
+        """Have so many replicas at most from now on, to leave room for those of another crew.
+
+        Those that are free and too many are ended.
+        """
         with self._changed:
             self._most = min(self._most, most)
+            team = self._team
+            surplus = team.free[: max(0, len(team.all) + len(team.starting) - self._most)]
+            for member in surplus:
+                team.free.remove(member)
+                team.all.remove(member)
+        for member in surplus:
+            member.replica.end()
 
     @property
     def records(self) -> tuple[ReplicaRecord, ...]:

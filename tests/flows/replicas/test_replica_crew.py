@@ -302,3 +302,21 @@ def test_room_that_is_left_to_another_crew_is_not_taken(tmp_path):
     assert crew.at_once == 1
     run(tmp_path, crew)
     assert place.started == [0]
+
+
+def test_replicas_beyond_a_new_limit_are_ended(tmp_path):
+    both = threading.Barrier(2)
+    place = Elsewhere()
+    crew = ReplicaCrew("reward", lambda: place, 8)
+
+    def one(_):
+        with crew.lend():
+            both.wait(timeout=30)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(one, range(2)))
+    assert (sorted(place.started), place.ended) == ([0, 1], [])
+    crew.limit(1)
+    assert len(place.ended) == 1
+    run(tmp_path, crew)
+    assert (sorted(place.started), sorted(place.ended)) == ([0, 1], [0, 1])

@@ -21,6 +21,7 @@ from flows.decode.plan import PAGE, RESULT, TABLE, DecodePlan, plan_decoding
 from flows.models import recipe_models as models
 from flows.models.engine_calls import Pay
 from flows.models.scoring import Scorer
+from flows.replicas.crews import reward_crew
 from flows.runtime.artifacts import show_progress
 from flows.runtime.progress import Advance, Progress
 from flows.runtime.tasks import engine_call
@@ -238,7 +239,9 @@ def _scored(
 
 def _scorer(plan: DecodePlan) -> Scorer:
     today = recipe_of(plan.manifest, str(plan.config.run)).chat_template_date
-    return Scorer(plan.reward, plan.reward_config, ledger_root=plan.ledger, spend=SpendRecord.nothing(), today=today)
+    crew = reward_crew(plan.reward, plan.reward_config, None)
+    spend = SpendRecord.nothing()
+    return Scorer(plan.reward, plan.reward_config, ledger_root=plan.ledger, spend=spend, today=today, crew=crew)
 
 
 def _rewards(

@@ -12,6 +12,7 @@ from flows.evaluate.data import Evaluated, LabelledPairs, tokenise
 from flows.models.engine_calls import Pay
 from flows.models.recipe_models import model_record
 from flows.models.scoring import Scorer
+from flows.replicas.crews import reward_crew
 from flows.runtime.progress import Progress
 from transforms.asking.readings import Reading, full_readings, why_unusable
 from transforms.audit.curves import Cut, cutting_tokens, ratio_cuts, token_cuts
@@ -64,7 +65,8 @@ def evaluate_reward(
     whole = ratio_cuts(pairs, [1.0])
     by_ratio, by_tokens = ratio_cuts(pairs, config.ratios), token_cuts(pairs, cutting_tokens(pairs, config.tokens))
     spend = SpendRecord.nothing()
-    scorer = Scorer(model, config, ledger_root=ledger_root, spend=spend, today=chat.template.today)
+    crew = reward_crew(model, config, None)
+    scorer = Scorer(model, config, ledger_root=ledger_root, spend=spend, today=chat.template.today, crew=crew)
     with closing(scorer.calls):
         found = reward_margins(scorer, pairs, [*whole, *by_ratio, *by_tokens], chat, pay=pay, progress=progress)
     good = [row for row in range(len(pairs)) if row not in found.problems]

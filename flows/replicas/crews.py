@@ -43,14 +43,13 @@ def reward_crew(
 
 
 def reference_crew(
-    causal: Causal, batch_tokens: int, count: int, cluster: ClusterConfig | None
+    causal: Causal, batch_tokens: int, cluster: ClusterConfig | None
 ) -> ReplicaCrew[LogProbRequest] | None:
     """Of a frozen policy that reads log-probs.
 
     Args:
         causal: as found.
         batch_tokens: of a forward pass, padding included.
-        count: processes of this machine.
         cluster: of the recipe.
     """
     spec = partial(
@@ -60,7 +59,7 @@ def reference_crew(
         trust_remote_code=causal.trust_remote_code,
         batch_tokens=batch_tokens,
     )
-    return _crew("reference", spec, count, cluster)
+    return _crew("reference", spec, 1, cluster)
 
 
 class Shares(NamedTuple):

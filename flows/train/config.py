@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from flows.recipe.cluster import ClusterConfig
 from flows.recipe.models import Positive, ReportTo
 from trainers.steps.settings import Adapter, BradleyTerry, HeadOnly, Memory, Optimisation
 from transforms.errors import ConfigError
@@ -105,6 +106,9 @@ class TrainingRecipe(_Section):
     )
     report_to: ReportTo = ()
     output: TrainingOutput
+    cluster: ClusterConfig | None = Field(
+        None, description="Read the reference's log-probs by replicas of a Ray cluster (`replicas.reference`)."
+    )
     ledger: str | None = Field(None, description="Folder or fsspec URL; the user's cache by default.")
 
     @model_validator(mode="after")
@@ -114,10 +118,10 @@ class TrainingRecipe(_Section):
         if self.kind == "preference":
             needed.add("objective")
         elif self.head is None:
-            foreign = {"objective", "reference"}
+            foreign = {"objective", "reference", "cluster"}
         else:
             needed = set()
-            foreign = {"objective", "reference", "optimisation", "lora"}
+            foreign = {"objective", "reference", "optimisation", "lora", "cluster"}
             foreign |= {"save_steps", "eval_steps", "keep_best", "report_to"}
         of = f"kind: {self.kind}" + (" with a head alone" if self.kind == "reward" and self.head else "")
         if missing := sorted(needed - given):
@@ -167,7 +171,7 @@ class TrainingRecipe(_Section):
 
     def settings(self) -> dict[str, Any]:
         """The keys that can change a number."""
-        outside: dict[str, Any] = {"output": True, "ledger": True, "save_steps": True, "report_to": True}
+        outside: dict[str, Any] = dict.fromkeys(("output", "ledger", "cluster", "save_steps", "report_to"), True)
         # A training that keeps the last step's model is what it was before there was a choice.
         outside |= {} if self.keep_best else {"keep_best": True}
         outside |= {} if self.reference else {"reference": True}

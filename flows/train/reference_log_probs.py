@@ -8,6 +8,8 @@ import numpy as np
 
 from flows.models.engine_calls import Pay
 from flows.models.log_probs import Causal, LogProbReader
+from flows.recipe.cluster import ClusterConfig
+from flows.replicas.crews import reference_crew
 from flows.runtime.progress import Progress
 from trainers.policies.token_readings import Tokens
 from trainers.reading.examples import Example, check_readable
@@ -43,6 +45,7 @@ def reference_log_probs(
     prompts: bool = False,
     longest: int | None = None,
     batch_tokens: int = 8192,
+    cluster: ClusterConfig | None = None,
 ) -> Referenced:
     """What the reference says of `examples`; the model is loaded only if the ledger lacks some of it.
 
@@ -60,6 +63,7 @@ def reference_log_probs(
         longest: tokens of prompt and response together that are read of a whole response at most; the model's
             context by default. Runs that share log-probs must agree on it where responses are longer.
         batch_tokens: of a forward pass, padding included.
+        cluster: where its replicas are; None: it is read here.
 
     Raises:
         SchemaError: an example has ids that the reference does not know, or more tokens than it reads.
@@ -68,7 +72,14 @@ def reference_log_probs(
     limit = min(reference.context, longest or reference.context)
     check_readable(examples, vocabulary=reference.vocabulary, context=limit, where="reference log-probs")
     spend = SpendRecord.nothing()
-    reader = LogProbReader(reference, "reference", ledger_root=ledger, spend=spend, batch_tokens=batch_tokens)
+    reader = LogProbReader(
+        reference,
+        "reference",
+        ledger_root=ledger,
+        spend=spend,
+        batch_tokens=batch_tokens,
+        crew=reference_crew(reference, batch_tokens, cluster),
+    )
     known = WholeResponses(whole)
     wanted = [_wanted(example, known, reader, limit, prompts) for example in examples]
     with closing(reader.calls):

@@ -16,6 +16,7 @@ from flows.models.engine_calls import Pay
 from flows.models.recipe_models import resolve_reward
 from flows.models.scoring import Scorer
 from flows.recipe.models import RewardConfig
+from flows.replicas.crews import reward_crew
 from flows.runtime.progress import Progress
 from flows.train.config import Kept
 from flows.train.pairs import FoundRun, check_room, has_responses
@@ -163,7 +164,8 @@ def reward_all(
         pay: calls a batch of expensive work by a name, and again if its engine fails.
         progress: shows what is done.
     """
-    scorer = Scorer(reward.model, reward.config, ledger_root=ledger, spend=spend, today=reward.today)
+    crew = reward_crew(reward.model, reward.config, None)
+    scorer = Scorer(reward.model, reward.config, ledger_root=ledger, spend=spend, today=reward.today, crew=crew)
     every = [prompt for part in gathered.values() for prompt in part.prompts]
     asked = scorer.of_answers(
         [one.asked for one in every for _ in one.answers], [turn for one in every for turn in one.answers]

@@ -167,6 +167,7 @@ class Training:
                 prompts="prompt_ratio" in objective.needs,
                 longest=self.plan.context,
                 batch_tokens=self.recipe.memory.batch_tokens,
+                cluster=self.recipe.cluster,
             )
             self.spend = found.spend
             start = 0

@@ -8,6 +8,7 @@ from flows.recipe.curation import Recipe
 from flows.recipe.generation import Generation
 from flows.replicas.crews import shares_of
 from flows.runtime.config_files import load_config
+from flows.train.config import TrainingRecipe
 
 RECIPE = """
 name: unit
@@ -94,3 +95,22 @@ def test_processes_of_what_loads_nothing_here_are_refused(tmp_path, engine):
 def test_a_cluster_is_shared_by_the_least_of_each_and_the_policy_takes_the_rest(policy, reward, room, shares):
     cluster = ClusterConfig.model_validate({"replicas": {"policy": policy, "reward": reward}})
     assert shares_of(cluster, room) == shares
+
+
+def training(**changes):
+    content = {
+        "name": "unit",
+        "dataset": {"path": "./run"},
+        "model": {"model": "./policy"},
+        "objective": {"name": "dpo"},
+        "optimisation": {"learning_rate": 1e-6},
+        "output": {"dir": "./out"},
+    }
+    return TrainingRecipe.model_validate(content | changes)
+
+
+def test_replicas_of_a_reference_change_no_training_and_reward_models_have_none():
+    spread, plain = training(cluster={"address": "local"}), training()
+    assert (spread.settings(), spread.identity()) == (plain.settings(), plain.identity())
+    with pytest.raises(ValidationError, match=r"kind: reward has no use for cluster"):
+        training(kind="reward", objective=None, cluster={})

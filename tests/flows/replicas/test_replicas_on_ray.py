@@ -4,6 +4,7 @@ import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import psutil
 import pytest
 import ray
@@ -13,6 +14,7 @@ from flows.curate import flow
 from flows.curate.flow import run_stages
 from flows.curate.plan import plan_run
 from flows.models.crew import ReplicaLostError
+from flows.models.log_probs import find_causal
 from flows.models.recipe_models import open_sampler, resolve_policy
 from flows.models.sampling import ask_policy
 from flows.recipe.cluster import ClusterConfig
@@ -20,7 +22,10 @@ from flows.recipe.models import PolicyConfig
 from flows.replicas.engine import policy_spec
 from flows.replicas.messages import answer_from_bytes, requests_to_bytes
 from flows.replicas.ray_cluster import RayCluster, room
+from flows.runtime.progress import Progress
 from flows.runtime.ray_connection import connect
+from flows.train.reference_log_probs import reference_log_probs
+from trainers.reading.examples import Example
 from transforms.engines.protocol import CompletionRequest, Sampling, no_progress
 from transforms.errors import ConfigError, EngineError, ModelError
 
@@ -112,6 +117,30 @@ def test_an_address_without_a_cluster_says_what_to_do(monkeypatch):
 def _nobody(**_):
     message = "nobody there"
     raise ConnectionError(message)
+
+
+def test_a_trainings_reference_is_read_by_replicas_as_here(folders, cluster, tmp_path):
+    examples = [
+        Example(str(at), np.array([3, 4 + at], np.int32), (np.array([5, 6 + at], np.int32), np.array([7], np.int32)))
+        for at in range(3)
+    ]
+
+    def read(name, **where):
+        found = reference_log_probs(
+            examples,
+            examples,
+            find_causal(folders[0], dtype="float32"),
+            ledger=str(tmp_path / name),
+            pay=lambda _name, work: work(),
+            progress=Progress(),
+            **where,
+        )
+        return found.log_probs.responses, found.spend
+
+    here, _ = read("here")
+    there, spend = read("there", cluster=CLUSTER)
+    assert there == here
+    assert [(one.name, one.requests) for one in spend.replicas] == [("reference-0", 6)]
 
 
 def curated(patch, tmp_path, folders, **changes):

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flows.models.log_probs import Causal
 from flows.recipe.cluster import ClusterConfig
 from flows.recipe.models import PolicyConfig, RewardConfig
 from flows.replicas.crew import ReplicaCrew
@@ -14,6 +13,9 @@ from flows.replicas.replica import Place
 from transforms.asking.requests import LogProbRequest
 from transforms.engines.models import ResolvedModel
 from transforms.engines.protocol import CompletionRequest, Sampling, ScoreRequest
+
+if TYPE_CHECKING:  # with it comes torch, and a run that is finished needs none
+    from flows.models.log_probs import Causal
 
 
 def policy_crew(
@@ -43,7 +45,7 @@ def reward_crew(
 
 
 def reference_crew(
-    causal: Causal, batch_tokens: int, cluster: ClusterConfig | None
+    causal: "Causal", batch_tokens: int, cluster: ClusterConfig | None
 ) -> ReplicaCrew[LogProbRequest] | None:
     """Of a frozen policy that reads log-probs.
 

@@ -59,8 +59,12 @@ class ProcessReplica:
             )
         self._connection = Connection(ours.detach())
         start = {"spec": spec.to_json(), "packages": packages_here(), "cores": cores}
-        self._tell(b"S" + json.dumps(start).encode())
         self.about = About("", 0.0)
+        try:
+            self._tell(b"S" + json.dumps(start).encode())
+        except BaseException:  # nobody else has it to end
+            self.end()
+            raise
 
     @property
     def pid(self) -> int:

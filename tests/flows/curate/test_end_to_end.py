@@ -84,7 +84,7 @@ def stop_while_sampling(folder, recipe, how):
     A terminal's Ctrl-C and systemd's SIGTERM go to the whole process group; an out-of-memory kill to the process.
     """
     process = start(folder, recipe)
-    deadline = time.monotonic() + 4 * MINUTES
+    deadline = time.monotonic() + 8 * MINUTES
     before = started(folder)
     while started(folder) <= before and process.poll() is None:
         assert time.monotonic() < deadline, "no batch was started"

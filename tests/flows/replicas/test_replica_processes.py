@@ -76,17 +76,24 @@ def test_a_reward_model_and_a_reference_in_processes_answer_as_here(folders):
     model = resolve_reward(config)
     scored = [ScoreRequest(f"s{at}", [3, 4, 5 + at]) for at in range(3)]
     found = ThisMachine(reward_spec(model, config), 1).start(0)
-    assert ask(found, scored).rows.equals(ask_reward(open_reward(model, config), scored, no_progress).rows)
+    there = ask(found, scored).rows
     found.end()
+    here = ask_reward(open_reward(model, config), scored, no_progress).rows
+    # Sums of float32 depend on the number of threads: 1e-7 was seen.
+    assert there["reward"].to_pylist() == pytest.approx(here["reward"].to_pylist(), abs=1e-5)
+    assert there.drop_columns("reward").equals(here.drop_columns("reward"))
 
     causal = find_causal(folders[0], dtype="float32")
     prompt, response = np.array([3, 4], np.int32), np.array([5, 6, 7], np.int32)
     read = [log_prob_request(causal.identity, prompt, response[:keep]) for keep in (2, 3)]
     spec = reference_spec(causal.model, cast_to=None, trust_remote_code=False, batch_tokens=64)
     found = ThisMachine(spec, 1).start(0)
-    expected = ask_frozen(open_frozen(causal, 64), read, no_progress)
-    assert ask(found, read).rows.equals(expected.rows)
+    there = ask(found, read).rows
     found.end()
+    here = ask_frozen(open_frozen(causal, 64), read, no_progress).rows
+    assert there["request_id"].equals(here["request_id"])
+    for mine, theirs in zip(there["log_probs"].to_pylist(), here["log_probs"].to_pylist(), strict=True):
+        assert mine == pytest.approx(theirs, abs=1e-5)
 
 
 def test_a_batch_that_the_engine_refuses_is_its_error_and_the_process_lives(replica):

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Generic, NamedTuple
 
@@ -48,7 +47,6 @@ class Calls(Generic[Request, Engine]):
 
     Attributes:
         refused: request id → why it has no answer, for those of batches that took LOST_AT_MOST replicas with them.
-        told_last: what was said last of batches that are waited for.
     """
 
     def __init__(
@@ -63,7 +61,6 @@ class Calls(Generic[Request, Engine]):
         self.ledger = ledger
         self.spend = spend
         self.refused: dict[str, str] = {}
-        self.told_last = ""
         self._here = OneHere(open_engine, ask)
         self._crew: Crew[Request] = crew or self._here
         self._paid: set[str] = set()
@@ -100,7 +97,7 @@ class Calls(Generic[Request, Engine]):
             self._asked.update(new)
             self.spend.requests += len(new)
             self.spend.reused += len(new) - len(ids)
-            self.spend.unanswered += sum(key in self.refused for key in ids if key in new)
+            self.spend.unanswered += sum(key in self.refused for key in ids)
         return True
 
     def looked_up_again(self, batch: Batch[Request]) -> Batch[Request]:
@@ -232,72 +229,28 @@ def pay_for(pay: Pay, name: str, calls: Calls[Any, Any], batches: Iterable[Batch
     Raises:
         EngineError: of the first batch that failed whatever was tried; those that were being asked are kept.
     """
-    aside: list[tuple[int, Batch[Any]]] = []
-    with _Hands(calls) as hands:
+    with _Hands(pay, name, calls, advance) as hands:
         for number, batch in enumerate(batches):
-            hands.run(_Work(pay, f"{name} batch {number}", calls, batch, advance, partial(_put, aside, number, batch)))
-            if len(aside) >= _ASIDE:
-                _wait_for_others(pay, name, calls, aside, advance, hands)
-        while hands.finish() or aside:
-            _wait_for_others(pay, name, calls, aside, advance, hands)
-
-
-def _put(aside: list[tuple[int, Batch[Any]]], number: int, batch: Batch[Any]) -> None:
-    aside.append((number, batch))
-
-
-def _wait_for_others(
-    pay: Pay,
-    name: str,
-    calls: Calls[Any, Any],
-    aside: list[tuple[int, Batch[Any]]],
-    advance: Advance,
-    hands: "_Hands",
-) -> None:
-    """Look once more at the batches that other runs had."""
-    if not aside:
-        return
-    told = f"{name}: another run is paying for {len(aside)} batches; waiting for its answers"
-    if told != calls.told_last:  # and not once a second
-        logger.info(told)
-        calls.told_last = told
-    time.sleep(_LOOK_AGAIN)
-    calls.refresh()
-    for number, batch in [aside.pop(0) for _ in range(len(aside))]:  # threads may add to it meanwhile
-        left = calls.looked_up_again(batch)
-        hands.run(_Work(pay, f"{name} batch {number}", calls, left, advance, partial(_put, aside, number, left)))
-
-
-@dataclass(frozen=True)
-class _Work:
-    """One batch, and where it goes if another run has it."""
-
-    pay: Pay
-    name: str
-    calls: Calls[Any, Any]
-    batch: Batch[Any]
-    advance: Advance
-    put_aside: Callable[[], None]
-
-    def run(self) -> None:
-        """Through `pay` where something is missing."""
-        if self.batch.missing:
-            self.pay(self.name, self._run)
-        else:
-            self._run()
-
-    def _run(self) -> None:
-        if not self.calls.run(self.batch, self.advance):
-            self.put_aside()
+            hands.run(number, batch)
+            if len(hands.aside) >= _ASIDE:
+                hands.look_again()
+        while hands.finish() or hands.aside:
+            hands.look_again()
 
 
 class _Hands:
-    """Runs batches: here, one after the other, or from a thread for each engine of the crew."""
+    """Runs batches: here, one after the other, or from a thread for each engine of the crew.
 
-    def __init__(self, calls: Calls[Any, Any]) -> None:
-        self._calls = calls
+    Attributes:
+        aside: batches that other runs have, with their numbers.
+    """
+
+    def __init__(self, pay: Pay, name: str, calls: Calls[Any, Any], advance: Advance) -> None:
+        self.aside: list[tuple[int, Batch[Any]]] = []
+        self._pay, self._name, self._calls, self._advance = pay, name, calls, advance
         self._pool = ThreadPoolExecutor(calls.at_once, "batch") if calls.at_once > 1 else None
         self._running: set[Future[None]] = set()
+        self._told = 0  # batches that it was last said to wait for
 
     def __enter__(self) -> "_Hands":
         return self
@@ -309,14 +262,32 @@ class _Hands:
             self._calls.abort()  # Ctrl-C: what is being asked fails, and no thread waits for an hour
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def run(self, work: _Work) -> None:
-        if self._pool is None or not work.batch.missing:
-            work.run()
+    def run(self, number: int, batch: Batch[Any]) -> None:
+        """Through `pay` where something is missing, from a thread where there are any."""
+        work = partial(self._run, number, batch)
+        if not batch.missing:
+            work()
+            return
+        paid = partial(self._pay, f"{self._name} batch {number}", work)
+        if self._pool is None:
+            paid()
             return
         while len(self._running) >= self._calls.at_once:
             self._collect()
         # Prefect knows by the context whose task this is.
-        self._running.add(self._pool.submit(copy_context().run, work.run))
+        self._running.add(self._pool.submit(copy_context().run, paid))
+
+    def look_again(self) -> None:
+        """Look once more at the batches that other runs had."""
+        if not self.aside:
+            return
+        if len(self.aside) != self._told:  # and not once a second
+            self._told = len(self.aside)
+            logger.info("%s: another run is paying for %d batches; waiting for its answers", self._name, self._told)
+        time.sleep(_LOOK_AGAIN)
+        self._calls.refresh()
+        for number, batch in [self.aside.pop(0) for _ in range(len(self.aside))]:  # threads may add to it meanwhile
+            self.run(number, self._calls.looked_up_again(batch))
 
     def finish(self) -> bool:
         """Wait for all that is being run; whether there was any."""
@@ -324,6 +295,10 @@ class _Hands:
         while self._running:
             self._collect()
         return found
+
+    def _run(self, number: int, batch: Batch[Any]) -> None:
+        if not self._calls.run(batch, self._advance):
+            self.aside.append((number, batch))
 
     def _collect(self) -> None:
         done, self._running = wait(self._running, return_when=FIRST_COMPLETED)

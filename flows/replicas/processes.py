@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import IO, Final
 from flows.models.crew import ReplicaLostError
 from flows.replicas.engine import ReplicaSpec
 from flows.replicas.messages import error_from_json
-from flows.replicas.replica import About
+from flows.replicas.replica import About, Starting
 from flows.replicas.worker import packages_here
 from flows.versions.fingerprint import ROOT
 from transforms.engines.protocol import Progress
@@ -90,10 +89,14 @@ class ProcessReplica:
         self._tell(b"R" + requests)
         return self._hear(b"A", progress, silent_seconds)
 
-    def end(self) -> None:
+    def kill(self) -> None:
         """Kill it and what it started."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, 9)
+
+    def end(self) -> None:
+        """Kill it and what it started, and let its socket and log go."""
+        self.kill()
         self._process.wait()
         with contextlib.suppress(OSError):
             self._connection.close()
@@ -168,31 +171,17 @@ class ThisMachine:
         gpus = _visible_gpus()
         if gpus:
             self._cores, self._gpus = [[] for _ in range(count)], _shares(spec, gpus, count)
-        self._lock = threading.Lock()
-        self._starting: set[ProcessReplica] = set()
+        self._starting: Starting[ProcessReplica] = Starting()
 
     def start(self, number: int) -> ProcessReplica:
         """Start and load one; see `Place`."""
         gpus = None if self._gpus is None else self._gpus[number]
-        found = ProcessReplica(f"{self._spec.role}-{number}", self._spec, cores=self._cores[number], gpus=gpus)
-        with self._lock:
-            self._starting.add(found)
-        try:
-            found.wait_until_loaded()
-        except BaseException:
-            found.end()
-            raise
-        finally:
-            with self._lock:
-                self._starting.discard(found)
-        return found
+        name = f"{self._spec.role}-{number}"
+        return self._starting.load(ProcessReplica(name, self._spec, cores=self._cores[number], gpus=gpus))
 
     def close(self) -> None:
         """End those that are being started."""
-        with self._lock:
-            for one in self._starting:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(one.pid, 9)
+        self._starting.kill()
 
 
 def _cores(count: int) -> list[list[int]]:

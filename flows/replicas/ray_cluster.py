@@ -16,7 +16,7 @@ from flows.models.crew import ReplicaLostError
 from flows.recipe.cluster import ClusterConfig
 from flows.replicas.engine import ReplicaSpec
 from flows.replicas.messages import error_from_json, error_to_json
-from flows.replicas.replica import About
+from flows.replicas.replica import About, Starting
 from flows.replicas.worker import Worker, packages_here
 from flows.runtime.ray_connection import connect
 from transforms.engines.protocol import Progress
@@ -124,6 +124,10 @@ class RayReplica:
             progress(done[0] - seen[0], done[1] - seen[1])
         return answer[1:]
 
+    def kill(self) -> None:
+        """Kill the actor; it holds nothing else."""
+        self.end()
+
     def end(self) -> None:
         """Kill the actor and what it holds."""
         import ray
@@ -150,15 +154,14 @@ class RayCluster:
         config: of the recipe.
 
     Raises:
-        ConfigError: Ray is missing, there is no cluster at the address, or no machine of it could ever hold a replica.
+        ConfigError: Ray is missing, or there is no cluster at the address.
     """
 
     def __init__(self, spec: ReplicaSpec, config: ClusterConfig) -> None:
         ray = _connect(config)
         self._spec = spec
         self._options = _options(ray, spec, config)
-        self._lock = threading.Lock()
-        self._starting: list[RayReplica] = []
+        self._starting: Starting[RayReplica] = Starting()
 
     def start(self, number: int) -> RayReplica:
         """Start and load one; see `Place`."""
@@ -167,24 +170,11 @@ class RayCluster:
         name = f"{self._spec.role}-{number}"
         with _lost(name):
             actor = ray.remote(Actor).options(**self._options).remote(self._spec.to_json(), packages_here())
-        found = RayReplica(name, actor)
-        with self._lock:
-            self._starting.append(found)
-        try:
-            found.wait_until_loaded()
-        except BaseException:
-            found.end()
-            raise
-        finally:
-            with self._lock:
-                self._starting.remove(found)
-        return found
+        return self._starting.load(RayReplica(name, actor))
 
     def close(self) -> None:
         """End those that are being started."""
-        with self._lock:
-            for one in self._starting:
-                one.end()
+        self._starting.kill()
 
 
 def _connect(config: ClusterConfig) -> Any:

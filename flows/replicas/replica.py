@@ -1,6 +1,7 @@
 """What a crew knows of a replica and of where replicas come from."""
 
-from typing import NamedTuple, Protocol
+import threading
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from transforms.engines.protocol import Progress
 
@@ -41,6 +42,47 @@ class Replica(Protocol):
         ...
 
 
+class Loading(Replica, Protocol):
+    """A replica that is being started."""
+
+    def wait_until_loaded(self) -> None: ...
+
+    def kill(self) -> None:
+        """Let whoever waits for it find it dead; it is still to be ended."""
+        ...
+
+
+One = TypeVar("One", bound=Loading)
+
+
+class Starting(Generic[One]):
+    """Replicas that are being started, for them to be ended where nobody wants them any more."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._all: list[One] = []
+
+    def load(self, replica: One) -> One:
+        """The replica, once it is loaded; ended where it cannot be."""
+        with self._lock:
+            self._all.append(replica)
+        try:
+            replica.wait_until_loaded()
+        except BaseException:
+            replica.end()
+            raise
+        finally:
+            with self._lock:
+                self._all.remove(replica)
+        return replica
+
+    def kill(self) -> None:
+        """Kill all of them."""
+        with self._lock:
+            for one in self._all:
+                one.kill()
+
+
 class Place(Protocol):
     """Where replicas of one model are started."""
 
@@ -53,7 +95,6 @@ class Place(Protocol):
         Raises:
             ModelError: the model cannot be loaded there.
             ReplicaLostError: it died while it loaded.
-            ClosedError: `close` was called meanwhile.
         """
         ...
 

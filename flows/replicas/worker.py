@@ -4,11 +4,11 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from importlib import metadata
 from typing import Any, Final
 
 from flows.replicas.engine import REQUESTS, Opened, ReplicaSpec
 from flows.replicas.messages import answer_to_bytes, requests_from_bytes
+from flows.versions.fingerprint import package_versions
 from transforms.errors import ModelError
 
 # Of another version a package may answer otherwise.
@@ -59,13 +59,7 @@ class Worker:
 
 def packages_here() -> dict[str, str]:
     """Installed versions of what decides answers."""
-    found = {}
-    for name in _SAME:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    return {name: version for name, version in package_versions().items() if name in _SAME}
 
 
 def node_name() -> str:

@@ -150,7 +150,7 @@ class Leases:
         """Whether the file was not there and is now."""
         data = json.dumps(note).encode()
         try:
-            if _is_local(self._fs):
+            if is_local(self._fs):
                 self._link(path, data)
             else:  # stores that can, make it for one alone
                 self._fs.pipe_file(path, data, mode="create")
@@ -227,5 +227,6 @@ def _place() -> str:
     return " ".join(parts)
 
 
-def _is_local(fs: fsspec.AbstractFileSystem) -> bool:
+def is_local(fs: fsspec.AbstractFileSystem) -> bool:
+    """Whether its files lie on this machine's disks."""
     return "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))

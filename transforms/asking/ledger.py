@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from transforms.asking.leases import Leases
+from transforms.asking.leases import Leases, is_local
 from transforms.engines.protocol import LOCAL, ModelIdentity
 from transforms.errors import OutputError
 from transforms.tables.schema import COMPLETIONS, JUDGEMENTS, LOG_PROBS, SCORES, check
@@ -159,7 +159,7 @@ class Ledger:
         try:
             with self._fs.open(temporary, "wb") as sink:
                 sink.write(data)
-                if hasattr(sink, "fileno") and _is_local(self._fs):
+                if hasattr(sink, "fileno") and is_local(self._fs):
                     sink.flush()
                     os.fsync(sink.fileno())
             self._fs.mv(temporary, path)
@@ -189,7 +189,3 @@ def _name(path: str) -> str:
 
 def _slug(name: str) -> str:
     return "".join(c if c.isalnum() or c in "._-" else "-" for c in name).strip(".-")[:64] or "model"
-
-
-def _is_local(fs: fsspec.AbstractFileSystem) -> bool:
-    return "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))

@@ -13,5 +13,5 @@ dataset                   a curated dataset on disk
 chat                      a family's template and tokens
 tables  records           columns; JSON files
 statistics                numbers with their uncertainty
-text, choices, paths, errors
+text, choices, precision, paths, errors
 """

@@ -5,7 +5,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from flows.recipe.models import Dtype, Positive
+from flows.recipe.models import Positive
+from transforms.precision import Dtype
 
 NotNegative = Annotated[float, Field(ge=0)]
 

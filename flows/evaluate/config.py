@@ -6,8 +6,9 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flows.recipe.curation import check_labels
-from flows.recipe.models import Dtype, Positive, RewardConfig, TemplateKwargs
+from flows.recipe.models import Positive, RewardConfig, TemplateKwargs
 from transforms.chat.template import DEFAULT_DATE
+from transforms.precision import Dtype
 from transforms.records.evaluation import Measure
 from transforms.sources.kinds import Source
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.paths import cache_dir
+from transforms.precision import precision_here
 
 if TYPE_CHECKING:
     from transforms.chat.tokens import ChatTokens
@@ -33,7 +34,8 @@ logger = logging.getLogger(__name__)
 def starter_reward_model(chat: "Callable[[], ChatTokens]") -> Path:
     """Folder of the starter reward model; trained on the first call.
 
-    Cached under the hash of everything that it is made of: training pairs, policy, trainer code with its settings.
+    Cached under the hash of everything that it is made of: training pairs, policy, trainer code with its settings, and
+    float32 where this machine has no bfloat16.
 
     Args:
         chat: the tokens to train in, asked for only if it has to be trained.
@@ -44,6 +46,9 @@ def starter_reward_model(chat: "Callable[[], ChatTokens]") -> Path:
     policy = resolve_model(STARTER, engine="transformers")
     code = sha256(b"".join(path.read_bytes() for path in trainer_files())).hexdigest()
     parts = [file_sha256(RESPONSES), policy.identity.fingerprint, code, TRAINING_PAIRS, TRAINING_PROMPTS]
+    dtype = precision_here()
+    if dtype != "bfloat16":
+        parts.append(dtype)
     key = sha256(json.dumps(parts).encode()).hexdigest()[:12]
     folder = cache_dir() / "models" / f"starter-reward-{key}"
     if not (folder / "config.json").is_file():
@@ -51,7 +56,7 @@ def starter_reward_model(chat: "Callable[[], ChatTokens]") -> Path:
         from trainers.rewards.fit import RewardTrainConfig, train_reward_model
 
         pairs = some_prompts(training_pairs("train", TRAINING_PAIRS, chat()))
-        train_reward_model(pairs, policy=Path(policy.location), out=folder, config=RewardTrainConfig())
+        train_reward_model(pairs, policy=Path(policy.location), out=folder, config=RewardTrainConfig(dtype=dtype))
     return folder
 
 

@@ -8,11 +8,11 @@ from transforms.chat.template import RESERVED
 from transforms.choices import Tracker
 from transforms.engines.engine_settings import VLLM_SHARE, Quantization, refuse_settings
 from transforms.errors import ConfigError
+from transforms.precision import Dtype
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 Label = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=48)]  # of columns
-Dtype = Literal["bfloat16", "float32"]
 Engine = Literal["auto", "vllm", "server", "transformers", "none"]  # of a policy
 TensorParallel = Annotated[
     int, Field(ge=1, description="GPUs that share each layer, for a model that one does not hold; vLLM only.")
@@ -77,7 +77,11 @@ class PolicyConfig(Section):
         description="`auto` is vLLM where it is installed, else transformers; `server` is any `vllm serve`; `none` "
         "truncates only: nothing is sampled and no pair is judged.",
     )
-    dtype: Dtype = Field("bfloat16", description="Of the weights; for a server, what it was told.")
+    dtype: Dtype = Field(
+        "bfloat16",
+        description="Of the weights; for a server, what it was told. `auto`: bfloat16 where the machine that reads the "
+        "recipe multiplies in it, else float32; it is kept as that.",
+    )
     url: str | None = Field(None, description="Base URL of a vLLM server, for engine `server`.")
     api_key_env: str | None = Field(None, description="NAME of the variable that holds the server's key.")
     max_concurrency: Positive | None = Field(
@@ -138,7 +142,9 @@ class RewardConfig(Section):
     model: str = Field(description="Hub id, local folder, or `starter` (trained on the starter's prompts).")
     revision: str | None = Field(None, description="Branch, tag or commit of a Hub id.")
     engine: Literal["auto", "transformers", "vllm"] = Field("auto", description="`auto` is transformers.")
-    dtype: Dtype = Field("bfloat16", description="Of the weights. Rewards of another dtype or engine are others.")
+    dtype: Dtype = Field(
+        "bfloat16", description="Of the weights. Rewards of another dtype or engine are others. `auto` as for policies."
+    )
     max_tokens_per_batch: Positive = Field(8192, description="Padded tokens a forward pass.")
     batch: Positive = Field(256, description="Requests a ledger part, and the most that a crash can lose.")
     tensor_parallel: TensorParallel = 1

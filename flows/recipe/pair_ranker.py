@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from flows.recipe.models import Dtype, Label, Positive, Section
+from flows.recipe.models import Label, Positive, Section
+from transforms.precision import Dtype
 
 
 class PairRankerConfig(Section):

@@ -19,9 +19,9 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from trainers.steps.settings import Dtype
 from transforms.chat.tokens import ChatTokens
 from transforms.errors import ModelError, OutputError
+from transforms.precision import Dtype
 
 log = logging.getLogger(__name__)
 

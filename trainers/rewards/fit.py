@@ -30,8 +30,9 @@ from trainers.rewards.checkpoint import (
 )
 from trainers.rewards.features import Progress, no_progress, sequence_features
 from trainers.rewards.head import HeadFit, check_finite, fit_head, folds_by_prompt
-from trainers.steps.settings import Dtype, HeadOnly
+from trainers.steps.settings import HeadOnly
 from transforms.errors import OutputError
+from transforms.precision import Dtype
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Dtype = Literal["bfloat16", "float32"]
+from transforms.precision import Dtype
+
 Positive = Annotated[int, Field(ge=1)]
 AboveZero = Annotated[float, Field(gt=0)]
 
@@ -38,7 +39,11 @@ class Memory(_Settings):
     """What a step's examples are cut into. Changes time and memory, and a result by rounding only."""
 
     batch_tokens: Positive = Field(8192, description="Tokens of a forward pass, padding included.")
-    dtype: Dtype = Field("bfloat16", description="Of the forward pass; weights that are trained are float32.")
+    dtype: Dtype = Field(
+        "bfloat16",
+        description="Of the forward pass; weights that are trained are float32. `auto`: bfloat16 where this machine "
+        "multiplies in it, else float32.",
+    )
     gradient_checkpointing: bool = Field(False, description="Less memory, a third more time.")
     shard: Literal["fsdp"] | None = Field(
         None,

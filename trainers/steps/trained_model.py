@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from trainers.steps import value_head
-from trainers.steps.settings import Adapter, Dtype
+from trainers.steps.settings import Adapter
 from transforms.errors import ModelError
+from transforms.precision import Dtype
 
 
 def weights_dtype(dtype: Dtype, adapter: Adapter | None) -> Dtype:

@@ -8,6 +8,7 @@ import torch
 from transforms.engines.adapters import tensor_names
 from transforms.engines.models import Adapter, ResolvedModel
 from transforms.errors import ModelError
+from transforms.precision import warn_if_slow
 
 
 def load_causal(model: ResolvedModel, *, trust_remote_code: bool) -> Any:
@@ -19,6 +20,7 @@ def load_causal(model: ResolvedModel, *, trust_remote_code: bool) -> Any:
     from transformers import AutoModelForCausalLM
 
     name = model.identity.name
+    warn_if_slow(model.identity.dtype, name)
     try:
         loaded, info = AutoModelForCausalLM.from_pretrained(
             model.location,

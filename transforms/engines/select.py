@@ -9,6 +9,7 @@ from transforms.engines.objectives import config_json, is_armorm
 from transforms.engines.protocol import CompletionEngine, EngineName, PairEngine, PositionEngine, RewardEngine
 from transforms.engines.vllm_process import vllm_installed
 from transforms.errors import ConfigError
+from transforms.precision import warn_if_slow
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,8 @@ def open_completions(
         ModelError: the model cannot be loaded.
     """
     engine = model.identity.engine
+    if engine != "server":
+        warn_if_slow(model.identity.dtype, model.identity.name)
     if engine == "vllm":
         from transforms.engines.vllm_completions import VllmCompletions
 
@@ -95,6 +98,7 @@ def open_rewards(
     Raises:
         ModelError: the checkpoint is no complete reward model, or cannot be loaded.
     """
+    warn_if_slow(model.identity.dtype, model.identity.name)
     if model.identity.engine == "vllm":
         from transforms.engines.vllm_rewards import VllmRewards
 

@@ -42,7 +42,7 @@ def test_a_package_names_all_its_rooms(package):
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_module_lies_outside_the_rooms_but_what_all_of_them_share(package):
-    shared = {"transforms": {"choices", "errors", "paths", "text"}}
+    shared = {"transforms": {"choices", "errors", "paths", "precision", "text"}}
     loose = {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__"}
     assert loose == shared.get(package, set())
 

@@ -4,7 +4,7 @@
     python benchmarks/cluster_kill.py --replicas 2 --drivers 0 --nodes 1 --heads 0
 
 A cluster of two Ray nodes is started on this machine, a core and a temporary folder each: `ray start --head`, and one
-that joins it. The starter is curated without Ray on one core first (both models in float32, so that who computes what
+that joins it. Half of the starter is curated without Ray on one core first (in float32, so that who computes what
 beside whom moves no bit), then on the cluster with a ledger of its own, while one of these is killed by signal 9:
 
 - a *replica* (the actor's process): the run goes on;
@@ -35,11 +35,14 @@ import psutil
 
 ROOT = Path(__file__).parent.parent
 PORT = 26379
+STARTER = {"kind": "starter", "path": "data_cards/starter/responses.parquet", "prompts": "test", "weight": 0.5}
 RECIPE = {
+    "sources": json.dumps([STARTER | {"better": 0.7, "worse": 1.1}]),
     "policy.dtype": "float32",
     "policy.kv_cache_gib": "0.5",
     "reward.dtype": "float32",
-    "sampling.batch": "16",
+    "sampling.batch": "8",
+    "sampling.max_new_tokens": "48",
     "reward.batch": "16",
 }
 CLUSTER = {"address": "auto", "replicas": {"policy": "1:2", "reward": "1:2"}}

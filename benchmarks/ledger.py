@@ -3,7 +3,8 @@
     python benchmarks/ledger.py --answers 100000 400000 1600000
 
 Makes a ledger of so many completions (64 tokens each, batches of 2,048) as runs leave it, then in a process of its own
-opens it, which reads every id, and fetches the answers of 4,096 ids, as a run does for each of its parts.
+opens it, which reads every id, and fetches the answers of 4,096 ids: of such as were asked one after the other, as runs
+do for each of their parts, and of such as lie scattered over all parts, as those of a run that draws another sample.
 """
 
 import argparse
@@ -74,18 +75,18 @@ def ask(root: Path, answers: int) -> dict[str, float]:
     ledger = Ledger(str(root), "completions", _identity(), writable=False)
     opened, opened_cpu = time.perf_counter() - start, time.process_time() - used
     held = _resident() - before
-    wanted = [request_id(number) for number in random.Random(0).sample(range(answers), min(PART_IDS, answers))]
-    start, used = time.perf_counter(), time.process_time()
-    found = len(ledger.fetch(wanted))
-    return {
-        "answers": len(ledger),
-        "open": opened,
-        "open_cpu": opened_cpu,
-        "memory": held / 2**20,
-        "fetch": time.perf_counter() - start,
-        "fetch_cpu": time.process_time() - used,
-        "found": found,
-    }
+    figures = {"answers": len(ledger), "open": opened, "open_cpu": opened_cpu, "memory": held / 2**20}
+    count = min(PART_IDS, answers)
+    first = (answers - count) // 2
+    ways = {"near": range(first, first + count), "far": random.Random(0).sample(range(answers), count)}
+    for way, numbers in ways.items():
+        wanted = [request_id(number) for number in numbers]
+        start, used = time.perf_counter(), time.process_time()
+        found = len(ledger.fetch(wanted))
+        figures[way], figures[f"{way}_cpu"] = time.perf_counter() - start, time.process_time() - used
+        if found != count:
+            raise SystemExit(f"{found} of {count} answers were found")
+    return figures
 
 
 def _resident() -> int:
@@ -117,7 +118,8 @@ def main() -> None:
                 f"{found['answers']:,} answers in {len(files):,} parts, {size / answers:,.0f} bytes each: "
                 f"opened in {found['open']:.1f} s ({found['open_cpu']:.1f} CPU) with "
                 f"{1024 * 1024 * found['memory'] / answers:,.0f} bytes an id, "
-                f"{found['found']:,} of {PART_IDS:,} fetched in {found['fetch']:.1f} s ({found['fetch_cpu']:.1f} CPU)",
+                f"{PART_IDS:,} neighbours fetched in {found['near']:.2f} s ({found['near_cpu']:.2f} CPU), "
+                f"scattered ones in {found['far']:.2f} s ({found['far_cpu']:.2f} CPU)",
                 flush=True,
             )
 

@@ -11,20 +11,26 @@ one at the same time do not pay for the same batch: see transforms/asking/leases
 import json
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import fsspec
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transforms.asking.leases import Leases, is_local
+from transforms.asking.ledger_index import Bits, LedgerIndex, bits_of
 from transforms.engines.protocol import LOCAL, ModelIdentity
 from transforms.errors import OutputError
 from transforms.tables.schema import COMPLETIONS, JUDGEMENTS, LOG_PROBS, SCORES, check
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as pads
 
 Kind = Literal["completions", "scores", "judgements", "log_probs"]
 SCHEMAS: Final = {"completions": COMPLETIONS, "scores": SCORES, "judgements": JUDGEMENTS, "log_probs": LOG_PROBS}
@@ -56,17 +62,20 @@ class Ledger:
         if writable:  # before a model is paid for
             self._make_folder()
         self._leases = Leases(self._fs, self._folder)
-        self._parts: set[str] = set()
-        self._known: set[str] = set()
+        self._index = LedgerIndex()
+        self._parts: list[str] = []  # by number; one that is gone keeps its number
+        self._numbers: dict[str, int] = {}
         self.refresh()
         self.interrupted = 0
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._index)
 
     def missing(self, request_ids: Sequence[str]) -> list[str]:
         """Those not finished yet, in order, each once."""
-        return [key for key in dict.fromkeys(request_ids) if key not in self._known]
+        asked = list(dict.fromkeys(request_ids))
+        there = set(self._index.find(asked).asked.tolist())
+        return [key for place, key in enumerate(asked) if place not in there]
 
     def start(self, batch: Sequence[str]) -> bool:
         """Note that an engine is about to be paid for `batch`.
@@ -104,20 +113,23 @@ class Ledger:
             sink = pa.BufferOutputStream()
             pq.write_table(rows, sink, compression="zstd")
             self._write(path, sink.getvalue().to_pybytes())
-        self._parts.add(path)
-        self._known.update(rows["request_id"].to_pylist())
+        self._index.add(rows["request_id"].to_pylist(), self._number(path))
         self._leases.give_back(_name_of(batch))
 
     def refresh(self) -> None:
-        """Learn what other runs have finished since."""
-        new = [path for path in self._list_parts() if path not in self._parts]
-        self._known.update(self._read(new, columns=["request_id"])["request_id"].to_pylist())
-        self._parts.update(new)
+        """Learn what other runs have finished since, and which parts are gone."""
+        listed = self._list_parts()
+        gone = self._numbers.keys() - set(listed)
+        if gone:
+            self._index.forget([self._numbers.pop(path) for path in gone])
+        self._learn([path for path in listed if path not in self._numbers])
 
     def fetch(self, request_ids: Sequence[str]) -> pl.DataFrame:
         """The finished rows of the given ids, one a unique id, sorted by id."""
-        wanted = pa.array(sorted(set(request_ids)), pa.string())
-        rows = self._read(self._list_parts(), filter=pc.field("request_id").isin(wanted))
+        self.refresh()
+        wanted = sorted(set(request_ids))
+        parts = sorted(self._parts[number] for number in set(self._index.find(wanted).parts.tolist()))
+        rows = self._read(parts, filter=pc.field("request_id").isin(pa.array(wanted, pa.string())))
         frame = pl.DataFrame(pl.from_arrow(rows))
         # Two machines may have paid for the same id at the same time: the smallest answer wins everywhere.
         return frame.sort(frame.columns[:2]).unique("request_id", keep="first", maintain_order=True)
@@ -135,6 +147,26 @@ class Ledger:
         self._fs.invalidate_cache(self._folder)  # some file systems remember what others have added to since
         return sorted(f for f in self._fs.ls(self._folder, detail=False) if _name(f).startswith("part-"))
 
+    def _number(self, path: str) -> int:
+        if path not in self._numbers:
+            self._numbers[path] = len(self._parts)
+            self._parts.append(path)
+        return self._numbers[path]
+
+    def _learn(self, parts: Sequence[str]) -> None:
+        """Put the ids of parts into the index."""
+        if not parts:
+            return
+        found: list[tuple[Bits, Bits, int]] = []
+        with self._readable():
+            for path, ids in self._ids(parts):
+                found.append((*bits_of(ids), self._number(path)))
+        high, low, numbers = zip(*found, strict=True)
+        counts = [len(one) for one in high]
+        self._index.add_bits(
+            (np.concatenate(high), np.concatenate(low)), np.repeat(np.array(numbers, np.uint32), counts)
+        )
+
     def _lacks(self, path: str, rows: pa.Table) -> bool:
         there = self._read([path], columns=["request_id"])["request_id"].to_pylist()
         return not set(rows["request_id"].to_pylist()) <= set(there)
@@ -142,11 +174,24 @@ class Ledger:
     def _read(self, parts: Sequence[str], **scan: Any) -> pa.Table:
         if not parts:
             return SCHEMAS[self.kind].empty_table().select(scan.get("columns") or SCHEMAS[self.kind].names)
-        try:
-            import pyarrow.dataset as pads  # and with it pandas, 1.2 s
+        with self._readable():
+            return self._dataset(parts).to_table(**scan)
 
-            parquet = pads.dataset(list(parts), schema=SCHEMAS[self.kind], filesystem=self._fs, format="parquet")
-            return parquet.to_table(**scan)
+    def _ids(self, parts: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+        """(part, some of its ids), every part at least once."""
+        yield from ((path, []) for path in parts)
+        for batch, fragment in self._dataset(parts).scanner(columns=["request_id"]).scan_batches():
+            yield fragment.path, batch["request_id"].to_pylist()
+
+    def _dataset(self, parts: Sequence[str]) -> "pads.Dataset":
+        import pyarrow.dataset as pads  # and with it pandas, 1.2 s
+
+        return pads.dataset(list(parts), schema=SCHEMAS[self.kind], filesystem=self._fs, format="parquet")
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
         except (pa.ArrowException, OSError) as error:
             message = f"the ledger at {self._folder} cannot be read: {error}. Remove the file it names; its "
             raise OutputError(message + "requests will be paid again") from error

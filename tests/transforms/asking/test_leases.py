@@ -176,8 +176,8 @@ def test_what_others_have_finished_is_learnt_by_reading_their_parts_alone(tmp_pa
     other.refresh()
     one.append(["b"], scores(b=1.0))
     read = []
-    whole = other._read
-    monkeypatch.setattr(other, "_read", lambda parts, **scan: read.extend(parts) or whole(parts, **scan))
+    whole = other._dataset
+    monkeypatch.setattr(other, "_dataset", lambda parts: read.extend(parts) or whole(parts))
     other.refresh()
     assert len(read) == 1
     assert other.missing(["a", "b", "c"]) == ["c"]

@@ -101,7 +101,8 @@ def test_a_slurm_job_whose_time_ends_stops_its_curation_and_is_requeued_twenty_t
     assert output.startswith("stopped\n")
     assert process.returncode != 0
     assert [words for words in shell.calls("scontrol") if words[0] != "show"] == asked
-    assert len(shell.calls("srun-ended")) == 2
+    order = [line.split("\t")[0] for line in shell.calls_file.read_text().splitlines()]
+    assert order[-3 - len(asked) :] == ["srun-ended", "srun-ended", "srun", *["scontrol"] * len(asked)]
 
 
 def test_the_slurm_options_are_sbatchs_and_leave_time_to_stop():

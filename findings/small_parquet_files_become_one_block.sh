@@ -12,7 +12,10 @@
 # rows went. `repartition` is obeyed; and a row's error is caught in the function that is mapped.
 #
 # Seen:
-#   TODO
+#   parquet: 1 blocks; one row of 1,600 raises: 0 rows are left
+#   parquet, repartition(16): 16 blocks; one row of 1,600 raises: 1,500 rows are left
+#   json: 16 blocks; one row of 1,600 raises: 1,500 rows are left
+#   3 Ignoring this exception with remaining max_errored_blocks=0
 set -euo pipefail
 
 work=$(mktemp -d)

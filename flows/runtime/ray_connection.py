@@ -1,10 +1,14 @@
 """A Ray cluster, started on this machine or joined; Ray is imported here, by whoever a recipe asks for it."""
 
+import contextlib
+import ctypes
 import logging
 import os
+import signal
 import socket
+import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from transforms.errors import ConfigError, first_line
@@ -55,7 +59,8 @@ def connect(address: str, *, key: str, otherwise: str, local: Mapping[str, Any] 
     problem: Exception
     for _ in range(STARTS if address == "local" else 1):
         try:
-            ray.init(**options)
+            with _sigterm_kept():
+                ray.init(**options)
         except Exception as error:  # noqa: BLE001 - Ray's own, Python's and gRPC's
             problem = error
             _end_half_started(error)
@@ -63,6 +68,26 @@ def connect(address: str, *, key: str, otherwise: str, local: Mapping[str, Any] 
         else:
             return ray
     raise _no_cluster(address, key, otherwise, first_line(problem)) from problem
+
+
+@contextlib.contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Keep what SIGTERM does here.
+
+    Ray 2.60 takes it twice: by a handler of Python, in the main thread, and by one in C below, which prints a stack and
+    aborts (134), so that nobody is told and nothing is tidied. Only the main thread may set Python's, hence the C
+    library: a `struct sigaction`, 152 bytes under glibc, is read and written back as it is.
+    """
+    sigaction = ctypes.CDLL(None).sigaction
+    kept = (ctypes.c_byte * 1024)()
+    handler = signal.getsignal(signal.SIGTERM)
+    sigaction(signal.SIGTERM, None, kept)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
+        sigaction(signal.SIGTERM, kept, None)
 
 
 def _knock(address: str, key: str, otherwise: str) -> None:

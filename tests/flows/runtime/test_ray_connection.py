@@ -1,0 +1,37 @@
+"""What connecting to Ray leaves as it was."""
+
+import subprocess
+import sys
+
+import pytest
+
+# Connects in the main thread or another, is terminated, and ends as a command does: 143 and a message.
+TERMINATED = """
+import os, signal, sys, threading
+from flows.runtime.cli import run_command
+from flows.runtime.ray_connection import connect
+
+def join():
+    connect("local", key="cluster", otherwise="", local={"num_cpus": 1})
+
+def main():
+    if sys.argv[1] == "main":
+        join()
+    else:
+        other = threading.Thread(target=join)
+        other.start()
+        other.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    return 0
+
+run_command(main)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("thread", ["main", "another"])
+def test_a_run_that_has_joined_ray_ends_with_143_and_a_hint_when_it_is_terminated(thread):
+    done = subprocess.run([sys.executable, "-c", TERMINATED, thread], capture_output=True, text=True, check=False)
+    assert done.returncode == 143, done.stderr
+    assert "terminated: " in done.stderr
+    assert "SIGTERM received" not in done.stderr

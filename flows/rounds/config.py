@@ -1,6 +1,6 @@
 """What `python -m flows.rounds` reads: the one source of its flags, its YAML files and the Prefect form."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
@@ -8,6 +8,21 @@ from flows.recipe.generation import Name
 from flows.recipe.models import Positive, RewardConfig, Section
 from flows.train.config import StartConfig
 from transforms.sources.kinds import PromptSource
+
+# Keys that say how fast a round goes or who is told of it, and change nothing that it makes: as in a curation's and a
+# training's own fingerprint.
+_ONE_MODEL: Final[dict[str, Any]] = {"data_parallel": True}
+_INDIFFERENT: Final[dict[str, Any]] = {
+    "curate": {
+        **dict.fromkeys(("cluster", "report_to", "preparation"), True),
+        "policy": _ONE_MODEL,
+        "reward": _ONE_MODEL,
+        "consistency": {"keep_loaded": True},
+        "generate": {"policies": _ONE_MODEL, "annotators": _ONE_MODEL, "cluster": True, "report_to": True},
+    },
+    "train": dict.fromkeys(("cluster", "report_to", "save_steps"), True),
+    "held_out": {"policy": _ONE_MODEL, "judge": _ONE_MODEL},
+}
 
 
 class HeldOutConfig(Section):
@@ -89,4 +104,22 @@ class RoundsConfig(Section):
     def settings(self) -> dict[str, Any]:
         """The keys that can change what a round makes. How many there are and when they stop is none of them."""
         outside = {"name", "rounds", "stop", "output", "ledger"}
-        return self.model_dump(mode="json", exclude=outside)
+        found = self.model_dump(mode="json", exclude=outside)
+        return {
+            key: without(value, _INDIFFERENT[key]) if key in _INDIFFERENT else value for key, value in found.items()
+        }
+
+
+def without(value: Any, keys: dict[str, Any]) -> Any:
+    """Sections that are not read yet, without some of their keys, and without sections that held nothing else.
+
+    Args:
+        value: nested mappings and lists, as a YAML file has them.
+        keys: True for a key that is left out, else what is left out of its value; of each item of a list.
+    """
+    if isinstance(value, list):
+        return [without(item, keys) for item in value]
+    if not isinstance(value, dict):
+        return value
+    left = {key: (item, without(item, keys.get(key, {}))) for key, item in value.items() if keys.get(key) is not True}
+    return {key: after for key, (before, after) in left.items() if after != {} or before == {}}

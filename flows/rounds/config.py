@@ -111,7 +111,7 @@ class RoundsConfig(Section):
 
 
 def without(value: Any, keys: dict[str, Any]) -> Any:
-    """Sections that are not read yet, without some of their keys, and without sections that held nothing else.
+    """Sections that are not read yet, without some of their keys, and without empty ones.
 
     Args:
         value: nested mappings and lists, as a YAML file has them.
@@ -121,5 +121,5 @@ def without(value: Any, keys: dict[str, Any]) -> Any:
         return [without(item, keys) for item in value]
     if not isinstance(value, dict):
         return value
-    left = {key: (item, without(item, keys.get(key, {}))) for key, item in value.items() if keys.get(key) is not True}
-    return {key: after for key, (before, after) in left.items() if after != {} or before == {}}
+    left = {key: without(item, keys.get(key, {})) for key, item in value.items() if keys.get(key) is not True}
+    return {key: item for key, item in left.items() if item != {}}

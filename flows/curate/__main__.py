@@ -49,6 +49,10 @@ def main() -> int:
 
             from flows.curate.flow import curate
         curate(recipe)
+    elif recipe.output.copy_to:  # it may have been copied elsewhere, or not to the end
+        from flows.versions.copies import copy_run
+
+        copy_run(plan.folder, recipe.output.copy_to)
     from flows.curate.summary import print_summary
 
     print_summary(console, Path(recipe.output.dir), seconds=time.monotonic() - start, unchanged=finished)

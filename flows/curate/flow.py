@@ -26,6 +26,7 @@ from flows.runtime.artifacts import show_progress
 from flows.runtime.tasks import engine_call, stage
 from flows.runtime.temporary_server import end_server_with_us
 from flows.runtime.trackers import tell_trackers
+from flows.versions.copies import copy_run
 from flows.versions.output_folder import output_folder, publish
 from transforms.consistency.evidence import Evidence
 from transforms.records.manifest import Manifest
@@ -37,6 +38,7 @@ def curate(recipe: Recipe) -> str:
     end_server_with_us()
     plan = plan_run(recipe)
     if plan.finished:
+        copy_out(plan)
         return plan.finished.version
     manifest = run_stages(plan)
     show_result(manifest, plan.folder)
@@ -57,8 +59,15 @@ def run_stages(plan: Plan) -> Manifest:
             written = stage("write shards", partial(write_data, run))
         manifest = stage("report", partial(write_pages, run, build_manifest(run, written, evidence), written))
         publish(plan.folder, manifest)
+    copy_out(plan)
     tell_trackers(plan.recipe.report_to, tracked(manifest), Path(plan.recipe.output.dir))
     return manifest
+
+
+def copy_out(plan: Plan) -> None:
+    """Copy the finished run to the second place that the recipe names; nothing where it lies there."""
+    if plan.recipe.output.copy_to:
+        stage("copy", partial(copy_run, plan.folder, plan.recipe.output.copy_to))
 
 
 def _judged(plan: Plan, work: Path) -> tuple[Run, Evidence | None]:

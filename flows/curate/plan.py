@@ -8,6 +8,7 @@ from flows.generate.plan import GenerationPlan, plan_generation
 from flows.models.recipe_models import Models
 from flows.recipe.curation import GENERATED_FOLDER, Recipe
 from flows.runtime.trackers import check_trackers
+from flows.versions.copies import check_copy
 from flows.versions.fingerprint import code_hash, fingerprint_of, source_records
 from flows.versions.output_folder import finished_run
 from transforms.engines.reward_inputs import template_file
@@ -15,7 +16,7 @@ from transforms.records.manifest import Manifest, SourceRecord
 
 # Keys of a recipe that say where things lie or how fast they go, and change no row.
 _INDIFFERENT: Final[Any] = {
-    "output": {"dir", "overwrite"},
+    "output": {"dir", "copy_to", "overwrite"},
     "consistency": {"keep_loaded"},
     "policy": {"data_parallel"},
     "reward": {"data_parallel"},
@@ -56,6 +57,7 @@ def plan_run(recipe: Recipe) -> Plan:
         ConfigError: a tracker that is not installed.
         SourceError: a source that cannot be reached.
         ModelError: a model that is missing or cannot be used.
+        OutputError: output.copy_to cannot be reached, or holds something else.
     """
     check_trackers(recipe.report_to)
     sources = source_records(recipe.sources)
@@ -66,6 +68,8 @@ def plan_run(recipe: Recipe) -> Plan:
     models = Models(recipe)
     fingerprint = run_fingerprint(recipe, models, sources)
     folder = Path(recipe.output.dir)
+    if recipe.output.copy_to:
+        check_copy(recipe.output.copy_to, folder, fingerprint, overwrite=recipe.output.overwrite)
     models = _ahead.pop(fingerprint, models)
     return Plan(recipe, folder, sources, models, fingerprint, finished_run(folder, fingerprint), generation)
 

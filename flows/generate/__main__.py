@@ -39,6 +39,10 @@ def main() -> int:
         with while_server_starts():
             from flows.generate.flow import generate
         generate(config)
+    elif config.output.copy_to:  # it may have been copied elsewhere, or not to the end
+        from flows.versions.copies import copy_run
+
+        copy_run(plan.folder, config.output.copy_to)
     from flows.generate.summary import print_summary
 
     folder = Path(config.output.dir)

@@ -25,6 +25,7 @@ from flows.runtime.artifacts import show_progress
 from flows.runtime.tasks import engine_call, stage
 from flows.runtime.temporary_server import end_server_with_us
 from flows.runtime.trackers import tell_trackers
+from flows.versions.copies import copy_run
 from flows.versions.output_folder import output_folder, publish
 from transforms.records.generation import GenerationManifest
 
@@ -35,10 +36,18 @@ def generate(config: Generation) -> str:
     end_server_with_us()
     plan = plan_generation(config)
     if plan.finished:
+        copy_out(plan)
         return plan.finished.version
     manifest = make(plan, plan.folder, engine_call)
+    copy_out(plan)
     show_generation(manifest, plan.folder)
     return manifest.version
+
+
+def copy_out(plan: GenerationPlan) -> None:
+    """Copy the finished generation to the second place that the recipe names; nothing where it lies there."""
+    if plan.config.output.copy_to:
+        stage("copy", partial(copy_run, plan.folder, plan.config.output.copy_to))
 
 
 def make(plan: GenerationPlan, folder: Path, pay: Pay) -> GenerationManifest:

@@ -11,6 +11,7 @@ from flows.generate.judges import find_annotator
 from flows.generate.voices import FoundPolicy, find_policy
 from flows.recipe.generation import Generation
 from flows.runtime.trackers import check_trackers
+from flows.versions.copies import check_copy
 from flows.versions.fingerprint import code_hash, fingerprint_of, source_records
 from flows.versions.output_folder import intact, read_generation
 from transforms.errors import ConfigError
@@ -20,7 +21,7 @@ from transforms.records.manifest import SourceRecord
 
 # Keys that say where things lie or how fast they go, and change no row.
 _INDIFFERENT: Final[Any] = {
-    "output": {"dir", "overwrite"},
+    "output": {"dir", "copy_to", "overwrite"},
     "policies": {"__all__": {"data_parallel"}},
     "annotators": {"__all__": {"data_parallel"}},
     "cluster": True,
@@ -61,6 +62,7 @@ def plan_generation(config: Generation) -> GenerationPlan:
         ConfigError: a tracker that is not installed, or annotators with equal columns.
         SourceError: a source that cannot be reached.
         ModelError: a model that is missing or cannot be used.
+        OutputError: output.copy_to cannot be reached, or holds something else.
     """
     check_trackers(config.report_to)
     today, root = config.chat_template_date, ledger_root(config.ledger)
@@ -80,7 +82,10 @@ def plan_generation(config: Generation) -> GenerationPlan:
         "annotators": [[str(one.identity), *one.inputs_key] for one in annotators],
         "code": code_hash("flows", "transforms"),
     }
-    return GenerationPlan(config, sources, policies, annotators, fingerprint_of(content))
+    fingerprint = fingerprint_of(content)
+    if config.output.copy_to:
+        check_copy(config.output.copy_to, Path(config.output.dir), fingerprint, overwrite=config.output.overwrite)
+    return GenerationPlan(config, sources, policies, annotators, fingerprint)
 
 
 def score_columns(annotator: Annotator) -> list[str]:

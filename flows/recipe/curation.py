@@ -120,7 +120,12 @@ class OutputConfig(Section):
     dir: str = Field(description="Made if it is not there. Holds one run.")
     shard_rows: Positive = Field(4096, description="Pairs a shard.")
     test_size: Annotated[float, Field(ge=0, lt=1)] = Field(0.02, description="Share of prompts in `test`.")
-    overwrite: bool = Field(False, description="Replace another run that lies in `dir`.")
+    copy_to: str | None = Field(
+        None,
+        description="A second place, any fsspec URL (`s3://…`, `gs://…`) or folder, to which the finished run is "
+        "copied, manifest last. What reads the URL (s3fs, gcsfs) is to be installed.",
+    )
+    overwrite: bool = Field(False, description="Replace another run that lies in `dir` or at `copy_to`.")
 
 
 class Recipe(Section):

@@ -221,7 +221,12 @@ class GenerationOutput(Section):
 
     dir: str = Field(description="Made if it is not there. Holds one run.")
     shard_rows: Positive = Field(4096, description="Rows a shard.")
-    overwrite: bool = Field(False, description="Replace another run that lies in `dir`.")
+    copy_to: str | None = Field(
+        None,
+        description="A second place, any fsspec URL (`s3://…`, `gs://…`) or folder, to which the finished run is "
+        "copied, manifest last. What reads the URL (s3fs, gcsfs) is to be installed.",
+    )
+    overwrite: bool = Field(False, description="Replace another run that lies in `dir` or at `copy_to`.")
 
 
 class Generation(GenerateConfig):

@@ -18,6 +18,7 @@ _INDIFFERENT: Final[dict[str, Any]] = {
         "policy": _ONE_MODEL,
         "reward": _ONE_MODEL,
         "consistency": {"keep_loaded": True},
+        "output": {"copy_to": True},
         "generate": {"policies": _ONE_MODEL, "annotators": _ONE_MODEL, "cluster": True, "report_to": True},
     },
     "train": dict.fromkeys(("cluster", "report_to", "save_steps"), True),

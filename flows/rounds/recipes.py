@@ -53,13 +53,16 @@ def curation_of(config: RoundsConfig, number: int, prompts: Sequence[Mapping[str
     """
     _refuse("curate", config.curate)
     given, model = config.curate, policy_after(config, number - 1)
+    output = dict(_section(given, "output", "curate"))
+    if isinstance(output.get("copy_to"), str):
+        output["copy_to"] = f"{output['copy_to'].rstrip('/')}/round-{number}"
     content = {
         **given,
         "name": f"{config.name}-round-{number}",
         "generate": {**_generate(config, model), "prompts": list(prompts)},
         "policy": {"engine": "none", **_section(given, "policy", "curate"), **model.model_dump()},
         "output": {
-            **_section(given, "output", "curate"),
+            **output,
             "dir": _local(round_folder(config, number) / "data"),
             "overwrite": True,
         },

@@ -44,6 +44,7 @@ def settings(*path, value):
         (("train", "save_steps"), 10),
         (("held_out", "policy", "data_parallel"), 2),
         (("held_out", "judge", "data_parallel"), 2),
+        (("curate", "output", "copy_to"), "memory://runs"),
         (("rounds",), 5),
         (("output", "dir"), "elsewhere"),
     ],

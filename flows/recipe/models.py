@@ -67,6 +67,13 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _auto_elsewhere(data: Any) -> Any:
+    """`auto` where this machine has no say: vLLM computes with quantized weights in bfloat16, and so do servers."""
+    if not isinstance(data, dict) or data.get("dtype") != "auto":
+        return data
+    return data | ({"dtype": "bfloat16"} if data.get("quantization") or data.get("engine") == "server" else {})
+
+
 class PolicyConfig(Section):
     """The model that completes truncated prefixes, and whose chat template and tokenizer make the ids."""
 
@@ -117,6 +124,8 @@ class PolicyConfig(Section):
         "start, `quarantine` takes those and quarantines the others.",
     )
 
+    _auto = model_validator(mode="before")(_auto_elsewhere)
+
     @model_validator(mode="after")
     def _its_engine_can_do_it(self) -> Self:
         if self.lora_revision is not None and self.lora is None:
@@ -159,6 +168,8 @@ class RewardConfig(Section):
         description="What it is not shown of a conversation: `reasoning` of the response, `tools`, the `system` turn. "
         "A pair with something that its chat template does not write, and that is not named here, is quarantined.",
     )
+
+    _auto = model_validator(mode="before")(_auto_elsewhere)
 
     @model_validator(mode="after")
     def _its_engine_can_do_it(self) -> Self:

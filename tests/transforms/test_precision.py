@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from flows.models import starter_reward
+from flows.recipe.models import PolicyConfig, RewardConfig
 from transforms import precision
 from transforms.precision import Dtype, has_native_bfloat16, precision_here, warn_if_slow
 
@@ -83,6 +84,13 @@ def test_auto_is_kept_as_what_it_came_to_and_other_words_as_they_are(machine):
     with pytest.raises(ValidationError, match="'bfloat16' or 'float32'"):
         Recipe(dtype="half")
     assert Recipe.model_json_schema()["properties"]["dtype"]["enum"] == ["auto", "bfloat16", "float32"]
+
+
+def test_auto_asks_no_machine_where_another_one_or_vllm_decides(machine):
+    machine(AVX2)
+    assert PolicyConfig(model="m", dtype="auto").dtype == "float32"
+    assert PolicyConfig(model="m", dtype="auto", engine="server", url="http://127.0.0.1:8000/v1").dtype == "bfloat16"
+    assert RewardConfig(model="m", dtype="auto", engine="vllm", quantization="fp8").dtype == "bfloat16"
 
 
 def test_bfloat16_on_a_machine_without_it_is_said_once(machine, caplog):

@@ -90,7 +90,8 @@ def measure_ours(pairs: Path) -> dict[str, float]:
         judge_parts(run, None)
         written = write_data(run)
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-        return {"seconds": seconds, "cpu": cpu, "pairs": len(written.rows), "tokens": _tokens(written.rows)}
+        rows = written.rows.collect()
+        return {"seconds": seconds, "cpu": cpu, "pairs": len(rows), "tokens": _tokens(rows)}
 
 
 def _tokens(rows: "object") -> int:

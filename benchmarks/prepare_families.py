@@ -40,7 +40,7 @@ with tempfile.TemporaryDirectory() as folder:
     prepare_parts(run, load(run))
     judge_parts(run, None)
     written = write_data(run)
-    print(json.dumps({"cpu": time.process_time() - cpu, "pairs": len(written.rows)}))
+    print(json.dumps({"cpu": time.process_time() - cpu, "pairs": sum(map(len, run.judged))}))
 """
 
 

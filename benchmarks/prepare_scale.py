@@ -5,8 +5,9 @@
 `--responses` is a Parquet file with instruction, model, response and win_prob. Two responses of one instruction make a
 pair; when all pairs are used up, they come again with a number behind the instruction, so that no two are equal, but
 every hundredth is the one before it once more: a duplicate to be found. The pairs lie in sixteen files. Load, tokens,
-keeps and shards run in a process of their own; memory is the sum of the proportional shares (PSS) of that process and
-all below it, read four times a second. Shuffled: the rows of each file reversed, and the files in another order.
+keeps, shards and report run in a process of their own; memory is the sum of the proportional shares (PSS) of that
+process and all below it, read four times a second. Shuffled: the rows of each file reversed, and the files in another
+order.
 """
 
 import argparse
@@ -22,6 +23,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import combinations
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,9 @@ def shuffle(folder: Path, out: Path) -> None:
 
 def prepare(folder: Path, out: Path, preparation: dict[str, Any]) -> dict[str, Any]:
     """The project's own stages, as a truncate-only run calls them."""
+    import polars as pl
+
+    from flows.curate.finish import build_manifest, write_pages
     from flows.curate.judging import judge_parts
     from flows.curate.loading import load, prepare_parts
     from flows.curate.plan import plan_run
@@ -114,22 +119,23 @@ def prepare(folder: Path, out: Path, preparation: dict[str, Any]) -> dict[str, A
     plan = plan_run(recipe)
     plan.models.load()
     run = Run(plan, out)
-    seconds: dict[str, float] = {}
-    cpu: dict[str, float] = {}
+    stages = Stages()
     stored: dict[str, int] = {}
-    with _measured("load", seconds, cpu):
+    with stages.measured("load"):
         buckets = load(run)
     stored["buckets"] = _bytes(out)
-    with _measured("prepare", seconds, cpu):
+    with stages.measured("prepare"):
         prepare_parts(run, buckets)
     stored["prepared"] = _bytes(out)  # the buckets are gone
-    with _measured("judge", seconds, cpu):
+    with stages.measured("judge"):
         judge_parts(run, None)
     stored["judged"] = _bytes(out) - stored["prepared"]
-    with _measured("write", seconds, cpu):
+    with stages.measured("write"):
         written = write_data(run)
     stored["written"] = _bytes(out) - stored["prepared"] - stored["judged"]
-    stages = {stage.stage: stage.model_dump() for stage in run.stages}
+    with stages.measured("report"):
+        write_pages(run, build_manifest(run, written, None), written)
+    recorded = {stage.stage: stage.model_dump() for stage in run.stages}
     kept, dropped = sum(written.splits.values()), run.dropped
     quarantined = run.quarantined_on_disk()
     came = sum(record.pairs for record in run.sources)
@@ -139,21 +145,28 @@ def prepare(folder: Path, out: Path, preparation: dict[str, Any]) -> dict[str, A
         "kept": kept,
         "dropped": dropped,
         "quarantined": quarantined,
-        "adds up": kept + sum(dropped.values()) + quarantined == came and stages["prepare"]["rows_out"] == kept,
+        "adds up": kept + sum(dropped.values()) + quarantined == came and recorded["prepare"]["rows_out"] == kept,
         "version": written.version,
-        "tokens": sum(int(written.rows[f"{name}_tokens"].cast(int).sum()) for name in ("prompt", "chosen", "rejected")),
-        "seconds": seconds,
-        "cpu": cpu,
+        "tokens": int(sum(written.rows.select(pl.col("^.*_tokens$").cast(pl.Int64).sum()).collect().row(0))),
+        "seconds": {stage: end - start for stage, (start, end) in stages.clock.items()},
+        "cpu": stages.cpu,
+        "clock": stages.clock,
         "bytes": stored,
     }
 
 
-@contextmanager
-def _measured(stage: str, seconds: dict[str, float], cpu: dict[str, float]) -> Iterator[None]:
-    """Seconds of the block, and CPU seconds of this process and its own ones that have ended."""
-    start, used = time.perf_counter(), _cpu()
-    yield
-    seconds[stage], cpu[stage] = time.perf_counter() - start, _cpu() - used
+class Stages:
+    """When each stage began and ended, and its CPU seconds: of this process and its own ones that have ended."""
+
+    def __init__(self) -> None:
+        self.clock: dict[str, tuple[float, float]] = {}
+        self.cpu: dict[str, float] = {}
+
+    @contextmanager
+    def measured(self, stage: str) -> Iterator[None]:
+        start, used = time.monotonic(), _cpu()  # a clock that all processes of a machine share
+        yield
+        self.clock[stage], self.cpu[stage] = (start, time.monotonic()), _cpu() - used
 
 
 def _cpu() -> float:
@@ -166,24 +179,33 @@ def _bytes(folder: Path) -> int:
 
 
 class Memory:
-    """The largest sum of the proportional shares of a process and all below it."""
+    """The proportional shares of a process and of all below it together, a few times a second; KiB."""
 
     def __init__(self, pid: int) -> None:
-        self.peak = 0
         self._pid = pid
+        self._seen: list[tuple[float, int, int]] = []  # (when, the process's own, of those below it)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch)
         self._thread.start()
 
-    def end(self) -> float:
-        """Stop; MiB."""
+    def end(self) -> None:
         self._ended.set()
         self._thread.join()
-        return self.peak / 1024
+
+    def peak(self, start: float = -inf, end: float = inf) -> dict[str, float]:
+        """The most between two times, of each kind by itself; MiB."""
+        seen = [(own, below) for when, own, below in self._seen if start <= when <= end] or [(0, 0)]
+        return {
+            "all": max(own + below for own, below in seen) / 1024,
+            "run": max(own for own, _ in seen) / 1024,
+            "workers": max(below for _, below in seen) / 1024,
+        }
 
     def _watch(self) -> None:
         while not self._ended.wait(SECONDS):
-            self.peak = max(self.peak, sum(map(_share, _family(self._pid))))
+            own = _share(self._pid)
+            below = sum(map(_share, _family(self._pid) - {self._pid}))
+            self._seen.append((time.monotonic(), own, below))
 
 
 def _family(pid: int) -> set[int]:
@@ -218,11 +240,12 @@ def in_process_of_its_own(folder: Path, where: Path, preparation: dict[str, Any]
         )
         memory = Memory(child.pid)
         said, errors = child.communicate()
-        peak = memory.end()
+        memory.end()
     if child.returncode:
         raise SystemExit(f"{preparation} failed:\n{errors[-3000:]}")
     figures: dict[str, Any] = json.loads(said.strip().splitlines()[-1])
-    return figures | {"MiB": peak}
+    by_stage = {stage: memory.peak(*clock)["all"] for stage, clock in figures["clock"].items()}
+    return figures | {"MiB": memory.peak(), "MiB by stage": by_stage}
 
 
 def show(name: str, figures: dict[str, Any]) -> None:
@@ -230,7 +253,13 @@ def show(name: str, figures: dict[str, Any]) -> None:
     whole = sum(seconds.values())
     stages = " · ".join(f"{stage} {spent:,.0f} s" for stage, spent in seconds.items())
     stored = " · ".join(f"{stage} {size / pairs:,.0f}" for stage, size in figures["bytes"].items())
-    print(f"{name}\n  {pairs / whole:,.0f} pairs/s in {whole:,.0f} s ({stages})   {figures['MiB']:,.0f} MiB at most")
+    print(f"{name}\n  {pairs / whole:,.0f} pairs/s in {whole:,.0f} s ({stages})")
+    peaks = figures["MiB"]
+    by_stage = " · ".join(f"{stage} {peak:,.0f}" for stage, peak in figures["MiB by stage"].items())
+    print(
+        f"  {peaks['all']:,.0f} MiB at most ({by_stage}); the run's own process {peaks['run']:,.0f}, "
+        f"those below it {peaks['workers']:,.0f}"
+    )
     used = " · ".join(f"{stage} {1000 * spent / pairs:.3f}" for stage, spent in figures["cpu"].items())
     print(f"  CPU milliseconds a pair, Ray's own processes left out: {used}")
     print(
@@ -242,7 +271,7 @@ def show(name: str, figures: dict[str, Any]) -> None:
 
 
 def report(responses: Path, small: int, large: int, where: Path, runs: list[str]) -> None:
-    """Make the pairs, prepare them in each way, compare."""
+    """Make the pairs, prepare them in each way, compare; memory with the small run of the same way."""
     ways: dict[str, dict[str, Any]] = {
         "alone": {},
         "shuffled": {},
@@ -253,21 +282,30 @@ def report(responses: Path, small: int, large: int, where: Path, runs: list[str]
         given = {count: Path(folder) / str(count) for count in (small, large)}
         for count, path in given.items():
             write_pairs(responses, count, path)
-        base = in_process_of_its_own(given[small], where, {})
-        show(f"{small:,} pairs, alone", base)
-        versions, peaks = {}, {}
+        versions: dict[str, str] = {}
+        ratios: dict[str, float] = {}
+        bases: dict[str, float] = {}
+        lost = False
         for name in runs:
+            way = json.dumps(ways[name])
+            if way not in bases:
+                base = in_process_of_its_own(given[small], where, ways[name])
+                show(f"{small:,} pairs, {name}", base)
+                bases[way] = base["MiB"]["all"]
             files = given[large]
             if name == "shuffled":
                 files = Path(folder) / "shuffled"
                 shuffle(given[large], files)
             figures = in_process_of_its_own(files, where, ways[name])
             show(f"{large:,} pairs, {name}", figures)
-            versions[name], peaks[name] = figures["version"], figures["MiB"]
-        if "alone" in peaks:
-            ratio = peaks["alone"] / base["MiB"]
-            print(f"memory at {large:,} / {small:,} pairs: {ratio:.2f}   (target ≤ 1.2)")
-        print(f"versions of {', '.join(versions)}: {'equal' if len(set(versions.values())) == 1 else 'NOT EQUAL'}")
+            lost |= not figures["adds up"]
+            versions[name], ratios[name] = figures["version"], figures["MiB"]["all"] / bases[way]
+        said = " · ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
+        print(f"memory at {large:,} / {small:,} pairs: {said}   (target ≤ 1.2)")
+        equal = len(set(versions.values())) == 1
+        print(f"versions of {', '.join(versions)}: {'equal' if equal else 'NOT EQUAL'}")
+        if not equal or lost:
+            raise SystemExit(1)
 
 
 def main() -> None:

@@ -129,7 +129,8 @@ def checked_counts(run: Run, written: Written) -> Counts:
     Raises:
         OutputError: they do not add up, which is a bug in this project: nothing may be lost silently.
     """
-    dropped = dict(written.rows["reason"].drop_nulls().value_counts(sort=True).iter_rows())
+    reasons = written.rows.select("reason").drop_nulls().group_by("reason").agg(pl.len())
+    dropped = dict(reasons.sort(-pl.col("len").cast(pl.Int64), "reason").collect(engine="streaming").iter_rows())
     counts = Counts(
         raw_rows=sum(record.raw_rows for record in run.sources),
         pairs=sum(record.pairs for record in run.sources),
@@ -176,7 +177,7 @@ def _with_files(run: Run, manifest: Manifest, rows: dict[str, int]) -> Manifest:
     return manifest.model_copy(update={"files": [*manifest.files, *more]})
 
 
-def _examples(run: Run, rows: pl.DataFrame) -> list[Example]:
+def _examples(run: Run, rows: pl.LazyFrame) -> list[Example]:
     wanted = choose_examples(rows)
     found = [part.filter(pc.is_in(part["pair_id"], pa.array(wanted, pa.string()))) for part in run.judged]
     texts = curated(pa.concat_tables(found), run.chat).to_pylist()

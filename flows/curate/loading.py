@@ -2,14 +2,15 @@
 
 import json
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 
-from flows.curate.part_work import SCORE_MARGIN, Job, PartCounts, makers, prepare_part, quarantine_file
+from flows.curate.part_work import SCORE_MARGIN, Job, PartCounts, PreparedPart, makers, prepare_part, quarantine_file
 from flows.curate.part_workers import open_workers, threads_of
 from flows.curate.run import Run
 from flows.versions.source_account import SourceAccount
@@ -19,10 +20,11 @@ from transforms.records.manifest import StageRecord
 from transforms.sources.generated_responses import generated_responses
 from transforms.sources.kinds.generated import GeneratedOptions
 from transforms.sources.load import load_batches
-from transforms.tables.parts import Buckets, Parts, rechunk
+from transforms.tables.parts import Buckets, Parts, gather, rechunk
 from transforms.tables.schema import PAIRS
 
 logger = logging.getLogger(__name__)
+_AT_A_TIME: Final = 2  # parts
 
 
 def load(run: Run) -> Buckets:
@@ -79,11 +81,25 @@ def prepare_parts(run: Run, buckets: Buckets) -> None:
 
 
 def _prepared_here(run: Run, parts: Iterator[pa.Table]) -> Iterator[PartCounts]:
-    for number, part in enumerate(parts):
-        done = prepare_part(part, run.chat, run.recipe, context=run.models.context)
-        run.prepared.write(number, done.pairs)
+    """Two parts at a time: conversations of one are rendered while the other is tokenised, which releases the GIL."""
+    begun: deque[Future[PreparedPart]] = deque()
+    written = 0
+
+    def finish_one() -> PartCounts:
+        nonlocal written
+        done = begun.popleft().result()
+        run.prepared.write(written, done.pairs)
         run.quarantine(done.quarantined)
-        yield done.counts
+        written += 1
+        return done.counts
+
+    with ThreadPoolExecutor(_AT_A_TIME, "prepare") as pool:
+        for part in parts:
+            begun.append(pool.submit(prepare_part, part, run.chat, run.recipe, context=run.models.context))
+            if len(begun) == _AT_A_TIME:
+                yield finish_one()
+        while begun:
+            yield finish_one()
 
 
 def _prepared_by_workers(run: Run, parts: Iterator[pa.Table]) -> Iterator[PartCounts]:
@@ -208,7 +224,8 @@ def _marked_parts(run: Run, buckets: Buckets) -> Iterator[pa.Table]:
         if source.max_pairs_per_prompt is not None
     }
     empty = True
-    for part in rechunk(_marked(run, table, order, caps) for table in buckets.drain()):
+    # A bucket that was dealt out is many small tables, each of whole prompts: marked one by one they cost 10 ms each.
+    for part in rechunk(_marked(run, table, order, caps) for table in gather(buckets.drain())):
         empty = False
         yield part
     if empty:  # a run of nothing but bad rows is a run

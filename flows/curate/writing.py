@@ -11,7 +11,7 @@ from flows.curate.run import Run
 from transforms.dataset.curated import curated, summary_rows
 from transforms.dataset.shards import SplitWriter, in_test_split, version_of, write_splits
 from transforms.records.manifest import FileRecord, TokenCounts
-from transforms.tables.parts import rechunk
+from transforms.tables.parts import Parts, rechunk
 from transforms.tables.schema import CURATED, RESPONSES, written
 
 
@@ -22,7 +22,7 @@ class Written(NamedTuple):
     splits: dict[str, int]
     files: list[FileRecord]
     tokens: TokenCounts
-    rows: pl.DataFrame  # one scalar row a pair, kept and dropped
+    rows: pl.LazyFrame  # one scalar row a pair, kept and dropped, by pair id; in the work folder
 
 
 def write_data(run: Run) -> Written:
@@ -34,21 +34,22 @@ def write_data(run: Run) -> Written:
         for split in (("train", "test") if output.test_size else ("train",))
     }
     dropped = SplitWriter(run.work / "dropped", schema, shard_rows=output.shard_rows, split=None)
-    summaries = []
+    # Not in memory, where a million pairs are 149 MB and as much again wherever some of them are picked out.
+    scalars = Parts(run.work / "rows")
     with run.progress.bar("write shards", unit="pairs", total=sum(map(len, run.judged))) as advance:
-        for part in run.judged:
+        for number, part in enumerate(run.judged):
             table = curated(part, run.chat).select(schema.names)
             split = _splits(part, output.test_size)
             for name, writer in (*writers.items(), ("dropped", dropped)):
                 rows = table.filter(pc.equal(split, name))
                 if len(rows):
                     writer.write(rows)
-            summaries.append(summary_rows(part, split))
+            scalars.write(number, summary_rows(part, split))
             advance(len(part))
-    return _finish(run, writers, dropped, pl.concat(summaries))
+    return _finish(run, writers, dropped, pl.scan_ipc(scalars.paths()))
 
 
-def _finish(run: Run, writers: dict[str, SplitWriter], dropped: SplitWriter, rows: pl.DataFrame) -> Written:
+def _finish(run: Run, writers: dict[str, SplitWriter], dropped: SplitWriter, rows: pl.LazyFrame) -> Written:
     files = [
         record.model_copy(update={"path": f"dataset/{record.path}"})
         for writer in writers.values()
@@ -65,12 +66,13 @@ def _finish(run: Run, writers: dict[str, SplitWriter], dropped: SplitWriter, row
         "rejected_before": "rejected_tokens",
         "rejected_after": "rejected_keep",
     }
-    tokens = TokenCounts(**{key: int(kept[name].cast(pl.Int64).sum()) for key, name in columns.items()})
+    sums = kept.select(**{key: pl.col(name).cast(pl.Int64).sum() for key, name in columns.items()})
+    [tokens] = sums.collect(engine="streaming").to_dicts()
     return Written(
         version=version_of({name: writer.content for name, writer in writers.items()}),
         splits={name: writer.rows for name, writer in writers.items()},
         files=files,
-        tokens=tokens,
+        tokens=TokenCounts(**tokens),
         rows=rows,
     )
 

@@ -9,7 +9,8 @@ The whole is not encoded whole. Text behind an added token is encoded apart from
 share the encoding of the prompt up to the last added token of the generation prompt.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -93,22 +94,69 @@ def encode_responses(
         finished: whether it gets its end-of-turn, shape (rows,).
         side: its name, for messages.
     """
-    rows = len(answers)
-    errors: Errors = {}
-    changed = np.zeros(rows, bool)
-    answers = [
-        _as_the_template_reads(chat, turn, finished=bool(done)) for turn, done in zip(answers, finished, strict=True)
-    ]
-    parts = []
-    for row, whole in enumerate(chat.template.wholes(prompts.asked, answers)):
-        part = _response_part(chat, prompts, row, whole, answers[row], bool(finished[row]))
+    return encode_sides(chat, prompts, {side: answers}, {side: finished})[side]
+
+
+def encode_sides(
+    chat: "ChatTokens",
+    prompts: Prompts,
+    answers: Mapping[str, Sequence[Turn]],
+    finished: Mapping[str, Bools],
+) -> dict[str, Responses]:
+    """Answers of several sides, each after its prompt.
+
+    Sides go together so that a response of several pairs of a prompt, chosen in one and rejected in another, is
+    rendered and encoded once.
+
+    Args:
+        chat: tokenizer and chat template.
+        prompts: one a row.
+        answers: by side; one a row, as for `encode_responses`.
+        finished: by side, likewise.
+    """
+    read = {
+        side: [_as_the_template_reads(chat, turn, finished=bool(done)) for turn, done in zip(*both, strict=True)]
+        for side, both in ((side, (answers[side], finished[side])) for side in answers)
+    }
+    wholes = chat.template.wholes([*prompts.asked] * len(read), list(chain.from_iterable(read.values())))
+    rows = len(prompts.asked)
+    parts = {
+        side: _parts(chat, prompts, wholes[at * rows : (at + 1) * rows], turns, finished[side], side)
+        for at, (side, turns) in enumerate(read.items())
+    }
+    found = chat.encode([text for one in parts.values() for text in one.texts])
+    return {
+        side: _responses(chat, prompts, found.part(at * rows, (at + 1) * rows), parts[side], finished[side], side)
+        for at, side in enumerate(read)
+    }
+
+
+class _Parts(NamedTuple):
+    turns: Sequence[Turn]  # as the template was given them
+    texts: list[str]  # what is encoded: the end of the prompt and the response
+    changed: Bools
+    errors: Errors
+
+
+def _parts(
+    chat: "ChatTokens", prompts: Prompts, wholes: Sequence[Rendered], turns: Sequence[Turn], finished: Bools, side: str
+) -> _Parts:
+    found = _Parts(turns, [], np.zeros(len(turns), bool), {})
+    for row, whole in enumerate(wholes):
+        part = _response_part(chat, prompts, row, whole, turns[row], bool(finished[row]))
         if isinstance(part, str):
-            errors[row] = f"the {side} response: {part}"
-            parts.append("")
+            found.errors[row] = f"the {side} response: {part}"
+            found.texts.append("")
             continue
-        changed[row] = part.changed
-        parts.append(prompts.texts[row][prompts.anchors[row] :] + part.text)
-    found = chat.encode(parts)
+        found.changed[row] = part.changed
+        found.texts.append(prompts.texts[row][prompts.anchors[row] :] + part.text)
+    return found
+
+
+def _responses(
+    chat: "ChatTokens", prompts: Prompts, found: Ragged, parts: _Parts, finished: Bools, side: str
+) -> Responses:
+    errors, answers = parts.errors, parts.turns
     heads = prompts.heads
     begins = _begins_with(found, heads)
     for row in np.flatnonzero(~begins).tolist():
@@ -123,7 +171,7 @@ def encode_responses(
     for row in chat.rows_with_unknown(ids):
         errors.setdefault(row, _UNKNOWN.format(f"{side} response"))
     _find_specials(chat, ids, answers, finished, side, errors)
-    return Responses(ids, lead, end, changed, answers, errors)
+    return Responses(ids, lead, end, parts.changed, answers, errors)
 
 
 def take_given(

@@ -162,7 +162,12 @@ class ChatTemplate:
             len(turn) > 2 for _, turns in conversations for turn in turns[-1:]
         ):
             try:
-                return list(self._render([turns for _, turns in conversations], generation=generation))
+                # Sorted pairs share their prompts, and in many sets their responses: equal ones are rendered once.
+                keys = [tuple((turn["role"], turn["content"]) for turn in turns) for _, turns in conversations]
+                distinct = dict(zip(keys, (turns for _, turns in conversations), strict=True))
+                texts = self._render(list(distinct.values()), generation=generation)
+                of = dict(zip(distinct, texts, strict=True))
+                return [of[key] for key in keys]
             except Exception:  # noqa: BLE001 - found again conversation by conversation
                 pass
         found: list[Rendered] = []

@@ -62,6 +62,8 @@ class TurnTokens(NamedTuple):
 
 
 NOTHING_AROUND: Final = TurnTokens()
+# Texts that are encoded at once: of a token the tokenizer holds some 90 bytes until its id is read.
+_AT_ONCE: Final = 512
 _CALL: Final = {
     "id": "c00000001", "type": "function", "function": {"name": "sentinel", "arguments": {"sentinel": "call"}}
 }  # fmt: skip
@@ -166,12 +168,15 @@ class ChatTokens:
         """Token ids of texts that are already rendered; equal texts are encoded once."""
         first: dict[str, int] = {}
         rows = np.fromiter((first.setdefault(text, len(first)) for text in texts), np.int64, len(texts))
-        encoded = self._backend.encode_batch_fast(list(first), add_special_tokens=False)
-        ids = [encoding.ids for encoding in encoded]
-        lengths = np.fromiter(map(len, ids), np.int64, len(ids))
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        values = np.fromiter(chain.from_iterable(ids), np.int32, int(offsets[-1]))
-        unique = Ragged(values, offsets)
+        lengths: list[int] = []
+        values = [np.zeros(0, np.int32)]
+        distinct = list(first)
+        for start in range(0, len(distinct), _AT_ONCE):
+            encoded = self._backend.encode_batch_fast(distinct[start : start + _AT_ONCE], add_special_tokens=False)
+            ids = [encoding.ids for encoding in encoded]
+            lengths += map(len, ids)
+            values.append(np.fromiter(chain.from_iterable(ids), np.int32))
+        unique = Ragged(np.concatenate(values), np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
         return unique if len(first) == len(texts) else unique.take(rows)
 
     @property

@@ -126,7 +126,10 @@ def _compiled(template: str) -> Any:
     )
     environment.filters["tojson"] = tojson
     environment.globals["raise_exception"] = raise_exception
-    return environment.from_string(template)
+    compiled = environment.from_string(template)
+    # A chain of two mappings otherwise, which every rendering reads name by name: 0.4 of its time.
+    compiled.globals = dict(compiled.globals)
+    return compiled
 
 
 def chat_tokenizer(

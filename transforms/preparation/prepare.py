@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms.chat.conversation import answers_of, asked_of
-from transforms.chat.encoding import Errors, Prompts, Responses, encode_prompts, encode_responses, take_given
+from transforms.chat.encoding import Errors, Responses, encode_prompts, encode_sides, take_given
 from transforms.chat.tokens import ChatTokens
 from transforms.preparation.truncation import Keeps, Truncation, keeps
 from transforms.sources.load import Quarantined
@@ -17,6 +17,7 @@ from transforms.tables.schema import GIVEN, PAIRS, STRUCTURE, TRUNCATED, check
 
 Bools = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.int64]
+Given = list[list[int] | None] | None  # ids that rows brought along; None where none did
 
 IDENTICAL_AFTER_CUT = "identical_after_cut"
 SIDES = ("chosen", "rejected")
@@ -47,9 +48,12 @@ def prepare(pairs: pa.Table, chat: ChatTokens, truncation: Truncation, *, max_le
     limit = truncation.max_length or max_length
     prompts = encode_prompts(chat, asked_of(pairs))
     unfinished: Errors = {}
-    chosen, rejected = (_side(pairs, prompts, chat, side, unfinished) for side in SIDES)
-    if (given := _given(pairs, "prompt")) is not None:
-        prompts = prompts._replace(ids=take_given(chat, prompts.ids, given, "prompt_ids", prompts.errors))
+    given = {side: _given(pairs, side) for side in SIDES}
+    ended = {side: _ended(pairs, side, chat, given[side], unfinished) for side in SIDES}
+    found = encode_sides(chat, prompts, {side: answers_of(pairs, side) for side in SIDES}, ended)
+    chosen, rejected = (_with_given(chat, found[side], given[side], ended[side], side) for side in SIDES)
+    if (brought := _given(pairs, "prompt")) is not None:
+        prompts = prompts._replace(ids=take_given(chat, prompts.ids, brought, "prompt_ids", prompts.errors))
     lead = np.minimum(chosen.lead, rejected.lead)
     errors = unfinished | rejected.errors | chosen.errors | prompts.errors
     kept = keeps(
@@ -79,24 +83,30 @@ def prepare(pairs: pa.Table, chat: ChatTokens, truncation: Truncation, *, max_le
     return Prepared(table.filter(pa.array(good)), bad, np.flatnonzero(good), int(changed[good].sum()))
 
 
-def _side(pairs: pa.Table, prompts: Prompts, chat: ChatTokens, side: str, unfinished: Errors) -> Responses:
-    """The responses of one side, those that brought their ids along as these are."""
-    finished, given = _bools(pairs, f"{side}_finished"), _given(pairs, side)
-    answers = answers_of(pairs, side)
+def _ended(pairs: pa.Table, side: str, chat: ChatTokens, given: Given, unfinished: Errors) -> Bools:
+    """Whether each response of one side ended by itself, by what its row says and the ids that it brought along."""
+    finished = _bools(pairs, f"{side}_finished")
     if given is None:
-        return encode_responses(chat, prompts, answers, finished, side)
+        return finished
     # Ids without an end-of-turn are of a response that did not finish, whatever its row leaves unsaid.
     ended = np.array([ids is None or (bool(ids) and ids[-1] in chat.stop_ids) for ids in given])
     for row in np.flatnonzero(~finished & ended).tolist():
         if given[row] is not None:
             unfinished[row] = f"{side}_ids end in {chat.eot} but the {side} response is said to be unfinished"
-    found = encode_responses(chat, prompts, answers, finished & ended, side)
+    both: Bools = finished & ended
+    return both
+
+
+def _with_given(chat: ChatTokens, found: Responses, given: Given, ended: Bools, side: str) -> Responses:
+    """The responses of one side, those that brought their ids along as these are."""
+    if given is None:
+        return found
     ids = take_given(chat, found.ids, given, f"{side}_ids", found.errors)
     around = chat.turn_tokens
-    return found._replace(ids=ids, lead=around.lead(ids), end=around.end(ids, finished & ended))
+    return found._replace(ids=ids, lead=around.lead(ids), end=around.end(ids, ended))
 
 
-def _given(pairs: pa.Table, part: str) -> list[list[int] | None] | None:
+def _given(pairs: pa.Table, part: str) -> Given:
     """Ids that rows brought along; None where none did."""
     column = pairs[f"given_{part}_ids"]
     return None if column.null_count == len(column) else column.to_pylist()

@@ -11,6 +11,7 @@ decided             what decided each pair
 remarks             what a run has to say of its rows
 replicas            what each of several engines did
 chat_template       what the chat template did to it
+slices              rows of a run, some at a time
 examples            pairs to read
 pairs               the table of pairs
 page                report.html of a run

@@ -2,13 +2,14 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nsmallest
 from typing import Any, Literal, NamedTuple, Self
 
 import polars as pl
 
+from transforms.report.slices import slices
 from transforms.text import Segment, clip, cut_tail
 
 
@@ -63,26 +64,42 @@ class Side(NamedTuple):
     reward: float | None
 
 
-def choose_examples(rows: pl.DataFrame, count: int = 20, seed: int = 0) -> list[str]:
+def choose_examples(rows: pl.DataFrame | pl.LazyFrame, count: int = 20, seed: int = 0) -> list[str]:
     """Pair ids worth reading: kept and dropped, high and low consistency, cut and whole, in turn.
 
     The same rows in any order and the same seed give the same ids. Within a kind of pair the choice is by
     hash, so nothing is picked for being pretty. Duplicates share the id of the pair they repeat and are
     left out.
+
+    Args:
+        rows: one scalar row a pair. A LazyFrame comes sorted by pair id, as a run writes it, and is never held whole.
+        count: most ids.
+        seed: of the choice.
     """
     kinds: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
-    columns = ["pair_id", "verdict", "reason", "consistency", "chosen_cut", "rejected_cut"]
-    rows = rows.select(columns).sort("pair_id", pl.col("verdict") != "keep", "reason")
-    rows = rows.unique("pair_id", keep="first", maintain_order=True)
-    for pair_id, verdict, reason, consistency, chosen_cut, rejected_cut in rows.iter_rows():
-        drawn = hashlib.sha256(f"{seed}:{pair_id}".encode()).hexdigest()
-        kind = f"{_band(consistency, reason)} {'cut' if chosen_cut or rejected_cut else 'whole'}"
-        kinds[verdict, kind].append((drawn, pair_id))
+    for some in _once_each(rows.sort("pair_id").lazy() if isinstance(rows, pl.DataFrame) else rows):
+        for pair_id, verdict, reason, consistency, chosen_cut, rejected_cut in some.iter_rows():
+            drawn = hashlib.sha256(f"{seed}:{pair_id}".encode()).hexdigest()
+            kind = f"{_band(consistency, reason)} {'cut' if chosen_cut or rejected_cut else 'whole'}"
+            kinds[verdict, kind].append((drawn, pair_id))
+        for key, found in kinds.items():
+            kinds[key] = nsmallest(count, found)
     queues = {
-        verdict: _in_turn([nsmallest(count, kinds[key]) for key in sorted(kinds) if key[0] == verdict])
+        verdict: _in_turn([kinds[key] for key in sorted(kinds) if key[0] == verdict])
         for verdict in sorted({key[0] for key in kinds}, reverse=True)  # keep before drop
     }
     return [pair_id for _, pair_id in _in_turn(list(queues.values()))][:count]
+
+
+def _once_each(rows: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+    """The row of each pair id that counts, of rows sorted by it, some at a time."""
+    held: list[pl.DataFrame] = []  # the last one, of whose id the next slice may have more
+    for some in slices(rows.select("pair_id", "verdict", "reason", "consistency", "chosen_cut", "rejected_cut")):
+        ranked = pl.concat([*held, some]).sort("pair_id", pl.col("verdict") != "keep", "reason")
+        first = ranked.unique("pair_id", keep="first", maintain_order=True)
+        held = [first.tail(1)]
+        yield first.head(-1)
+    yield from held
 
 
 def _band(consistency: float | None, reason: str | None) -> str:

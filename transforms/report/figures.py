@@ -77,6 +77,12 @@ def y_axis(top: float, *, percent: bool = False) -> tuple[float, list[Tick]]:
     return scale.high, [Tick(100 - at, text) for at, text in scale.ticks(3, percent=percent, whole=not percent)]
 
 
+def kept_lengths(rows: pl.LazyFrame) -> pl.DataFrame:
+    """What is drawn and said of the lengths of kept pairs: tokens and keeps, and whether a side is cut."""
+    columns = [f"{side}_{name}" for side in ("chosen", "rejected") for name in ("tokens", "keep", "cut")]
+    return rows.filter(pl.col("verdict") == "keep").select(columns).collect(engine="streaming")
+
+
 def length_plots(kept: pl.DataFrame) -> list[Plot]:
     """Response lengths before and after the cut, one panel a side, then how much of a cut response stayed."""
     sides = ("chosen", "rejected")

@@ -16,7 +16,7 @@ from transforms.report.codes_in_words import DECIDED_BY, cut_in_words
 from transforms.report.decided import decisions, rounds
 from transforms.report.environment import render
 from transforms.report.examples import Example
-from transforms.report.figures import consistency_plots, length_plots, margin_plot
+from transforms.report.figures import consistency_plots, kept_lengths, length_plots, margin_plot
 from transforms.report.funnel import adds_up, distinct_sources, forest, funnel
 from transforms.report.pairs import pair_table, pairs_script
 from transforms.report.remarks import decisions_in_words, leak_rows, unread_rows
@@ -48,21 +48,27 @@ COLUMNS: Final = (
     "expected",
     "audit",
 )
+_REWARDS: Final = ("reward_chosen", "reward_rejected")
+_HAS_MARGIN: Final = pl.col("reward_chosen").is_not_null() & pl.col("reward_rejected").is_not_null()
+_FACTS: Final = ("verdict", "consistency", "consistency_low", "consistency_high", "n")
 
 
-def render_report(manifest: Manifest, rows: pl.DataFrame, examples: Sequence[Example]) -> str:
+def render_report(manifest: Manifest, rows: pl.DataFrame | pl.LazyFrame, examples: Sequence[Example]) -> str:
     """One HTML page that needs no network; its one script sorts and searches the table of pairs.
 
     Args:
         manifest: of the finished run; every count on the page is from here.
-        rows: one scalar row per pair, kept and dropped alike, in any order; every distribution is from here.
+        rows: one scalar row per pair, kept and dropped alike, in any order; every distribution is from here. Of a
+            LazyFrame no more is held than the columns of one figure at a time.
         examples: pairs to read, as `choose_examples` picked them.
 
     Raises:
         SchemaError: `rows` lacks a column, or has other numbers of kept and dropped pairs than the manifest.
     """
+    rows = rows.lazy()
     _check(manifest, rows)
-    kept = rows.filter(pl.col("verdict") == "keep")
+    kept = kept_lengths(rows)
+    measured = rows.filter(pl.col("consistency").is_finite())
     table = pair_table(manifest, rows)
     headline = headline_rate(manifest)
     page = {
@@ -91,9 +97,9 @@ def render_report(manifest: Manifest, rows: pl.DataFrame, examples: Sequence[Exa
         "rounds": rounds(manifest.rounds),
         "lengths": length_plots(kept) if kept.height else [],
         "length_table": _length_table(manifest, kept),
-        "margin": margin_plot(rows),
-        "pair_plots": consistency_plots(rows),
-        "pair_facts": _pair_facts(rows),
+        "margin": margin_plot(_collected(rows.filter(_HAS_MARGIN), "verdict", *_REWARDS)),
+        "pair_plots": consistency_plots(_collected(measured, "pair_id", "verdict", "consistency", *_REWARDS)),
+        "pair_facts": _pair_facts(_collected(measured, *_FACTS), rows),
         "table": table,
         "threshold": (manifest.config.get("consistency") or {}).get("threshold", 0.5),
         "examples": {
@@ -131,14 +137,19 @@ def saved_share(manifest: Manifest) -> float:
     return 1 - (tokens.chosen_after + tokens.rejected_after) / before if before else 0.0
 
 
-def _check(manifest: Manifest, rows: pl.DataFrame) -> None:
-    missing = [name for name in COLUMNS if name not in rows.columns]
+def _collected(rows: pl.LazyFrame, *columns: str) -> pl.DataFrame:
+    return rows.select(columns).collect(engine="streaming")
+
+
+def _check(manifest: Manifest, rows: pl.LazyFrame) -> None:
+    found_columns = rows.collect_schema().names()
+    missing = [name for name in COLUMNS if name not in found_columns]
     if missing:
         message = f"rows of the report: missing columns: {', '.join(missing)}"
         raise SchemaError(message)
-    found = rows["verdict"].value_counts()
-    kept = int(found.filter(pl.col("verdict") == "keep")["count"].sum())
-    dropped = rows.height - kept
+    found = rows.select(pairs=pl.len(), kept=(pl.col("verdict") == "keep").sum()).collect(engine="streaming")
+    kept = int(found["kept"].item())
+    dropped = int(found["pairs"].item()) - kept
     expected = manifest.counts.kept, sum(manifest.counts.dropped.values())
     if (kept, dropped) != expected:
         message = (
@@ -176,9 +187,8 @@ def _length_table(manifest: Manifest, kept: pl.DataFrame) -> list[dict[str, Any]
     return table
 
 
-def _pair_facts(rows: pl.DataFrame) -> dict[str, Any] | None:
+def _pair_facts(measured: pl.DataFrame, rows: pl.LazyFrame) -> dict[str, Any] | None:
     """Numbers for the caption of the per-pair figures."""
-    measured = rows.filter(pl.col("consistency").is_finite())
     if measured.is_empty():
         return None
     kept = measured.filter(pl.col("verdict") == "keep")
@@ -189,7 +199,7 @@ def _pair_facts(rows: pl.DataFrame) -> dict[str, Any] | None:
         "n": sampled["n"].median(),
         "n_low": sampled["n"].min(),
         "n_high": sampled["n"].max(),
-        "proxy": rows.filter(pl.col("decided_by").cast(pl.String) == "proxy").height,
+        "proxy": rows.select((pl.col("decided_by").cast(pl.String) == "proxy").sum()).collect().item(),
         "width": sampled.select((pl.col("consistency_high") - pl.col("consistency_low")).mean()).item(),
         "perfect": measured.filter(pl.col("consistency") == 1).height,
         "kept_mean": kept["consistency"].mean(),

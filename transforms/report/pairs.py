@@ -15,6 +15,7 @@ from transforms.dataset.redaction import public_path
 from transforms.records.manifest import Manifest
 from transforms.report.codes_in_words import DECIDED_BY, reason_in_words
 from transforms.report.environment import FOLDER
+from transforms.report.slices import slices
 from transforms.text import count, one_line, visible_plain
 
 MOST: Final = 2_000  # rows in the page; about 500 kB
@@ -57,16 +58,19 @@ class PairTable:
         ]
 
 
-def pair_table(manifest: Manifest, rows: pl.DataFrame) -> PairTable | None:
+def pair_table(manifest: Manifest, rows: pl.DataFrame | pl.LazyFrame) -> PairTable | None:
     """The pairs most worth a look, at most `MOST`; None for a run without pairs."""
-    if rows.is_empty():
+    rows = rows.lazy()
+    shown, total = rows.limit(0).collect(), 0
+    for some in slices(rows):
+        shown, total = doubtful_first(pl.concat([shown, some])).head(MOST), total + some.height
+    if not total:
         return None
-    shown = doubtful_first(rows).head(MOST)
     columns = [column for name, column in COLUMNS_BY_NAME.items() if shown[name].null_count() < shown.height]
     folder = str((manifest.config.get("output") or {}).get("dir", "RUN"))
     folder = "RUN" if folder != public_path(folder) else folder  # a published page tells nothing of a machine
     command = f"python -m flows.explain {shlex.quote(visible_plain(folder))} "
-    return filled_table(shown, columns, total=rows.height, command=command)
+    return filled_table(shown, columns, total=total, command=command)
 
 
 def filled_table(shown: pl.DataFrame, columns: list[Column], *, total: int, command: str = "") -> PairTable:

@@ -18,7 +18,7 @@ from transforms.records.generation import GenerationManifest
 from transforms.records.manifest import Counts, Manifest
 from transforms.report.calibration import group_plots
 from transforms.report.environment import FOLDER
-from transforms.report.figures import Layer, Plot, length_plots
+from transforms.report.figures import Layer, Plot, kept_lengths, length_plots
 from transforms.report.funnel import FunnelRow, funnel
 from transforms.report.generation_figures import length_plots as generation_lengths
 from transforms.report.generation_figures import margin_plot, policy_plots
@@ -43,7 +43,7 @@ _DOTS: Final = {"point": (3.0, 0.45), "mean": (5.0, 1.0)}  # points across and h
 _FUNNEL: Final = {"all": "before", "lost": "dropped", "kept": "kept"}
 
 
-def draw_pictures(manifest: Manifest, rows: pl.DataFrame) -> dict[str, bytes]:
+def draw_pictures(manifest: Manifest, rows: pl.DataFrame | pl.LazyFrame) -> dict[str, bytes]:
     """PNG files by name: the funnel, consistency by share cut and by margin, response lengths before and after.
 
     Args:
@@ -53,7 +53,7 @@ def draw_pictures(manifest: Manifest, rows: pl.DataFrame) -> dict[str, bytes]:
     Returns:
         Those for which there is something to draw. Equal data gives equal bytes on one machine.
     """
-    kept = rows.filter(pl.col("verdict") == "keep")
+    kept = kept_lengths(rows.lazy())
     panels = {
         "consistency": group_plots(manifest.groups),
         # The third of them, the share kept, stays in the report: two side by side can be read on a phone.

@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 PART_ROWS: Final = 4096
 BUCKETS: Final = 64
 # Of a bucket's file, what is sorted at once: four times that is held then. 64 buckets were one for 1/64 of the pairs
-# whatever their number: 340 MiB at ten million.
-BUCKET_BYTES: Final = 16 << 20
+# whatever their number: 340 MiB at ten million. At 16 MiB memory still grew up to half a million pairs.
+BUCKET_BYTES: Final = 4 << 20
 _BITS: Final = 6  # log2 of BUCKETS
 _LEVELS: Final = 4  # 16.8 million buckets: what is larger then is one prompt, which nothing divides
 
@@ -152,6 +152,18 @@ def rechunk(tables: Iterable[pa.Table], rows: int = PART_ROWS) -> Iterator[pa.Ta
             waiting, count = [rest], len(rest)
     if count:
         yield pa.concat_tables(waiting).combine_chunks()
+
+
+def gather(tables: Iterable[pa.Table], rows: int = PART_ROWS) -> Iterator[pa.Table]:
+    """The same tables joined to such of `rows` rows or more, none of them divided; the last may be shorter."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(map(len, waiting)) >= rows:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
 
 
 def replace_file(path: Path, save: Callable[[Path], object]) -> None:

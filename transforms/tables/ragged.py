@@ -24,6 +24,11 @@ class Ragged(NamedTuple):
     def row(self, index: int) -> Ids:
         return self.values[self.offsets[index] : self.offsets[index + 1]]
 
+    def part(self, start: int, stop: int) -> "Ragged":
+        """The rows from `start` to before `stop`; their tokens are not copied."""
+        offsets = self.offsets[start : stop + 1]
+        return Ragged(self.values[offsets[0] : offsets[-1]], offsets - offsets[0])
+
     def take(self, rows: npt.NDArray[np.int64]) -> "Ragged":
         """The given rows, in that order, repeats allowed."""
         lengths = self.lengths[rows]

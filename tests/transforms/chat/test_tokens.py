@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests_support import TEMPLATE, chat, tiny_tokenizer
 
+from transforms.chat import tokens as tokens_module
 from transforms.chat.conversation import Asked
-from transforms.chat.encoding import encode_prompts, encode_responses
+from transforms.chat.encoding import encode_prompts, encode_responses, encode_sides
 from transforms.chat.tokens import ChatTokens
 from transforms.engines.tokenizer import load_tokenizer
 from transforms.errors import ModelError
@@ -77,6 +78,38 @@ def test_equal_texts_are_encoded_alike_and_in_place():
     ids = CHAT.encode(["the cat", "dog", "the cat", ""])
     assert ids.row(0).tolist() == ids.row(2).tolist() == CHAT.encode(["the cat"]).row(0).tolist()
     assert ids.lengths.tolist()[3] == 0
+
+
+def test_texts_that_are_encoded_a_few_at_a_time_have_the_same_ids_in_the_same_places(monkeypatch):
+    texts = [f"the cat {'sat ' * (at % 5)}{at}" for at in range(11)] + ["the cat 0", ""]
+    whole = CHAT.encode(texts)
+    monkeypatch.setattr(tokens_module, "_AT_ONCE", 3)
+    few = CHAT.encode(texts)
+    assert few.offsets.tolist() == whole.offsets.tolist()
+    assert few.values.tolist() == whole.values.tolist()
+    assert few.values.dtype == whole.values.dtype == np.int32
+    assert CHAT.encode([]).offsets.tolist() == [0]
+
+
+def test_a_response_that_is_chosen_in_one_pair_and_rejected_in_another_is_rendered_once(monkeypatch):
+    tokens, done = chat(), np.array([True, True])
+    own, rendered = tokens.template._render, []
+
+    def render(conversations, **how):
+        rendered.append([turns[-1]["content"] for turns in conversations])
+        return own(conversations, **how)
+
+    monkeypatch.setattr(tokens.template, "_render", render)
+    prompts = encode_prompts(tokens, [Asked([{"role": "user", "content": "the cat"}])] * 2)
+    good, fair, bad = ({"role": "assistant", "content": text} for text in ("sat", "sat on", "dog"))
+    sides = {"chosen": [good, fair], "rejected": [fair, bad]}
+    found = encode_sides(tokens, prompts, sides, dict.fromkeys(sides, done))
+    assert rendered[0] == ["the cat"]
+    assert rendered[-1] == ["sat", "sat on", "dog"]
+    assert len(rendered) == 3  # the one between counts a prompt's special tokens, once for all of these roles
+    for side, turns in sides.items():
+        alone = encode_responses(tokens, prompts, turns, done, side)
+        assert [found[side].ids.row(row).tolist() for row in (0, 1)] == [alone.ids.row(row).tolist() for row in (0, 1)]
 
 
 def test_special_tokens_spelled_out_in_a_prompt_are_told_from_the_templates_own():

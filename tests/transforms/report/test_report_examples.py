@@ -1,8 +1,10 @@
 """Which pairs are shown: alike from any order, of every kind."""
 
 import polars as pl
+import pytest
 
 from transforms.report import Example, choose_examples
+from transforms.report import slices as slices_module
 
 
 def rows(kept: int, dropped: int) -> pl.DataFrame:
@@ -35,6 +37,16 @@ def test_examples_are_chosen_alike_from_any_order_and_cover_kept_and_dropped() -
 def test_a_duplicate_shows_only_the_pair_that_was_kept() -> None:
     twice = pl.concat([rows(10, 0), rows(10, 0).with_columns(verdict=pl.lit("drop"), reason=pl.lit("duplicate"))])
     assert sorted(choose_examples(twice)) == [f"{i:032x}" for i in range(10)]
+
+
+def test_sorted_rows_that_are_read_a_few_at_a_time_give_the_same_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    dropped = rows(60, 20).head(60).with_columns(verdict=pl.lit("drop"), reason=pl.lit("duplicate"))
+    frame = pl.concat([rows(60, 20), dropped]).sort("pair_id", "verdict")  # the kept one of two stands behind
+    whole = choose_examples(frame, 8)
+    for size in (1, 2, 7):
+        monkeypatch.setattr(slices_module, "SLICE_ROWS", size)
+        assert choose_examples(frame.lazy(), 8) == whole
+    assert frame.filter(pl.col("pair_id").is_in(whole), verdict="keep").height == 4
 
 
 def test_an_example_is_read_from_a_row_of_the_dataset() -> None:

@@ -95,6 +95,11 @@ def test_equal_runs_make_equal_pages_whatever_the_order_of_rows() -> None:
     assert render_report(manifest(), rows(), [example()]) == render_report(manifest(), shuffled, [example()])
 
 
+def test_rows_that_are_not_in_memory_give_the_same_page() -> None:
+    for how in (manifest(), manifest(**judged())):
+        assert render_report(how, rows().lazy(), [example()]) == render_report(how, rows(), [example()])
+
+
 def test_a_rate_between_published_ones_foretells_nothing_and_says_what_is_known() -> None:
     text = words(render_report(manifest(rate=0.94), rows(), []))
     assert "A rate of 94.0 % [88.0, 97.0] does not foretell what training does" in text

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from report_support import HOSTILE, data_of, judged, manifest, rows, words
 
 from transforms.report import pairs, render_report
+from transforms.report import slices as slices_module
 from transforms.report.pairs import MOST, PAGE, doubtful_first, pair_table, script_json
 
 
@@ -74,6 +75,20 @@ def test_at_most_2000_rows_are_shown_and_the_page_says_so() -> None:
     assert [row[1] for row in data["rows"]] == ["drop"] * 100 + ["keep"] * 1900
     assert "2,000 of 2,500 pairs" in words(page)
     assert "All 80 pairs" in words(render_report(manifest(), rows(), []))
+
+
+def test_pairs_that_are_read_a_few_at_a_time_are_the_same_pairs_in_the_same_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frame = rows(60, 20)
+    whole = pair_table(manifest(), frame)
+    monkeypatch.setattr(slices_module, "SLICE_ROWS", 7)
+    monkeypatch.setattr(pairs, "MOST", 25)
+    few = pair_table(manifest(), frame.lazy())
+    assert whole
+    assert few
+    assert few.texts == whole.texts[:25]
+    assert few.total == whole.total == 80
 
 
 def test_the_first_page_stands_in_the_html_without_the_script() -> None:

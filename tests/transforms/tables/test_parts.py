@@ -8,7 +8,7 @@ from tests_support import pairs_table, row
 
 from transforms.preparation.dedupe import mark_repeats
 from transforms.tables import parts as parts_module
-from transforms.tables.parts import Buckets, Parts, rechunk, replace_file
+from transforms.tables.parts import Buckets, Parts, gather, rechunk, replace_file
 from transforms.tables.schema import PAIRS
 
 
@@ -57,6 +57,14 @@ def test_rechunk_keeps_all_rows_in_order_in_tables_of_one_size(sizes, rows):
     chunks = list(rechunk(tables, rows))
     assert [x for c in chunks for x in c["x"].to_pylist()] == [x for t in tables for x in t["x"].to_pylist()]
     assert all(len(c) == rows for c in chunks[:-1])
+
+
+def test_gather_joins_small_tables_in_order_and_divides_none():
+    tables = [pa.table({"x": [f"{t}.{i}" for i in range(size)]}) for t, size in enumerate((2, 1, 5, 1, 9, 1))]
+    joined = [part["x"].to_pylist() for part in gather(tables, 4)]
+    assert [len(part) for part in joined] == [8, 10, 1]
+    assert [x for part in joined for x in part] == [x for table in tables for x in table["x"].to_pylist()]
+    assert list(gather([], 4)) == []
 
 
 def test_parts_read_back_what_was_written(tmp_path):

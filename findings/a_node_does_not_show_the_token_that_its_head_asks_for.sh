@@ -5,10 +5,9 @@
 # refused: `ray start --head` asks for a token where ~/.ray/auth_token exists, `ray start --address` shows it only where
 # RAY_AUTH_MODE is `token`. And the file is there since somebody's first `ray.init()`, which makes it unasked.
 #
-# Why it surprises: both commands print that they found nothing to complain of until then, and the same two commands
-# worked on this machine before any script had called `ray.init()`. Whom it costs what: whoever tries replicas or a
-# rollout of preference data on a local Ray first, and joins machines to a cluster the day after. RAY_AUTH_MODE=token on
-# every machine, or `disabled` on all of them, cures it.
+# Why it surprises: the same two commands worked on this machine before a script had called `ray.init()`, and nothing
+# else was changed. Whom it costs what: whoever samples or scores preference data on a local Ray first, and joins machines
+# to a cluster the day after. RAY_AUTH_MODE=token on every machine, or `disabled` on all of them, cures it.
 #
 # Seen:
 #   before any ray.init(): the node joined

@@ -12,6 +12,7 @@ from flows.recipe.curation import Recipe
 from flows.refresh.folders import Places, claimed, clear, promote
 from flows.versions.output_folder import finished_run, read_manifest
 from transforms.dataset.published import content_key
+from transforms.errors import ConfigError, without_secrets
 from transforms.records.manifest import Manifest
 
 logger = logging.getLogger(__name__)
@@ -82,6 +83,12 @@ def refresh_once(recipe: Recipe, publisher: Publisher | None, curate: Callable[[
     Raises:
         CurationError: it could not be done; what stood before still stands.
     """
+    if recipe.output.copy_to:
+        message = (
+            f"output.copy_to {recipe.output.copy_to}: a refresh replaces its version again and again, and a copy is of one "
+            "run. Leave copy_to out; `repo` publishes each version"
+        )
+        raise ConfigError(without_secrets(message))
     folder = Path(recipe.output.dir).resolve()
     with claimed(folder, name=recipe.name, overwrite=recipe.output.overwrite) as places:
         logger.info("looking up sources, models and the last version")

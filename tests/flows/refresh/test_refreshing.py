@@ -9,7 +9,7 @@ from flows.curate.plan import Plan, plan_run
 from flows.publish.release import Publication
 from flows.refresh.stages import refresh_once
 from flows.versions.output_folder import publish, read_manifest
-from transforms.errors import EngineError, OutputError
+from transforms.errors import ConfigError, EngineError, OutputError
 from transforms.records.manifest import Manifest
 
 
@@ -208,3 +208,9 @@ def test_two_refreshes_of_one_folder_do_not_meet(recipe, tmp_path):
 
     with pytest.raises(OutputError, match="another run is writing"):
         refresh_once(recipe, None, refresh_meanwhile)
+
+
+def test_a_refresh_says_that_it_copies_nothing(recipe):
+    output = recipe.output.model_copy(update={"copy_to": "memory://elsewhere"})
+    with pytest.raises(ConfigError, match=r"copy_to memory://elsewhere: a refresh replaces .* `repo` publishes"):
+        refresh_once(recipe.model_copy(update={"output": output}), None, Curator())

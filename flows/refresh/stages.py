@@ -85,8 +85,8 @@ def refresh_once(recipe: Recipe, publisher: Publisher | None, curate: Callable[[
     """
     if recipe.output.copy_to:
         message = (
-            f"output.copy_to {recipe.output.copy_to}: a refresh replaces its version again and again, and a copy is of one "
-            "run. Leave copy_to out; `repo` publishes each version"
+            f"output.copy_to {recipe.output.copy_to}: a refresh replaces its version again and again, and a copy is "
+            "of one run. Leave copy_to out; `repo` publishes each version"
         )
         raise ConfigError(without_secrets(message))
     folder = Path(recipe.output.dir).resolve()

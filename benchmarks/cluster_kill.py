@@ -13,7 +13,7 @@ beside whom moves no bit), then on the cluster with a ledger of its own, while o
 - the *head* (its raylet): whether or not the driver ends with it, a new cluster is started, and the next run goes on.
 
 A moment is so many seconds after a new batch came into the ledger, drawn from a seed. At the end: the version against
-that of the run without Ray, and what was paid more than once.
+that of the run without Ray, and what was paid more than once. All Ray of this user on this machine is ended by it.
 """
 
 import argparse
@@ -121,13 +121,12 @@ def manifest(folder: Path, name: str) -> dict[str, Any]:
 class Killed:
     """The run on the cluster, started again whenever it ended before its time."""
 
-    def __init__(self, folder: Path, cluster: Cluster) -> None:
-        self._folder, self._cluster = folder, cluster
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._ledger = folder / "ledger-killed"
         self._log = (folder / "killed.log").open("a")
         self._environment = os.environ | {"RAY_ADDRESS": f"127.0.0.1:{PORT}"}
         self.starts = 0
-        self.paid: list[dict[str, Any]] = []
         self.process = self._start()
 
     def _start(self) -> "subprocess.Popen[bytes]":
@@ -229,7 +228,7 @@ def main() -> None:
         print(f"without Ray, on one core: {time.monotonic() - start:.0f} s", flush=True)
         cluster = Cluster(folder)
         start = time.monotonic()
-        run = Killed(folder, cluster)
+        run = Killed(folder)
         for number, kind in enumerate(moments(arguments), 1):
             if not run.wait_for_batch():
                 print(f"the run ended before kill {number}", flush=True)

@@ -81,25 +81,22 @@ def prepare_parts(run: Run, buckets: Buckets) -> None:
 
 
 def _prepared_here(run: Run, parts: Iterator[pa.Table]) -> Iterator[PartCounts]:
+    for number, done in enumerate(_prepared_ahead(run, parts)):
+        run.prepared.write(number, done.pairs)
+        run.quarantine(done.quarantined)
+        yield done.counts
+
+
+def _prepared_ahead(run: Run, parts: Iterator[pa.Table]) -> Iterator[PreparedPart]:
     """Two parts at a time: conversations of one are rendered while the other is tokenised, which releases the GIL."""
     begun: deque[Future[PreparedPart]] = deque()
-    written = 0
-
-    def finish_one() -> PartCounts:
-        nonlocal written
-        done = begun.popleft().result()
-        run.prepared.write(written, done.pairs)
-        run.quarantine(done.quarantined)
-        written += 1
-        return done.counts
-
     with ThreadPoolExecutor(_AT_A_TIME, "prepare") as pool:
         for part in parts:
             begun.append(pool.submit(prepare_part, part, run.chat, run.recipe, context=run.models.context))
             if len(begun) == _AT_A_TIME:
-                yield finish_one()
+                yield begun.popleft().result()
         while begun:
-            yield finish_one()
+            yield begun.popleft().result()
 
 
 def _prepared_by_workers(run: Run, parts: Iterator[pa.Table]) -> Iterator[PartCounts]:

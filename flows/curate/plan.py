@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from flows.generate.plan import GenerationPlan, plan_generation
 from flows.models.recipe_models import Models
-from flows.recipe.curation import GENERATED_FOLDER, Recipe
+from flows.recipe.curation import CURATION_INDIFFERENT, GENERATED_FOLDER, Recipe
 from flows.runtime.trackers import check_trackers
 from flows.versions.copies import check_copy
 from flows.versions.fingerprint import code_hash, fingerprint_of, source_records
@@ -14,18 +14,6 @@ from flows.versions.output_folder import finished_run
 from transforms.engines.reward_inputs import template_file
 from transforms.records.manifest import Manifest, SourceRecord
 
-# Keys of a recipe that say where things lie or how fast they go, and change no row.
-_INDIFFERENT: Final[Any] = {
-    "output": {"dir", "copy_to", "overwrite"},
-    "consistency": {"keep_loaded"},
-    "policy": {"data_parallel"},
-    "reward": {"data_parallel"},
-    "generate": {"policies": {"__all__": {"data_parallel"}}, "annotators": {"__all__": {"data_parallel"}}},
-    "cluster": True,
-    "ledger": True,
-    "report_to": True,
-    "preparation": True,
-}
 _ahead: dict[str, Models] = {}  # fingerprint of a run → its models
 
 
@@ -68,8 +56,7 @@ def plan_run(recipe: Recipe) -> Plan:
     models = Models(recipe)
     fingerprint = run_fingerprint(recipe, models, sources)
     folder = Path(recipe.output.dir)
-    if recipe.output.copy_to:
-        check_copy(recipe.output.copy_to, folder, fingerprint, overwrite=recipe.output.overwrite)
+    check_copy(recipe.output.copy_to, folder, fingerprint, overwrite=recipe.output.overwrite)
     models = _ahead.pop(fingerprint, models)
     return Plan(recipe, folder, sources, models, fingerprint, finished_run(folder, fingerprint), generation)
 
@@ -106,7 +93,7 @@ def load_ahead(plan: Plan) -> None:
 def run_fingerprint(recipe: Recipe, models: Models, sources: list[SourceRecord]) -> str:
     """16 hex digits: equal means that a rerun would give the same data."""
     content: dict[str, Any] = {
-        "recipe": recipe.model_dump(mode="json", exclude=_INDIFFERENT),
+        "recipe": recipe.model_dump(mode="json", exclude=CURATION_INDIFFERENT),
         "sources": [[s.label, s.revision, s.fingerprint] for s in sources],
         "models": [str(model.identity) if model else None for model in (models.policy, models.reward)],
         "tokenizer": models.tokenizer,

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
 
 from flows.annotators.protocol import Annotator
 from flows.generate.judges import find_annotator
 from flows.generate.voices import FoundPolicy, find_policy
-from flows.recipe.generation import Generation
+from flows.recipe.generation import GENERATION_INDIFFERENT, Generation
 from flows.runtime.trackers import check_trackers
 from flows.versions.copies import check_copy
 from flows.versions.fingerprint import code_hash, fingerprint_of, source_records
@@ -18,17 +17,6 @@ from transforms.errors import ConfigError
 from transforms.paths import ledger_root
 from transforms.records.generation import GenerationManifest
 from transforms.records.manifest import SourceRecord
-
-# Keys that say where things lie or how fast they go, and change no row.
-_INDIFFERENT: Final[Any] = {
-    "output": {"dir", "copy_to", "overwrite"},
-    "policies": {"__all__": {"data_parallel"}},
-    "annotators": {"__all__": {"data_parallel"}},
-    "cluster": True,
-    "ledger": True,
-    "report_to": True,
-    "name": True,
-}
 
 
 @dataclass(frozen=True)
@@ -76,15 +64,14 @@ def plan_generation(config: Generation) -> GenerationPlan:
     ]
     _refuse_equal_columns(annotators)
     content = {
-        "recipe": config.model_dump(mode="json", exclude=_INDIFFERENT),
+        "recipe": config.model_dump(mode="json", exclude=GENERATION_INDIFFERENT),
         "sources": [[s.label, s.revision, s.fingerprint] for s in sources],
         "policies": [[str(one.model.identity), *one.tokens_key] for one in policies],
         "annotators": [[str(one.identity), *one.inputs_key] for one in annotators],
         "code": code_hash("flows", "transforms"),
     }
     fingerprint = fingerprint_of(content)
-    if config.output.copy_to:
-        check_copy(config.output.copy_to, Path(config.output.dir), fingerprint, overwrite=config.output.overwrite)
+    check_copy(config.output.copy_to, Path(config.output.dir), fingerprint, overwrite=config.output.overwrite)
     return GenerationPlan(config, sources, policies, annotators, fingerprint)
 
 

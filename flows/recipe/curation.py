@@ -9,8 +9,26 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from flows.recipe.cluster import ClusterConfig, check_cluster
-from flows.recipe.generation import AnsweringPolicy, GenerateConfig, Generation, GenerationOutput, RewardAnnotator
-from flows.recipe.models import Fraction, PolicyConfig, Positive, ReportTo, RewardConfig, Section, check_temperature
+from flows.recipe.generation import (
+    MODELS_INDIFFERENT,
+    AnsweringPolicy,
+    GenerateConfig,
+    Generation,
+    GenerationOutput,
+    RewardAnnotator,
+)
+from flows.recipe.models import (
+    MODEL_INDIFFERENT,
+    CopyTo,
+    Fraction,
+    Keys,
+    PolicyConfig,
+    Positive,
+    ReportTo,
+    RewardConfig,
+    Section,
+    check_temperature,
+)
 from flows.recipe.preparation import PreparationConfig
 from transforms.chat.template import DEFAULT_DATE
 from transforms.choices import Contradictions, ForeignTemplate
@@ -114,17 +132,23 @@ class FiltersConfig(Section):
     )
 
 
+CURATION_INDIFFERENT: Final[Keys] = {
+    "output": dict.fromkeys(("dir", "copy_to", "overwrite"), True),
+    "consistency": {"keep_loaded": True},
+    "policy": MODEL_INDIFFERENT,
+    "reward": MODEL_INDIFFERENT,
+    "generate": MODELS_INDIFFERENT,
+    **dict.fromkeys(("cluster", "ledger", "report_to", "preparation"), True),
+}
+
+
 class OutputConfig(Section):
     """Where the run goes. `dir` is the output contract's folder."""
 
     dir: str = Field(description="Made if it is not there. Holds one run.")
     shard_rows: Positive = Field(4096, description="Pairs a shard.")
     test_size: Annotated[float, Field(ge=0, lt=1)] = Field(0.02, description="Share of prompts in `test`.")
-    copy_to: str | None = Field(
-        None,
-        description="A second place, any fsspec URL (`s3://…`, `gs://…`) or folder, to which the finished run is "
-        "copied, manifest last. What reads the URL (s3fs, gcsfs) is to be installed.",
-    )
+    copy_to: CopyTo = None
     overwrite: bool = Field(False, description="Replace another run that lies in `dir` or at `copy_to`.")
 
 

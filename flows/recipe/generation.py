@@ -13,7 +13,10 @@ from flows.recipe.cluster import ClusterConfig, check_cluster
 from flows.recipe.interpolation import InterpolateConfig
 from flows.recipe.judge import JudgeConfig
 from flows.recipe.models import (
+    MODEL_INDIFFERENT,
+    CopyTo,
     Engine,
+    Keys,
     Label,
     PolicyConfig,
     Positive,
@@ -216,16 +219,23 @@ class GenerateConfig(Section):
         return _numbered([(one.name, one.kind) for one in self.annotators])
 
 
+MODELS_INDIFFERENT: Final[Keys] = {
+    "policies": {"__all__": MODEL_INDIFFERENT},
+    "annotators": {"__all__": MODEL_INDIFFERENT},
+}
+GENERATION_INDIFFERENT: Final[Keys] = {
+    **MODELS_INDIFFERENT,
+    "output": dict.fromkeys(("dir", "copy_to", "overwrite"), True),
+    **dict.fromkeys(("cluster", "ledger", "report_to", "name"), True),
+}
+
+
 class GenerationOutput(Section):
     """Where the run goes."""
 
     dir: str = Field(description="Made if it is not there. Holds one run.")
     shard_rows: Positive = Field(4096, description="Rows a shard.")
-    copy_to: str | None = Field(
-        None,
-        description="A second place, any fsspec URL (`s3://…`, `gs://…`) or folder, to which the finished run is "
-        "copied, manifest last. What reads the URL (s3fs, gcsfs) is to be installed.",
-    )
+    copy_to: CopyTo = None
     overwrite: bool = Field(False, description="Replace another run that lies in `dir` or at `copy_to`.")
 
 

@@ -1,6 +1,6 @@
 """The models that recipes name: the policy, the reward model, and how each is loaded and called."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -49,6 +49,14 @@ ReportTo = Annotated[
     ),
 ]
 
+CopyTo = Annotated[
+    str | None,
+    Field(
+        description="A second place, any fsspec URL (`s3://…`, `gs://…`) or folder, to which the finished run is "
+        "copied, manifest last. What reads the URL (s3fs, gcsfs) is to be installed."
+    ),
+]
+
 
 def _no_reserved(kwargs: dict[str, Any]) -> dict[str, Any]:
     taken = sorted(RESERVED & kwargs.keys())
@@ -59,6 +67,11 @@ def _no_reserved(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 TemplateKwargs = Annotated[dict[str, Any], AfterValidator(_no_reserved)]
+
+# Keys that say where things lie, how fast they go or who is told, and change no row: what a fingerprint leaves out, as
+# pydantic's `exclude` takes it.
+Keys = dict[str, Any]
+MODEL_INDIFFERENT: Final[Keys] = {"data_parallel": True}
 
 
 class Section(BaseModel):

@@ -4,25 +4,17 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
+from flows.recipe.curation import CURATION_INDIFFERENT
 from flows.recipe.generation import Name
-from flows.recipe.models import Positive, RewardConfig, Section
-from flows.train.config import StartConfig
+from flows.recipe.models import MODEL_INDIFFERENT, Keys, Positive, RewardConfig, Section
+from flows.train.config import TRAINING_INDIFFERENT, StartConfig
 from transforms.sources.kinds import PromptSource
 
-# Keys that say how fast a round goes or who is told of it, and change nothing that it makes: as in a curation's and a
-# training's own fingerprint.
-_ONE_MODEL: Final[dict[str, Any]] = {"data_parallel": True}
-_INDIFFERENT: Final[dict[str, Any]] = {
-    "curate": {
-        **dict.fromkeys(("cluster", "report_to", "preparation"), True),
-        "policy": _ONE_MODEL,
-        "reward": _ONE_MODEL,
-        "consistency": {"keep_loaded": True},
-        "output": {"copy_to": True},
-        "generate": {"policies": _ONE_MODEL, "annotators": _ONE_MODEL, "cluster": True, "report_to": True},
-    },
-    "train": dict.fromkeys(("cluster", "report_to", "save_steps"), True),
-    "held_out": {"policy": _ONE_MODEL, "judge": _ONE_MODEL},
+# Of the sections that are not read yet, and of those beside them: as curations and trainings have it.
+_INDIFFERENT: Final[Keys] = {
+    "curate": CURATION_INDIFFERENT,
+    "train": TRAINING_INDIFFERENT,
+    "held_out": {"policy": MODEL_INDIFFERENT, "judge": MODEL_INDIFFERENT},
 }
 
 
@@ -111,15 +103,15 @@ class RoundsConfig(Section):
         }
 
 
-def without(value: Any, keys: dict[str, Any]) -> Any:
+def without(value: Any, keys: Keys) -> Any:
     """Sections that are not read yet, without some of their keys, and without empty ones.
 
     Args:
         value: nested mappings and lists, as a YAML file has them.
-        keys: True for a key that is left out, else what is left out of its value; of each item of a list.
+        keys: True for a key that is left out, else what is left out of its value; `__all__` for each item of a list.
     """
     if isinstance(value, list):
-        return [without(item, keys) for item in value]
+        return [without(item, keys.get("__all__", {})) for item in value]
     if not isinstance(value, dict):
         return value
     left = {key: without(item, keys.get(key, {})) for key, item in value.items() if keys.get(key) is not True}

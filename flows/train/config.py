@@ -1,11 +1,11 @@
 """What `python -m flows.train` reads: the one source of its flags, its YAML files and the Prefect form."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flows.recipe.cluster import ClusterConfig
-from flows.recipe.models import Positive, ReportTo
+from flows.recipe.models import Keys, Positive, ReportTo
 from trainers.steps.settings import Adapter, BradleyTerry, HeadOnly, Memory, Optimisation
 from transforms.errors import ConfigError
 
@@ -73,6 +73,9 @@ class TrainingOutput(_Section):
     dir: str = Field(description="Made if it is not there. Holds one training.")
     overwrite: bool = Field(False, description="Replace another training that lies in `dir`.")
     resume: bool = Field(True, description="Go on from the newest checkpoint in `dir`; else start anew.")
+
+
+TRAINING_INDIFFERENT: Final[Keys] = dict.fromkeys(("output", "ledger", "cluster", "save_steps", "report_to"), True)
 
 
 class TrainingRecipe(_Section):
@@ -171,7 +174,7 @@ class TrainingRecipe(_Section):
 
     def settings(self) -> dict[str, Any]:
         """The keys that can change a number."""
-        outside: dict[str, Any] = dict.fromkeys(("output", "ledger", "cluster", "save_steps", "report_to"), True)
+        outside = dict(TRAINING_INDIFFERENT)
         # A training that keeps the last step's model is what it was before there was a choice.
         outside |= {} if self.keep_best else {"keep_best": True}
         outside |= {} if self.reference else {"reference": True}

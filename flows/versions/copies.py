@@ -6,7 +6,9 @@ finished, the manifest last. `.copying` lies there while it is, and stays behind
 
 import json
 import logging
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from flows.versions.output_folder import CONTRACT, MANIFEST
@@ -17,11 +19,11 @@ _COPYING: Final = ".copying"
 logger = logging.getLogger(__name__)
 
 
-def check_copy(url: str, folder: Path, fingerprint: str, *, overwrite: bool) -> None:
+def check_copy(url: str | None, folder: Path, fingerprint: str, *, overwrite: bool) -> None:
     """Refuse a place before a model is paid for.
 
     Args:
-        url: folder or fsspec URL.
+        url: folder or fsspec URL; None for a run that is not copied.
         folder: of the run itself.
         fingerprint: of the run that is to be copied there.
         overwrite: replace another run.
@@ -30,6 +32,8 @@ def check_copy(url: str, folder: Path, fingerprint: str, *, overwrite: bool) -> 
         OutputError: it cannot be reached, is the run's own folder or in it, or holds another run or files that are no
             run's.
     """
+    if url is None:
+        return
     shown = without_secrets(url)
     with _reached(url, "It is asked for before anything is computed"):
         store, root = _store(url)
@@ -37,7 +41,7 @@ def check_copy(url: str, folder: Path, fingerprint: str, *, overwrite: bool) -> 
         if not store.exists(root):
             return
         manifest = _manifest(store, root)
-        names = sorted(_name(path) for path in store.ls(root, detail=False))
+        names = sorted(PurePosixPath(path).name for path in store.ls(root, detail=False) if path.rstrip("/") != root)
     if manifest is not None:
         if overwrite or manifest.get("fingerprint") == fingerprint:
             return
@@ -46,10 +50,9 @@ def check_copy(url: str, folder: Path, fingerprint: str, *, overwrite: bool) -> 
             f"{manifest.get('version')}); choose another place, or replace it with --output.overwrite true"
         )
         raise OutputError(message)
-    others = [name for name in names if name]  # object stores list the folder itself
-    if others and _COPYING not in others:
+    if names and _COPYING not in names:
         message = f"output.copy_to {shown} is not empty and holds no run of this project (found "
-        raise OutputError(message + f"{', '.join(others[:5])}); choose another place")
+        raise OutputError(message + f"{', '.join(names[:5])}); choose another place")
 
 
 def copy_run(folder: Path, url: str) -> bool:
@@ -120,20 +123,11 @@ def _manifest(store: Any, root: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else {}
 
 
-def _name(path: str) -> str:
-    return path.rstrip("/").rsplit("/", 1)[-1]
-
-
-class _reached:
+@contextmanager
+def _reached(url: str, otherwise: str) -> Iterator[None]:
     """Whatever a store raises inside is one message: each has errors of its own."""
-
-    def __init__(self, url: str, otherwise: str) -> None:
-        self._url, self._otherwise = url, otherwise
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: Any, error: BaseException | None, _trace: Any) -> None:
-        if isinstance(error, Exception):
-            message = f"output.copy_to {self._url} cannot be used: {first_line(error)}. {self._otherwise}"
-            raise OutputError(without_secrets(message)) from error
+    try:
+        yield
+    except Exception as error:
+        message = f"output.copy_to {url} cannot be used: {first_line(error)}. {otherwise}"
+        raise OutputError(without_secrets(message)) from error

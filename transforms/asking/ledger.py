@@ -17,14 +17,13 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import fsspec
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transforms.asking.leases import Leases, is_local
-from transforms.asking.ledger_index import Bits, LedgerIndex, bits_of
+from transforms.asking.ledger_index import LedgerIndex, bits_of
 from transforms.engines.protocol import LOCAL, ModelIdentity
 from transforms.errors import OutputError
 from transforms.tables.schema import COMPLETIONS, JUDGEMENTS, LOG_PROBS, SCORES, check
@@ -113,7 +112,7 @@ class Ledger:
             sink = pa.BufferOutputStream()
             pq.write_table(rows, sink, compression="zstd")
             self._write(path, sink.getvalue().to_pybytes())
-        self._index.add(rows["request_id"].to_pylist(), self._number(path))
+        self._index.add(bits_of(rows["request_id"].to_pylist()), self._number(path))
         self._leases.give_back(_name_of(batch))
 
     def refresh(self) -> None:
@@ -157,15 +156,12 @@ class Ledger:
         """Put the ids of parts into the index."""
         if not parts:
             return
-        found: list[tuple[Bits, Bits, int]] = []
-        with self._readable():
-            for path, ids in self._ids(parts):
-                found.append((*bits_of(ids), self._number(path)))
-        high, low, numbers = zip(*found, strict=True)
-        counts = [len(one) for one in high]
-        self._index.add_bits(
-            (np.concatenate(high), np.concatenate(low)), np.repeat(np.array(numbers, np.uint32), counts)
-        )
+        with self._readable():  # all of them or none: a part that has a number is not read again
+            found = [(path, bits_of(ids)) for path, ids in self._ids(parts)]
+        for path in parts:
+            self._number(path)
+        for path, bits in found:
+            self._index.add(bits, self._number(path))
 
     def _lacks(self, path: str, rows: pa.Table) -> bool:
         there = self._read([path], columns=["request_id"])["request_id"].to_pylist()
@@ -173,13 +169,12 @@ class Ledger:
 
     def _read(self, parts: Sequence[str], **scan: Any) -> pa.Table:
         if not parts:
-            return SCHEMAS[self.kind].empty_table().select(scan.get("columns") or SCHEMAS[self.kind].names)
+            return SCHEMAS[self.kind].empty_table()
         with self._readable():
             return self._dataset(parts).to_table(**scan)
 
     def _ids(self, parts: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-        """(part, some of its ids), every part at least once."""
-        yield from ((path, []) for path in parts)
+        """(part, some of its ids)."""
         for batch, fragment in self._dataset(parts).scanner(columns=["request_id"]).scan_batches():
             yield fragment.path, batch["request_id"].to_pylist()
 

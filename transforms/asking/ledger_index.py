@@ -69,13 +69,9 @@ class LedgerIndex:
         """Answers; one that two parts hold counts twice."""
         return sum(len(run.high) for run in self._runs)
 
-    def add(self, request_ids: Sequence[str], part: int) -> None:
-        """Note that a part holds these."""
-        self.add_bits(bits_of(request_ids), np.full(len(request_ids), part, np.uint32))
-
-    def add_bits(self, bits: tuple[Bits, Bits], parts: npt.NDArray[np.uint32]) -> None:
-        """Note what is in several parts, each of shape (answers,)."""
-        runs = [*self._runs, _Run(*bits, parts).sorted()]
+    def add(self, bits: tuple[Bits, Bits], part: int) -> None:
+        """Note that a part holds the ids of these bits, as `bits_of` gives them."""
+        runs = [*self._runs, _Run(*bits, np.full(len(bits[0]), part, np.uint32)).sorted()]
         while len(runs) > 1 and 2 * len(runs[-1].high) > len(runs[-2].high):
             last, before = runs.pop(), runs.pop()
             runs.append(before.joined(last))

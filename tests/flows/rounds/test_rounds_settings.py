@@ -71,6 +71,6 @@ def test_what_a_round_computes_makes_other_rounds(path, value):
 
 def test_keys_are_left_out_of_nested_sections_and_of_each_item_of_a_list():
     value = {"a": 1, "b": [{"c": 1, "d": 2}, {"c": 3}], "e": {"a": 1}, "f": None, "g": {"a": 2}, "h": {}}
-    keys = {"a": True, "b": {"c": True}, "f": {"x": True}, "g": {"a": True}}
+    keys = {"a": True, "b": {"__all__": {"c": True}}, "f": {"x": True}, "g": {"a": True}}
     assert without(value, keys) == {"b": [{"d": 2}, {}], "e": {"a": 1}, "f": None}
     assert without(value, {}) == {key: item for key, item in value.items() if key != "h"}

@@ -5,12 +5,14 @@ from hashlib import blake2b
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.asking.ledger import Ledger
 from transforms.asking.ledger_index import LedgerIndex, bits_of
 from transforms.engines.protocol import ModelIdentity
+from transforms.errors import OutputError
 from transforms.tables.schema import SCORES
 
 IDENTITY = ModelIdentity("m", "local", "0", "float32", "fake")
@@ -33,7 +35,7 @@ def scores(*ids, reward=0.0):
 def test_an_index_finds_what_a_dictionary_finds_also_after_parts_are_gone(batches, asked, gone):
     index = LedgerIndex()
     for part, batch in enumerate(batches):
-        index.add(batch, part)
+        index.add(bits_of(batch), part)
     for left_out in (set(), gone):
         index.forget(sorted(left_out))
         expected = {
@@ -59,7 +61,7 @@ def test_bits_are_those_of_the_digits_and_other_texts_count_by_their_hash():
 def test_batches_that_are_added_one_by_one_leave_few_runs_to_look_through():
     index = LedgerIndex()
     for part in range(1000):
-        index.add([f"{part:032x}"], part)
+        index.add(bits_of([f"{part:032x}"]), part)
     assert len(index._runs) <= 10  # each more than twice as long as the next
     assert index.find([f"{999:032x}", f"{1000:032x}"]).parts.tolist() == [999]
     assert all(np.all(np.diff(run.high.astype(float)) >= 0) for run in index._runs)
@@ -87,3 +89,16 @@ def test_a_fetch_sees_what_another_run_has_finished_since_and_not_what_is_gone(t
             path.unlink()
     assert other.fetch(["a", "b"])["reward"].to_list() == [2.0]
     assert other.missing(["a", "b"]) == ["b"]
+
+
+def test_a_part_that_could_not_be_read_is_read_when_it_is_whole(tmp_path):
+    one, other = (Ledger(str(tmp_path), "scores", IDENTITY) for _ in range(2))
+    one.append(["a"], scores("a"))
+    [part] = tmp_path.rglob("part-*")
+    whole = part.read_bytes()
+    part.write_bytes(b"half")
+    with pytest.raises(OutputError, match="cannot be read"):
+        other.refresh()
+    part.write_bytes(whole)
+    other.refresh()
+    assert other.missing(["a"]) == []

@@ -42,9 +42,9 @@ RECIPE = {
     "policy.dtype": "float32",
     "policy.kv_cache_gib": "0.5",
     "reward.dtype": "float32",
-    "sampling.batch": "4",
+    "sampling.batch": "2",
     "sampling.max_new_tokens": "32",
-    "reward.batch": "8",
+    "reward.batch": "4",
 }
 CLUSTER = {"address": "auto", "replicas": {"policy": "1:2", "reward": "1:2"}}
 

@@ -15,6 +15,9 @@ logits. The first step of each line warms up and is not counted; peak memory is 
 Sampling: the same requests, each with its seed, by `VllmCompletions.complete` and by one `LLM.generate` of the same
 engine, in turns. In bf16 other batches may give other tokens, so it is counted how many answers are equal.
 
+Attention: one layer's, forward and back, over a packed row of such pairs in bf16: in one kernel for the row
+(`trainers.batches.varlen`), and by a product for each response, which is the only way on a CPU.
+
 `--minutes` is for all of it. What would not end in time by what was seen so far is left out, and named.
 """
 
@@ -48,6 +51,8 @@ TOLERANCE: Final = 1e-3  # of a loss in fp32 at every step; a step moves DPO's b
 LEARNING_RATE: Final = 1e-4  # so much that a DPO loss, ln 2 before the first step whatever is read, shows each step
 FIRST_ID: Final = 3  # behind padding, end and unknown
 STOP_SHARE: Final = 0.5  # of the time that is left, for training; the rest is vLLM's
+ATTENTION_GUESS: Final = 20.0  # seconds, with a start of torch
+PARTS: Final = ("attention", "train", "sample")
 
 
 class Sizes(NamedTuple):
@@ -255,6 +260,55 @@ def train_part(arguments: argparse.Namespace, sizes: Sizes, budget: Budget) -> N
         note(arguments, {"part": "train", **found})
 
 
+def attention_part(arguments: argparse.Namespace, sizes: Sizes, budget: Budget) -> None:
+    """Both ways in turns, after a turn that is not counted."""
+    if not budget.allows("attention", "attention", ATTENTION_GUESS):
+        return
+    import torch
+
+    from trainers.batches import varlen
+    from trainers.batches.shared_prompts import by_response
+    from trainers.batches.tensors import PACKED
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    pairs = random_pairs(sizes, 64)
+    while len(pairs) > 1 and sum(map(PACKED.tokens, pairs)) > sizes.batch_tokens:
+        pairs.pop()
+    spans = PACKED.batch(pairs).spans or ()
+    config = model_config(sizes)
+    heads = (config.num_attention_heads, config.num_key_value_heads, config.num_key_value_heads)
+    draw = torch.Generator().manual_seed(0)
+    tokens = sum(map(sum, spans))
+    query, key, value = given = [
+        torch.randn(1, count, tokens, config.head_dim, generator=draw).to(device, torch.bfloat16).requires_grad_()
+        for count in heads
+    ]
+    ways: dict[str, varlen.Attention] = {"by response": by_response}
+    if device.type == "cuda" and varlen.usable(given[0], given[1], by_response):
+        ways["one kernel"] = varlen.attend
+    milliseconds: dict[str, list[float]] = {way: [] for way in ways}
+    gradients = {}
+    for _ in range(1 + arguments.rounds):
+        for way, attention in ways.items():
+            start = time.perf_counter()
+            found = attention(query, key, value, spans, None)
+            gradients[way] = torch.autograd.grad(found.float().pow(2).sum(), given)
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            milliseconds[way].append(1000 * (time.perf_counter() - start))
+    times = {way: statistics.median(found[1:]) for way, found in milliseconds.items()}
+    apart = max(
+        (one - other).abs().max().item()
+        for own in gradients.values()
+        for one, other in zip(own, gradients["by response"], strict=True)
+    )
+    row = f"{tokens:,} tokens, {len(pairs)} pairs"
+    said = ", ".join(f"{way} {time:.2f} ms" for way, time in times.items())
+    missing = "" if "one kernel" in ways else f"; no such kernel on this {device.type}"
+    print(f"attention, {row}: {said}; gradients {apart:.2g} apart at most{missing}", flush=True)
+    note(arguments, {"part": "attention", "row": row, "milliseconds": times, "apart": apart})
+
+
 def random_requests(sizes: Sizes) -> "tuple[list[CompletionRequest], Sampling]":
     """Prompts of random ids, each with a seed of its own."""
     import numpy as np
@@ -355,6 +409,9 @@ def summary(results: Sequence[Mapping[str, Any]], tolerance: float = TOLERANCE) 
             text.append(
                 said + (f", peak memory {statistics.median(memory):.2f}" if memory else ", memory not measured")
             )
+    for one in (one for one in results if one["part"] == "attention" and len(one["milliseconds"]) == 2):
+        ratio = one["milliseconds"]["by response"] / one["milliseconds"]["one kernel"]
+        text.append(f"attention in one kernel: {ratio:.1f}× as fast as by response, gradients {one['apart']:.2g} apart")
     sampled = [one for one in results if one["part"] == "sample"]
     if sampled:
         ratios = [one["ratio"] for one in sampled]
@@ -420,7 +477,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--tiny", action="store_true", help="six million weights, for a CPU")
     parser.add_argument("--rounds", type=int, default=2, help="turns of each comparison")
     parser.add_argument("--trainers", nargs="+", choices=TRAINERS, default=TRAINERS)
-    parser.add_argument("--parts", nargs="+", choices=("train", "sample"), default=("train", "sample"))
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--sampling-dtype", choices=("bfloat16", "float32"), default="bfloat16")
     parser.add_argument("--out", type=Path, help="JSON of everything that was measured")
     for name in SHRINK:
@@ -446,7 +503,8 @@ def main() -> None:
     if arguments.part:
         arguments.work = Path(arguments.work)
         budget = Budget(float(arguments.until))
-        {"train": train_part, "sample": sample_part}[arguments.part](arguments, sizes, budget)
+        parts = {"attention": attention_part, "train": train_part, "sample": sample_part}
+        parts[arguments.part](arguments, sizes, budget)
         if budget.skipped:
             note(arguments, {"part": "skipped", "what": budget.skipped})
         return

@@ -51,8 +51,13 @@ def prompts_of(raw: Path) -> set[str]:
     return found
 
 
-def draw(responses: Path, seen: set[str], *, prompts: int, per_prompt: int, seed: int = 0) -> dict[str, Any]:
-    """Pairs of `per_prompt` random responses of instructions that are not `seen`: train and, of half as many, test."""
+def draw(
+    responses: Path, seen: set[str], *, prompts: int, per_prompt: int, seed: int = 0, longest: int = 3000
+) -> dict[str, Any]:
+    """Pairs of `per_prompt` random responses of instructions that are not `seen`: train and, of half as many, test.
+
+    Responses of `longest` characters or more are left out.
+    """
     import polars as pl
 
     from transforms.sources.canonical import Message, pair_id
@@ -67,7 +72,9 @@ def draw(responses: Path, seen: set[str], *, prompts: int, per_prompt: int, seed
     rng.shuffle(free)
     halves: dict[str, list[dict[str, Any]]] = {"train": [], "test": []}
     for number, group in enumerate(free[: prompts + prompts // 2]):
-        usable = [i for i, text in enumerate(group["response"]) if text.strip() and len(text) < 3000]
+        usable = [i for i, text in enumerate(group["response"]) if text.strip() and len(text) < longest]
+        if len(usable) < per_prompt:
+            continue
         for first, second in combinations(rng.sample(usable, per_prompt), 2):
             better, worse = sorted((first, second), key=lambda i: -group["win_prob"][i])
             if group["win_prob"][better] == group["win_prob"][worse]:

@@ -1,6 +1,7 @@
 """Generated tokens/s of the consistency stage over a bare `LLM.generate` of the same requests, in one run.
 
     python benchmarks/sampling.py --pairs 48
+    python benchmarks/sampling.py --pairs 48 --in-flight 32 64 128    # sequences at a time, the bare call
 
 The stage is everything a run does between prepared pairs and a filled ledger: requests and their ids, fixed batches,
 an emptied prefix cache at each, progress, Parquet parts. The bare call gets all requests at once. Both engines have
@@ -112,14 +113,41 @@ def timed(name: str, work: Callable[[], int]) -> float:
     return rate
 
 
+def compare_in_flight(counts: list[int], pairs: int, rounds: int) -> None:
+    """The same requests with another number of sequences at a time, an engine each, turn by turn."""
+    from flows.models.recipe_models import open_policy
+
+    found: dict[int, list[float]] = {count: [] for count in counts}
+    with tempfile.TemporaryDirectory() as name:
+        run = prepared_run(Path(name), pairs, 192)
+        for _ in range(rounds):
+            for count in counts:
+                policy = run.recipe.policy.model_copy(update={"max_concurrency": count})
+                recipe = run.recipe.model_copy(update={"policy": policy})
+                engine = open_policy(run.models.policy, recipe, run.models.context)
+                try:
+                    work = bare(run, engine)
+                    work()  # warms up
+                    found[count].append(timed(f"{count} in flight", work))
+                finally:
+                    engine.close()
+    best = max(counts, key=lambda count: sum(found[count]))
+    for count, rates in found.items():
+        print(f"{count} in flight: {sum(rates) / sum(found[best]):.2f} of {best} in flight")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=48)
     parser.add_argument("--batch", type=int, default=192, help="requests an engine call; the recipe's default")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--in-flight", nargs="+", type=int, help="compare so many sequences at a time instead")
     arguments = parser.parse_args()
     from flows.models.recipe_models import open_policy
 
+    if arguments.in_flight:
+        compare_in_flight(arguments.in_flight, arguments.pairs, arguments.rounds)
+        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run = prepared_run(folder, arguments.pairs, arguments.batch)

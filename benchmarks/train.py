@@ -5,7 +5,8 @@
 Pairs of `alpacaeval_responses.parquet` with their real prompts. Both sides train all weights with AdamW in the same
 dtype (bfloat16 is fp32 weights under automatic casting, as TRL does it), `--batch` pairs a step, the same pairs in the
 same order; TRL is handed the token ids, so it reads what we read. Every line is a process of its own, for the sake of
-its memory, and both sides' losses are kept: where they differ, something else was trained.
+its memory, and both sides' losses are kept: where they differ, something else was trained. Ours has the variables that
+our commands set, TRL none.
 
 TRL is run as it comes (activations checkpointed, a reference model in memory) and set for speed (no checkpointing,
 reference log-probs computed before). Ours reads the reference's log-probs from the ledger, where they stay for all
@@ -35,6 +36,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.train_sides import (  # noqa: E402  found only now
     LEARNING_RATE,
     OURS,
+    OURS_COMPILED,
     OURS_SMALL,
     SIDES,
     our_trainer,
@@ -42,6 +44,7 @@ from benchmarks.train_sides import (  # noqa: E402  found only now
     their_trainer,
     time_reference,
 )
+from flows.runtime.environment import ENVIRONMENT  # noqa: E402
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from trainers.reading.examples import Example
 
 REFERENCE = "reference log-probs"
+SILENT: Final = {"TRL_EXPERIMENTAL_SILENCE": "1", "TOKENIZERS_PARALLELISM": "false"}
 TRAINERS: Final = ("dpo", "simpo", "reward")
 DTYPES: Final = ("bfloat16", "float32")
 
@@ -170,7 +174,7 @@ def measure_apart(arguments: argparse.Namespace, trainer: str, dtype: str, side:
     flags = [word for pair in (own | shared).items() for word in pair]
     found = subprocess.run(
         [sys.executable, __file__, *flags],
-        env={**os.environ, "TRL_EXPERIMENTAL_SILENCE": "1", "TOKENIZERS_PARALLELISM": "false"},
+        env={**(ENVIRONMENT if side.startswith("ours") or side == REFERENCE else {}), **os.environ, **SILENT},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -190,7 +194,7 @@ def table(lines: Sequence[Mapping[str, Any]]) -> str:
         text.append(f"{trainer}, {dtype}")
         text += [_row(line) for line in mine.values()]
         theirs = [line for side, line in mine.items() if side.startswith("TRL")]
-        for side in (OURS, OURS_SMALL):
+        for side in (OURS, OURS_COMPILED, OURS_SMALL):
             if side in mine and theirs:
                 text.append("  " + _against(mine[side], side, theirs, mine.get(REFERENCE)))
     return "\n".join(text)

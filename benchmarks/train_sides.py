@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from trainers.reading.references import References
 
 OURS, OURS_SMALL, TRL, TRL_FAST = "ours", "ours, checkpointed", "TRL as it comes", "TRL for speed"
-SIDES: Final = (TRL, TRL_FAST, OURS, OURS_SMALL)
+OURS_COMPILED: Final = "ours, compiled"
+SIDES: Final = (TRL, TRL_FAST, OURS, OURS_COMPILED, OURS_SMALL)
 LEARNING_RATE: Final = 1e-6
 BETA: Final = {"dpo": 0.1, "simpo": 2.5}
 GAMMA: Final = 1.4  # SimPO's target margin
@@ -82,6 +83,7 @@ def our_trainer(pairs: "list[Example]", arguments: argparse.Namespace, folder: s
     from trainers.policies.preferences import Preferences
     from trainers.rewards.comparisons import Comparisons, reward_layout
     from trainers.steps.arguments import training_arguments, training_order
+    from trainers.steps.compiled import compile_layers
     from trainers.steps.settings import BradleyTerry, Memory, Optimisation
     from trainers.steps.trained_model import trainable
     from trainers.steps.trainer import StepTrainer
@@ -107,6 +109,8 @@ def our_trainer(pairs: "list[Example]", arguments: argparse.Namespace, folder: s
             batch_tokens=batch_tokens,
             references=reference(pairs, arguments) if name == "dpo" else None,
         )
+    if arguments.side == OURS_COMPILED:
+        compile_layers(model)
     memory = Memory(
         batch_tokens=batch_tokens, dtype=arguments.dtype, gradient_checkpointing=arguments.side == OURS_SMALL
     )

@@ -1,4 +1,4 @@
-"""benchmarks/gpu.py from end to end on a CPU, as small as it gets: both parts, equal losses, equal answers."""
+"""benchmarks/gpu.py from end to end on a CPU, as small as it gets: every part, equal losses, equal answers."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.vllm, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[1]
 
 
-def test_both_parts_measure_and_agree(tmp_path):
+def test_all_parts_measure_and_agree(tmp_path):
     out = tmp_path / "gpu.json"
     shrunk = ["--batch", "2", "--steps", "1", "--requests", "6", "--sampled", "8", "--rounds", "1"]
     command = [sys.executable, ROOT / "benchmarks" / "gpu.py", "--tiny", *shrunk, "--minutes", "14"]
@@ -32,6 +32,9 @@ def test_both_parts_measure_and_agree(tmp_path):
     theirs, ours = (one["losses"] for one in trained[:2])
     assert len(ours) == 2
     assert ours == pytest.approx(theirs, abs=1e-5)
+    (attention,) = [one for one in record["results"] if one["part"] == "attention"]
+    assert list(attention["milliseconds"]) == ["by response"]
+    assert "no such kernel on this cpu" in done.stdout
     (sampled,) = [one for one in record["results"] if one["part"] == "sample"]
     assert (sampled["equal"], sampled["of"]) == (6, 6)
     assert "dpo: losses in fp32 equal" in done.stdout

@@ -39,8 +39,8 @@ def warn_if_slow(dtype: str, what: str) -> None:
     Measured on two AVX2 cores (AMD EPYC): 20 GFLOP/s for 145 in float32; vLLM sampled under a seventh of its tokens.
 
     Args:
-        dtype: that weights are about to be loaded in.
-        what: is loaded, for the message.
+        dtype: that is about to be computed in.
+        what: computes, for the message.
     """
     if dtype == "bfloat16" and not has_native_bfloat16():
         _say_slow(what)
@@ -49,7 +49,7 @@ def warn_if_slow(dtype: str, what: str) -> None:
 @functools.cache
 def _say_slow(what: str) -> None:
     logger.warning(
-        "%s is loaded in bfloat16, and this machine has no bfloat16 arithmetic: its products take up to seven times "
+        "%s computes in bfloat16, and this machine has no bfloat16 arithmetic: its products take up to seven times "
         "as long as those of float32. Set dtype: float32, or auto, which is what suits the machine. (Numbers of "
         "another dtype have other ids in the ledger.)",
         what,

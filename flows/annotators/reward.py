@@ -97,7 +97,7 @@ class RewardModelAnnotator:
         return sum(len(group.answers) for group in groups)
 
     def pay(self, groups: Sequence[Group], name: str, *, pay: Pay, advance: Advance, repeat: int = 0) -> None:
-        """Score what the ledger lacks, in batches of like length."""
+        """Score what the ledger lacks, in batches of like beginning and length."""
         requests = self._requests(groups, repeat)
         pay_for(pay, name, self.scorer.calls, self.scorer.batches(requests), advance)
         read = {request.request_id for request in requests if isinstance(request, ScoreRequest)}

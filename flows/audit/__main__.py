@@ -14,6 +14,7 @@ from flows.recipe.command_line import load_recipe
 from flows.recipe.curation import Recipe
 from flows.runtime.cli import prepare_process, run_command
 from flows.runtime.config_files import CONFIGS
+from transforms.audit.advice import values_in_words
 from transforms.errors import ConfigError
 from transforms.records.audit import Audit, AuditSettings
 
@@ -23,7 +24,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m flows.audit",
         usage="python -m flows.audit [RECIPE] [--pairs N] [--n N] [--curve-pairs N] [--curve-tokens K] "
-        "[--position-pairs N] [--out DIR] [--any.key VALUE …]",
+        "[--value-pairs N] [--position-pairs N] [--out DIR] [--any.key VALUE …]",
         description=__doc__,
         epilog="RECIPE is a YAML file as for flows.curate, the starter by default. Every key of it is a flag too, e.g. "
         "--sources, --reward.model, --budget.tokens.",
@@ -90,6 +91,7 @@ def print_audit(console: Console, audit: Audit, folder: Path, *, seconds: float)
     console.print(table)
     agrees = audit.reward_agrees
     looked = [f"ΔQ(k) on {audit.curve_pairs:,} pairs, k up to {audit.settings.curve_tokens:,}"]
+    looked += [f"values of {audit.value_pairs:,} pairs"] if audit.value_pairs else []
     looked += [f"positions of {audit.position_pairs:,} pairs"] if audit.position_pairs else []
     console.print(
         f"rests on     {audit.audited:,} pairs of {audit.prompts:,} prompts, {audit.settings.n} completions a prefix; "
@@ -101,6 +103,8 @@ def print_audit(console: Console, audit: Audit, folder: Path, *, seconds: float)
         "as the label does",
         highlight=False,
     )
+    if audit.values_agree:
+        console.print(f"values       {values_in_words(audit.values_agree)}", highlight=False)
     console.print(
         f"spent        {audit.completions:,} completions, {audit.tokens_generated:,} tokens, {seconds:.0f} s",
         highlight=False,

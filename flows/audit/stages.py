@@ -15,7 +15,7 @@ from flows.curate.sampling import Sampler
 from flows.models.engine_calls import Pay, pay_for
 from flows.models.recipe_models import model_record
 from flows.models.scoring import Scorer
-from transforms.asking.readings import completion_readings, full_readings, why_unusable
+from transforms.asking.readings import completion_readings, full_readings, prefix_readings, why_unusable
 from transforms.asking.requests import Prefix
 from transforms.audit import advice
 from transforms.audit.curves import (
@@ -30,6 +30,7 @@ from transforms.audit.curves import (
     ratio_cuts,
     rewards_by_prefix,
     token_cuts,
+    values_agree,
 )
 from transforms.consistency.deciding import random_ranks
 from transforms.consistency.win_shares import win_share
@@ -44,6 +45,7 @@ from transforms.tables.ragged import Ragged
 from transforms.tables.schema import PROMPT_DIGITS, SIDES, Side
 
 RATIOS: Final = (0.5, 0.4, 0.33, 0.25)
+VALUED_AT_ONCE: Final = 128  # pairs whose prefixes are in memory together
 PAIRS: Final = 64  # where neither the command nor a budget says how many
 logger = logging.getLogger(__name__)
 
@@ -78,7 +80,11 @@ def audit_run(run: Run, pay: Pay, settings: AuditSettings) -> Audit:
         message = "no pair is left to audit: every row was dropped or quarantined; see quarantine.jsonl"
         raise SourceError(message)
     n = settings.n
-    pairs = _sample(run, live, settings.pairs or _affordable(run, settings))
+    audited_pairs = settings.pairs or _affordable(run, settings)
+    of_curve = min(settings.curve_pairs, audited_pairs)
+    value_pairs = of_curve if settings.value_pairs is None else settings.value_pairs
+    in_order = _sample(run, live, max(audited_pairs, value_pairs))
+    pairs, valued = (in_order.slice(0, count).combine_chunks() for count in (audited_pairs, value_pairs))
     truncations = [(advice.POET, Truncation(method="poet"))]
     truncations += [(f"ratio {ratio:g}", Truncation(method="ratio", ratio=ratio)) for ratio in RATIOS]
     methods = [Method(name, how, cut_by(pairs, how, at=0)) for name, how in truncations]
@@ -87,10 +93,12 @@ def audit_run(run: Run, pay: Pay, settings: AuditSettings) -> Audit:
     wanted_prefixes = _once(cut_prefixes(pairs, [m.cut for m in methods], n), cut_prefixes(some, curve, n))
     sampler, scorer = Sampler(run), run.scorer()
     try:
+        values, full_of_valued = _read_values(run, pay, scorer, valued, settings.curve_at)
         measured = _measure(run, pay, sampler, scorer, pairs, wanted_prefixes)
     finally:
         sampler.calls.close()
         scorer.calls.close()
+    value_cuts = token_cuts(valued, cutting_tokens(valued, settings.curve_at))
     saved = _tokens_saved(run, [how for _, how in truncations])
     full = [key for key in pairs["pair_id"].to_pylist() if key in measured.full]
     agrees = _share([_order(measured.full[key]) for key in full], full)
@@ -120,6 +128,9 @@ def audit_run(run: Run, pay: Pay, settings: AuditSettings) -> Audit:
         ),
         quality_by_tokens=quality_curve(some, curve, measured.full, measured.drawn),
         quality_by_ratio=quality_curve(pairs, ratio_cuts(pairs, [*RATIOS[::-1], 1.0]), measured.full, measured.drawn),
+        values_by_tokens=quality_curve(valued, value_cuts, full_of_valued, values),
+        value_pairs=len(full_of_valued),
+        values_agree=values_agree(some, curve, measured.full, measured.drawn, values),
         positions=positions,
         published=advice.PUBLISHED,
         seconds=round(seconds, 3),
@@ -184,6 +195,28 @@ def _measure(
     return Measured(pairs, full, rewards_by_prefix(pairs, samples, rewards))
 
 
+def _read_values(
+    run: Run, pay: Pay, scorer: Scorer, pairs: pa.Table, at: Sequence[int]
+) -> tuple[dict[PrefixKey, list[float]], dict[str, dict[Side, float]]]:
+    """What the reward model says of the first tokens of every response, and of the full ones of each pair."""
+    values: dict[PrefixKey, list[float]] = {}
+    full: dict[str, dict[Side, float]] = {}
+    with run.progress.bar("read values", unit="pairs", total=len(pairs)) as advance:
+        for number, start in enumerate(range(0, len(pairs), VALUED_AT_ONCE)):
+            some = pairs.slice(start, VALUED_AT_ONCE).combine_chunks()
+            prefixes = cut_prefixes(some, token_cuts(some, cutting_tokens(some, at)), 1)
+            whole = full_readings(some, range(len(some)), run.chat)
+            begun = prefix_readings(some, [(p.pair_row, p.side, p.keep) for p in prefixes], run.chat)
+            asked = scorer.to_score([*whole, *begun]).requests
+            pay_for(pay, f"read values part {number}", scorer.calls, scorer.batches(asked), lambda *_, **__: None)
+            rewards = scorer.rewards(asked)
+            full |= _full_rewards(some, rewards[: len(whole)])
+            numbers = [np.nan if isinstance(value, str) else float(value) for value in rewards[len(whole) :]]
+            values |= rewards_by_prefix(some, prefixes, numbers)
+            advance(len(some))
+    return values, full
+
+
 def _once(*lists: Sequence[Prefix]) -> list[Prefix]:
     """Each prefix that any list asks for, in the order of the pairs."""
     unique = {(p.pair_row, p.side, p.keep): p for prefixes in lists for p in prefixes}
@@ -198,7 +231,7 @@ def _full_rewards(pairs: pa.Table, rewards: Sequence[float | str]) -> dict[str, 
         if len(numbers) == len(SIDES):
             found[key] = dict(zip(SIDES, numbers, strict=True))
         else:
-            logger.warning("pair %s is left out of the audit: the reward model gave %s and %s", key, chosen, rejected)
+            logger.warning("pair %s is left out: the reward model gave %s and %s", key, chosen, rejected)
     return found
 
 

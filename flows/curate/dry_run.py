@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from flows.curate.live_pairs import collect_evidence, live_parts
+from flows.curate.live_pairs import collect_evidence, live_parts, readings_before_sampling
 from flows.curate.loading import load, prepare_parts
 from flows.curate.plan import Plan
 from flows.curate.run import Run
@@ -20,7 +20,6 @@ from flows.models.crew import Engine, Request
 from flows.models.engine_calls import Calls
 from flows.models.scoring import Scorer
 from flows.recipe.curation import Recipe
-from transforms.asking.readings import full_readings
 from transforms.consistency.deciding import TO_TELL_KINDS
 from transforms.consistency.evidence import Evidence
 from transforms.engines.protocol import CompletionRequest, ScoreRequest
@@ -28,6 +27,7 @@ from transforms.engines.protocol import CompletionRequest, ScoreRequest
 MEASURED_COMPLETIONS: Final = 32
 MEASURED_SCORES: Final = 32
 SHOWN_ERRORS: Final = 5
+FULL: Final = "score full responses"
 Answer = TypeVar("Answer")
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def _with_models(run: Run, raw: int, pairs: int, live: int, evidence: Evidence, 
     cut_sides = int(evidence.sides_cut.sum())
     sampler, scorer = Sampler(run), run.scorer()
     completions = _completion_requests(run, sampler, evidence)
-    full = _full_requests(run, scorer)
+    full = _requests_before_sampling(run, scorer, evidence)
     missing = [request for request in completions if sampler.calls.ledger.missing([request.request_id])]
     unread = [request for request in full if scorer.calls.ledger.missing([request.request_id])]
     mean, sampled_per_second, started = _time_policy(run, sampler, missing, measure=measure)
@@ -92,13 +92,23 @@ def _with_models(run: Run, raw: int, pairs: int, live: int, evidence: Evidence, 
         of_audit = min(recipe.sampling.n, max(recipe.sampling.first_round, TO_TELL_KINDS))
         least = min(least, round(share * of_audit * cut_sides))
     most = min(len(completions), recipe.budget.completions or len(completions))
+    if recipe.budget.tokens:  # a completion counts with the tokens that it had
+        most = min(most, int(recipe.budget.tokens / max(mean, 1.0)))
     new_most = min(len(missing), most)
     new_least = max(0, least - (len(completions) - len(missing)))
     prefix = float(np.mean([len(request.token_ids) for request in completions])) if completions else 0.0
     read = float(sum(len(request.token_ids) for request in unread))
     counts = min(least, most), most, most - new_most
     stages = [
-        StageCost("score full responses", len(full), len(full), len(full) - len(unread), read, read, read_per_second),
+        StageCost(
+            FULL + (" and kept prefixes" if recipe.reads_values else ""),
+            len(full),
+            len(full),
+            len(full) - len(unread),
+            read,
+            read,
+            read_per_second,
+        ),
         StageCost("sample completions", *counts, new_least * mean, new_most * mean, sampled_per_second),
         StageCost(
             "score completions", *counts, new_least * (prefix + mean), new_most * (prefix + mean), read_per_second
@@ -165,10 +175,10 @@ def _completion_requests(run: Run, sampler: Sampler, evidence: Evidence) -> list
     ]
 
 
-def _full_requests(run: Run, scorer: Scorer) -> list[ScoreRequest]:
+def _requests_before_sampling(run: Run, scorer: Scorer, evidence: Evidence) -> list[ScoreRequest]:
     found: dict[str, ScoreRequest] = {}
     for part in live_parts(run):
-        for request in scorer.to_score(full_readings(part.pairs, part.places, run.chat)).requests:
+        for request in scorer.to_score(readings_before_sampling(run, part, evidence)).requests:
             if isinstance(request, ScoreRequest):
                 found[request.request_id] = request
     return list(found.values())

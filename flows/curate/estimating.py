@@ -7,7 +7,7 @@ from contextvars import copy_context
 
 import numpy as np
 
-from flows.curate.live_pairs import LivePart, collect_evidence, live_parts
+from flows.curate.live_pairs import LivePart, collect_evidence, live_parts, readings_before_sampling
 from flows.curate.run import Run
 from flows.curate.sampling import Sampler
 from flows.models.engine_calls import Pay, pay_for
@@ -16,7 +16,7 @@ from flows.recipe.cluster import ClusterConfig
 from flows.recipe.curation import Recipe
 from flows.replicas.crews import shared_out
 from flows.runtime.progress import Advance
-from transforms.asking.readings import completion_readings, full_readings, why_unusable
+from transforms.asking.readings import completion_readings, why_unusable
 from transforms.asking.requests import PrefixSample
 from transforms.consistency.deciding import Decider, ProxyRule, Rules, Stage, random_ranks
 from transforms.consistency.evidence import Evidence
@@ -52,7 +52,10 @@ def rules_of(recipe: Recipe) -> Rules:
         proxy=ProxyRule(proxy.audit, proxy.audit_least, proxy.error) if proxy else None,
         completions=budget.completions,
         tokens=budget.tokens,
+        purpose=budget.purpose,
         max_new_tokens=sampling.max_new_tokens,
+        estimator=consistency.estimator,
+        stop_below=consistency.stop_below,
         keep_undecided=budget.undecided == "keep",
     )
 
@@ -77,18 +80,28 @@ class _Estimation:
         return self.evidence
 
     def _score_full(self) -> None:
-        live = len(self.evidence)
-        with self._run.progress.bar("score full responses", unit="responses", total=2 * live) as advance:
+        """Rewards of the full responses and, where the proxy asks for them, of the kept prefixes, read together."""
+        evidence = self.evidence
+        values = evidence.read_values() if self._run.recipe.reads_values else None
+        unread: list[str] = []
+        total = 2 * len(evidence) + (int(evidence.sides_cut.sum()) if values else 0)
+        with self._run.progress.bar("score full responses", unit="responses", total=total) as advance:
             for part in live_parts(self._run):
-                to_score = self.scorer.to_score(full_readings(part.pairs, part.places, self._run.chat))
+                to_score = self.scorer.to_score(readings_before_sampling(self._run, part, evidence))
                 batches = self.scorer.batches(to_score.requests)
                 pay_for(self._pay, f"score part {part.number}", self.scorer.calls, batches, advance)
                 for reading, reward in zip(to_score.read, self.scorer.rewards(to_score.requests), strict=True):
-                    place = part.places[reading.pair_row]
-                    if problem := why_unusable(reading, reward):
-                        self.evidence.bad.setdefault(place, problem)
+                    place, problem = part.places[reading.pair_row], why_unusable(reading, reward)
+                    if values and reading.goes_on:
+                        values[reading.side][place] = np.nan if problem else reward
+                        if problem:
+                            unread.append(problem)
+                    elif problem:
+                        evidence.bad.setdefault(place, problem)
                     else:
-                        self.evidence.full[reading.side][place] = reward
+                        evidence.full[reading.side][place] = reward
+        if unread:
+            logger.warning("%d of %d kept prefixes have no value: %s", len(unread), evidence.sides_cut.sum(), unread[0])
 
     def _ask(self, stage: Stage, number: int, asked: Round) -> int:
         """Sample and score a round; the tokens that were sampled."""
@@ -173,6 +186,9 @@ class _Estimation:
             completions = self.sampler.completions(samples)
             tokens += sum(map(len, completions.values()))
             samples = self._answered(part, samples)
+            for sample in samples:
+                place, length = part.places[sample.pair_row], len(completions[sample.request.request_id])
+                self.evidence.tokens[sample.side][place, sample.request.sample_index] = length
             to_score = self.scorer.to_score(completion_readings(part.pairs, samples, completions, self._run.chat))
             batches = self.scorer.batches(to_score.requests)
             pay_for(self._pay, f"score {name} part {part.number}", self.scorer.calls, batches, advance)

@@ -15,7 +15,7 @@ from flows.recipe.curation import GENERATED_FOLDER
 from flows.versions.fingerprint import git_commit, package_versions
 from flows.versions.output_folder import MANIFEST
 from transforms.consistency.evidence import Evidence
-from transforms.consistency.rates import consistency_rates, decisions, group_rates, proxy_record
+from transforms.consistency.rates import consistency_rates, decisions, estimator_record, group_rates, proxy_record
 from transforms.dataset.curated import curated
 from transforms.dataset.shards import file_sha256
 from transforms.errors import OutputError
@@ -120,6 +120,7 @@ def _consistency(run: Run, evidence: Evidence) -> dict[str, Any]:
         "proxy": proxy_record(evidence, threshold=threshold, accepted_error=recipe.proxy.error, first=first)
         if recipe.proxy
         else None,
+        "estimator": estimator_record(evidence),
     }
 
 

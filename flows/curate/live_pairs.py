@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.curate.run import Run
+from transforms.asking.readings import Reading, full_readings, prefix_readings
 from transforms.asking.requests import Prefix, cut_sides
 from transforms.consistency.evidence import Evidence
 from transforms.tables.ragged import Ragged
@@ -34,6 +35,16 @@ class LivePart(NamedTuple):
             for side in SIDES
             if evidence.sampled[side][place]
         ]
+
+
+def readings_before_sampling(run: Run, part: LivePart, evidence: Evidence) -> list[Reading]:
+    """What the reward model reads before the first completion: full responses, and kept prefixes as they are where the
+    proxy asks for their values."""
+    readings = full_readings(part.pairs, part.places, run.chat)
+    if run.recipe.reads_values:
+        cut = [(p.pair_row, p.side, p.keep) for p in part.prefixes(evidence, lambda _: (0,))]
+        readings += prefix_readings(part.pairs, cut, run.chat)
+    return readings
 
 
 def live_parts(run: Run) -> Iterator[LivePart]:

@@ -37,6 +37,8 @@ def print_summary(console: Console, folder: Path, *, seconds: float, unchanged: 
         console.print(_decision_line(manifest.decisions))
     if manifest.proxy:
         console.print(f"proxy        {manifest.proxy.why}")
+    if manifest.estimator:
+        console.print(f"estimator    {manifest.estimator.why}")
     console.print(_token_line(manifest))
     if facts := template_in_words(manifest):
         console.print(f"template     {'; '.join(facts)}", markup=False)
@@ -81,6 +83,7 @@ def _decision_line(decisions: list[DecisionRecord]) -> str:
         "proxy": "reward margin",
         "sampling": "posterior sure",
         "n_max": "all completions used",
+        "stopped": "more were worth too little",
         "undecided": "undecided",
     }
     counted = " · ".join(f"{names[one.by]} {one.keep + one.drop:,}" for one in decisions)

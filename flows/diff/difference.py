@@ -170,9 +170,9 @@ def _caveats(old: Version, new: Version, models: list[str]) -> list[str]:
             f"The recipe of {' and '.join(unreadable)} is of another release, so no verdict was computed anew and no "
             "reason is proven."
         )
-    if any(one.manifest.proxy for one in (old, new)):
+    if any(one.manifest.proxy or one.manifest.estimator for one in (old, new)):
         found.append(
-            "A proxy's prior is in no table: where it took part, a verdict by another τ is not known, and reasons are "
-            "not proven."
+            "A proxy's prior, and the shape of a run's reward gaps, are in no table: where they took part, a verdict "
+            "by another τ is not known, and reasons are not proven."
         )
     return found

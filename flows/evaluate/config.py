@@ -20,12 +20,15 @@ class _Section(BaseModel):
 
 
 class RewardUnderTest(RewardConfig):
-    """A reward model, and how much of the responses it is to read beside all of it. Each costs a reading."""
+    """A reward model, and how much of the responses it is to read beside all of it.
+
+    transformers' engine has the rewards of all beginnings of a response from one reading of it, where the model allows.
+    """
 
     ratios: list[Ratio] = Field(
-        [0.25, 0.33, 0.4, 0.5],
-        description="Kept ratios of the responses that are judged. Those of Shallow Preference Signals' table 1, which "
-        "cuts the training pairs and judges whole responses: that is `dataset.kept` of a training.",
+        [0.25, 0.33, 0.4, 0.5, 0.75],
+        description="Kept ratios of the responses that are judged: those of Shallow Preference Signals' table 1 and "
+        "0.75. That table cuts the training pairs and judges whole responses, which is `dataset.kept` of a training.",
     )
     tokens: list[Positive] = Field([], description="Kept tokens.")
 

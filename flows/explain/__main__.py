@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,7 @@ def print_explanation(console: Console, found: "Explanation") -> None:
 def verdict_in_words(found: "Explanation") -> list[str]:
     """Why the pair was kept or dropped: posterior and rule."""
     from transforms.report.codes_in_words import reason_in_words
+    from transforms.tables.schema import SIDES
 
     row, config = found.row, found.manifest.config["consistency"]
     lines = [f"{row['verdict']}" + (f": {row['reason']}, {reason_in_words(row['reason'])}" if row["reason"] else "")]
@@ -76,12 +78,17 @@ def verdict_in_words(found: "Explanation") -> list[str]:
             f"full responses: reward {row['reward_chosen']:+.3f} chosen, {row['reward_rejected']:+.3f} rejected; "
             f"the reward model {order} with the label by {abs(margin):.3f}"
         )
+    values = [f"{row[name]:+.3f} {side}" for side in SIDES if row.get(name := f"value_{side}") is not None]
+    if values:
+        lines.append(f"values at the cuts: {', '.join(values)}")
     interval = f"95 % interval [{row['consistency_low']:.3f}, {row['consistency_high']:.3f}]"
     by = {
         "uncut": "nothing was cut, so the pair is consistent by definition",
-        "proxy": f"the reward margin was sure enough without sampling: expected consistency {_three(row['expected'])}",
+        "proxy": f"sure enough before any completion: expected consistency {_three(row['expected'])}",
         "sampling": f"{row['n']} completions a cut side made the posterior sure (1 − δ = {1 - delta:g})",
         "n_max": f"{row['n']} completions a cut side, the most allowed, did not; the posterior mean decided",
+        "stopped": f"after {row['n']} completions a cut side more were expected to prevent fewer than "
+        f"{config.get('stop_below') or 0:g} wrong verdicts each (of the run's mean length), so the likelier one stands",
         "undecided": f"the budget ended after {row['n']} completions a cut side",
     }
     lines.append(f"decided by {row['decided_by']}: {by[row['decided_by']]}")
@@ -90,7 +97,25 @@ def verdict_in_words(found: "Explanation") -> list[str]:
     else:
         lines.append(f"consistency not sampled, {interval}")
     lines.append(f"P(consistency ≥ {tau:g}) = {row['p_keep']:.4f}" + (", audit pair" if row["audit"] else ""))
+    if found.manifest.estimator:
+        lines.append(f"estimator: {found.manifest.estimator.why}")
+    if row.get("posterior"):
+        lines += posterior_picture(row["posterior"], tau)
     return lines
+
+
+def posterior_picture(parts: list[float], threshold: float) -> list[str]:
+    """What is believed of a pair's consistency, drawn over 0 … 1, and where it must be above.
+
+    Args:
+        parts: probabilities of equal parts of [0, 1].
+        threshold: τ.
+    """
+    blocks, most = " ▁▂▃▄▅▆▇█", max(parts)
+    # A part that holds anything is seen: rounded up.
+    bars = "".join(blocks[math.ceil(part / most * 8)] for part in parts)
+    at = min(round(threshold * len(parts)), len(parts) - 1)
+    return [f"consistency   0 {bars} 1", f"{' ' * (16 + at)}↑ τ = {threshold:g}"]
 
 
 def _print_side(console: Console, found: "Explanation", side: Any) -> None:

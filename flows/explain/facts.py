@@ -25,7 +25,7 @@ from transforms.preparation.dedupe import DUPLICATE
 from transforms.records.manifest import Manifest, ModelRecord
 from transforms.sources.kinds import Source
 from transforms.sources.raw_row import find_raw_row
-from transforms.tables.schema import CURATED, SIDES, STRUCTURE, Side, check, written
+from transforms.tables.schema import CURATED, SIDES, STRUCTURE, Side, check, with_later_columns, written
 
 MIN_PREFIX: Final = 4
 
@@ -113,6 +113,7 @@ def _curated(version: Version, pair_id: str) -> Iterator[tuple[str, dict[str, An
         if name == RESPONSES:
             continue
         for batch in version.batches(name):
+            batch = with_later_columns(batch)
             structured = STRUCTURE.name in batch.column_names
             check(batch, written(CURATED, structured=structured), where=f"{version.where}, {name}")
             mine = batch.filter(pc.starts_with(batch["pair_id"], pair_id))

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ import torch
 from flows.models.crew import Crew, Paid
 from flows.models.engine_calls import Calls, Pay, pay_for, rebatched
 from flows.runtime.progress import Progress
-from trainers.policies.token_readings import FrozenModel, Tokens
+from trainers.policies.token_readings import FrozenModel, TokenReader, Tokens
 from trainers.reading.examples import Example
 from trainers.reading.pair_tokens import Ids
 from transforms.asking.ledger import Ledger
@@ -45,6 +45,15 @@ class Causal(NamedTuple):
         """Under which the ledger keeps its answers."""
         own = self.model.identity
         return own if self.cast_to is None else replace(own, dtype=f"{own.dtype} cast to {self.cast_to}")
+
+    @property
+    def autocast(self) -> torch.dtype | None:
+        """`cast_to` as torch knows it."""
+        return None if self.cast_to is None else getattr(torch, self.cast_to)
+
+    def load(self) -> Any:
+        """The model, on the CPU."""
+        return load_causal(self.model, trust_remote_code=self.trust_remote_code)
 
 
 def find_causal(
@@ -85,9 +94,7 @@ def open_frozen(causal: Causal, batch_tokens: int) -> FrozenModel:
         causal: as found.
         batch_tokens: of a forward pass, padding included.
     """
-    cast_to = causal.cast_to
-    loaded = load_causal(causal.model, trust_remote_code=causal.trust_remote_code)
-    return FrozenModel(loaded, batch_tokens=batch_tokens, cast_to=cast_to and getattr(torch, cast_to))
+    return FrozenModel(causal.load(), batch_tokens=batch_tokens, cast_to=causal.autocast)
 
 
 class LogProbReader:
@@ -163,7 +170,7 @@ class LogProbReader:
         return found
 
 
-def ask_frozen(engine: FrozenModel, requests: Sequence[LogProbRequest], progress: RequestProgress) -> Paid:
+def ask_frozen(engine: TokenReader, requests: Sequence[LogProbRequest], progress: RequestProgress) -> Paid:
     """Log-probs of a batch as rows of schema.LOG_PROBS."""
     found = engine.token_log_probs(_share_prompts(requests), partial(progress, 0))
     progress(len(requests), 0)

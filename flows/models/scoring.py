@@ -17,6 +17,7 @@ from transforms.asking.readings import Reading
 from transforms.asking.requests import score_requests
 from transforms.chat.conversation import Asked, Turn
 from transforms.chat.template import DEFAULT_DATE
+from transforms.engines.common_beginnings import alike_together
 from transforms.engines.models import ResolvedModel
 from transforms.engines.protocol import ObjectiveRewardEngine, Objectives, RewardEngine, ScoreRequest
 from transforms.engines.protocol import Progress as RequestProgress
@@ -55,8 +56,14 @@ class Scorer:
         )
 
     def to_score(self, read: list[Reading]) -> ToScore:
-        """The requests behind conversations, in the reward model's own tokens."""
-        return ToScore(read, self.of_answers([r.asked for r in read], [r.answer for r in read]))
+        """The requests behind conversations, in the reward model's own tokens; nothing ends an answer that goes on."""
+        requests: list[ScoreRequest | str] = [""] * len(read)
+        for goes_on, token_ids in ((False, self._inputs.token_ids), (True, self._inputs.open_token_ids)):
+            rows = [row for row, one in enumerate(read) if one.goes_on == goes_on]
+            found = self.requests(token_ids([read[row].asked for row in rows], [read[row].answer for row in rows]))
+            for row, request in zip(rows, found, strict=True):
+                requests[row] = request
+        return ToScore(read, requests)
 
     def of_answers(self, asked: Sequence[Asked], answers: Sequence[Turn]) -> list[ScoreRequest | str]:
         """One request an answer, as the reward model's chat template ends it; a string says why there is none."""
@@ -80,13 +87,17 @@ class Scorer:
             pay_for(pay, what, self.calls, self.batches(requests), advance)
 
     def batches(self, requests: Sequence[ScoreRequest | str]) -> Iterator[Batch[ScoreRequest]]:
-        """Fixed batches: of conversations of like length, so that little is padding; for vLLM, which pads nothing
-        and reads a common beginning once, of like beginning."""
+        """Fixed batches: of like beginning, which engines read once; else of like length, so that little is padding.
+
+        vLLM pads nothing, and keeps beginnings over batches.
+        """
         readable = [request for request in requests if isinstance(request, ScoreRequest)]
         if self._reward.identity.engine == "vllm":
             readable.sort(key=lambda request: tuple(request.token_ids))
         else:
-            readable.sort(key=lambda request: (len(request.token_ids), request.request_id))
+            # Whatever order the conversations came in: places break ties.
+            readable.sort(key=lambda request: request.request_id)
+            readable = [readable[row] for row in alike_together([request.token_ids for request in readable])]
         return rebatched(readable, self._config.batch, self.calls.ledger)
 
     def rewards(self, requests: Sequence[ScoreRequest | str]) -> list[float | str]:

@@ -80,6 +80,16 @@ class ConsistencyConfig(Section):
 
     threshold: Annotated[float, Field(gt=0, lt=1)] = Field(0.5, description="τ: keep where P(consistency ≥ τ) says so.")
     delta: Annotated[float, Field(gt=0, lt=0.5)] = Field(0.05, description="δ of the sequential decision.")
+    estimator: Literal["counts", "rewards"] = Field(
+        "counts",
+        description="What completions are asked: which side won (counts), or by how much (rewards; counts where a "
+        "held-out check says that sizes foretell wins worse).",
+    )
+    stop_below: Annotated[float, Field(gt=0, lt=0.5)] | None = Field(
+        None,
+        description="Stop sampling a pair where a completion more, of the run's mean length, is expected to prevent "
+        "fewer wrong verdicts than this.",
+    )
     reference: Literal["label", "reward"] = Field(
         "label",
         description="Whose order must survive the cut: the label's, or the reward model's of the full responses.",
@@ -88,7 +98,7 @@ class ConsistencyConfig(Section):
         None, description="Keep policy and reward model in memory between rounds; by default on a CPU only."
     )
     prior: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = Field(
-        (0.5, 0.5), description="Beta prior; Jeffreys by default."
+        (0.5, 0.5), description="Beta prior of counted wins; Jeffreys by default."
     )
 
 
@@ -100,6 +110,11 @@ class ProxyConfig(Section):
     error: Annotated[float, Field(gt=0, lt=0.5)] = Field(
         0.05, description="Wrong verdicts that you accept among the pairs that are not sampled."
     )
+    values: bool = Field(
+        False,
+        description="Let what the reward model says of both prefixes as they are speak beside the margin. For reward "
+        "models whose values in mid-text mean something (trained by `flows.train` with its `reward.regularizer`).",
+    )
 
 
 class BudgetConfig(Section):
@@ -107,7 +122,21 @@ class BudgetConfig(Section):
 
     completions: Positive | None = Field(None, description="Of the whole run.")
     tokens: Positive | None = Field(None, description="Sampled tokens; a completion counts with all it may have.")
+    purpose: Literal["both", "verdicts", "rates"] = Field(
+        "both",
+        description="Where a budget that is too small goes. verdicts: to the pair whose verdict the next completion "
+        "is likeliest to right; rates then rest on the audit alone, so it needs a proxy. rates: to the first "
+        "completions of as many pairs as it pays, likelier where the proxy is unsure. both: to pairs in random order, "
+        "then as verdicts.",
+    )
     undecided: Literal["drop", "keep"] = Field("drop", description="What becomes of pairs that are still open.")
+
+    @model_validator(mode="after")
+    def _a_purpose_needs_a_sum(self) -> Self:
+        if self.purpose != "both" and self.completions is None and self.tokens is None:
+            message = f"purpose: {self.purpose} says where a budget goes, and there is none: set completions or tokens"
+            raise ValueError(message)
+        return self
 
 
 class FiltersConfig(Section):
@@ -194,6 +223,28 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _sizes_and_stops_need_rounds(self) -> Self:
+        if self.policy.engine == "none":
+            return self
+        if self.consistency.stop_below is not None and self.sampling.first is None:
+            message = "consistency.stop_below ends a pair's sampling between rounds, and without sampling.first there "
+            message += "is one round: set sampling.first"
+            raise ValueError(message)
+        if self.consistency.estimator == "rewards" and self.sampling.n == 1:
+            message = "consistency.estimator: rewards learns from two completions of a pair how rewards vary: set "
+            message += "sampling.n to 2 or more, or estimator: counts"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _verdicts_alone_leave_the_rates_to_an_audit(self) -> Self:
+        if self.budget.purpose == "verdicts" and self.proxy is None:
+            message = "budget.purpose: verdicts samples no random pairs, so the rates rest on the proxy's audit: set "
+            message += "proxy, or purpose: both"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
     def _replicas_are_in_one_place(self) -> Self:
         check_cluster(self.cluster, [("policy", self.policy), ("reward", self.reward)])
         return self
@@ -223,6 +274,11 @@ class Recipe(Section):
         check_labels(self.every_source())
         _ = self.generation()  # who is missing there is said here
         return self
+
+    @property
+    def reads_values(self) -> bool:
+        """Whether the reward model reads the kept prefixes as they are."""
+        return self.proxy is not None and self.proxy.values
 
     def generation(self) -> Generation | None:
         """The section `generate` as a run of its own: the curation's policy and reward model where it names none.

@@ -21,6 +21,8 @@ ENVIRONMENT: Final = {
     "WANDB_PROJECT": PROJECT,  # transformers would say huggingface
     "MLFLOW_EXPERIMENT_NAME": PROJECT,
     "TQDM_DISABLE": "1",  # this project shows its own progress
+    # Large tensors of a CPU in pages of 2 MiB, which the kernel gives and zeroes with a 512th of the faults.
+    "THP_MEM_ALLOC_ENABLE": "1",
     "TORCH_CPP_LOG_LEVEL": "ERROR",  # vLLM on a CPU warns of its NUMA binding at every start
 }
 

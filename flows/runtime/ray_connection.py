@@ -8,7 +8,8 @@ import signal
 import socket
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from typing import Any, Final
 
 from transforms.errors import ConfigError, first_line
@@ -59,8 +60,7 @@ def connect(address: str, *, key: str, otherwise: str, local: Mapping[str, Any] 
     problem: Exception
     for _ in range(STARTS if address == "local" else 1):
         try:
-            with _sigterm_kept():
-                ray.init(**options)
+            _in_a_thread_that_stays(lambda: ray.init(**options))
         except Exception as error:  # noqa: BLE001 - Ray's own, Python's and gRPC's
             problem = error
             _end_half_started(error)
@@ -70,23 +70,42 @@ def connect(address: str, *, key: str, otherwise: str, local: Mapping[str, Any] 
     raise _no_cluster(address, key, otherwise, first_line(problem)) from problem
 
 
+def _in_a_thread_that_stays(start: Callable[[], Any]) -> None:
+    """Start Ray where nothing ends before this process does.
+
+    Linux kills the processes of a cluster here with the *thread* that started them (PR_SET_PDEATHSIG), and the threads
+    that ask for replicas end with their stage. A driver whose cluster is gone is ended by Ray, a minute later.
+    """
+    done: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            with _sigterm_kept():
+                start()
+        except BaseException as error:  # noqa: BLE001 - it is raised where it was asked for
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+            threading.Event().wait()
+
+    threading.Thread(target=run, name="ray", daemon=True).start()
+    done.result()
+
+
 @contextlib.contextmanager
 def _sigterm_kept() -> Iterator[None]:
-    """Keep what SIGTERM does here.
+    """Keep what SIGTERM does here. Not in the main thread, where Ray sets a handler of Python, too.
 
-    Ray 2.60 takes it twice: by a handler of Python, in the main thread, and by one in C below, which prints a stack and
-    aborts (134), so that nobody is told and nothing is tidied. Only the main thread may set Python's, hence the C
-    library: a `struct sigaction`, 152 bytes under glibc, is read and written back as it is.
+    Ray 2.60 takes the signal in C below Python, prints a stack and aborts (134), so that nobody is told and nothing is
+    tidied. Only the main thread may set Python's handlers, hence the C library: a `struct sigaction`, 152 bytes under
+    glibc, is read and written back as it is.
     """
     sigaction = ctypes.CDLL(None).sigaction
     kept = (ctypes.c_byte * 1024)()
-    handler = signal.getsignal(signal.SIGTERM)
     sigaction(signal.SIGTERM, None, kept)
     try:
         yield
     finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)
         sigaction(signal.SIGTERM, kept, None)
 
 

@@ -75,6 +75,8 @@ class TrainingOutput(_Section):
     resume: bool = Field(True, description="Go on from the newest checkpoint in `dir`; else start anew.")
 
 
+# Keys of memory that came later: a training without them is what it was.
+_OF_STEPS: Final = ("shard", "activations_gib", "compile")
 TRAINING_INDIFFERENT: Final[Keys] = dict.fromkeys(("output", "ledger", "cluster", "save_steps", "report_to"), True)
 
 
@@ -91,7 +93,7 @@ class TrainingRecipe(_Section):
         None, description="Of objectives that have one; the model that training starts from by default."
     )
     objective: ObjectiveConfig | None = Field(None, description="Of a policy.")
-    reward: BradleyTerry | None = Field(None, description="Of a reward model: margin and centring, none by default.")
+    reward: BradleyTerry | None = Field(None, description="Of a reward model: margin, centring, regularizer.")
     optimisation: Optimisation | None = Field(None, description="Of everything but a head alone.")
     memory: Memory = Memory()
     lora: Adapter | None = Field(None, description="LoRA in all linear layers instead of all weights.")
@@ -133,10 +135,18 @@ class TrainingRecipe(_Section):
         if unused := sorted(foreign & given):
             message = f"{of} has no use for {', '.join(unused)}; leave it out"
             raise ValueError(message)
-        if self.head is not None and self.memory.shard is not None:
+        if self.head is not None:
+            of_steps = [name for name in _OF_STEPS if getattr(self.memory, name)]
+            if of_steps:
+                message = (
+                    f"memory.{of_steps[0]} is about the steps of all weights, and a head alone is fitted without "
+                    "steps; leave it out"
+                )
+                raise ValueError(message)
+        if self.head is not None and self.reward is not None and self.reward.regularizer is not None:
             message = (
-                f"memory.shard: {self.memory.shard} spreads a model over the processes that take its steps, and a head "
-                "alone is fitted in one; leave it out"
+                f"reward.regularizer: {self.reward.regularizer} needs a model that learns below its head, for a frozen "
+                "one's states in mid-text say too little; leave head out, with or without lora"
             )
             raise ValueError(message)
         if self.kind == "reward" and self.lora is not None and not self.lora.merge:
@@ -178,7 +188,7 @@ class TrainingRecipe(_Section):
         # A training that keeps the last step's model is what it was before there was a choice.
         outside |= {} if self.keep_best else {"keep_best": True}
         outside |= {} if self.reference else {"reference": True}
-        outside |= {} if self.memory.shard else {"memory": {"shard": True}}
+        outside["memory"] = {name: True for name in _OF_STEPS if not getattr(self.memory, name)}
         return self.model_dump(mode="json", exclude=outside)
 
     def identity(self) -> dict[str, Any]:

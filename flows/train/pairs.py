@@ -17,7 +17,7 @@ from transforms.errors import SchemaError
 from transforms.preparation.truncation import Truncation, keeps
 from transforms.records.manifest import Manifest
 from transforms.tables.ragged import Offsets, Ragged
-from transforms.tables.schema import CURATED, RESPONSES, STRUCTURE, check, written
+from transforms.tables.schema import CURATED, RESPONSES, STRUCTURE, check, with_later_columns, written
 
 SPLITS: Final[tuple[str, ...]] = ("train", "test")
 
@@ -180,6 +180,7 @@ def _dropped_by_the_cut(found: FoundRun) -> pa.Table:
 
 def _read(found: FoundRun, name: str, schema: pa.Schema) -> pa.Table:
     table = found.version.read(name)
+    table = with_later_columns(table) if schema is CURATED else table
     structured = STRUCTURE.name in table.column_names
     check(table, written(schema, structured=structured), where=f"{found.dataset.path}, {name}")
     return table

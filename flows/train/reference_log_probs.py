@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from flows.models.crew import Crew, OneHere
 from flows.models.engine_calls import Pay
-from flows.models.log_probs import Causal, LogProbReader
+from flows.models.log_probs import Causal, LogProbReader, ask_frozen
 from flows.recipe.cluster import ClusterConfig
 from flows.replicas.crews import reference_crew
 from flows.runtime.progress import Progress
-from trainers.policies.token_readings import Tokens
+from trainers.policies.reading_together import ReadingTogether
+from trainers.policies.token_readings import TokenReader, Tokens
 from trainers.reading.examples import Example, check_readable
 from trainers.reading.pair_tokens import some
 from trainers.reading.references import References, WholeResponses
@@ -46,6 +48,7 @@ def reference_log_probs(
     longest: int | None = None,
     batch_tokens: int = 8192,
     cluster: ClusterConfig | None = None,
+    together: bool = False,
 ) -> Referenced:
     """What the reference says of `examples`; the model is loaded only if the ledger lacks some of it.
 
@@ -64,6 +67,7 @@ def reference_log_probs(
             context by default. Runs that share log-probs must agree on it where responses are longer.
         batch_tokens: of a forward pass, padding included.
         cluster: where its replicas are; None: it is read here.
+        together: whether its weights are spread over the processes that met; the others `follow` meanwhile.
 
     Raises:
         SchemaError: an example has ids that the reference does not know, or more tokens than it reads.
@@ -72,18 +76,22 @@ def reference_log_probs(
     limit = min(reference.context, longest or reference.context)
     check_readable(examples, vocabulary=reference.vocabulary, context=limit, where="reference log-probs")
     spend = SpendRecord.nothing()
-    reader = LogProbReader(
-        reference,
-        "reference",
-        ledger_root=ledger,
-        spend=spend,
-        batch_tokens=batch_tokens,
-        crew=reference_crew(reference, batch_tokens, cluster),
-    )
     known = WholeResponses(whole)
+    spread = reading_together(reference, batch_tokens, longest=_longest(examples, whole, limit)) if together else None
+    crew: Crew[LogProbRequest] | None
+    if spread is None:
+        crew = reference_crew(reference, batch_tokens, cluster)
+    else:
+        engine: TokenReader = spread
+        crew = OneHere(lambda: engine, ask_frozen)
+    reader = LogProbReader(
+        reference, "reference", ledger_root=ledger, spend=spend, batch_tokens=batch_tokens, crew=crew
+    )
     wanted = [_wanted(example, known, reader, limit, prompts) for example in examples]
     with closing(reader.calls):
         found = reader.read((r for one in wanted for r in _requests(one)), pay=pay, progress=progress)
+        if spread:
+            spread.stop()
     _check_complete(examples, wanted, found, reader.calls.refused)
     responses = [
         tuple(_sum(found, options, len(kept)) for options, kept in zip(one.responses, example.responses, strict=True))
@@ -91,6 +99,22 @@ def reference_log_probs(
     ]
     of_prompts = [_sum(found, [one.prompt]) if one.prompt else 0.0 for one in wanted] if prompts else None
     return Referenced(References(responses, of_prompts), spend)
+
+
+def reading_together(reference: Causal, batch_tokens: int, *, longest: int = 0) -> ReadingTogether:
+    """The reference with its weights spread over the processes that met.
+
+    Args:
+        reference: as found.
+        batch_tokens: of a forward pass of each process.
+        longest: tokens of prompt and response together that are read at most; asked of the first process alone.
+    """
+    return ReadingTogether(reference.load, batch_tokens=batch_tokens, cast_to=reference.autocast, longest=longest)
+
+
+def _longest(examples: Sequence[Example], whole: Sequence[Example], limit: int) -> int:
+    sizes = (len(one.prompt) + len(response) for one in (*examples, *whole) for response in one.responses)
+    return min(limit, max(sizes, default=0))
 
 
 def _wanted(example: Example, known: WholeResponses, reader: LogProbReader, limit: int, prompts: bool) -> _Wanted:

@@ -37,7 +37,7 @@ class RewardLearner:
     @property
     def objective(self) -> dict[str, Any]:
         """Name and all settings."""
-        return {"name": "bradley_terry", **self._terms.model_dump()}
+        return {"name": "bradley_terry", **self._terms.settings()}
 
     @property
     def accuracy(self) -> str:

@@ -23,20 +23,24 @@ from flows.train.learner import find_learner
 from flows.train.output import CHECKPOINTS, METRICS, MODEL
 from flows.train.plan import TrainingPlan
 from flows.train.record import DataRecord, KeptRecord, Outcome, StepsRecord, TrainingRecord
-from flows.train.reference_log_probs import reference_log_probs
+from flows.train.reference_log_probs import reading_together, reference_log_probs
 from flows.train.reward_head import fit_head_alone
 from flows.versions.fingerprint import git_commit, package_versions
 from trainers.batches.tensors import PACKED, Layout
-from trainers.reading.examples import check_readable, examples_sha256
+from trainers.reading.examples import Example, check_readable, examples_sha256
 from trainers.reading.references import References
+from trainers.steps.activations import GIB, Budget
 from trainers.steps.arguments import Best, training_arguments, training_order
 from trainers.steps.checkpoints import check_same_run, saving
+from trainers.steps.compiled import compile_layers
 from trainers.steps.log import StepLog
-from trainers.steps.processes import met
+from trainers.steps.processes import is_first, meet, met, processes
 from trainers.steps.reports import reporting
+from trainers.steps.settings import Memory
 from trainers.steps.sharded_trainer import trainer_for
 from trainers.steps.trainer import StepTrainer
 from transforms.errors import ConfigError
+from transforms.precision import warn_if_slow
 from transforms.records.manifest import SpendRecord
 
 logger = logging.getLogger(__name__)
@@ -151,6 +155,11 @@ class Training:
         reference, objective = self.plan.reference, self.plan.objective
         if reference is None or objective is None:
             return
+        together = self.recipe.memory.shard is not None and processes() > 1 and self.recipe.cluster is None
+        if together and is_first():
+            meet()  # the others are here already, or will be
+        elif together:
+            reading_together(reference, self.recipe.memory.batch_tokens).follow()
         with self.timed("reference log-probs"):
             wanted: dict[str, Sequence[int]] = {
                 split: range(len(examples)) for split, examples in self.data.by_split.items()
@@ -168,6 +177,7 @@ class Training:
                 longest=self.plan.context,
                 batch_tokens=self.recipe.memory.batch_tokens,
                 cluster=self.recipe.cluster,
+                together=together and is_first(),
             )
             self.spend = found.spend
             start = 0
@@ -199,10 +209,13 @@ class Training:
     def steps(self) -> Trained:
         """Take every step and measurement, in each process that met."""
         recipe, train, learner = self.recipe, self.data.by_split["train"], self.learner
+        warn_if_slow(recipe.memory.dtype, recipe.name)  # weights that are trained are float32, so loading says nothing
         with self.timed("load model"):
             model = learner.load(train)
         layout, reason = learner.layout(model, train)
         logger.info(reason)
+        if recipe.memory.compile:
+            compile_layers(model)
         tasks = {
             split: learner.task(examples, layout=layout, references=self.references.get(split))
             for split, examples in self.data.by_split.items()
@@ -229,6 +242,7 @@ class Training:
                     order=order,
                     identity=self.identity,
                     steps_log=StepLog(self.work / METRICS, _Advance(advance)),
+                    activations=_budget(recipe.memory, train, layout),
                 )
                 events = tensorboard_folder(self.plan.folder, recipe.name, self.plan.fingerprint)
                 reports.enter_context(reporting(trainer, recipe.report_to, events))
@@ -293,6 +307,14 @@ def _outcome(
     [of_kept] = [line for line in after if line["step"] == kept_step]
     kept = KeptRecord(step=kept_step, figure=best.figure, value=of_kept[best.figure], measurements=len(after))
     return Outcome(trained, measured[0], of_kept, device, kept)
+
+
+def _budget(memory: Memory, examples: Sequence[Example], layout: Layout) -> Budget | None:
+    """What layers may hold of the longest forward pass; an example that is longer than `batch_tokens` goes alone."""
+    if memory.activations_gib is None:
+        return None
+    longest = max(map(layout.tokens, examples))
+    return Budget(round(memory.activations_gib * GIB), max(memory.batch_tokens, longest))
 
 
 class _Advance:

@@ -10,7 +10,7 @@ from transformers import AttentionInterface, LlamaConfig, LlamaForCausalLM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from trainers.batches import shared_prompts
-from trainers.batches.shared_prompts import Spans
+from trainers.batches.varlen import Spans
 from trainers.reading.examples import Example
 
 VOCAB = 61

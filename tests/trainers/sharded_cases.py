@@ -12,6 +12,8 @@ from training_support import reference_of, small_policy, some_examples, trainer,
 
 from trainers.batches.tensors import PACKED
 from trainers.steps import value_head
+from trainers.steps.activations import Budget
+from trainers.steps.compiled import compile_layers
 from trainers.steps.processes import met
 from trainers.steps.settings import Adapter
 from trainers.steps.sharding import DTensor, FSDPModule
@@ -48,6 +50,15 @@ def with_adapter(load: Callable[[], Any], task: Any = "CAUSAL_LM") -> Callable[[
     return lambda: trainable(load(), adapter=LORA, seed=0, task=task)
 
 
+def compiled(load: Callable[[], Any]) -> Callable[[], Any]:
+    def found() -> Any:
+        model = load()
+        compile_layers(model)
+        return model
+
+    return found
+
+
 def with_value_head() -> Any:
     model = small_policy(torch.float32, num_hidden_layers=2)
     value_head.attach(model, 0.3)
@@ -73,6 +84,18 @@ CASES: Final[dict[str, tuple[Callable[[], Any], Start]]] = {
     "reward": (lambda: small_classifier(num_hidden_layers=2), reward),
     "reward-lora": (with_adapter(lambda: small_classifier(num_hidden_layers=2), "SEQ_CLS"), reward),
     "dro": (with_value_head, lambda folder, load: policy(folder, "dro", load, save_steps=3)),
+    "budget": (
+        a_policy(),
+        lambda folder, load: policy(folder, "simpo", load, layout=PACKED, activations=Budget(100_000, 40)),
+    ),
+    "compiled": (
+        compiled(a_policy(torch.float32)),
+        lambda folder, load: policy(folder, "simpo", load, layout=PACKED),
+    ),
+    "compiled-budget": (
+        compiled(a_policy(torch.float32)),
+        lambda folder, load: policy(folder, "simpo", load, layout=PACKED, activations=Budget(50_000, 40)),
+    ),
     "bfloat16": (
         a_policy(torch.float32),
         lambda folder, load: policy(folder, "simpo", load, dtype="bfloat16", batch_tokens=1),

@@ -15,6 +15,7 @@ from trainers.objectives import objective
 from trainers.policies.preferences import Preferences
 from trainers.reading.examples import Example
 from trainers.reading.references import References
+from trainers.steps.activations import Budget
 from trainers.steps.arguments import training_arguments, training_order
 from trainers.steps.log import StepLog
 from trainers.steps.settings import Memory, Optimisation
@@ -73,6 +74,7 @@ def trainer(
     save_steps: int | None = None,
     identity: Mapping[str, Any] | None = None,
     memory: Mapping[str, Any] | None = None,
+    activations: Budget | None = None,
     **optimisation: Any,
 ) -> StepTrainer:
     """A trainer on `examples`; 8 a step, one pass and a learning rate of 0.01 if nothing else is said."""
@@ -84,7 +86,8 @@ def trainer(
     ]
     held = Memory(**{"batch_tokens": batch_tokens, "dtype": dtype} | dict(memory or {}))
     known = identity or {"model": "tiny", "learning_rate": chosen.learning_rate}
-    return step_trainer(folder, model, *tasks, optimisation=chosen, memory=held, save_steps=save_steps, identity=known)
+    options = {"optimisation": chosen, "memory": held, "save_steps": save_steps, "identity": known}
+    return step_trainer(folder, model, *tasks, activations=activations, **options)
 
 
 def optimised(changes: Mapping[str, Any]) -> Optimisation:
@@ -102,6 +105,7 @@ def step_trainer(
     memory: Memory,
     save_steps: int | None,
     identity: Mapping[str, Any],
+    activations: Budget | None = None,
 ) -> StepTrainer:
     """A trainer that measures on `test` before the first step and after the last, and logs to metrics.jsonl."""
     order = training_order(optimisation, task.size)
@@ -122,6 +126,7 @@ def step_trainer(
         order=order,
         identity=identity,
         steps_log=StepLog(folder / "metrics.jsonl"),
+        activations=activations,
     )
 
 

@@ -99,7 +99,7 @@ def test_bfloat16_on_a_machine_without_it_is_said_once(machine, caplog):
         for dtype in ("float32", "bfloat16", "bfloat16"):
             warn_if_slow(dtype, "smollm2")
     (said,) = caplog.messages
-    assert said.startswith("smollm2 is loaded in bfloat16, and this machine has no bfloat16 arithmetic")
+    assert said.startswith("smollm2 computes in bfloat16, and this machine has no bfloat16 arithmetic")
     assert "dtype: float32, or auto" in said
     machine(ZEN4)
     caplog.clear()

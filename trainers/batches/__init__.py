@@ -2,6 +2,7 @@
 
 tensors           packed and padded batches
 shared_prompts    attention in which every response sees its prompt and itself
+varlen            the same in one kernel, on a GPU that has one
 packing           whether a model reads packed batches as it reads responses one by one
 layouts           which layout a dataset is read in
 target_log_probs  log softmax(logits)[target] without further tensors of their size

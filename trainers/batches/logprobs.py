@@ -1,7 +1,8 @@
 """Log-probabilities of the kept response tokens, without the logits of a whole batch at once.
 
-The base model runs once. Then the model's own head reads the states of the response tokens, some at a time, and
-each part is forgotten and computed again on the way back: one part's logits are all that is held.
+The base model runs once. Then the model's own head reads the states of the response tokens, some at a time. The first
+parts' logits are kept for the way back, which is a product of matrices less; those of the others are forgotten and
+computed again, so what is held does not grow with the batch.
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from trainers.batches.shared_prompts import take_spans
+from trainers.batches.shared_prompts import Untraced, take_spans
 from trainers.batches.target_log_probs import LogNorm, log_norm, target_log_probs
 from trainers.batches.tensors import Batch
 from transforms.errors import ModelError
@@ -19,6 +20,9 @@ from transforms.errors import ModelError
 # Logits at once: 134 MB in fp32, and as much for their gradient. With fewer, each chunk's part of the output matrix's
 # gradient (as large as the matrix) and, under autocast, a cast of it weigh in: four times fewer took as long on a CPU.
 LOGITS_PER_CHUNK: Final = 1 << 25
+# Logits that are kept for the way back, 268 MB in fp32, twice that of a model that caps them; none where activations
+# are computed again to save memory.
+LOGITS_KEPT: Final = 1 << 26
 
 
 class LogProbs(NamedTuple):
@@ -60,7 +64,14 @@ def causal_parts(model: Any) -> CausalParts:
     return CausalParts(model, backbone)
 
 
-def log_probs(model: Any, batch: Batch, *, prompts: bool = False, logits_per_chunk: int = LOGITS_PER_CHUNK) -> LogProbs:
+def log_probs(
+    model: Any,
+    batch: Batch,
+    *,
+    prompts: bool = False,
+    logits_per_chunk: int = LOGITS_PER_CHUNK,
+    logits_kept: int = LOGITS_KEPT,
+) -> LogProbs:
     """Log-probs of the responses of `batch`; differentiable unless gradients are off.
 
     Logits are the model's own, in the dtype of its weights (so a model that caps its logits does); softmax and
@@ -70,7 +81,9 @@ def log_probs(model: Any, batch: Batch, *, prompts: bool = False, logits_per_chu
         model: a transformers causal language model, or a peft model of one.
         batch: on the model's device.
         prompts: whether to read the prompts too.
-        logits_per_chunk: positions × vocabulary that are held at once, at least one position's.
+        logits_per_chunk: positions × vocabulary that are read at once, at least one position's.
+        logits_kept: positions × vocabulary that are kept for the way back; none by a model that computes its
+            activations again.
 
     Raises:
         ModelError: `batch` is packed and the model's attention is not sdpa; or its head does not read the base
@@ -79,11 +92,13 @@ def log_probs(model: Any, batch: Batch, *, prompts: bool = False, logits_per_chu
     parts = causal_parts(model)
     states, output = read_states(parts, batch)
     chunk = max(1, logits_per_chunk // parts.vocabulary)
-    tokens = _read(parts, output, states[batch.places], batch.targets, chunk)
+    again = getattr(parts.model, "is_gradient_checkpointing", False)
+    kept = 0 if again else logits_kept // parts.vocabulary
+    tokens = _read(parts, output, states[batch.places], batch.targets, chunk=chunk, kept=kept)
     of_prompts = None
     if prompts:
         with torch.no_grad():
-            read = _read(parts, output, states[batch.prompt_places], batch.prompt_targets, chunk)
+            read = _read(parts, output, states[batch.prompt_places], batch.prompt_targets, chunk=chunk, kept=0)
             of_prompts = _sums(read, batch.prompt_lengths)
     return LogProbs(tokens, _sums(tokens, batch.lengths), of_prompts, states[batch.prompt_ends])
 
@@ -113,24 +128,40 @@ def _inputs(parts: CausalParts, batch: Batch) -> dict[str, Any]:
     return {
         "input_ids": batch.input_ids,
         "position_ids": batch.position_ids,
-        "spans": batch.spans,
+        "spans": Untraced(batch.spans),
         # Of four dimensions, so that transformers makes none: it would be as wide and as high as the row.
         "attention_mask": torch.ones((1, 1, 1, 1), dtype=torch.bool, device=batch.input_ids.device),
     }
 
 
-def _read(parts: CausalParts, output: Any, states: torch.Tensor, targets: torch.Tensor, chunk: int) -> torch.Tensor:
-    """Log-probs of `targets`, (tokens,), from the states that decide them, (tokens, hidden)."""
-    read = [
-        # No dropout in a head, so there is no random state to keep.
-        checkpoint(_Measure(parts, output), *part, use_reentrant=False, preserve_rng_state=False)
-        for part in zip(states.split(chunk), targets.split(chunk), strict=True)
-    ]
+def _read(
+    parts: CausalParts, output: Any, states: torch.Tensor, targets: torch.Tensor, *, chunk: int, kept: int
+) -> torch.Tensor:
+    """Log-probs of `targets`, (tokens,), from the states that decide them, (tokens, hidden).
+
+    Args:
+        parts: of the model.
+        output: class of the base model's output.
+        states: of the tokens before the targets.
+        targets: (tokens,).
+        chunk: positions that are read at once.
+        kept: positions whose logits may be kept for the way back; chunks are kept whole.
+    """
+    read = []
+    for some, some_targets in zip(states.split(chunk), targets.split(chunk), strict=True):
+        measure = _Measure(parts, output)
+        kept -= len(some)
+        if kept >= 0:
+            read.append(measure(some, some_targets))
+        else:
+            # No dropout in a head, so there is no random state to keep.
+            again = checkpoint(measure, some, some_targets, use_reentrant=False, preserve_rng_state=False)
+            read.append(again)
     return torch.cat(read)
 
 
 class _Measure:
-    """Log-probs of a chunk; on the way back the logits are computed again, and what normalises them is known."""
+    """Log-probs of a chunk; where the logits are computed again on the way back, what normalises them is known."""
 
     def __init__(self, parts: CausalParts, output: Any) -> None:
         self._parts, self._output = parts, output

@@ -5,6 +5,8 @@
 
 It is transformers' sdpa attention but for that: each response is multiplied with what it may see and with nothing else,
 so there is no mask of the whole row and no padding. A mask made a token cost what packing had saved (DECISIONS.md).
+On a GPU one kernel reads the whole row where there is one (`trainers.batches.varlen`); else each response is multiplied
+on its own.
 """
 
 from collections.abc import Sequence
@@ -16,11 +18,18 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from trainers.batches import varlen
+from trainers.batches.varlen import Spans
 from transforms.errors import ModelError
 
 NAME: Final = "shared_prompts"
-# Of each example: tokens of its prompt, then those of each response.
-Spans = tuple[tuple[int, ...], ...]
+
+
+class Untraced:
+    """Spans that a compiler hands on without a look inside: it would compile a layer for each number of examples."""
+
+    def __init__(self, spans: Spans) -> None:
+        self.spans = spans
 
 
 def take_spans(model: Any) -> None:
@@ -48,7 +57,7 @@ def attention(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     *,
-    spans: Spans | None = None,
+    spans: Spans | Untraced | None = None,
     scaling: float | None = None,
     dropout: float = 0.0,
     **options: Any,
@@ -71,6 +80,31 @@ def attention(
             module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **options
         )
         return found
+    if isinstance(spans, Untraced):
+        spans = spans.spans
+    if dropout == 0 and query.is_cuda:
+        # sdpa is cast by autocast, where rotary embeddings have left fp32; the kernel has to be handed what it takes.
+        queries, keys, values = (_as_autocast(one) for one in (query, key, value))
+        if varlen.usable(queries, keys, by_response):
+            return varlen.attend(queries, keys, values, spans, scaling), None
+    return by_response(query, key, value, spans, scaling, dropout=dropout), None
+
+
+def _as_autocast(tensor: torch.Tensor) -> torch.Tensor:
+    device = tensor.device.type
+    return tensor.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else tensor
+
+
+def by_response(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    spans: Spans,
+    scale: float | None,
+    *,
+    dropout: float = 0.0,
+) -> torch.Tensor:
+    """Attention of one row, (1, heads, tokens, size) to (1, tokens, heads, size): a product for each response."""
     groups = query.shape[1] // key.shape[1]
     sizes = [sum(lengths) for lengths in spans]
     examples = zip(
@@ -79,9 +113,9 @@ def attention(
     parts = [
         part.transpose(1, 2)
         for lengths, example in zip(spans, examples, strict=True)
-        for part in _read(lengths, *example, scale=scaling, dropout_p=dropout)
+        for part in _read(lengths, *example, scale=scale, dropout_p=dropout)
     ]
-    return torch.cat(parts, 1), None
+    return torch.cat(parts, 1)
 
 
 def _read(

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from trainers.batches.shared_prompts import Spans
+from trainers.batches.varlen import Spans
 from trainers.reading.examples import Example
 from trainers.reading.pair_tokens import Ids
 

@@ -11,7 +11,7 @@ from trainers.objectives import BoundObjective, Responses
 from trainers.policies.sides import all_responses, extremes, pair_sides, rewards_of
 from trainers.reading.examples import Example, examples_sha256
 from trainers.reading.references import References
-from trainers.steps.order import batches_by_length
+from trainers.steps.order import cut_by_length
 from trainers.steps.task import Call, Read
 from trainers.steps.value_head import NAME as VALUE_HEAD
 from transforms.errors import ConfigError
@@ -59,8 +59,7 @@ class Preferences:
 
     def cut(self, rows: Sequence[int]) -> list[list[int]]:
         """Micro-batches by length."""
-        batches = batches_by_length([self.examples[row] for row in rows], self._layout, self._batch_tokens)
-        return [[rows[index] for index in batch] for batch in batches]
+        return cut_by_length(rows, self.examples.__getitem__, self._layout, self._batch_tokens)
 
     def terms(self, rows: Sequence[int]) -> int:
         """Pairs, responses or prompts, by what the objective's mean is over."""

@@ -5,7 +5,7 @@ Nothing here is differentiable. Logits of a batch never exist together, as in tr
 
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,18 @@ class TokenComparison(NamedTuple):
     reference_log_prob: Tokens
     reference_entropy: Tokens
     kl: Tokens  # KL(π ‖ π_ref) = Σ_v π(v) (log π(v) − log π_ref(v)), at least 0 but for rounding
+
+
+class TokenReader(Protocol):
+    """A frozen model, in this process or spread over several."""
+
+    def token_log_probs(self, examples: Sequence[Example], progress: Callable[[int], None], /) -> list[list[Tokens]]:
+        """Log-prob of each token of each response, example by example, nats."""
+        ...
+
+    def close(self) -> None:
+        """Free the model."""
+        ...
 
 
 class FrozenModel:

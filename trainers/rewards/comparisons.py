@@ -11,10 +11,10 @@ from trainers.batches.layouts import Choice, choose_layout
 from trainers.batches.logprobs import causal_parts, read_states
 from trainers.batches.packing import STATES
 from trainers.batches.tensors import Batch, Layout
-from trainers.objectives.bradley_terry import bradley_terry
+from trainers.objectives.bradley_terry import bradley_terry, temporal_incoherence
 from trainers.reading.examples import Example, examples_sha256
 from trainers.reading.pair_tokens import some
-from trainers.steps.order import batches_by_length
+from trainers.steps.order import cut_by_length
 from trainers.steps.settings import BradleyTerry
 from trainers.steps.task import Call, Read
 from transforms.errors import SchemaError
@@ -50,9 +50,7 @@ class Comparisons:
 
     def cut(self, rows: Sequence[int]) -> list[list[int]]:
         """Micro-batches by length."""
-        pairs = [read_to_the_end(self._pairs[row]) for row in rows]
-        batches = batches_by_length(pairs, self._layout, self._batch_tokens)
-        return [[rows[index] for index in batch] for batch in batches]
+        return cut_by_length(rows, lambda row: read_to_the_end(self._pairs[row]), self._layout, self._batch_tokens)
 
     def terms(self, rows: Sequence[int]) -> int:
         """A pair is a term."""
@@ -70,18 +68,27 @@ class Comparisons:
         """
         pairs = [self._pairs[row] for row in rows]
         batch = self._layout.batch([read_to_the_end(pair) for pair in pairs]).to(device)
-        found = call(lambda model: rewards(model, batch))
+        coherent = self._objective.regularizer is not None
+        read = call(lambda model: values(model, batch) if coherent else rewards(model, batch))
+        found = read[last_places(batch)] if coherent else read
         chosen, rejected = found[::2], found[1::2]
         margins = None if self._margins is None else found.new_tensor([self._margins[row] for row in rows])
         difference = (chosen - rejected).detach()
+        losses = bradley_terry(chosen, rejected, margins, self._objective.centring)
+        figures = {
+            "accuracy": (difference.sign() + 1) / 2,
+            "margin": difference,
+            "mean_reward": found.detach(),
+        }
+        if coherent:
+            ahead, steps = temporal_incoherence(read, batch.lengths)
+            penalty = self._objective.lookahead * ahead + self._objective.smoothness * steps
+            losses = losses + (penalty[::2] + penalty[1::2]) / 2
+            figures |= {"lookahead": ahead.detach(), "smoothness": steps.detach()}
         return Read(
-            losses=bradley_terry(chosen, rejected, margins, self._objective.centring),
+            losses=losses,
             names=[pair.name for pair in pairs],
-            figures={
-                "accuracy": (difference.sign() + 1) / 2,
-                "margin": difference,
-                "mean_reward": found.detach(),
-            },
+            figures=figures,
             kept_tokens=sum(pair.kept_tokens for pair in pairs),
             read_tokens=batch.read_tokens,
         )
@@ -95,8 +102,24 @@ def rewards(model: Any, batch: Batch) -> torch.Tensor:
         batch: of examples as `read_to_the_end` gives them, on the model's device.
     """
     parts = causal_parts(model)
-    ends = torch.tensor(batch.lengths, device=batch.places.device).cumsum(0) - 1
-    states = read_states(parts, batch).states[batch.places[ends]]
+    return _read(parts, read_states(parts, batch).states[batch.places[last_places(batch)]])
+
+
+def values(model: Any, batch: Batch) -> torch.Tensor:
+    """The head's reading after the prompt and after each token of the responses of `batch`, (places,).
+
+    Those of one response follow one another: prompt alone, one token, …, all of them, which is the reward.
+    """
+    parts = causal_parts(model)
+    return _read(parts, read_states(parts, batch).states[batch.places])
+
+
+def last_places(batch: Batch) -> torch.Tensor:
+    """Where in `batch.places` each response ends, (responses,)."""
+    return torch.tensor(batch.lengths, device=batch.places.device).cumsum(0) - 1
+
+
+def _read(parts: Any, states: torch.Tensor) -> torch.Tensor:
     # In bf16 a reward of 20 is known to 0.06 only, which margins of trained models do not stand.
     with torch.autocast(states.device.type, enabled=False):
         found: torch.Tensor = parts.model.score(states.to(torch.promote_types(states.dtype, torch.float32)))
@@ -140,6 +163,6 @@ def margins_of(pairs: Sequence[Example], objective: BradleyTerry) -> list[float]
 def comparisons_identity(objective: BradleyTerry, pairs: Sequence[Example]) -> dict[str, Any]:
     """What decides the losses of `pairs`, as plain JSON."""
     return {
-        "objective": {"name": "bradley_terry", "settings": objective.model_dump()},
+        "objective": {"name": "bradley_terry", "settings": objective.settings()},
         "data": {"examples": len(pairs), "sha256": examples_sha256(pairs)},
     }

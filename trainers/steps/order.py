@@ -5,7 +5,7 @@ the step the examples go by length, which is where the padding is saved.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -112,6 +112,14 @@ def batches_by_length(examples: Sequence[Example], layout: Layout, batch_tokens:
         batches.append(order[begins[end] : end])
         end = begins[end]
     return batches
+
+
+def cut_by_length(
+    rows: Sequence[int], example: Callable[[int], Example], layout: Layout, batch_tokens: int
+) -> list[list[int]]:
+    """`rows` in micro-batches, as `batches_by_length` cuts their examples."""
+    batches = batches_by_length([example(row) for row in rows], layout, batch_tokens)
+    return [[rows[index] for index in batch] for batch in batches]
 
 
 @lru_cache(maxsize=2)

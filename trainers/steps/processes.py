@@ -43,15 +43,22 @@ def refuse_sharding() -> None:
             raise ConfigError(message)
 
 
+def meet() -> None:
+    """Connect the processes. Waits for those that are not here yet; one alone has nobody to wait for."""
+    if processes() > 1:
+        import torch
+        from accelerate import PartialState
+
+        PartialState(cpu=not torch.accelerator.is_available(), timeout=_PATIENCE)
+
+
 @contextmanager
 def met() -> Iterator[None]:
-    """Inside, the processes are connected. Waits for those that are not here yet; one alone has nobody to wait for."""
-    if processes() == 1:
-        yield
-        return
-    import torch
-    from accelerate import PartialState
-
-    state = PartialState(cpu=not torch.accelerator.is_available(), timeout=_PATIENCE)
+    """Inside, the processes are connected: from now on, or since one of them had to `meet` before."""
+    meet()
     yield
-    state.destroy_process_group()  # not after an error: the launcher ends the others, which may wait in a sum
+    if processes() > 1:
+        from accelerate import PartialState
+
+        # Not after an error: the launcher ends the others, which may wait in a sum.
+        PartialState().destroy_process_group()

@@ -1,6 +1,6 @@
 """How a model is trained, whatever it is trained for. Without torch: recipes are read before anything heavy is."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -45,15 +45,38 @@ class Memory(_Settings):
         "multiplies in it, else float32.",
     )
     gradient_checkpointing: bool = Field(False, description="Less memory, a third more time.")
+    activations_gib: AboveZero | None = Field(
+        None,
+        description="What the layers may hold of a forward pass for its way back, weights and logits not counted. As "
+        "many as that asks for are computed again, as gradient_checkpointing does with all of them, and their inputs "
+        "wait on the CPU where a GPU could hold no more.",
+    )
+    compile: bool = Field(
+        False, description="Fuse what layers do between matrix products (torch.compile); needs a C++ compiler."
+    )
     shard: Literal["fsdp"] | None = Field(
         None,
         description="`fsdp`: the processes of a launcher share the weights, gradients and moments (FSDP2); else each "
         "holds all of them (DDP).",
     )
 
+    @model_validator(mode="after")
+    def _activations_are_held_or_not(self) -> Self:
+        if self.gradient_checkpointing and self.activations_gib is not None:
+            message = (
+                f"gradient_checkpointing: true computes every layer again, and activations_gib: {self.activations_gib} "
+                "as many as it asks for; leave one of them out"
+            )
+            raise ValueError(message)
+        return self
+
 
 class BradleyTerry(_Settings):
-    """What a reward model minimises: −log σ(r_w − r_l − margin) + centring · (r_w + r_l)² (methods §5)."""
+    """What a reward model minimises: −log σ(r_w − r_l − margin) + centring · (r_w + r_l)² (methods §5).
+
+    With a regularizer also what the rewards of a response's prefixes are apart from that of the whole response
+    (`lookahead`), and from that of the prefix with one token more (`smoothness`).
+    """
 
     margin: Literal["reward", "score"] | AboveZero | None = Field(
         None,
@@ -61,6 +84,21 @@ class BradleyTerry(_Settings):
         "scores of the two differ by.",
     )
     centring: Annotated[float, Field(ge=0)] = Field(0.0, description="λ; 0.01 where it is used (arXiv 2312.09244).")
+    regularizer: Literal["temporally_coherent"] | None = Field(
+        None,
+        description="Make the reward of every prefix the expected reward of what it becomes (arXiv 2604.22981): a "
+        "value at each token for the price of one reading.",
+    )
+    lookahead: Annotated[float, Field(ge=0)] = Field(
+        0.1, description="Weight of a prefix's squared distance from the whole response's reward; with the regularizer."
+    )
+    smoothness: Annotated[float, Field(ge=0)] = Field(
+        0.1, description="Weight of its squared distance from the next prefix's reward; with the regularizer."
+    )
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the losses; without a regularizer its weights decide nothing."""
+        return self.model_dump(exclude=None if self.regularizer else {"regularizer", "lookahead", "smoothness"})
 
 
 class HeadOnly(_Settings):

@@ -22,6 +22,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import rotate_checkpoints
 
 from trainers.steps import value_head
+from trainers.steps.activations import Budget, hold_within
 from trainers.steps.checkpoints import PARTIAL, check_same_run, saving, write_identity
 from trainers.steps.log import StepLog, displacement
 from trainers.steps.order import Order
@@ -46,6 +47,7 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         test: examples to measure on, not to learn from.
         steps_log: told of every step and measurement.
         value_learning_rate: of the model's value head, where it has one.
+        activations: what layers may hold of a forward pass, None for all of it.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         test: Task | None = None,
         steps_log: StepLog | None = None,
         value_learning_rate: float = 1e-3,
+        activations: Budget | None = None,
     ) -> None:
         # Several GPUs in one process would mean DataParallel, which knows nothing of steps.
         arguments._n_gpu = min(arguments.n_gpu, 1)
@@ -76,6 +79,7 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         self._task, self._test, self._order, self._ranks = task, test, order, ranks
         self._log = steps_log or StepLog()
         self._value_learning_rate = value_learning_rate
+        self._activations = activations
         self._step: Step | None = None
         self.identity = {**identity, **task.identity, "order": order.identity}
 
@@ -88,6 +92,9 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         model.train()
         self._step = step = inputs["step"]
         terms = self._task.terms(step.rows)
+        if self._activations is not None:
+            self._hold_within(self._activations, model, step)
+            self._activations = None
         total = torch.zeros((), device=self.args.device)
         # One region for the step: weights are cast once, not in every micro-batch and again on its way back.
         with self._casting():
@@ -250,6 +257,18 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         else:
             with self.accelerator.no_sync(model):
                 yield
+
+    def _hold_within(self, budget: Budget, model: Any, step: Step) -> None:
+        """Measure by the example of middle length of the first step."""
+        by_length = [row for batch in self._task.cut(step.rows) for row in batch]
+        row = by_length[len(by_length) // 2]
+
+        def read(times: int) -> Read:
+            with self._casting(), self._gradients_in_step(model, last=False):
+                return self._read(self._task, (row,) * times)
+
+        inside, offload = self.accelerator.unwrap_model(self.model), self.args.device.type != "cpu"
+        hold_within(budget, inside, read, offload=offload)
 
     def _read(self, task: Task, rows: tuple[int, ...]) -> Read:
         inside = self.accelerator.unwrap_model(self.model)

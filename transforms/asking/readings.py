@@ -25,6 +25,11 @@ class Reading(NamedTuple):
     asked: Asked
     answer: Turn
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the answer is a prefix as it is, that nothing ends."""
+        return self.keep is not None and self.sample is None
+
 
 def full_readings(pairs: pa.Table, rows: Iterable[int], chat: ChatTokens) -> list[Reading]:
     """Both full responses of the given rows of schema.TRUNCATED.
@@ -41,6 +46,23 @@ def full_readings(pairs: pa.Table, rows: Iterable[int], chat: ChatTokens) -> lis
             if "tool_calls" in turn:
                 turn = spoken(chat, Ragged.from_arrow(pairs[f"{side}_ids"].slice(row, 1)).row(0))
             found.append(Reading(row, side, None, None, prompts[row], turn))
+    return found
+
+
+def prefix_readings(pairs: pa.Table, prefixes: Iterable[tuple[int, Side, int]], chat: ChatTokens) -> list[Reading]:
+    """Prefixes as they are, (row, side, tokens) of schema.TRUNCATED: what the reward model makes of a beginning.
+
+    One that ends in its reasoning has no content at all, and one that ends right behind it an empty one.
+    """
+    prompts = asked_of(pairs)
+    ids = {side: Ragged.from_arrow(pairs[f"{side}_ids"]) for side in SIDES}
+    found = []
+    for row, side, keep in prefixes:
+        prefix = ids[side].row(row)[:keep]
+        turn = spoken(chat, prefix)
+        if not chat.said(prefix).closed:
+            turn = {**turn, "content": None}
+        found.append(Reading(row, side, keep, None, prompts[row], turn))
     return found
 
 

@@ -15,6 +15,7 @@ from transforms.audit import published_rates as published
 from transforms.audit.published_rates import GAINED, LOST, LOWEST, Verdict
 from transforms.records.audit import MethodAudit, PublishedRate
 from transforms.records.manifest import ShareRecord
+from transforms.statistics.intervals import MeanRecord
 
 PUBLISHED: Final = [
     PublishedRate(data=row.setting, rate=row.rate, dpo=row.dpo, simpo=row.simpo, on_policy=row.on_policy,
@@ -113,6 +114,17 @@ def sentences(
     widest = max(method.consistency.high - method.consistency.low for method in methods) / 2
     advice.append(_surer(widest, audited, pairs, tokens, seconds))
     return advice
+
+
+def values_in_words(agree: MeanRecord) -> str:
+    """How far what the reward model says of prefixes can stand in for completions of them."""
+    known = agree.low is not None and agree.high is not None
+    said = f"{agree.value:+.2f}" + (f" [{agree.low:+.2f}, {agree.high:+.2f}]" if known else "")
+    means = ""
+    if agree.low is not None and agree.high is not None and agree.low <= 0:
+        against = "values order pairs against what completions say"
+        means = f": {against}" if agree.high < 0 else ": values say nothing here that chance would not"
+    return f"ΔQ(k) of a pair by values and by completions have a rank correlation of {said} within each k{means}."
 
 
 def _surer(half: float, audited: int, pairs: int, tokens: int, seconds: float) -> str:

@@ -18,7 +18,8 @@ from transforms.asking.requests import Prefix, PrefixSample
 from transforms.engines.protocol import Positions
 from transforms.preparation.truncation import Truncation, keeps
 from transforms.records.audit import CurvePoint, PositionCurves
-from transforms.statistics.clustered import clustered_mean
+from transforms.statistics.clustered import clustered_mean, clustered_rank_correlation
+from transforms.statistics.intervals import MeanRecord
 from transforms.tables.schema import PROMPT_DIGITS, SIDES, Side
 
 Floats = npt.NDArray[np.float64]
@@ -162,14 +163,14 @@ def cut_prefixes(pairs: pa.Table, cuts: Sequence[Cut], n: int) -> list[Prefix]:
 
 
 def rewards_by_prefix(
-    pairs: pa.Table, samples: Sequence[PrefixSample], rewards: Sequence[float]
+    pairs: pa.Table, samples: Sequence[PrefixSample | Prefix], rewards: Sequence[float]
 ) -> dict[PrefixKey, list[float]]:
-    """The rewards of each prefix's completions.
+    """The rewards of each prefix's completions, or of the prefixes as they are.
 
     Args:
         pairs: the table that the samples' rows count in.
-        samples: what was sampled.
-        rewards: of each sample; NaN where the reward model gave none.
+        samples: what was sampled, or read.
+        rewards: of each of them; NaN where the reward model gave none.
     """
     ids = pairs["pair_id"].to_pylist()
     found: dict[PrefixKey, list[float]] = {}
@@ -199,6 +200,21 @@ def quality_curve(
     Returns:
         A point a cut, in their order, without those of fewer than two prompts.
     """
+    prompts = np.array(prompts_of(pairs), object)
+    points = []
+    for cut, gaps in zip(cuts, quality_gaps(pairs, cuts, full, drawn), strict=True):
+        known = np.isfinite(gaps)
+        points.append(mean_point(cut.at, gaps[known], prompts[known].tolist()))
+    return [point for point in points if point is not None]
+
+
+def quality_gaps(
+    pairs: pa.Table,
+    cuts: Sequence[Cut],
+    full: Mapping[str, Mapping[Side, float]],
+    drawn: Mapping[PrefixKey, Sequence[float]],
+) -> Floats:
+    """What each point of `quality_curve` is the mean of, (cuts, pairs); NaN for a pair that is not in it."""
     ids, reasons = pairs["pair_id"].to_pylist(), pairs["reason"].to_pylist()
     rows = [row for row, key in enumerate(ids) if reasons[row] is None and key in full]
     lengths = {side: _lengths(pairs, side) for side in SIDES}
@@ -209,14 +225,53 @@ def quality_curve(
         rewards = drawn.get(PrefixKey(ids[row], side, keep), ())
         return sum(rewards) / len(rewards) if rewards else np.nan
 
-    prompts = np.array([ids[row][:PROMPT_DIGITS] for row in rows], object)
-    points = []
-    for cut in cuts:
+    gaps = np.full((len(cuts), len(ids)), np.nan)
+    for number, cut in enumerate(cuts):
         chosen, rejected = ([quality(row, side, int(cut.keep[side][row])) for row in rows] for side in SIDES)
-        gaps = np.array([won - lost for won, lost in zip(chosen, rejected, strict=True)])
-        known = np.isfinite(gaps)
-        points.append(mean_point(cut.at, gaps[known], prompts[known].tolist()))
-    return [point for point in points if point is not None]
+        gaps[number, rows] = np.array(chosen) - np.array(rejected)
+    return gaps
+
+
+def values_agree(
+    pairs: pa.Table,
+    cuts: Sequence[Cut],
+    full: Mapping[str, Mapping[Side, float]],
+    drawn: Mapping[PrefixKey, Sequence[float]],
+    values: Mapping[PrefixKey, Sequence[float]],
+) -> MeanRecord | None:
+    """Rank correlation of ΔQ by values and ΔQ by completions of a cut's pairs, over all cuts; None where there is none.
+
+    Ranks are taken within each cut, so that two curves that rise together do not pass for pairs that agree. Pairs that
+    a cut leaves a side whole of are left out: both ways know the same reward of it.
+
+    Args:
+        pairs: schema.TRUNCATED, as for `quality_curve`.
+        cuts: of these pairs.
+        full: rewards of the full responses by pair id.
+        drawn: rewards of completions.
+        values: of the prefixes as they are.
+    """
+    sampled, read = (quality_gaps(pairs, cuts, full, known) for known in (drawn, values))
+    prompts = np.array(prompts_of(pairs), object)
+    ranks: list[tuple[Floats, Floats]] = []
+    clusters: list[str] = []
+    for cut, by_completions, by_values in zip(cuts, sampled, read, strict=True):
+        known = np.isfinite(by_completions) & np.isfinite(by_values)
+        known &= np.all([cut.keep[side] < _lengths(pairs, side) for side in SIDES], axis=0)
+        ranks.append((_ranks(by_values[known]), _ranks(by_completions[known])))
+        clusters += prompts[known].tolist()
+    if not ranks:
+        return None
+    one, other = (np.concatenate(side) for side in zip(*ranks, strict=True))
+    return clustered_rank_correlation(one, other, clusters)
+
+
+def _ranks(values: Floats) -> Floats:
+    """Ranks as places between −½ and ½, so that those of few values and of many compare."""
+    from scipy import stats
+
+    found: Floats = stats.rankdata(values) / (len(values) + 1) - 0.5
+    return found
 
 
 def cut_by(pairs: pa.Table, truncation: Truncation, *, at: float) -> Cut:

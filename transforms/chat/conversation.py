@@ -29,8 +29,8 @@ class Asked(NamedTuple):
         return not self.tools and not self.kwargs and not any(len(turn) > 2 for turn in self.turns)
 
 
-def answer(content: str, more: Mapping[str, Any] | None = None) -> Turn:
-    """A response as the turn that it is."""
+def answer(content: str | None, more: Mapping[str, Any] | None = None) -> Turn:
+    """A response as the turn that it is; one that is still in its reasoning has no content."""
     return {"role": "assistant", "content": content, **(more or {})}
 
 

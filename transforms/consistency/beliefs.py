@@ -9,17 +9,21 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from transforms.statistics.intervals import LEVEL, Bools, Floats, Ints
+from transforms.consistency.posteriors import Posterior
+from transforms.statistics.intervals import Bools, Floats, Ints
 
+_DIGITS: Final = 12  # of a value: beyond them, pairs of equal worth would be ranked by the machine's last bit
 _HALVINGS: Final = 60  # of an interval in [0, 1]: beyond a float's last digit
 
 
-class Beliefs(NamedTuple):
-    """Of some pairs, each (pairs, components)."""
-
+class _Components(NamedTuple):
     share: Floats  # of the components; rows add up to 1
     wins: Floats  # first parameters
     losses: Floats  # second parameters
+
+
+class Beliefs(_Components, Posterior):
+    """Of some pairs, each (pairs, components)."""
 
     @classmethod
     def alike(cls, pairs: int, wins: float, losses: float) -> "Beliefs":
@@ -73,20 +77,23 @@ class Beliefs(NamedTuple):
         found: Floats = (self.share * self.wins / (self.wins + self.losses)).sum(axis=1)
         return found
 
-    def certainty(self, threshold: float) -> Floats:
-        """How sure the likelier verdict is: max(P(c ≥ τ), P(c < τ)), (pairs,)."""
-        above = self.above(threshold)
-        return np.maximum(above, 1 - above)
+    def value_of_sampling(self, *, step: int, threshold: float) -> Floats:
+        """How much `step` more comparisons are expected to lower a pair's chance of a wrong verdict, (pairs,).
 
-    def wrong(self, keeps: Bools, threshold: float) -> Floats:
-        """How likely the verdicts `keeps` are wrong, (pairs,)."""
-        above = self.above(threshold)
-        return np.where(keeps, 1 - above, above)
+        The chance is min(P(c ≥ τ), P(c < τ)) under the posterior; its expectation is over the predictive distribution
+        of the comparisons to come. It is never below zero: by Jensen's inequality the minimum of two probabilities
+        falls on average.
+        """
+        from scipy import special
 
-    def interval(self) -> tuple[Floats, Floats]:
-        """Central 95 %, (pairs,) each."""
-        tail = (1 - LEVEL) / 2
-        return self._quantile(tail), self._quantile(1 - tail)
+        now, later = 1 - self.certainty(threshold), np.zeros(len(self.share))
+        n = np.full(len(later), step)
+        for agree in range(step + 1):
+            wins = np.full(len(later), float(agree))
+            chance = special.comb(step, agree) * np.exp(self.log_likelihood(wins, n))
+            later += chance * (1 - self.after(wins, n).certainty(threshold))
+        value: Floats = np.maximum(np.round(now - later, _DIGITS), 0.0)
+        return value
 
     def _quantile(self, level: float) -> Floats:
         from scipy import special

@@ -7,21 +7,26 @@ a real run, a simulation with known truth and a replay of completions that are t
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from typing import Final, Literal
 
 import numpy as np
 
+from transforms.consistency.beliefs import Beliefs
 from transforms.consistency.evidence import Evidence
-from transforms.consistency.proxy import FOLDS, fit_proxy
-from transforms.consistency.sequential import Round, next_round
+from transforms.consistency.gap_fits import GapFits, fit_gaps
+from transforms.consistency.proxy import FOLDS, fit_proxy, surety
+from transforms.consistency.reward_gaps import GapBeliefs
+from transforms.consistency.sequential import Purpose, Round, drawn_for_rates, next_round, worth
 from transforms.records.manifest import RoundRecord
 from transforms.statistics.intervals import Ints
 
 Stage = Literal["audit", "rest"]
+Estimator = Literal["counts", "rewards"]
 TO_TELL_KINDS: Final = 2  # completions of an audit pair: one each do not show how pairs of equal margin differ
 _NEWS: Final = 1.1  # times as many comparisons as were learned from; refitting to fewer changes hardly a verdict
-_ENOUGH: Final = 4000  # pairs to learn five numbers from
+_ENOUGH: Final = 4000  # pairs to learn what all share from
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,10 @@ class Rules:
         completions: of the whole run at most; None is no limit.
         tokens: sampled tokens of the whole run at most; a completion counts with all it may have.
         max_new_tokens: what a completion may have.
+        stop_below: wrong verdicts that a completion more of a pair, of the run's mean length, must be expected to
+            prevent; where it is fewer, the likelier verdict stands. None samples on until δ or the most completions.
+        estimator: how consistencies are estimated: by counting wins, or by how far completions win.
+        purpose: where a budget that is too small for all goes (sequential.next_round).
         keep_undecided: what becomes of pairs that are open when the budget ends.
     """
 
@@ -58,6 +67,9 @@ class Rules:
     tokens: int | None = None
     max_new_tokens: int = 1
     keep_undecided: bool = False
+    estimator: Estimator = "counts"
+    stop_below: float | None = None
+    purpose: Purpose = "both"
 
 
 # Has the round sampled, scored and added to the evidence; returns the tokens that were sampled.
@@ -84,16 +96,27 @@ class Decider:
         """Decide every usable pair, or mark it undecided where the budget ended; the rounds that it took."""
         evidence, rules = self.evidence, self._rules
         everyone = np.flatnonzero(evidence.cut & evidence.usable)
-        evidence.decide(threshold=rules.threshold, delta=rules.delta)
+        self._judge()
+        evidence.by_worth = rules.purpose == "verdicts"
         if rules.proxy is not None:
             audit = _audit_sample(everyone, self._order, rules.proxy)
             evidence.audit[audit] = True
-            self._round("audit", 1, audit, everyone, first=max(rules.first, TO_TELL_KINDS))
+            # A second completion tells kinds of pairs apart, but the rate little that another pair's first would not.
+            first = rules.first if rules.purpose == "rates" else max(rules.first, TO_TELL_KINDS)
+            self._round("audit", 1, audit, everyone, first=first)
         number = 1
-        while self._round("rest", number, everyone, everyone, first=rules.first):
+        # What else were sampled then had another chance than the estimate takes it to have.
+        drawn = rules.purpose == "rates" and self._draw(everyone)
+        while not drawn and self._round("rest", number, everyone, everyone, first=rules.first):
             number += 1
         evidence.close_undecided(keep=rules.keep_undecided)
         return self.records
+
+    def _draw(self, everyone: Ints) -> bool:
+        """A first completion of pairs that are drawn for the rate's sake; False where the budget pays for all."""
+        evidence, rules = self.evidence, self._rules
+        drawn = drawn_for_rates(evidence, everyone, first=rules.first, room=self._room(), order=self._order)
+        return drawn is not None and self._asks("rest", 1, drawn, everyone)
 
     def _round(self, stage: Stage, number: int, candidates: Ints, everyone: Ints, *, first: int) -> bool:
         """One round of completions, and what follows from it; False where no candidate is open or has room."""
@@ -106,7 +129,13 @@ class Decider:
             threshold=rules.threshold,
             room=self._room(),
             order=self._order,
+            by_tokens=rules.tokens is not None,
+            purpose=rules.purpose,
         )
+        return self._asks(stage, number, asked, everyone)
+
+    def _asks(self, stage: Stage, number: int, asked: Round, everyone: Ints) -> bool:
+        evidence = self.evidence
         if not len(asked.rows):
             return False
         completions = asked.completions(evidence)
@@ -114,32 +143,83 @@ class Decider:
         evidence.n[asked.rows] += asked.more
         self._asked += completions
         self._tokens += tokens
-        if rules.proxy is not None:
-            self._learn(everyone, rules.proxy)
-        evidence.decide(threshold=rules.threshold, delta=rules.delta)
+        self._learn(everyone)
+        self._judge()
         self._record(stage, number, asked, completions, tokens)
         return True
 
-    def _learn(self, everyone: Ints, rule: ProxyRule) -> None:
-        """Fit the proxy to everything that was sampled, where that has grown enough to tell it something new."""
+    def _judge(self) -> None:
         evidence, rules = self.evidence, self._rules
+        evidence.decide(threshold=rules.threshold, delta=rules.delta)
+        if rules.stop_below is not None:
+            rows = np.flatnonzero(evidence.open_pairs() & (evidence.n >= self._to_stop()))
+            gain = worth(evidence, rows, step=rules.step, threshold=rules.threshold) / evidence.costs(rows)
+            evidence.stop(rows[gain < rules.stop_below], threshold=rules.threshold)
+
+    def _to_stop(self) -> int:
+        """Completions that a pair has before it may be sampled no further: what they are worth is known only once two
+        have shown how gaps vary."""
+        fits = self.evidence.gap_fits
+        unknown = self._rules.estimator == "rewards" and (fits is None or not fits.shapes)
+        return TO_TELL_KINDS if unknown else 1
+
+    def _learn(self, everyone: Ints) -> None:
+        """Fit to everything that was sampled, where that has grown enough to tell something new."""
+        evidence, rules, rule = self.evidence, self._rules, self._rules.proxy
+        if rule is None and rules.estimator == "counts":
+            return
         outcomes = evidence.outcomes(everyone)
         if outcomes.n.sum() < _NEWS * self._learned:
             return
         self._learned = int(outcomes.n.sum())
+        value_gap = evidence.value_gap() if rule else None
         ranks = np.argsort(self._order[everyone[outcomes.rows]], kind="stable")
-        evidence.believe(
-            everyone,
-            fit_proxy(
-                evidence.margin[everyone],
-                evidence.share_cut[everyone],
-                _folds([evidence.pair_ids[row] for row in everyone.tolist()]),
-                outcomes.of(np.sort(ranks[:_ENOUGH])),
-                threshold=rules.threshold,
-                accepted_error=rule.error,
-                fallback=evidence.prior_parameters,
-            ),
+        outcomes = outcomes.of(np.sort(ranks[:_ENOUGH]))
+        proxy = fit_proxy(
+            evidence.margin[everyone] if rule else np.zeros(len(everyone)),
+            evidence.share_cut[everyone],
+            self._fold[everyone],
+            outcomes,
             threshold=rules.threshold,
+            accepted_error=rule.error if rule else 0.0,
+            fallback=evidence.prior_parameters,
+            value_gap=None if value_gap is None else value_gap[everyone],
+        )
+        fits = None
+        if rules.estimator == "rewards":
+            counting = proxy.beliefs.of(outcomes.rows)
+            fits = self._fit_gaps(everyone[outcomes.rows], counting, by_margin=rule is not None)
+        if rule is None:  # then nothing but a pair's completions, and how gaps vary, speaks of it
+            evidence.gap_fits = fits
+            if fits is not None and fits.trusted:
+                evidence.expected[everyone] = evidence.prior(everyone).mean()
+            return
+        evidence.believe(everyone, proxy, fits)
+        foretold: Beliefs | GapBeliefs = proxy.beliefs
+        if fits is not None and fits.trusted:
+            foretold = evidence.prior(everyone)
+            if proxy.informative:
+                audit = outcomes.rows[outcomes.audit]
+                before, after = foretold.of(audit), evidence.posterior(everyone[audit])
+                enough = surety(before, after, threshold=rules.threshold, accepted_error=rule.error)
+                evidence.proxy = proxy = proxy.sure_from(enough, rule.error)
+            evidence.expected[everyone] = foretold.mean()
+        evidence.may_skip(everyone, foretold.certainty(rules.threshold) >= proxy.sure)
+
+    @cached_property
+    def _fold(self) -> Ints:
+        return _folds(self.evidence.pair_ids)
+
+    def _fit_gaps(self, rows: Ints, counting: Beliefs, *, by_margin: bool) -> GapFits:
+        evidence = self.evidence
+        return fit_gaps(
+            evidence.gaps(rows, by_margin=by_margin),
+            rows,
+            self._fold,
+            threshold=self._rules.threshold,
+            counting=counting,
+            by_margin=by_margin,
+            before=evidence.gap_fits,
         )
 
     def _room(self) -> float:

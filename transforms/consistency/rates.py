@@ -9,13 +9,13 @@ import numpy as np
 from transforms.consistency.evidence import Evidence, Reference
 from transforms.consistency.proxy import calibration, held_out_error
 from transforms.consistency.win_shares import KEEP
-from transforms.records.manifest import DecidedBy, DecisionRecord, GroupRecord, ProxyRecord, RateRecord
+from transforms.records.manifest import DecidedBy, DecisionRecord, EstimatorRecord, GroupRecord, ProxyRecord, RateRecord
 from transforms.statistics.estimates import Observed, estimated_rate
 from transforms.statistics.intervals import Bools, Floats
 
 REFERENCES: Final[tuple[Reference, Reference]] = ("label", "reward")
 SHARES: Final = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
-DECIDED_BY: Final[tuple[DecidedBy, ...]] = ("uncut", "proxy", "sampling", "n_max", "undecided")
+DECIDED_BY: Final[tuple[DecidedBy, ...]] = ("uncut", "proxy", "sampling", "n_max", "stopped", "undecided")
 _MARGIN_GROUPS: Final = 6
 
 
@@ -30,11 +30,24 @@ def observe(evidence: Evidence, reference: Reference, first: int) -> Observed:
     cut = evidence.cut & evidence.usable
     seen = cut & (evidence.n >= first)
     chance = np.ones(len(evidence))
+    if evidence.by_worth and (cut & ~evidence.skippable & ~seen).any():
+        # Where a first completion was worth most says something of its outcome; the audit was drawn at random.
+        seen &= evidence.audit
+        chance[cut] = max(1, int(seen.sum())) / max(1, int(cut.sum()))
+        return _observed(evidence, reference, first, seen, chance)
+    if evidence.chance is not None:
+        chance[cut] = evidence.chance[cut]
+        return _observed(evidence, reference, first, seen, chance)
     # Where the proxy decides, the audit was observed. Elsewhere everybody was, or, where the budget ended in the
     # first round, a prefix of the random order (sequential.next_round). Either is a random sample.
     for stratum in (cut & evidence.skippable, cut & ~evidence.skippable):
         if stratum.any():
             chance[stratum] = max(1, int(seen[stratum].sum())) / int(stratum.sum())
+    return _observed(evidence, reference, first, seen, chance)
+
+
+def _observed(evidence: Evidence, reference: Reference, first: int, seen: Bools, chance: Floats) -> Observed:
+    cut = evidence.cut & evidence.usable
     value = np.ones(len(evidence))
     rows = np.flatnonzero(seen)
     value[rows] = evidence.shares(rows, reference, first)
@@ -138,7 +151,19 @@ def proxy_record(evidence: Evidence, *, threshold: float, accepted_error: float,
         calibration=calibration(expected, evidence.margin[audit], evidence.shares(audit, evidence.reference, first))
         if known and len(audit)
         else [],
+        values_asked=0 if evidence.values is None else int(evidence.sides_cut.sum()),
+        values_read=0
+        if evidence.values is None
+        else sum(int((np.isfinite(values) & evidence.sampled[side]).sum()) for side, values in evidence.values.items()),
     )
+
+
+def estimator_record(evidence: Evidence) -> EstimatorRecord | None:
+    """Whether gaps or wins decided in the end; None where the recipe counts or nothing was sampled."""
+    fits = evidence.gap_fits
+    if fits is None:
+        return None
+    return EstimatorRecord(used="rewards" if fits.trusted else "counts", why=fits.why, gain=fits.gain)
 
 
 def _expected(evidence: Evidence, reference: Reference, seen: Floats) -> Floats:

@@ -15,6 +15,8 @@ checks                    what every engine refuses before it starts
 reward_checks             what a checkpoint must be before it may score
 causal_model              a policy's weights through transformers
 batches                   rows of unequal lengths as batches
+common_beginnings         which conversations begin alike
+shared_prefixes           conversations that begin alike, read once up to where they part
 vllm_process              what both in-process vLLM engines share
 vllm_completions          completions by vLLM
 vllm_rewards              rewards by vLLM

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from transforms.chat.conversation import Asked, Turn, is_plain
 from transforms.chat.encoding import lost_of_answer, lost_of_prompt, lost_of_text
@@ -13,6 +13,8 @@ from transforms.engines.objectives import GATING_TEXT, config_json, gating_posit
 from transforms.engines.stored_tokenizer import chat_tokenizer
 from transforms.engines.tokenizer import context_length
 from transforms.errors import ModelError, first_line
+
+_GOES_ON: Final = "\ue000…\ue001"  # private characters: in no answer but one that wants to be cut there
 
 
 class RewardInputs:
@@ -68,15 +70,37 @@ class RewardInputs:
             Token ids, or why there are none: the chat template refuses the conversation (some take no system turn),
             leaves out something of it, or writes no header of an answer where the model looks for one.
         """
+        return self._ids(self._rendered(asked, answers))
+
+    def open_token_ids(self, asked: Sequence[Asked], answers: Sequence[Turn]) -> list[list[int] | str]:
+        """The conversation up to the last character of an answer that goes on, for each prompt and its answer.
+
+        What the template writes behind an answer, an end-of-turn first of all, is left out: where it would stand is
+        seen from a mark behind the answer's text, or behind its reasoning where the content is None. Other arguments
+        and errors as in `token_ids`.
+        """
+        found = []
+        for one in self._rendered(asked, [_marked(turn) for turn in answers]):
+            before, mark, _ = one.text.rpartition(_GOES_ON)
+            lost = f"the chat template of the reward model {self._name} leaves out where the answer is cut"
+            found.append(_Shown(before, one.problem or (None if mark else lost)))
+        return self._ids(found)
+
+    def _rendered(self, asked: Sequence[Asked], answers: Sequence[Turn]) -> "list[_Shown]":
         if not asked:
             return []
         shown = [self._shown(one) for one in asked]
         turns = [self._answer(turn) for turn in answers]
         rendered = self._template.wholes(shown, turns)
-        problems = [self._problem(*each) for each in zip(shown, turns, rendered, strict=True)]
-        texts = [text for text, problem in zip(rendered, problems, strict=True) if problem is None]
+        return [
+            _Shown(each[-1] if isinstance(each[-1], str) else "", self._problem(*each))
+            for each in zip(shown, turns, rendered, strict=True)
+        ]
+
+    def _ids(self, shown: "Sequence[_Shown]") -> list[list[int] | str]:
+        texts = [one.text for one in shown if one.problem is None]
         ids = iter(self._tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else ())
-        return [self._headed(next(ids)) if problem is None else problem for problem in problems]
+        return [self._headed(next(ids)) if one.problem is None else one.problem for one in shown]
 
     def _encode(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -123,6 +147,21 @@ class RewardInputs:
             lost = lost_of_answer(self._template, asked, turn, rendered)
         advice = "; reward.leaves_out says what it need not be shown" if lost else ""
         return f"{of} {lost}{advice}" if lost else None
+
+
+class _Shown(NamedTuple):
+    """A conversation as the template writes it, and why the model cannot be shown it."""
+
+    text: str
+    problem: str | None
+
+
+def _marked(turn: Turn) -> Turn:
+    """An answer with a mark at its end, which is in its reasoning where it has no content yet."""
+    thought = turn.get(REASONING_FIELDS[0])
+    if isinstance(thought, str) and turn["content"] is None:
+        return {**turn, "content": "", REASONING_FIELDS[0]: thought + _GOES_ON}
+    return {**turn, "content": (turn["content"] or "") + _GOES_ON}
 
 
 def template_file(path: str | None) -> str | None:

@@ -20,9 +20,8 @@ _ENVIRONMENT: Final = {
 }
 _GIB: Final = 1 << 30
 _CPU_KV_CACHE_GIB: Final = 1.0
-# SmolLM2-135M, bf16, 126 requests of 64 tokens, 2 cores with other work on them, one run each: 32 gave 216
-# tokens/s, 64 gave 277, 128 gave 326. Another number gives other tokens in bf16, and with them another starter
-# dataset, so 64 stays until a quiet machine shows the same.
+# SmolLM2-135M, bf16, 72 requests of up to 160 tokens, two quiet cores, turn by turn (benchmarks/sampling.py
+# --in-flight): 32 gave 0.90 of what 64 gave, 96 gave 0.94 and 128 the same.
 CPU_MAX_NUM_SEQS: Final = 64
 # What vLLM 0.32 keeps room for; a smaller adapter is padded.
 _LORA_RANKS: Final = (1, 8, 16, 32, 64, 128, 256, 320, 512)

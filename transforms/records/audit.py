@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from transforms.records.manifest import ModelRecord, ShareRecord, SourceRecord
+from transforms.statistics.intervals import MeanRecord
 
 SHORTEST: Final = 4  # of ΔQ(k), tokens; the next k are its doubles
 
@@ -27,6 +28,11 @@ class AuditSettings(BaseModel):
     )
     curve_tokens: Annotated[int, Field(ge=SHORTEST)] = Field(
         256, description="Largest k of ΔQ(k); k is 4, 8, 16 … up to it."
+    )
+    value_pairs: Annotated[int, Field(ge=0)] | None = Field(
+        None,
+        description="Pairs whose prefixes the reward model reads as they are, for ΔQ(k) without completions; those of "
+        "ΔQ(k) by default; 0: none.",
     )
     position_pairs: Annotated[int, Field(ge=0)] = Field(
         64, description="Pairs whose entropy and log-prob are read by position; 0: none."
@@ -102,6 +108,10 @@ class Audit(_Part):
     advice: list[str]  # sentences, most important first
     quality_by_tokens: list[CurvePoint]  # ΔQ(k)
     quality_by_ratio: list[CurvePoint]
+    values_by_tokens: list[CurvePoint] = []  # ΔQ(k) by what the reward model says of the prefixes themselves
+    value_pairs: int = 0  # that it rests on
+    # Over the pairs and k of both: rank correlation of one pair's ΔQ(k) by values and by completions.
+    values_agree: MeanRecord | None = None
     positions: list[PositionCurves]
     published: list[PublishedRate]
     seconds: float

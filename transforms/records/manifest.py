@@ -182,14 +182,15 @@ class GroupRecord(Record):
     high: float
 
 
-DecidedBy = Literal["uncut", "proxy", "sampling", "n_max", "undecided"]
+DecidedBy = Literal["uncut", "proxy", "sampling", "n_max", "stopped", "undecided"]
 
 
 class DecisionRecord(Record):
     """Pairs by what decided them.
 
-    uncut: nothing was cut, consistent by definition. proxy: the calibrated reward margin was sure enough.
-    sampling: the posterior passed 1 − δ. n_max: it did not, and its mean decided. undecided: the budget ended.
+    uncut: nothing was cut, consistent by definition. proxy: what margin and values foretell was sure enough.
+    sampling: the posterior passed 1 − δ. n_max: it did not, and its mean decided. stopped: a completion more was
+    expected to prevent too few wrong verdicts, so the likelier one stands. undecided: the budget ended.
     """
 
     by: DecidedBy
@@ -218,6 +219,18 @@ class ProxyRecord(Record):
     error: ShareRecord | None = Field(description="Of skipped decisions, on audit pairs held out of the fit.")
     gain: float = Field(description="Held-out log-likelihood a pair over the constant rate, in nats.")
     calibration: list[CalibrationPoint]
+    values_asked: int = Field(0, description="Kept prefixes that the reward model was to read as they are.")
+    values_read: int = Field(
+        0, description="Those that it could read; a pair that lacks one is foretold as a mean one."
+    )
+
+
+class EstimatorRecord(Record):
+    """What completions were asked: who won, or by how much (consistency.estimator)."""
+
+    used: Literal["counts", "rewards"]
+    why: str = Field(description="In words; where the recipe asks for rewards and wins were counted, the reason.")
+    gain: float = Field(description="Held-out log-likelihood of wins by gaps over counts, in nats a comparison.")
 
 
 class RoundRecord(Record):
@@ -324,6 +337,7 @@ class Manifest(Record):
     groups: list[GroupRecord] = Field(default_factory=list)
     decisions: list[DecisionRecord] = Field(default_factory=list)
     proxy: ProxyRecord | None = None
+    estimator: EstimatorRecord | None = Field(None, description="None where the recipe counts.")
     rounds: list[RoundRecord] = Field(default_factory=list)
     completions: SpendRecord | None = Field(description="None where nothing was sampled.")
     scores: SpendRecord | None = Field(description="Likewise, of rewards.")

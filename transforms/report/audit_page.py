@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from transforms.audit.advice import values_in_words
 from transforms.audit.published_rates import LOWEST, points_in_words
 from transforms.records.audit import Audit, MethodAudit
 from transforms.records.manifest import ShareRecord
@@ -18,7 +19,11 @@ BADGES: Final = {"supported": "keep", "undecided": "unclear", "unsupported": "un
 
 def render_audit(audit: Audit) -> str:
     """One HTML page that needs no network and runs no script; every number on it is the audit's."""
-    qualities = (quality_plot(audit.quality_by_tokens, "tokens"), quality_plot(audit.quality_by_ratio, "ratio"))
+    qualities = (
+        quality_plot(audit.quality_by_tokens, "tokens"),
+        quality_plot(audit.quality_by_ratio, "ratio"),
+        quality_plot(audit.values_by_tokens, "tokens", read=True),
+    )
     positions = (position_plot(audit.positions, "entropy"), position_plot(audit.positions, "log_prob"))
     page = {
         "audit": audit,
@@ -28,6 +33,7 @@ def render_audit(audit: Audit) -> str:
         "forest": audit_forest(audit) if audit.methods else None,
         "qualities": [plot for plot in qualities if plot],
         "positions": [plot for plot in positions if plot],
+        "values": values_in_words(audit.values_agree) if audit.values_agree else "",
         "spent": _spent(audit.methods),
     }
     return render("audit.html.j2", page)

@@ -65,6 +65,7 @@ DECIDED_BY: Final = {
     "proxy": ("proxy", "the reward margin of the full responses was sure enough: nothing was sampled"),
     "sampling": ("sampling", "the completions made it sure"),
     "n_max": ("mean at n_max", "the most completions were spent and their mean decided"),
+    "stopped": ("worth no more", "a completion more was expected to prevent too few wrong verdicts"),
     "undecided": ("undecided", "the budget ended before the completions made it sure"),
 }
 

@@ -15,20 +15,22 @@ NAMES: Final = {"tokens": "tokens kept of each response", "ratio": "share kept o
 WORD: Final = 11  # half the width of a label, in percent of a panel on a phone
 
 
-def quality_plot(points: Sequence[CurvePoint], by: Literal["tokens", "ratio"]) -> Plot | None:
+def quality_plot(points: Sequence[CurvePoint], by: Literal["tokens", "ratio"], *, read: bool = False) -> Plot | None:
     """ΔQ(k): how much better the chosen prefix is than the rejected one (methods §3); None without points.
 
     Args:
         points: in any order; `at` is kept tokens or the kept ratio.
         by: which of the two it is.
+        read: whether it is what the reward model says of the prefixes, and not of their completions.
     """
     if not points:
         return None
     points = sorted(points, key=lambda point: point.at)
     across = Scale(0, 1) if by == "ratio" else Scale(0, max(1.0, points[-1].at) * 1.04)
     up = around(0.0, *_heights(points))
+    of_values = [Word("(values, no completions)")] if read else []
     return Plot(
-        title=[Word("ΔQ", "quality"), Word("and its 95\u00a0% interval by", ""), Word(by)],
+        title=[Word("ΔQ", "quality"), Word("and its 95\u00a0% interval by", ""), Word(by), *of_values],
         x_name=NAMES[by],
         x_ticks=across.ticks(5, percent=by == "ratio"),
         y_ticks=_up_ticks(up),

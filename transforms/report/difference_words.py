@@ -21,7 +21,7 @@ REASON_ABOUT: Final[dict[Reason, str]] = {
     "truncation": "The same responses with the same tokenizer keep other tokens.",
     "recipe": "Another rule (τ, δ, a filter), other options of a source, or completions sampled in another way.",
     "completions": "The same prefixes and models, with more or other completions: a larger n or budget, or, with a "
-    "proxy, what other pairs taught it.",
+    "proxy or an estimator by rewards, what other pairs taught it.",
     "code": "Data, models and recipe are recorded as equal; the commit or the packages are not.",
     "unknown": "Data, models, recipe, commit and packages are recorded as equal: the cause cannot be told.",
 }

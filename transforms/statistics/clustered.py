@@ -14,8 +14,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from transforms.statistics.intervals import LEVEL, Floats, MeanRecord, Rate, wilson
+from transforms.statistics.intervals import LEVEL, Bools, Floats, MeanRecord, Rate, wilson
 
+_ALMOST: Final = 1 - 1e-9  # of a rank correlation of 1, whose z is infinite
 _NO_SPREAD: Final = 1e-12  # of p (1 − p), for the variance of a mean: equal values differ by rounding alone
 
 
@@ -109,6 +110,38 @@ def clustered_difference(values: Floats, clusters: Sequence[str]) -> MeanRecord:
     parts = _clustered(values, clusters)
     half = parts.t * (parts.variance + (len(set(clusters)) + 2) ** -2) ** 0.5
     return MeanRecord(value=found.value, low=max(-1.0, found.value - half), high=min(1.0, found.value + half))
+
+
+def clustered_rank_correlation(one: Floats, other: Floats, clusters: Sequence[str]) -> MeanRecord | None:
+    """Spearman's rank correlation with a 95 % interval; None where it has none: too few values, or all of a kind alike.
+
+    The interval is Student's t of the delete-one-cluster jackknife of Fisher's z = artanh ρ; none for fewer than three
+    clusters, where how they differ is not known.
+
+    Args:
+        one: (values,), at least three of them.
+        other: (values,), what is ranked beside them.
+        clusters: what each pair of values belongs to, such as its prompt.
+    """
+    from scipy import stats
+
+    if len(one) < 3 or not (np.ptp(one) > 0 and np.ptp(other) > 0):
+        return None
+
+    def z(some: Bools) -> float:
+        alike = not (np.ptp(one[some]) > 0 and np.ptp(other[some]) > 0)
+        ranked = 0.0 if alike else float(stats.spearmanr(one[some], other[some]).statistic)
+        return float(np.arctanh(np.clip(ranked, -_ALMOST, _ALMOST)))
+
+    everyone = np.ones(len(one), bool)
+    names, mine = np.unique(np.asarray(clusters, object).astype(str), return_inverse=True)
+    whole, count = z(everyone), len(names)
+    if count < 3:
+        return MeanRecord(value=float(np.tanh(whole)), low=None, high=None)
+    left = np.array([z(mine != cluster) for cluster in range(count)])
+    error = np.sqrt((count - 1) / count * ((left - left.mean()) ** 2).sum())
+    half = float(stats.t.ppf(0.5 + LEVEL / 2, count - 1)) * error
+    return MeanRecord(value=float(np.tanh(whole)), low=float(np.tanh(whole - half)), high=float(np.tanh(whole + half)))
 
 
 def weighted_share(shares: Sequence[Rate], weights: Sequence[float]) -> Rate:

@@ -26,17 +26,23 @@ CURATED: Final = {
     "chosen_score": "The source's own score, if it has one.",
     "rejected_score": "Likewise.",
     "reward_chosen": "The run's reward model on the full chosen response. Null where the recipe samples nothing, as "
-    "are the next eight.",
+    "are the next eleven.",
     "reward_rejected": "Likewise, of the rejected response.",
+    "value_chosen": "With `proxy.values`, the reward model on the kept prefix as it is, where the side is cut.",
+    "value_rejected": "Likewise, of the rejected response.",
     "consistency": "Share of completions that keep the order, ties one half; null where the proxy decided unsampled.",
-    "consistency_low": "Lower end of the 95 % interval of the posterior.",
+    "consistency_low": "Lower end of the 95 % interval of the posterior. With `estimator: rewards` it and `p_keep` "
+    "know by how much completions won, so they may say other than the share does.",
     "consistency_high": "Its upper end.",
     "consistency_by_reward": "The same share against the reward model's own order of the full responses.",
     "n": "Completions a cut side; 0 where nothing was sampled.",
     "p_keep": "P(consistency ≥ τ) when the pair was decided.",
-    "expected": "Consistency that the reward margin foretold, by a fit that had not seen the pair; null without proxy.",
+    "posterior": "P(the consistency with the recipe's reference lies in each twentieth of 0 to 1) when it was decided; "
+    "null where nothing was cut.",
+    "expected": "Consistency that was foretold before the first completion, by the reward margin where there is a "
+    "proxy and by a fit that had not seen the pair; null without proxy and estimator by rewards.",
     "audit": "Sampled as part of the random audit.",
-    "decided_by": "`uncut`, `proxy`, `sampling`, `n_max` or `undecided`.",
+    "decided_by": "`uncut`, `proxy`, `sampling`, `n_max`, `stopped` or `undecided`.",
     "verdict": "`keep` or `drop`.",
     "reason": "Why it was dropped; null for kept pairs.",
     "structure": "What is not in role and content, as JSON text: `tools`, `chat_template_kwargs`, further fields of "

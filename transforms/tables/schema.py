@@ -165,23 +165,33 @@ TRUNCATED: Final = pa.unify_schemas(
     ]
 )
 
+POSTERIOR_PARTS: Final = 20
+
 # The sampling estimate of one pair. Columns are null where the recipe samples nothing.
 JUDGED_FIELDS: Final = [
     pa.field("reward_chosen", pa.float64()),  # reward model, full responses
     pa.field("reward_rejected", pa.float64()),
+    # Reward model, the kept prefix as it is; null where the side is whole, nobody asked, or it cannot be read.
+    pa.field("value_chosen", pa.float64()),
+    pa.field("value_rejected", pa.float64()),
     # Share of completions against the dataset's label, ties one half; null where the proxy decided unsampled.
     pa.field("consistency", pa.float64()),
-    pa.field("consistency_low", pa.float64()),  # 95 % interval of the Beta posterior
+    pa.field("consistency_low", pa.float64()),  # 95 % interval of the posterior
     pa.field("consistency_high", pa.float64()),
     pa.field("consistency_by_reward", pa.float64()),  # against the reward model's own order
     pa.field("n", pa.int32()),  # completions per cut side; 0 where nothing was sampled
     pa.field("p_keep", pa.float64()),  # P(consistency ≥ τ) when it was decided
+    # P(consistency in each of POSTERIOR_PARTS equal parts of [0, 1]); null where nothing was cut
+    pa.field("posterior", pa.list_(pa.float32())),
     pa.field("expected", pa.float64()),  # consistency that the reward margin foretold, held out; null without proxy
     pa.field("audit", pa.bool_(), nullable=False),  # sampled as part of the random audit
-    pa.field("decided_by", pa.string()),  # uncut, proxy, sampling, n_max or undecided
+    pa.field("decided_by", pa.string()),  # uncut, proxy, sampling, n_max, stopped or undecided
     pa.field("verdict", pa.string(), nullable=False),  # keep or drop
     pa.field("reason", pa.string()),  # why it was dropped, null for kept pairs
 ]
+
+# Columns that a dataset of an earlier release lacks.
+LATER: Final = [field for field in JUDGED_FIELDS if field.name in {"posterior", "value_chosen", "value_rejected"}]
 
 # dataset/ and dropped/ as they lie on disk (datasets.load_from_disk).
 CURATED: Final = pa.schema(
@@ -271,6 +281,14 @@ DECODED: Final = pa.schema(
 def written(schema: pa.Schema, *, structured: bool) -> pa.Schema:
     """CURATED or RESPONSES as a run writes it: `structure` only where a row of the run has any."""
     return schema if structured else schema.remove(schema.get_field_index(STRUCTURE.name))
+
+
+def with_later_columns(table: pa.Table) -> pa.Table:
+    """A table of CURATED as an earlier release wrote it, with the columns that came later, null."""
+    for field in LATER:
+        if field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    return table
 
 
 def check(table: pa.Table | pa.RecordBatch, schema: pa.Schema, *, where: str) -> None:

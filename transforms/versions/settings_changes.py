@@ -12,6 +12,8 @@ _INDIFFERENT: Final = (
     "name", "ledger", "cluster", "report_to", "output", "policy", "reward", "tokenizer", "sources", "sampling.batch",
     "consistency.keep_loaded", "preparation",
 )  # fmt: skip
+# Keys that recipes had not before, and what they were then.
+_CAME_LATER: Final = {"consistency.estimator": "counts", "budget.purpose": "both", "proxy.values": False}
 # How a model answered; its name and where it was found change nothing.
 _ANSWERS: Final = ("fingerprint", "dtype", "engine", "quantization", "adapter")
 _PLACE: Final = ("path", "revision", "label", "name", "split")
@@ -96,6 +98,9 @@ def _models(manifest: Manifest) -> dict[str, Any]:
 
 def _recipe(config: Mapping[str, Any]) -> dict[str, Any]:
     plain = _flat(config)
+    for key, meant in _CAME_LATER.items():
+        if key.partition(".")[0] in config:
+            plain.setdefault(key, meant)
     kept = {
         key: value
         for key, value in plain.items()

@@ -31,6 +31,7 @@ class _Policy(_Section):
 
 class _Sampling(_Section):
     n: int
+    step: int = 1
 
 
 class _Consistency(_Section):
@@ -38,10 +39,13 @@ class _Consistency(_Section):
     delta: float
     reference: Literal["label", "reward"]
     prior: tuple[float, float]
+    estimator: Literal["counts", "rewards"] = "counts"  # what recipes without these two keys did
+    stop_below: float | None = None
 
 
 class _Proxy(_Section):
     error: float
+    values: bool = False  # likewise
 
 
 class _Budget(_Section):
@@ -146,10 +150,29 @@ def _judged(rows: pl.DataFrame, mine: VerdictRules, rules: VerdictRules) -> pl.S
         .then(None)
         .when((n > 0) & (n >= rules.sampling.n))
         .then(pl.when(pl.col("_mean") >= rule.threshold).then(keep).when(pl.col("_mean").is_not_null()).then(drop))
-        .when(by == "undecided")
+        .when((by == "stopped") & pl.lit(_stops(mine, rules)) & pl.col("_above").is_not_null())
+        .then(pl.when(pl.col("_above") >= 0.5).then(keep).otherwise(drop))
+        # A pair that was open when the budget ended may have been worth no more completions before.
+        .when((by == "undecided") & ((n == 0) | pl.lit(_never_stops_sooner(mine, rules))))
         .then(pl.lit(rules.budget.undecided))
     )
     return frame.select(verdict=verdict.cast(pl.String))["verdict"]
+
+
+def _stops(mine: VerdictRules, rules: VerdictRules) -> bool:
+    """Whether a pair that was worth no completion more would be worth none by the other rules."""
+    before, now = mine.consistency.stop_below, rules.consistency.stop_below
+    if before is None or now is None or now < before:
+        return False
+    # At another threshold the same completions may leave much to learn, and so may more of them, or other rounds.
+    looks = [(one.sampling.n, one.sampling.step) for one in (mine, rules)]
+    return looks[0] == looks[1] and _same_question(mine, rules)
+
+
+def _never_stops_sooner(mine: VerdictRules, rules: VerdictRules) -> bool:
+    """Whether the other rules give up no pair that these went on with."""
+    before, now = mine.consistency.stop_below, rules.consistency.stop_below
+    return now is None or (before is not None and now <= before)
 
 
 def _proxied(mine: VerdictRules, rules: VerdictRules) -> bool:
@@ -159,24 +182,32 @@ def _proxied(mine: VerdictRules, rules: VerdictRules) -> bool:
 
 def _same_question(mine: VerdictRules, rules: VerdictRules) -> bool:
     """Whether `p_keep` is the probability that the other rules ask for."""
-    asked = [(one.consistency.threshold, one.consistency.reference, one.consistency.prior) for one in (mine, rules)]
+    asked = [one.consistency.model_copy(update={"delta": 0.0, "stop_below": None}) for one in (mine, rules)]
     return asked[0] == asked[1]
+
+
+def _same_signs(mine: VerdictRules, rules: VerdictRules) -> bool:
+    """Whether what foretold a pair's completions would foretell them by the other rules."""
+    signs = [None if one.proxy is None else one.proxy.values for one in (mine, rules)]
+    return signs[0] == signs[1]
 
 
 def _posterior(rows: pl.DataFrame, mine: VerdictRules, rules: VerdictRules) -> tuple[pl.Series, pl.Series]:
     """P(consistency ≥ τ) and the posterior mean, by `rules`; null where the tables do not hold them.
 
-    Without a proxy a pair's posterior is Beta(prior + wins, prior + losses) (Evidence.posterior). A proxy's prior is
-    the pair's own and in no table: what it left is `p_keep`, and where n_max decided, on which side of τ the mean is.
+    Without a proxy and by counting, a pair's posterior is Beta(prior + wins, prior + losses) (Evidence.posterior).
+    A proxy's prior and the shape of gaps are the pair's and the run's own and in no table: what they left is
+    `p_keep`, and where n_max decided, on which side of τ the mean is.
     """
     rule = rules.consistency
     share = "consistency" if rule.reference == "label" else "consistency_by_reward"
-    if mine.proxy is None and rules.proxy is None:
+    counted = all(one.proxy is None and one.consistency.estimator == "counts" for one in (mine, rules))
+    if counted:
         n = rows["n"].fill_null(0).to_numpy().astype(np.int64)
         wins = rows[share].fill_null(0.0).to_numpy() * n
         found = Beliefs.alike(len(n), *rule.prior).after(wins, n)
         return pl.Series(found.above(rule.threshold)), pl.Series(found.mean())
-    if mine.proxy is None or rules.proxy is None or not _same_question(mine, rules):
+    if not _same_signs(mine, rules) or not _same_question(mine, rules):
         nothing = pl.Series([None], dtype=pl.Float64).new_from_index(0, rows.height)
         return nothing, nothing
     side = pl.when(pl.col("reason") == "inconsistent").then(0.0).otherwise(1.0)

@@ -11,12 +11,15 @@ import flows.audit.__main__ as command
 import flows.audit.flow as flow_module
 from flows.audit.artifacts import show_audit
 from flows.models import recipe_models as flow_models
+from transforms.engines.fakes import FakeRewards
+from transforms.engines.protocol import no_progress
 from transforms.errors import SourceError
 from transforms.records.audit import Audit, AuditSettings
 from transforms.statistics.intervals import wilson
 
 pytestmark = pytest.mark.slow
 ROWS = [pair(i, chosen=f"the cat sat on the mat {i}", rejected="dog and cat") for i in range(8)]
+WORDS = ["cat", "dog", "the", "mat", "and", "sat"]
 ROWS += [{"prompt": "bad", "chosen": "", "rejected": "x"}]
 
 
@@ -80,6 +83,39 @@ def test_curves_cover_tokens_ratios_and_positions(found):
     assert first.mean > 0 > result.positions[0].log_prob[0].mean
 
 
+def test_values_of_prefixes_are_read_for_more_pairs_than_are_audited_and_held_against_completions(tmp_path, models):
+    asked = {"pairs": 2, "n": 1, "curve_pairs": 2, "value_pairs": 8, "position_pairs": 0}
+    result = audit(tmp_path, models, settings=asked)
+    assert (result.audited, result.curve_pairs, result.value_pairs) == (2, 2, 8)
+    assert [(point.at, point.pairs) for point in result.values_by_tokens] == [(4.0, 8), (8.0, 8)]
+    none = audit(tmp_path, models, settings=asked | {"value_pairs": 0})
+    assert (none.value_pairs, none.values_by_tokens, none.values_agree) == (0, [], None)
+
+
+HEADER = tiny_tokenizer()("<|im_start|>assistant\n", add_special_tokens=False)["input_ids"]
+
+
+class ByFirstToken(FakeRewards):
+    """The first token of the answer decides, so no completion changes anything."""
+
+    def score(self, requests, progress=no_progress):
+        return [float(self.first_of(list(request.token_ids))) for request in requests]
+
+    @staticmethod
+    def first_of(ids):
+        size = len(HEADER)
+        return next(ids[at + size] for at in range(len(ids) - size, -1, -1) if ids[at : at + size] == HEADER)
+
+
+def test_values_agree_wholly_with_completions_that_change_nothing(tmp_path, models, monkeypatch):
+    monkeypatch.setattr(flow_models, "open_reward", lambda *_: ByFirstToken())
+    rows = [pair(i, chosen=f"{word} sat on the mat", rejected="dog and cat on the mat") for i, word in enumerate(WORDS)]
+    result = audit(tmp_path, models, rows, settings={"n": 1})
+    assert result.values_agree.value == pytest.approx(1.0)
+    assert result.values_by_tokens == result.quality_by_tokens
+    assert "rank correlation of +1.00 [" in (tmp_path / "audit" / "audit.html").read_text()
+
+
 def test_at_ratio_one_the_quality_gap_is_that_of_the_full_responses(found):
     result, _ = found
     whole = result.quality_by_ratio[-1]
@@ -114,7 +150,8 @@ def test_the_budget_decides_how_many_pairs_are_audited(tmp_path, models):
 def test_each_figure_looks_at_as_many_pairs_as_it_is_told_and_the_audit_says_so(tmp_path, models):
     asked = {"pairs": 6, "n": 1, "curve_pairs": 4, "curve_tokens": 4, "position_pairs": 3}
     result = audit(tmp_path, models, settings=asked)
-    assert result.settings.model_dump() == asked
+    assert result.settings.model_dump() == {"value_pairs": None} | asked
+    assert result.value_pairs == 4 and [(point.at, point.pairs) for point in result.values_by_tokens] == [(4.0, 4)]
     assert (result.audited, result.prompts, result.curve_pairs, result.position_pairs) == (6, 6, 4, 3)
     assert [(point.at, point.pairs) for point in result.quality_by_tokens] == [(4.0, 4)]
     assert {point.pairs for point in result.quality_by_ratio} == {6}
@@ -172,8 +209,8 @@ def test_the_terminal_shows_advice_rates_and_where_the_report_is(found):
     for word in ("poet", "ratio 0.25", "tokens saved", "audit.html", "before any cut"):
         assert word in text
     assert (
-        "rests on     8 pairs of 8 prompts, 2 completions a prefix; ΔQ(k) on 8 pairs, k up to 256, positions of 8"
-        in text
+        "rests on     8 pairs of 8 prompts, 2 completions a prefix; ΔQ(k) on 8 pairs, k up to 256, "
+        "values of 8 pairs, positions of 8" in text
     )
 
 

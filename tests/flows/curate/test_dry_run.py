@@ -62,11 +62,24 @@ def test_sequential_sampling_costs_between_its_first_round_and_n(tmp_path, model
     assert (by["sample completions"].least, by["sample completions"].most) == (12, 48)
 
 
+def test_values_at_the_cuts_are_on_the_bill(tmp_path, models):
+    by = stages(dry_run(plan_run(sampling_recipe(tmp_path, models, ROWS, proxy={"values": True})), measure=False))
+    assert (
+        by["score full responses and kept prefixes"].most == 14 + 6
+    )  # both sides of seven pairs, and six kept prefixes
+
+
 def test_a_budget_bounds_the_most(tmp_path, models):
     recipe = sampling_recipe(
         tmp_path, models, ROWS, sampling={"n": 8, "first": 2, "max_new_tokens": 6}, budget={"completions": 20}
     )
     assert stages(dry_run(plan_run(recipe), measure=False))["sample completions"].most == 20
+
+
+def test_a_budget_of_tokens_bounds_the_most_by_what_a_completion_has(tmp_path, models):
+    sampling = {"n": 8, "first": 2, "max_new_tokens": 6}
+    recipe = sampling_recipe(tmp_path, models, ROWS, sampling=sampling, budget={"tokens": 100})
+    assert stages(dry_run(plan_run(recipe), measure=False))["sample completions"].most == 16  # of six tokens each
 
 
 def test_a_recipe_that_only_truncates_costs_no_model_call(tmp_path):

@@ -1,12 +1,14 @@
 """Rounds, audit, proxy and budget in a run with a tiny real policy; rewards are fakes where a number must be known."""
 
 import datasets
+import numpy as np
 import pytest
 from flows_support import call_plainly, model_folders, pair, sampling_recipe
 
 import flows.curate.flow as curate_module
 from flows.curate.plan import plan_run
 from flows.models import recipe_models as flow_models
+from flows.models.scoring import Scorer
 from transforms.engines.fakes import FakeCompletions, FakeRewards
 
 pytestmark = pytest.mark.slow
@@ -194,18 +196,119 @@ def test_a_run_killed_in_a_late_round_goes_on_there_and_ends_the_same(tmp_path, 
     assert resumed.completions.batches_paid_again == 1
 
 
-@pytest.mark.parametrize(("engine", "key"), [("vllm", tuple), ("transformers", len)])
-def test_conversations_come_by_beginning_for_vllm_and_by_length_for_a_padding_engine(tmp_path, models, engine, key):
+@pytest.mark.parametrize(("engine", "order"), [("vllm", "ABCDE"), ("transformers", "CABED")])
+def test_conversations_that_begin_alike_come_together_and_for_a_padding_engine_those_of_like_length(
+    tmp_path, models, engine, order
+):
     from flows.curate.run import Run
     from transforms.asking.readings import Reading
     from transforms.chat.conversation import Asked, answer
 
     reward = {"model": str(models[1]), "engine": engine, "dtype": "float32", "batch": 100}
     scorer = Run(plan_run(sampling_recipe(tmp_path, models, ROWS, reward=reward)), tmp_path).scorer()
-    texts = ["the cat sat on the mat", "dog", "the cat", "dog and cat ran", "the cat sat"]
-    asked = Asked([{"role": "user", "content": "question"}])
-    part = scorer.to_score([Reading(0, "chosen", None, None, asked, answer(text)) for text in texts])
+    texts = {
+        "A": ("cat the cat sat on the mat and the dog ran", "dog"),
+        "B": ("cat the cat sat on the mat and the dog ran", "dog and"),
+        "C": ("dog", "ran"),
+        "D": ("the", "the cat sat on the mat and the dog ran and sat and ran and sat and ran and sat and ran"),
+        "E": ("the mat", "the cat sat on the mat and the dog ran and sat and ran and sat and ran and sat"),
+    }
+    read = [
+        Reading(0, "chosen", None, None, Asked([{"role": "user", "content": asked}]), answer(text))
+        for asked, text in texts.values()
+    ]
+    part = scorer.to_score(read)
+    name_of = dict(zip([request.request_id for request in part.requests], texts, strict=True))
     [batch] = scorer.batches(part.requests)
-    found = [key(request.token_ids) for request in batch.missing]
-    assert found == sorted(found)
-    assert len(found) == 5
+    assert "".join(name_of[request.request_id] for request in batch.missing) == order
+
+
+class UnevenCompletions(FakeCompletions):
+    """The first completion of a prefix has one token, the others have six."""
+
+    def complete(self, requests, sampling, progress):
+        found = super().complete(requests, sampling, progress)
+        return [
+            one._replace(token_ids=(one.token_ids * 6)[: 1 if request.sample_index == 0 else 6], finish_reason="length")
+            for request, one in zip(requests, found, strict=True)
+        ]
+
+
+def test_lengths_of_completions_are_known_by_pair_side_and_number(tmp_path, models, monkeypatch):
+    from flows.curate import estimating
+
+    seen = []
+    real = estimating.Decider
+
+    class Watching(real):
+        def decide(self):
+            records = super().decide()
+            seen.append(self.evidence)
+            return records
+
+    monkeypatch.setattr(estimating, "Decider", Watching)
+    monkeypatch.setattr(flow_models, "open_policy", lambda *_: UnevenCompletions(vocab=250))
+    manifest = run(sampling_recipe(tmp_path, models, ROWS, sampling=SEQUENTIAL | {"n": 3}))
+    (evidence,) = seen
+    for side in ("chosen", "rejected"):
+        cut = evidence.sampled[side]
+        given = np.arange(3) < evidence.n[:, None]
+        assert (evidence.tokens[side][~cut] == 0).all()
+        expected = np.where(given, [1, 6, 6], 0)[cut]
+        assert evidence.tokens[side][cut].tolist() == expected.tolist()
+    assert sum(int(lengths.sum()) for lengths in evidence.tokens.values()) == manifest.completions.tokens_generated
+
+
+def test_a_run_by_rewards_that_went_on_from_a_ledger_is_the_undisturbed_one(tmp_path, models):
+    rules = {
+        "consistency": {"estimator": "rewards", "stop_below": 0.02, "delta": 0.1},
+        "budget": {"tokens": 700},
+        "sampling": SEQUENTIAL,
+    }
+    straight = run(sampling_recipe(tmp_path, models, ROWS, ledger=str(tmp_path / "empty"), **rules))
+    second, third = ({"dir": str(tmp_path / name), "test_size": 0} for name in ("second", "third"))
+    run(sampling_recipe(tmp_path, models, ROWS, output=second, **(rules | {"budget": {"tokens": 300}})))
+    again = run(sampling_recipe(tmp_path, models, ROWS, output=third, **rules))
+    assert again.version == straight.version
+    assert again.estimator == straight.estimator and again.rounds == straight.rounds
+    assert {"sampling", "stopped", "undecided"} & {record.by for record in again.decisions}
+
+
+def test_values_at_the_cuts_are_read_with_the_full_responses_and_speak_in_the_proxy(tmp_path, models, monkeypatch):
+    seen = []
+    judged = curate_module.judge_parts
+    monkeypatch.setattr(
+        curate_module, "judge_parts", lambda run, evidence: seen.append(evidence) or judged(run, evidence)
+    )
+    proxy = {"audit": 1.0, "audit_least": 30, "values": True}
+    manifest = run(sampling_recipe(tmp_path, models, ROWS, sampling=SEQUENTIAL | {"first": None, "n": 2}, proxy=proxy))
+    (evidence,) = seen
+    for side in ("chosen", "rejected"):
+        assert np.isfinite(evidence.values[side]).tolist() == evidence.sampled[side].tolist()
+    for row in rows_of(tmp_path / "out"):
+        for side in ("chosen", "rejected"):
+            assert (row[f"value_{side}"] is not None) == (row[f"{side}_cut_by"] == "poet")
+    # Both full responses, a prefix of every cut side, and two completions of it; some of these are equal texts.
+    cut = int(evidence.sides_cut.sum())
+    assert 60 + cut < manifest.scores.requests <= 60 + cut + 2 * cut
+    assert manifest.proxy.why.startswith("the reward margin with the values at the cuts ")
+    again = run(sampling_recipe(tmp_path, models, ROWS, sampling=SEQUENTIAL | {"first": None, "n": 2}, proxy=proxy,
+                                output={"dir": str(tmp_path / "again"), "test_size": 0}))  # fmt: skip
+    assert again.version == manifest.version and again.scores.generated == 0
+
+
+def test_a_prefix_that_the_reward_model_cannot_read_costs_no_pair(tmp_path, models, monkeypatch):
+    right = Scorer.to_score
+
+    def refuse_the_first(scorer, read):
+        found = right(scorer, read)
+        at = next((at for at, one in enumerate(read) if one.goes_on), None)
+        if at is not None:
+            found.requests[at] = "too long to score"
+        return found
+
+    monkeypatch.setattr(Scorer, "to_score", refuse_the_first)
+    proxy = {"audit": 1.0, "audit_least": 30, "values": True}
+    manifest = run(sampling_recipe(tmp_path, models, ROWS, sampling=SEQUENTIAL | {"first": None, "n": 2}, proxy=proxy))
+    assert manifest.counts.quarantined == 0
+    assert manifest.counts.kept + sum(manifest.counts.dropped.values()) == 30

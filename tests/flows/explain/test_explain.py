@@ -8,6 +8,7 @@ from io import StringIO
 
 import pyarrow as pa
 import pytest
+from earlier_release import as_an_earlier_release_wrote_it
 from flows_support import call_plainly, model_folders, pair, sampling_recipe
 from rich.console import Console
 
@@ -16,6 +17,8 @@ from flows.curate.plan import plan_run
 from flows.explain import __main__ as command
 from flows.explain.facts import explain
 from flows.publish.export import export_run
+from flows.train.config import DatasetConfig
+from flows.train.pairs import find_run, read_splits
 from transforms.dataset.shards import file_sha256
 from transforms.errors import ConfigError, SchemaError, SourceError
 
@@ -153,6 +156,18 @@ def test_a_table_of_another_release_is_refused_by_its_columns(folder, rows, tmp_
         explain(run, rows[0]["pair_id"])
 
 
+def test_a_run_of_an_earlier_release_is_explained_and_trained_on_without_what_came_later(folder, rows, tmp_path):
+    run = shutil.copytree(folder, tmp_path / "run")
+    as_an_earlier_release_wrote_it(run)
+    row = by_prompt(rows, 2)
+    found = explain(run, row["pair_id"])
+    assert found.row["posterior"] is None
+    assert f"P(consistency ≥ 0.5) = {row['p_keep']:.4f}" in printed(found)
+    splits = read_splits(find_run(DatasetConfig(path=str(run), pairs="all")))
+    assert sum(len(table) for table in splits.values()) >= len([one for one in rows if one["verdict"] == "keep"])
+    assert all(table["posterior"].null_count == len(table) for table in splits.values())
+
+
 @pytest.mark.parametrize("published", [False, True])
 def test_a_published_version_is_explained_too(folder, rows, tmp_path, published):
     if published:
@@ -204,3 +219,28 @@ def test_dataset_text_cannot_write_to_the_terminal(folder, rows):
     text = printed(hostile)
     assert "\x1b[2J" not in text
     assert "[U+001B][2Jcleared [red]x" in text
+
+
+def test_values_at_the_cuts_are_shown_where_there_are_any(folder, rows):
+    found = explain(folder, by_prompt(rows, 2)["pair_id"])
+    assert "values at the cuts" not in printed(found)
+    valued = replace(found, row=found.row | {"value_chosen": 1.25, "value_rejected": None})
+    assert "values at the cuts: +1.250 chosen\n" in "\n".join(line.rstrip() for line in printed(valued).splitlines())
+
+
+def test_the_posterior_is_drawn_with_the_threshold_under_it(folder, rows):
+    row = by_prompt(rows, 2)
+    found = explain(folder, row["pair_id"])
+    lines = printed(found).splitlines()
+    at = next(number for number, line in enumerate(lines) if line.strip().startswith("consistency   0 "))
+    bars = lines[at].split("consistency   0 ")[1][:20]
+    assert [bar == " " for bar in bars] == [part == 0 for part in row["posterior"]]
+    assert bars[row["posterior"].index(max(row["posterior"]))] == "█"
+    assert lines[at + 1].index("↑") == lines[at].index("0 ") + 2 + 10
+    assert "τ = 0.5" in lines[at + 1]
+
+
+def test_a_picture_shows_every_part_that_holds_anything():
+    bars, mark = command.posterior_picture([0.0, 1e-6, 0.5, 0.499999], 0.99)
+    assert bars == "consistency   0  ▁██ 1"
+    assert mark.index("↑") == bars.index("0 ") + 2 + 3

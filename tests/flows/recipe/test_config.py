@@ -222,3 +222,23 @@ def test_auto_is_held_to_what_it_turns_out_to_be(monkeypatch):
     monkeypatch.setattr(models, "resolve_model", lambda *_, **__: pytest.fail("a model was looked for"))
     with pytest.raises(ConfigError, match=r"policy.quantization: only vLLM can do it, and the engine is transformers"):
         models.resolve_policy(recipe.policy)
+
+
+SAMPLES = ("--policy.engine", "transformers")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--consistency.stop_below", "0.01", "--sampling.first", "null"), "without sampling.first there is one round"),
+        (("--consistency.estimator", "rewards", "--sampling.n", "1", "--sampling.first", "1"), "set sampling.n to 2"),
+        (("--budget.purpose", "rates"), "there is none: set completions or tokens"),
+        (
+            ("--budget.purpose", "verdicts", "--budget.tokens", "100", "--proxy", "null"),
+            "the rates rest on the proxy's audit: set proxy",
+        ),
+    ],
+)
+def test_keys_that_could_do_nothing_are_refused(flags, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load(*SAMPLES, *flags)

@@ -21,7 +21,12 @@ from transforms.engines.protocol import CompletionRequest, Sampling
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 FSDP = {"dtype": "float32", "batch_tokens": 200, "shard": "fsdp"}
-FLAT = {"learning_rate": 0.05, "pairs_per_step": 8, "steps": 5, "warmup": 0, "schedule": "constant"}
+FLAT = {"learning_rate": 0.005, "pairs_per_step": 8, "steps": 5, "warmup": 0, "schedule": "constant"}
+# Adam moves every weight by up to the learning rate a step, also one whose gradient is rounding alone, and two threads
+# may add in another order than one: weights end up to 0.003 learning rates apart with AVX-512. What they measure stays
+# close only while the steps are small: at a learning rate of 0.05 differences grew tenfold a step, to 2e-3 after five,
+# at 0.005 they are 2e-5.
+EQUAL = 0.01 * FLAT["learning_rate"]
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +71,7 @@ def in_one(recipe, folder):
 def test_the_best_model_its_metrics_and_record_are_those_of_one_process(world, tmp_path):
     _, recipe = world
     two, one = Path(recipe.output.dir), in_one(recipe, tmp_path / "one")
-    assert apart(one, two) < 1e-4
+    assert apart(one, two) < EQUAL
     for line, other in zip(lines(one), lines(two), strict=True):
         assert line == pytest.approx(other, rel=1e-3, abs=1e-5)
     records = [read_record(folder) for folder in (one, two)]
@@ -96,7 +101,7 @@ def test_adapters_that_two_processes_left_at_the_third_step_are_finished_by_one(
     in_one(recipe, folder)
     straight = in_one(recipe, tmp_path / "straight")
     assert lines(folder) == [pytest.approx(line, rel=1e-3, abs=1e-5) for line in lines(straight)]
-    assert apart(straight, folder, "adapter_model.safetensors") < 1e-4
+    assert apart(straight, folder, "adapter_model.safetensors") < EQUAL
 
 
 def test_a_reward_model_is_saved_as_by_one_process(world, tmp_path):
@@ -104,7 +109,7 @@ def test_a_reward_model_is_saved_as_by_one_process(world, tmp_path):
     recipe = reward_recipe(tmp_path, *run, memory=FSDP, optimisation=FLAT | {"steps": 3}, lora={"rank": 2, "alpha": 4})
     done = launched(tmp_path, recipe)
     assert done.returncode == 0, done.stderr[-6000:]
-    assert apart(in_one(recipe, tmp_path / "one"), recipe.output.dir) < 1e-4
+    assert apart(in_one(recipe, tmp_path / "one"), recipe.output.dir) < EQUAL
     folder = Path(recipe.output.dir) / "model"
     _, info = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True)
     assert not info["missing_keys"] and not info["unexpected_keys"]

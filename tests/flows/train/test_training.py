@@ -12,6 +12,7 @@ import flows.train.flow as train_module
 from flows.train.pairs import find_run, read_splits
 from flows.train.plan import plan_training
 from trainers.steps.trainer import StepTrainer
+from transforms import precision
 from transforms.errors import ConfigError, ModelError, OutputError, SchemaError, SourceError
 
 pytestmark = pytest.mark.slow
@@ -159,6 +160,15 @@ def test_a_disk_that_fills_up_with_the_model_leaves_nothing_that_looks_finished(
 
 def _full_disk(*_arguments, **_options):
     raise OSError(28, "No space left on device")
+
+
+def test_a_training_in_bfloat16_on_a_machine_without_it_is_said(tmp_path, run, monkeypatch, caplog):
+    monkeypatch.setattr(precision, "has_native_bfloat16", lambda: False)
+    precision._say_slow.cache_clear()
+    recipe = training_recipe(tmp_path, *run, memory={"dtype": "bfloat16", "batch_tokens": 200})
+    train(recipe)
+    said = [message for message in caplog.messages if "this machine has no bfloat16 arithmetic" in message]
+    assert [message.split(",")[0] for message in said] == ["unit computes in bfloat16"]
 
 
 def test_lora_is_merged_or_kept_apart(tmp_path, run):

@@ -111,6 +111,7 @@ HEAD = ("--config", str(CONFIGS / "train" / "starter-reward.yaml"))
         ((*REWARD, "--lora.merge", "false"), r"no reward engine loads; a reward model is saved whole"),
         ((*REWARD, "--reward.margin", "0"), r"reward\.margin"),
         ((*HEAD, "--optimisation.learning_rate", "1"), r"reward with a head alone has no use for optimisation"),
+        ((*HEAD, "--reward.regularizer", "temporally_coherent"), r"needs a model that learns below its head"),
         ((*HEAD, "--save_steps", "3"), r"reward with a head alone has no use for save_steps"),
     ],
 )
@@ -139,15 +140,19 @@ def test_rounding_and_places_are_no_part_of_what_decides_the_weights():
     assert one.settings() != other.settings()  # another cut of a step may round otherwise
 
 
-def test_a_training_that_is_not_sharded_is_what_it_was_before_there_was_a_choice():
-    plain, sharded = load(), load("--memory.shard", "fsdp")
-    assert "shard" not in plain.settings()["memory"]
-    assert sharded.settings()["memory"]["shard"] == "fsdp"
-    assert plain.identity() == sharded.identity()  # the one goes on from a checkpoint of the other
+LATER = [("shard", "fsdp"), ("activations_gib", "2.5"), ("compile", "true")]
 
 
-def test_a_head_that_is_fitted_alone_is_not_spread_over_processes():
-    arguments = ["--config", str(CONFIGS / "train" / "starter-reward.yaml"), "--memory.shard", "fsdp"]
-    assert load(*arguments[:2]).head is not None
-    with pytest.raises(ConfigError, match=r"memory\.shard: fsdp spreads a model .* a head alone is fitted in one"):
-        load(*arguments)
+@pytest.mark.parametrize(("key", "value"), LATER)
+def test_a_training_without_what_came_later_is_what_it_was_before_there_was_a_choice(key, value):
+    plain, other = load(), load(f"--memory.{key}", value)
+    assert set(plain.settings()["memory"]) == {"batch_tokens", "dtype", "gradient_checkpointing"}
+    assert other.settings()["memory"][key] in ("fsdp", 2.5, True)
+    assert plain.identity() == other.identity()  # the one goes on from a checkpoint of the other
+
+
+@pytest.mark.parametrize(("key", "value"), LATER)
+def test_a_head_that_is_fitted_alone_has_no_use_for_what_is_of_steps(key, value):
+    assert load(*HEAD).head is not None
+    with pytest.raises(ConfigError, match=rf"memory\.{key} is about the steps of all weights, and a head alone"):
+        load(*HEAD, f"--memory.{key}", value)

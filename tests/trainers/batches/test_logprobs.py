@@ -87,27 +87,54 @@ def test_chunks_change_neither_log_probs_nor_gradients(positions: int) -> None:
     model = gemma()
     whole = log_probs(model, packed(SOME))
     expected = gradients(model, whole)
-    found = log_probs(model, packed(SOME), prompts=True, logits_per_chunk=positions * VOCAB)
+    found = log_probs(model, packed(SOME), prompts=True, logits_per_chunk=positions * VOCAB, logits_kept=0)
     torch.testing.assert_close(found.tokens, whole.tokens, atol=1e-6, rtol=0)
     for name, gradient in gradients(model, found).items():
         scale = expected[name].abs().max().item()
         torch.testing.assert_close(gradient, expected[name], atol=1e-5 * scale, rtol=0, msg=name)
 
 
-def test_no_tensor_of_more_than_a_chunk_of_logits_is_kept_for_the_way_back() -> None:
+@pytest.mark.parametrize(("kept", "positions"), [(0, 0), (7, 0), (8, 8), (20, 16), (24, 24), (1000, 80)])
+def test_logits_of_so_many_positions_are_kept_for_the_way_back_by_whole_chunks(kept: int, positions: int) -> None:
     model, batch = llama(), packed(examples((10, 40, 40)))
-    kept: list[torch.Size] = []
+    shapes: dict[int, torch.Size] = {}
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
-        kept.append(tensor.shape)
+        shapes[tensor.data_ptr()] = tensor.shape
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        found = log_probs(model, batch, logits_per_chunk=8 * VOCAB)
-    # The output matrix, tied to the embedding, is (61, 32); logits would be (…, 61).
-    assert kept
-    assert not [shape for shape in kept if shape[-1:] == (VOCAB,)]
+        found = log_probs(model, batch, logits_per_chunk=8 * VOCAB, logits_kept=kept * VOCAB)
+    # The output matrix, tied to the embedding, is (61, 32), and saved as (32, 61).
+    logits = [shape for shape in shapes.values() if shape[-1:] == (VOCAB,) and shape != (32, VOCAB)]
+    assert sum(shape[0] for shape in logits) == positions
     assert len(found.tokens) == 80
+
+
+def test_a_model_that_computes_its_activations_again_keeps_no_logits() -> None:
+    model, batch = llama(), packed(examples((10, 40, 40)))
+    calls: list[int] = []
+    model.lm_head.register_forward_hook(lambda *_: calls.append(1))
+
+    def reads() -> int:
+        calls.clear()
+        log_probs(model, batch, logits_per_chunk=40 * VOCAB).responses.sum().backward()
+        return len(calls)
+
+    model.train()
+    assert reads() == 2  # of 80 positions
+    model.gradient_checkpointing_enable()
+    assert reads() == 4  # and on the way back
+
+
+def test_logits_that_are_kept_and_logits_that_are_computed_again_give_one_gradient_to_the_bit() -> None:
+    found = []
+    for kept in (0, 16, 1000):
+        model = gemma()
+        read = log_probs(model, packed(SOME), logits_per_chunk=4 * VOCAB, logits_kept=kept * VOCAB)
+        found.append({"log-probs": read.tokens, **gradients(model, read)})
+    for other in found[1:]:
+        assert all(torch.equal(tensor, found[0][name]) for name, tensor in other.items())
 
 
 def test_the_gradient_of_the_log_probs_passes_gradcheck_through_the_chunks() -> None:
@@ -126,7 +153,7 @@ class _Reader(torch.nn.Module):
         self.model, self.batch = model, batch
 
     def forward(self) -> torch.Tensor:
-        return log_probs(self.model, self.batch, logits_per_chunk=2 * VOCAB).responses
+        return log_probs(self.model, self.batch, logits_per_chunk=2 * VOCAB, logits_kept=3 * VOCAB).responses
 
 
 def test_prompts_are_read_but_for_their_first_token_and_without_gradient() -> None:

@@ -5,49 +5,24 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import strategies as st
-from models_support import examples, llama, seen
+from models_support import examples, llama
+from packed_rows import SPANS, assert_attends_as_under_the_mask, tensors
 from torch import nn
-from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
 from trainers.batches.logprobs import log_probs
-from trainers.batches.shared_prompts import Spans, attention, take_spans
+from trainers.batches.shared_prompts import attention, take_spans
 from trainers.batches.tensors import PACKED
+from trainers.batches.varlen import Spans
 from trainers.steps.order import batches_by_length
 from transforms.errors import ModelError
-
-# An example's prompt has at least one token; a response of one token is only predicted and leaves none to read.
-SPANS = st.lists(
-    st.tuples(st.integers(1, 6), st.lists(st.integers(0, 5), min_size=1, max_size=4)).map(
-        lambda one: (one[0], *one[1])
-    ),
-    min_size=1,
-    max_size=4,
-).map(tuple)
-
-
-def tensors(spans: Spans, *, heads: int = 4, shared: int = 2, size: int = 8) -> list[torch.Tensor]:
-    """Query, key and value as a layer hands them on, fp64."""
-    tokens = sum(map(sum, spans))
-    draw = torch.Generator().manual_seed(tokens)
-    return [
-        torch.randn(1, tokens, count, size, generator=draw, dtype=torch.float64).transpose(1, 2).requires_grad_()
-        for count in (heads, shared, shared)
-    ]
 
 
 @given(SPANS)
 def test_outputs_and_gradients_are_those_under_the_mask(spans: Spans) -> None:
     given_in = tensors(spans)
     found, _ = attention(nn.Identity(), *given_in, None, spans=spans, scaling=0.3)
-    expected = functional.scaled_dot_product_attention(
-        *given_in, attn_mask=seen(spans), scale=0.3, enable_gqa=True
-    ).transpose(1, 2)
-    torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
-    weights = torch.linspace(-1, 1, found.numel(), dtype=found.dtype).reshape(found.shape)
-    ours, masked = (torch.autograd.grad((one * weights).sum(), given_in) for one in (found, expected))
-    torch.testing.assert_close(ours, masked, atol=1e-12, rtol=0)
+    assert_attends_as_under_the_mask(found, given_in, spans, scale=0.3)
 
 
 def test_without_spans_a_model_computes_what_it_did() -> None:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from trainers.objectives.bradley_terry import bradley_terry
+from trainers.objectives.bradley_terry import bradley_terry, temporal_incoherence
 
 
 def test_equal_rewards_cost_ln_2() -> None:
@@ -31,6 +31,18 @@ def test_a_zero_margin_changes_nothing() -> None:
 def test_centring_adds_the_squared_sum_of_both_rewards() -> None:
     losses = bradley_terry(torch.tensor([3.0]), torch.tensor([3.0]), centring=0.01)
     assert losses.item() == pytest.approx(math.log(2) + 0.01 * 36)
+
+
+def test_prefixes_are_held_to_the_whole_responses_reward_and_to_the_next_prefixs() -> None:
+    # After the prompt | and each token. The first: 9 | 1, 2, 4; the second: 7 | 3, no prefix; the third: 5 | 0, 6.
+    values = torch.tensor([9.0, 1.0, 2.0, 4.0, 7.0, 3.0, 5.0, 0.0, 6.0], dtype=torch.float64, requires_grad=True)
+    ahead, steps = temporal_incoherence(values, (4, 2, 3))
+    assert ahead.tolist() == [(9 + 4) / 2, 0, 36]  # (1 − 4)² and (2 − 4)²; nothing; (0 − 6)²
+    assert steps.tolist() == [(1 + 4) / 2, 0, 36]  # (1 − 2)² and (2 − 4)²
+    (gradient,) = torch.autograd.grad(ahead.sum(), values, retain_graph=True)
+    assert gradient.tolist() == [0, -3, -2, 0, 0, 0, 0, -12, 0]  # neither prompts nor whole responses are pulled
+    (gradient,) = torch.autograd.grad(steps.sum(), values)
+    assert gradient.tolist() == [0, -1, -2, 0, 0, 0, 0, -12, 0]
 
 
 def test_a_constant_on_both_rewards_cancels_without_centring() -> None:

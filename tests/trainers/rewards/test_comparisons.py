@@ -13,7 +13,15 @@ from trainers.batches.packing import STATES, check_packing
 from trainers.batches.tensors import PACKED, PADDED, Layout
 from trainers.reading.examples import Example, pair_tokens
 from trainers.reading.pair_tokens import PairTokens
-from trainers.rewards.comparisons import Comparisons, margins_of, read_to_the_end, reward_layout, rewards
+from trainers.rewards.comparisons import (
+    Comparisons,
+    last_places,
+    margins_of,
+    read_to_the_end,
+    reward_layout,
+    rewards,
+    values,
+)
 from trainers.steps.settings import Adapter, BradleyTerry
 from trainers.steps.task import Read
 from trainers.steps.trained_model import trainable
@@ -87,6 +95,37 @@ def test_a_margin_is_a_constant_or_the_difference_of_rewards_and_centring_the_sq
         (BradleyTerry(centring=0.1), torch.log1p((-gap).exp()) + 0.1 * total.square()),
     ):
         torch.testing.assert_close(read(PAIRS, terms, model).losses.detach(), expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("layout", [PACKED, PADDED])
+def test_a_coherent_reward_model_reads_every_prefix_as_if_it_were_the_whole_response(layout: Layout) -> None:
+    model = small_classifier()
+    batch = layout.batch([read_to_the_end(pair) for pair in PAIRS])
+    found = values(model, batch).detach().split(batch.lengths)
+    responses = [(pair, ids) for pair in PAIRS for ids in pair.responses]
+    for (pair, ids), read_here in zip(responses, found, strict=True):
+        prefixes = [np.concatenate([pair.prompt, ids[:length]]) for length in range(len(ids) + 1)]
+        with torch.no_grad():
+            alone = [model(torch.tensor(prefix, dtype=torch.long)[None]).logits[0, 0] for prefix in prefixes]
+        torch.testing.assert_close(read_here, torch.stack(alone))
+    torch.testing.assert_close(values(model, batch)[last_places(batch)], rewards(model, batch))
+
+
+def test_the_regularizer_adds_what_prefixes_are_off_by_of_both_responses() -> None:
+    model = small_classifier()
+    plain = read(PAIRS, model=model)
+    found = read(PAIRS, BradleyTerry(regularizer="temporally_coherent", lookahead=0.5, smoothness=2.0), model)
+    ahead, steps = (found.figures[name].reshape(-1, 2).mean(1) for name in ("lookahead", "smoothness"))
+    assert (ahead > 0).all() and (steps > 0).all()
+    torch.testing.assert_close(found.losses.detach(), plain.losses.detach() + 0.5 * ahead + 2 * steps)
+    for name, values_ in plain.figures.items():
+        torch.testing.assert_close(found.figures[name], values_)
+
+
+def test_weights_of_a_regularizer_that_is_not_asked_for_change_no_identity() -> None:
+    assert "regularizer" not in BradleyTerry().settings()
+    assert BradleyTerry(lookahead=3).settings() == BradleyTerry().settings() == {"margin": None, "centring": 0.0}
+    assert BradleyTerry(regularizer="temporally_coherent").settings()["lookahead"] == 0.1
 
 
 def test_identity_tells_margins_settings_and_data_apart() -> None:

@@ -1,22 +1,22 @@
 """Two processes that share one model's weights end in the weights of one process that holds them all."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sharded_cases
 import torch
+from launch_support import in_two
 from sharded_cases import CASES, RESUMED, train
 from training_support import differ, lines
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-ROOT = Path(__file__).parents[3]
-# bf16 rounds what is read together in another order; all else is in float64 or read by itself.
-EXACT = 1e-6
+# torch warns of its own doings while it compiles.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.filterwarnings("ignore")]
+# bf16 rounds what is read together in another order; all else is in float64 or read by itself. What is read by itself
+# in float32 still depends on the machine: two threads may add in another order than one, and Adam turns a gradient that
+# is rounding alone into a step. With AVX2 all cases stayed below 1e-6, with AVX-512 the DRO one came to 1.7e-6.
+EXACT = 5e-6
 
 
 @pytest.fixture(scope="module")
@@ -25,22 +25,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     one, two = (tmp_path_factory.mktemp(name) for name in ("one", "two"))
     for name in CASES:
         train(one, name)
-    places = [ROOT, ROOT / "tests" / "support", ROOT / "tests" / "trainers"]
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(map(str, places)),
-        "OMP_NUM_THREADS": "1",
-        "ACCELERATE_USE_CPU": "true",
-    }
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*launcher, sharded_cases.__file__, str(two), str(one)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=800,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-6000:]
+    in_two(sharded_cases.__file__, two, one)
     return one, two
 
 

@@ -6,6 +6,7 @@ from transforms.audit import advice
 from transforms.audit import published_rates as published
 from transforms.records.audit import MethodAudit
 from transforms.records.manifest import ShareRecord
+from transforms.statistics.intervals import MeanRecord
 
 
 def share(value, low, high, count=200):
@@ -172,3 +173,16 @@ def test_published_rates_carry_the_tables_that_they_are_from():
         "Interpolated models": "POET, table 4",
     }
     assert [rate.rate for rate in advice.PUBLISHED] == [0.914, 0.938, 0.985, 0.989]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.2, 0.6, "+0.40 [+0.20, +0.60] within each k."),
+        (-0.1, 0.6, "+0.40 [-0.10, +0.60] within each k: values say nothing here that chance would not."),
+        (-0.6, -0.2, "+0.40 [-0.60, -0.20] within each k: values order pairs against what completions say."),
+        (None, None, "+0.40 within each k."),
+    ],
+)
+def test_what_values_are_worth_is_said_with_its_interval(low, high, said):
+    assert advice.values_in_words(MeanRecord(value=0.4, low=low, high=high)).endswith(f"rank correlation of {said}")

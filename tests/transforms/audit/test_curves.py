@@ -19,6 +19,7 @@ from transforms.audit.curves import (
     ratio_cuts,
     rewards_by_prefix,
     token_cuts,
+    values_agree,
 )
 from transforms.engines.protocol import ModelIdentity, Positions, Sampling
 from transforms.preparation.prepare import prepare
@@ -286,3 +287,54 @@ def test_the_curve_ignores_a_reward_models_zero_and_turns_with_the_sides(rewards
     turned = curve(rejected, chosen)  # each mean over c, c + 1 adds one half to the side that is cut
     assert turned.mean - 0.5 == pytest.approx(-(point.mean - 0.5), abs=1e-6)
     assert turned.high - turned.mean == pytest.approx(point.high - point.mean, abs=1e-6)
+
+
+# --- values
+
+
+def both_cut(count, seed, *, agree, apart=0.0):
+    """Pairs with both sides cut at 2 and at 4 tokens: by completions and by values, which agree or are noise."""
+    pairs = prepared(*(row(f"q{i}", LONG, LONG + " x") for i in range(count)))
+    rng = np.random.default_rng(seed)
+    sampled, values = {}, {}
+    for keep in (2, 4):
+        level = apart * keep
+        truth = rng.normal(size=count)
+        read = truth if agree else rng.normal(size=count)
+        sampled |= drawn(pairs, keep, [[level + one] for one in truth], [[0.0]] * count)
+        values |= drawn(pairs, keep, [[level + one] for one in read], [[0.0]] * count)
+    return pairs, token_cuts(pairs, [2, 4]), full(pairs, [9] * count, [0] * count), sampled, values
+
+
+def test_values_that_order_pairs_as_completions_do_agree_wholly():
+    assert values_agree(*both_cut(20, 0, agree=True)).value == pytest.approx(1.0)
+
+
+def test_two_curves_that_rise_together_are_no_pairs_that_agree():
+    found = values_agree(*both_cut(60, 1, agree=False, apart=50.0))
+    assert found.low < 0 < found.high and abs(found.value) < 0.3
+
+
+def test_a_side_that_is_whole_makes_no_agreement():
+    # The rejected side has three tokens: at three and more both ways know the same reward of it.
+    pairs = prepared(*(row(f"q{i}", LONG, SHORT) for i in range(30)))
+    rng = np.random.default_rng(2)
+    whole = full(pairs, rng.normal(size=30), 100 * rng.normal(size=30))
+    noise = [{k: r for k, r in drawn(pairs, 3, rng.normal(size=(30, 1)), rng.normal(size=(30, 1))).items()
+              if k.side == "chosen"} for _ in range(2)]  # fmt: skip
+    assert values_agree(pairs, token_cuts(pairs, [3]), whole, *noise) is None
+
+
+def test_without_a_cut_or_a_value_nothing_agrees():
+    pairs, cuts, whole, sampled, _ = both_cut(5, 3, agree=True)
+    assert values_agree(pairs, [], whole, sampled, {}) is None
+    assert values_agree(pairs, cuts, whole, sampled, {}) is None
+
+
+def test_a_value_is_kept_by_its_pair_side_and_length():
+    pairs = three_pairs()
+    prefixes = cut_prefixes(pairs, token_cuts(pairs, [2]), 1)
+    found = rewards_by_prefix(pairs, prefixes, [float(at) for at in range(6)])
+    ids = pairs["pair_id"].to_pylist()
+    assert found[PrefixKey(ids[0], "rejected", 2)] == [1.0]
+    assert found[PrefixKey(ids[2], "chosen", 2)] == [4.0]

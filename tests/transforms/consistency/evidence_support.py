@@ -7,6 +7,7 @@ import numpy as np
 
 from transforms.consistency.beliefs import Beliefs
 from transforms.consistency.evidence import Evidence
+from transforms.consistency.proxy import Proxy
 
 
 def evidence(
@@ -42,3 +43,9 @@ def draw(found: Evidence, row: int, chosen: Sequence[float] = (), rejected: Sequ
 def believe(found: Evidence, row: int, wins: float, losses: float) -> None:
     """Give a pair a prior of its own."""
     found.beliefs = found.beliefs.replaced(np.array([row]), Beliefs.alike(1, wins, losses))
+
+
+def teach(found: Evidence, rows: np.typing.NDArray[np.int64], proxy: Proxy, *, threshold: float) -> None:
+    """Have the evidence believe a proxy, and skip where that is sure enough, as a run does."""
+    found.believe(rows, proxy)
+    found.may_skip(rows, proxy.beliefs.certainty(threshold) >= proxy.sure)

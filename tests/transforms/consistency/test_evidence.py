@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from evidence_support import believe, draw, evidence
+from evidence_support import believe, draw, evidence, teach
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -172,7 +172,7 @@ def test_a_bad_pair_is_never_decided():
         draw(found, row, chosen=[1.0, 1.0])
     found.full["rejected"][2] = np.nan
     found.bad = dict.fromkeys(range(4), "returned nan")
-    found.believe(ALL(4), foretold([9] * 4), threshold=0.5)
+    teach(found, ALL(4), foretold([9] * 4), threshold=0.5)
     found.decide(threshold=0.5, delta=0.2)
     found.close_undecided(keep=True)
     assert found.verdict.tolist() == [OPEN] * 4
@@ -192,7 +192,7 @@ def foretold(wins, *, sure=0.9, informative=True):
 def test_the_proxy_decides_where_it_is_sure_and_lends_its_prior_elsewhere():
     # P(c ≥ .5) under Beta(9, 1), (1, 9), (6, 4) is 1 − 2⁻⁹, 2⁻⁹ and .746.
     found = evidence(3)
-    found.believe(ALL(3), foretold([9, 1, 6]), threshold=0.5)
+    teach(found, ALL(3), foretold([9, 1, 6]), threshold=0.5)
     assert decided(found) == ([KEEP, DROP, OPEN], ["proxy", "proxy", ""])
     assert found.skippable.tolist() == [True, True, False]
     assert found.foretold(ALL(3), 0.5).tolist() == [True, False, True]
@@ -203,7 +203,7 @@ def test_the_proxy_decides_where_it_is_sure_and_lends_its_prior_elsewhere():
 def test_an_audit_pair_is_never_decided_without_its_completions():
     found = evidence(2)
     found.audit[0] = True
-    found.believe(ALL(2), foretold([9, 9]), threshold=0.5)
+    teach(found, ALL(2), foretold([9, 9]), threshold=0.5)
     assert decided(found) == ([OPEN, KEEP], ["", "proxy"])
     assert found.skippable.all()
 
@@ -211,22 +211,22 @@ def test_an_audit_pair_is_never_decided_without_its_completions():
 def test_a_pair_that_the_proxy_once_was_unsure_of_is_sampled_for_good():
     # Else the sampled pairs would be no random sample of those that the proxy does not decide.
     found = evidence(2)
-    found.believe(ALL(2), foretold([9, 6]), threshold=0.5)
-    found.believe(ALL(2), foretold([9, 9]), threshold=0.5)
+    teach(found, ALL(2), foretold([9, 6]), threshold=0.5)
+    teach(found, ALL(2), foretold([9, 9]), threshold=0.5)
     assert found.skippable.tolist() == [True, False]
     assert decided(found) == ([KEEP, OPEN], ["proxy", ""])
 
 
 def test_the_proxy_speaks_only_of_the_rows_it_was_asked_about():
     found = evidence(4, cut=["none", "chosen", "none", "chosen"])
-    found.believe(np.array([1, 3]), foretold([1, 9]), threshold=0.5)
+    teach(found, np.array([1, 3]), foretold([1, 9]), threshold=0.5)
     assert decided(found)[0] == [KEEP, DROP, KEEP, KEEP]
     assert np.isnan(found.expected[[0, 2]]).all()
 
 
 def test_a_proxy_that_is_sure_of_nothing_decides_nothing():
     found = evidence(2)
-    found.believe(ALL(2), foretold([9.9, 0.1], sure=np.inf), threshold=0.5)
+    teach(found, ALL(2), foretold([9.9, 0.1], sure=np.inf), threshold=0.5)
     assert decided(found)[0] == [OPEN, OPEN]
 
 
@@ -255,3 +255,88 @@ def test_one_completion_at_most_is_decided_by_its_one_completion():
     draw(found, 0, chosen=[1.0])
     draw(found, 1, chosen=[-1.0])
     assert decided(found)[0] == [KEEP, DROP]
+
+
+def gap_values(found, rows=None):
+    rows = np.arange(len(found)) if rows is None else rows
+    return [[v for v in line if not np.isnan(v)] for line in found.gaps(rows).values.tolist()]
+
+
+def test_a_reward_gap_is_what_the_chosen_side_has_more_than_the_rejected_one():
+    found = evidence(4, cut=["chosen", "rejected", "both", "none"])
+    found.full["chosen"][:], found.full["rejected"][:] = 5.0, 2.0
+    draw(found, 0, chosen=[1.0, 4.0])
+    draw(found, 1, rejected=[9.0])
+    draw(found, 2, chosen=[1.0, 2.0], rejected=[4.0, 0.5])  # matched by number
+    assert gap_values(found) == [[-1.0, 2.0], [-4.0], [-3.0, 1.5], []]
+    assert found.gaps(np.arange(4)).skew.tolist() == [1, -1, 0, 0]
+    assert found.gaps(np.arange(4)).margin.tolist() == [3.0] * 4
+    assert found.gaps(np.arange(4), by_margin=False).margin.tolist() == [0.0] * 4
+    assert found.gaps(np.array([1])).before().values.shape == (1, 0)
+
+
+def test_a_gap_points_to_the_reward_models_order_where_that_is_the_reference():
+    found = evidence(3, cut="chosen", reference="reward")
+    found.full["rejected"][:] = [1.0, -1.0, 0.0]  # the chosen ones have 0: disagrees, agrees, a tie
+    for row in range(3):
+        draw(found, row, chosen=[4.0])
+    assert gap_values(found) == [[-3.0], [5.0], [0.0]]
+    assert found.gaps(np.arange(3)).skew.tolist() == [-1, 1, 0]
+
+
+def test_a_reward_that_came_after_the_last_counted_completion_is_no_gap():
+    found = evidence(1)
+    draw(found, 0, chosen=[1.0])
+    found.completions["chosen"][0, 1] = 9.0
+    assert gap_values(found) == [[1.0]]
+
+
+def test_a_pair_that_is_sampled_no_further_gets_the_likelier_verdict():
+    found = evidence(3)
+    for row, rewards in enumerate(([1.0, 1.0, -1.0], [-1.0, -1.0, 1.0], [1.0, -1.0])):
+        draw(found, row, chosen=rewards)
+    assert decided(found)[0] == [OPEN] * 3
+    found.stop(np.arange(3), threshold=0.5)
+    assert found.verdict.tolist() == [KEEP, DROP, KEEP]  # as likely as not is kept, like a mean at the threshold
+    assert found.decided_by.tolist() == ["stopped"] * 3
+
+
+def test_a_completion_more_costs_what_the_pairs_own_foretell_of_its_length():
+    found = evidence(3, cut=["chosen", "both", "rejected"])
+    assert found.costs(np.arange(3)).tolist() == [1.0, 2.0, 1.0]  # no length is known
+    found.n[:2] = [2, 1]
+    found.tokens["chosen"][0, :2], found.tokens["chosen"][1, 0], found.tokens["rejected"][1, 0] = [60, 60], 10, 30
+    # 160 tokens in four completions: 40 each. Of pair 0: 120 / 40 = 3, and one of mean length, over 2 + 1.
+    np.testing.assert_allclose(found.costs(np.arange(3)), [(3 + 1) / 3, (1 + 2) / 2, 1.0])
+
+
+def test_values_at_the_cuts_are_compared_towards_the_reference_and_a_whole_side_counts_with_its_reward():
+    found = evidence(5, cut=["chosen", "both", "both", "rejected", "none"])
+    assert found.value_gap() is None and found.gaps(ALL(5)).value_gap is None
+    found.full["chosen"][:], found.full["rejected"][:] = [2.0, -1.0, 3.0, 5.0, 9.0], [1.0, 1.0, 1.0, 1.0, 1.0]
+    values = found.read_values()
+    values["chosen"][:4], values["rejected"][:4] = [0.5, 1.0, np.nan, 9.0], [9.0, 3.0, 1.0, -2.0]
+    # 0.5 − 1 (the rejected side is whole), 1 − 3, unreadable: the mean of the others that are cut, 5 − (−2), 9 − 1.
+    assert found.value_gap().tolist() == [-0.5, -2.0, 1.5, 7.0, 8.0]
+    found.reference = "reward"  # which orders the second pair the other way round
+    assert found.value_gap().tolist() == pytest.approx([-0.5, 2.0, 8.5 / 3, 7.0, 8.0])
+    assert found.gaps(ALL(5)[1:]).value_gap.tolist() == pytest.approx([2.0, 8.5 / 3, 7.0, 8.0])
+    assert found.gaps(ALL(5), by_margin=False).value_gap is None  # a run without a proxy looks at none
+    found.bad[3] = "its full response has no reward"
+    assert found.value_gap()[2] == pytest.approx(0.75)
+
+
+def test_a_tie_of_the_full_responses_leaves_values_towards_the_label_what_they_are():
+    found = evidence(2, cut="both")
+    values = found.read_values()
+    values["chosen"][:], values["rejected"][:] = [2.0, 2.0], [0.5, 0.5]
+    found.full["chosen"][:], found.full["rejected"][:] = [1.0, 1.0], [1.0, 3.0]
+    found.reference = "reward"
+    assert found.gaps(ALL(2)).value_gap.tolist() == [0.0, -1.5]
+    assert found.gaps(ALL(2), reference="label").value_gap.tolist() == [1.5, 1.5]
+
+
+def test_values_of_which_none_can_be_read_are_no_values():
+    found = evidence(2)
+    found.read_values()
+    assert found.value_gap() is None

@@ -1,11 +1,14 @@
 """From evidence to columns, verdicts and reasons, with the numbers worked by hand."""
 
+import numpy as np
 import pytest
 from evidence_support import believe, draw, evidence
 from scipy import stats
 from tests_support import chat, pairs_table, row
 
+from transforms.consistency.gap_fits import GapFits
 from transforms.consistency.judge import judge_pairs
+from transforms.consistency.reward_gaps import Shape
 from transforms.preparation.prepare import prepare
 from transforms.preparation.truncation import Truncation
 
@@ -41,6 +44,8 @@ def test_two_of_three_completions_above_the_shorter_response_keep_the_pair():
     assert (pair["n"], pair["verdict"], pair["reason"], pair["decided_by"]) == (3, "keep", None, "n_max")
     assert (pair["consistency_low"], pair["consistency_high"]) == pytest.approx(stats.beta(2.5, 1.5).interval(0.95))
     assert pair["p_keep"] == pytest.approx(stats.beta.sf(0.5, 2.5, 1.5))
+    twentieths = np.diff(stats.beta.cdf(np.linspace(0, 1, 21), 2.5, 1.5))
+    assert pair["posterior"] == pytest.approx(twentieths.tolist(), abs=1e-6)
     assert (pair["reward_chosen"], pair["reward_rejected"]) == (2.0, 1.0)
     assert (pair["expected"], pair["audit"]) == (None, False)
 
@@ -154,3 +159,26 @@ def test_inconsistency_is_named_before_a_small_margin():
     found = sampled((1.2, 1.0), [0.0, 0.0, 0.0])
     [pair] = judged(prepared(LONG_CHOSEN), found, limits={"min_reward_margin": 0.5})
     assert pair["reason"] == "inconsistent"
+
+
+@pytest.mark.parametrize("full", [(0.5, 1.0), (1.0, 0.5), (1.0, 1.0)])
+def test_the_interval_by_gaps_is_of_the_consistency_with_the_label_whatever_the_reference(full):
+    shape = Shape(1.0, (0.0, 0.5, 0.0), 1.0, 0.01, 3.0, (0.0, 0.0, 0.0), 0.2, 6.0, 0.3)
+    completions = [full[1] + x for x in (0.5, -0.1, -0.2)]
+    ends = {}
+    for reference in ("label", "reward"):
+        found = sampled(full, completions, reference=reference)
+        found.gap_fits = GapFits(True, "because", 0.1, (shape,), np.zeros(1, int), 0.5, True)
+        found.decide(threshold=0.5, delta=0.05)
+        [pair] = judged(prepared(LONG_CHOSEN), found)
+        ends[reference] = pair["consistency_low"], pair["consistency_high"]
+    assert ends["reward"] == pytest.approx(ends["label"], abs=1e-6)
+    assert ends["label"][0] < pair["consistency"] < ends["label"][1]
+
+
+def test_probabilities_do_not_carry_the_digits_in_which_processors_differ():
+    found = sampled((2.0, 1.0), [1.5, 0.5, 3.0])
+    found.expected[0] = 0.123456789 + 1e-13
+    [pair] = judged(prepared(LONG_CHOSEN), found)
+    assert pair["expected"] == 0.123456789
+    assert all(pair[name] == round(pair[name], 9) for name in ("p_keep", "consistency_low", "consistency_high"))

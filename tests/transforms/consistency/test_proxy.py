@@ -22,23 +22,23 @@ from transforms.consistency.proxy import (
 TRUE = Fit(a=0.5, b=0.6, c=1.2, kappa=6.0, d=-2.0, f=0.5, centre=0.0, scale=1.0)
 
 
-def draw(fit, count, seed, n=4):
+def draw(fit, count, seed, n=4, value_gap=0.0):
     """Margins, shares cut and wins of pairs as the fit believes them to be."""
     rng = np.random.default_rng(seed)
     margin, share = rng.normal(0.5, 1.5, count), rng.uniform(0, 1, count)
-    believed = fit.beliefs(margin, share)
+    believed = fit.beliefs(margin, share, value_gap)
     kind = (rng.random(count) < believed.share[:, 1]).astype(int)
     consistency = rng.beta(believed.wins[np.arange(count), kind], believed.losses[np.arange(count), kind])
     return margin, share, rng.binomial(n, consistency).astype(float), np.full(count, n)
 
 
-def fitted(margin, share, wins, n, *, audit=None, fold=None, threshold=0.5, accepted_error=0.05):
+def fitted(margin, share, wins, n, *, audit=None, fold=None, threshold=0.5, accepted_error=0.05, value_gap=None):
     count = len(margin)
     audit = np.arange(count) if audit is None else audit
     fold = np.arange(count) % FOLDS if fold is None else fold
     return fit_proxy(
         margin, share, fold, Sampled(audit, wins, n, np.ones(len(audit), bool)),
-        threshold=threshold, accepted_error=accepted_error, fallback=(0.5, 0.5),
+        threshold=threshold, accepted_error=accepted_error, fallback=(0.5, 0.5), value_gap=value_gap,
     )  # fmt: skip
 
 
@@ -62,9 +62,9 @@ def test_the_slopes_that_the_fit_follows_are_those_of_its_likelihood(monkeypatch
         return optimize.OptimizeResult(x=start)
 
     monkeypatch.setattr(optimize, "minimize", caught_only)
-    fit_calibration(margin, share, wins, n)
+    fit_calibration(margin, share, wins, n, value_gap=np.random.default_rng(1).normal(0.2, 1.5, 60))
     [loss] = caught
-    at = np.array([0.3, 0.7, 0.9, 0.4, -1.5, 0.6])
+    at = np.array([0.3, 0.7, 0.9, 0.4, -1.5, 0.6, 0.8])
     theirs = optimize.approx_fprime(at, lambda x: loss(x)[0], 1e-6)
     assert loss(at)[1] == pytest.approx(theirs, rel=1e-4, abs=1e-4)
 
@@ -79,6 +79,30 @@ def test_a_large_audit_recovers_the_parameters_it_was_drawn_from():
     assert found.kappa == pytest.approx(TRUE.kappa, rel=0.15)
     assert found.d + found.f * found.centre / found.scale == pytest.approx(TRUE.d, abs=0.3)
     assert found.f / found.scale == pytest.approx(TRUE.f, abs=0.2)
+
+
+def test_values_at_the_cuts_raise_what_is_foretold_beside_the_margin():
+    value_gap = np.random.default_rng(9).normal(0, 2, 20_000)
+    true = TRUE._replace(g=0.7)
+    margin, share, wins, n = draw(true, 20_000, seed=1, value_gap=value_gap)
+    found = fit_calibration(margin, share, wins, n, value_gap=value_gap)
+    assert found.g / found.scale == pytest.approx(0.7, abs=0.05)
+    assert found.b / found.scale == pytest.approx(TRUE.b, abs=0.1)
+    # μ by hand: 0.5 + 2 · (0.6 + 1.2 · 0.5) + 0.7 · 1 = 3.6
+    one = np.ones(1)
+    assert true.foretold(2 * one, 0.5 * one, one)[0] == pytest.approx(1 / (1 + np.exp(-3.6)))
+    without = fit_calibration(margin, share, wins, n)
+    assert without.g == 0.0
+
+
+def test_a_proxy_with_values_knows_more_where_they_say_something_and_says_what_it_rests_on():
+    value_gap = np.random.default_rng(9).normal(0, 2, 600)
+    margin, share, wins, n = draw(TRUE._replace(b=0.1, c=0.0, g=0.9), 600, seed=3, value_gap=value_gap)
+    alone, beside = (fitted(margin, share, wins, n, value_gap=each) for each in (None, value_gap))
+    assert beside.gain > alone.gain + 0.05
+    assert beside.why.startswith("the reward margin with the values at the cuts foretells consistency: +")
+    assert beside.sure_from(2.0, 0.05).why.endswith("so it decides no pair alone")
+    assert alone.why.startswith("the reward margin foretells ")
 
 
 def test_the_constant_rate_ignores_the_margin():
@@ -206,10 +230,10 @@ def test_pairs_that_no_margin_explains_are_strangers():
 
 def surety(prior, wins, n, accepted):
     """Of audit pairs, each with one Beta distribution."""
-    prior, rows = np.asarray(prior, float), np.arange(len(prior))
-    beliefs = Beliefs(np.ones((len(prior), 1)), prior[:, :1], prior[:, 1:])
-    audit = Sampled(rows, np.asarray(wins, float), np.asarray(n), np.ones(len(rows), bool))
-    return module._surety(beliefs, audit, threshold=0.5, accepted_error=accepted)
+    prior = np.asarray(prior, float)
+    before = Beliefs(np.ones((len(prior), 1)), prior[:, :1], prior[:, 1:])
+    after = before.after(np.asarray(wins, float), np.asarray(n))
+    return module.surety(before, after, threshold=0.5, accepted_error=accepted)
 
 
 def test_the_proxy_must_be_as_sure_as_the_last_audit_pair_before_the_error_is_too_large():

@@ -2,14 +2,23 @@
 
 import numpy as np
 import pytest
-from evidence_support import believe, draw, evidence
+from evidence_support import believe, draw, evidence, teach
 from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.consistency.beliefs import Beliefs
+from transforms.consistency.gap_fits import GapFits
 from transforms.consistency.proxy import Proxy
-from transforms.consistency.rates import consistency_rates, decisions, group_rates, observe, proxy_record
+from transforms.consistency.rates import (
+    consistency_rates,
+    decisions,
+    estimator_record,
+    group_rates,
+    observe,
+    proxy_record,
+)
 from transforms.consistency.win_shares import KEEP
+from transforms.records.manifest import EstimatorRecord
 from transforms.statistics.estimates import contributions, mean_rate
 from transforms.statistics.intervals import wilson
 
@@ -224,7 +233,7 @@ def audited():
         draw(found, row, chosen=rewards)
     strong, weak = Beliefs.alike(6, 2, 1), Beliefs.alike(2, 1, 1)
     beliefs = strong.replaced(np.array([3, 5]), weak)
-    found.believe(np.arange(6), Proxy(True, "because", 0.2, beliefs.mean(), beliefs, 0.75), threshold=0.5)
+    teach(found, np.arange(6), Proxy(True, "because", 0.2, beliefs.mean(), beliefs, 0.75), threshold=0.5)
     found.decide(threshold=0.5, delta=0.1)
     return found
 
@@ -257,6 +266,35 @@ def test_a_proxy_that_was_refused_has_no_calibration():
     found.audit[0] = True
     draw(found, 0, chosen=[1.0])
     refused = Proxy(False, "too few", 0.0, np.full(3, np.nan), Beliefs.alike(3, 0.5, 0.5), np.inf)
-    found.believe(np.arange(3), refused, threshold=0.5)
+    teach(found, np.arange(3), refused, threshold=0.5)
     made = record(found)
     assert (made.informative, made.calibration, made.error, made.skipped) == (False, [], None, 0)
+
+
+def test_where_pairs_were_chosen_for_their_verdicts_the_audit_alone_speaks_of_the_rate():
+    # Of four cut pairs 0 and 1 are the audit (shares 1 and 0), 2 was worth a completion, 3 was not: π = 1/2.
+    found = evidence(4)
+    found.audit[:2], found.by_worth = True, True
+    for row, reward in enumerate((1.0, -1.0, 1.0)):
+        draw(found, row, chosen=[reward])
+    found.expected[:] = 0.5
+    assert phi(found) == pytest.approx([1.5, -0.5, 0.5, 0.5])
+    draw(found, 3, chosen=[1.0])  # all were seen: nothing was chosen
+    assert phi(found) == pytest.approx([1, 0, 1, 1])
+
+
+def test_a_pair_that_was_likelier_to_be_drawn_counts_for_fewer():
+    found = evidence(3)
+    found.chance = np.array([0.5, 0.25, 0.25])
+    draw(found, 0, chosen=[1.0])
+    draw(found, 1, chosen=[-1.0])
+    found.expected[:] = 0.8
+    assert phi(found) == pytest.approx([0.8 + 0.2 / 0.5, 0.8 - 0.8 / 0.25, 0.8])
+
+
+def test_the_record_says_what_completions_were_asked():
+    found = evidence(1)
+    assert estimator_record(found) is None
+    for trusted, used in ((True, "rewards"), (False, "counts")):
+        found.gap_fits = GapFits(trusted, "because", 0.02, (), np.zeros(1, int), 0.5, True)
+        assert estimator_record(found) == EstimatorRecord(used=used, why="because", gain=0.02)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from transforms.consistency.beliefs import Beliefs
-from transforms.consistency.sequential import next_round, value_of_sampling, worth
+from transforms.consistency.sequential import next_round, worth
 
 parameters = st.floats(0.1, 30)
 
@@ -92,7 +92,7 @@ def test_pairs_differ_in_worth_after_one_completion_although_one_more_can_turn_n
     for row in range(2):
         draw(found, row, chosen=[1.0])
     rows = np.arange(2)
-    assert value_of_sampling(found.posterior(rows), step=1, threshold=0.5).tolist() == [0.0, 0.0]
+    assert found.posterior(rows).value_of_sampling(step=1, threshold=0.5).tolist() == [0.0, 0.0]
     first, second = worth(found, rows, step=1, threshold=0.5).tolist()
     assert first > second
     # Beta(2, 1): wrong 1/4 now. Two losses (chance 1·2/(3·4) = 1/6) make it Beta(2, 3), wrong 5/16 and no longer
@@ -123,7 +123,7 @@ def brute_force(wins, losses, step, threshold):
 
 
 def value(wins, losses, step, threshold):
-    return float(value_of_sampling(Beliefs.alike(1, wins, losses), step=step, threshold=threshold)[0])
+    return float(Beliefs.alike(1, wins, losses).value_of_sampling(step=step, threshold=threshold)[0])
 
 
 @given(parameters, parameters, st.integers(1, 4), st.sampled_from([0.3, 0.5, 0.8]))
@@ -153,3 +153,14 @@ def test_without_candidates_or_pairs_nothing_is_asked():
     assert asked(evidence(2), candidates=np.zeros(0, int)) == ({}, 0)
     assert asked(evidence(0, cut="none")) == ({}, 0)
     assert asked(evidence(0, cut="none"), room=-1) == ({}, 0)
+
+
+def test_under_a_budget_of_tokens_a_pair_of_short_completions_goes_first():
+    found = evidence(2, n_max=8)
+    for row in range(2):
+        draw(found, row, chosen=[1.0, -1.0])
+    found.tokens["chosen"][0, :2], found.tokens["chosen"][1, :2] = 90, 10
+    order = np.arange(2)
+    for by_tokens, first in ((False, 0), (True, 1)):
+        options = {"first": 1, "step": 1, "threshold": 0.5, "room": 1, "order": order, "by_tokens": by_tokens}
+        assert next_round(found, order, **options).rows.tolist() == [first]

@@ -59,6 +59,40 @@ def test_reward_inputs_of_many_conversations_equal_those_of_each_alone(tiny_rewa
     assert inputs.token_ids([], []) == []
 
 
+def test_a_conversation_that_goes_on_ends_with_the_answers_last_character(tiny_reward):
+    inputs = RewardInputs(tiny_reward)
+    found = inputs.open_token_ids([Asked(USER)] * 3, [answer(text) for text in ("three", "three ", "")])
+    start = "<|im_start|>user\none two<|im_end|>\n<|im_start|>assistant\n"
+    encode = load_tokenizer(tiny_reward).encode
+    assert found == [encode(start + text, add_special_tokens=False) for text in ("three", "three ", "")]
+    assert inputs.open_token_ids([], []) == []
+
+
+def test_reasoning_that_goes_on_ends_with_its_last_character(tiny_reward, tmp_path):
+    template = (
+        "{% for m in messages %}[{{ m['role'] }}]"
+        "{% if m.reasoning_content %}<t>{{ m.reasoning_content }}</t>{% endif %}"
+        "{{ m['content'] }}<|im_end|>{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"
+    )
+    tiny_tokenizer(template=template).save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_bytes((tiny_reward / "config.json").read_bytes())
+    thought = {"reasoning_content": "three"}
+    thinking, thought_out, said = answer(None, thought), answer("", thought), answer("four", thought)
+    found = RewardInputs(tmp_path).open_token_ids([Asked(USER)] * 3, [thinking, thought_out, said])
+    encode = load_tokenizer(tmp_path).encode
+    start = "[user]one two<|im_end|>[assistant]<t>three"
+    assert found == [encode(start + text, add_special_tokens=False) for text in ("", "</t>", "</t>four")]
+
+
+def test_a_template_that_leaves_out_where_an_answer_is_cut_says_so(tiny_reward, tmp_path):
+    template = "{% for m in messages %}{{ m['content'][:5] }}<|im_end|>{% endfor %}"
+    tiny_tokenizer(template=template).save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_bytes((tiny_reward / "config.json").read_bytes())
+    short = [{"role": "user", "content": "one"}]
+    [why] = RewardInputs(tmp_path).open_token_ids([Asked(short)], [answer("three")])
+    assert f"the chat template of the reward model {tmp_path}" in why
+
+
 def test_a_conversation_that_the_template_refuses_gets_its_message_and_the_others_their_ids(tiny_reward, tmp_path):
     refusal = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system turn') }}{% endif %}"
     tiny_tokenizer(template=refusal + "{% for m in messages %}{{ m['content'] }}{% endfor %}").save_pretrained(tmp_path)

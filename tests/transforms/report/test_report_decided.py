@@ -11,6 +11,7 @@ from report_support import judged, manifest, rows, share, words
 from transforms.records.manifest import (
     CalibrationPoint,
     DecisionRecord,
+    EstimatorRecord,
     GroupRecord,
     ProxyRecord,
     RoundRecord,
@@ -167,3 +168,11 @@ def test_groups_are_listed_in_words() -> None:
 
 def test_one_group_of_equal_margins_is_still_a_plot() -> None:
     assert len(group_plots([group(0.5, 0.5)])) == 1
+
+
+def test_the_page_says_whether_sizes_or_counts_decided_and_why() -> None:
+    for used, badge in (("rewards", "by size"), ("counts", "by count")):
+        record = EstimatorRecord.model_validate({"used": used, "why": f"because of <{used}>", "gain": 0.01})
+        text = words(render_report(manifest(**judged(), estimator=record), rows(), []))
+        assert f"{badge} The recipe asks by how much completions win, not only how many: because of" in text
+    assert "by how much completions win" not in words(render_report(manifest(**judged()), rows(), []))

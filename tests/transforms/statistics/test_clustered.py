@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from transforms.statistics.clustered import (
     clustered_mean,
+    clustered_rank_correlation,
     clustered_rate,
     clustered_share,
     design_effect,
@@ -177,3 +179,39 @@ def test_a_mean_over_one_prompt_has_no_interval():
 @pytest.mark.parametrize("values", [[1.0, 0.0], [1.0, 1.0], [0.25, 0.5, 1.0]])
 def test_all_values_of_one_cluster_are_one_observation_whether_they_agree_or_not(values):
     assert design_effect(np.array(values), ["a"] * len(values)) == len(values)
+
+
+def test_a_rank_correlation_is_spearmans_with_the_jackknifes_interval_over_prompts():
+    rng = np.random.default_rng(0)
+    one = rng.normal(size=40)
+    other = one + rng.normal(size=40)
+    prompts = [str(row // 2) for row in range(40)]
+    found = clustered_rank_correlation(one, other, prompts)
+    assert found.value == pytest.approx(stats.spearmanr(one, other).statistic)
+    left = [
+        np.arctanh(stats.spearmanr(np.delete(one, [at, at + 1]), np.delete(other, [at, at + 1])).statistic)
+        for at in range(0, 40, 2)
+    ]
+    half = stats.t.ppf(0.975, 19) * np.sqrt(19 / 20 * ((left - np.mean(left)) ** 2).sum())
+    middle = np.arctanh(found.value)
+    assert (found.low, found.high) == pytest.approx((np.tanh(middle - half), np.tanh(middle + half)))
+
+
+def test_a_rank_correlation_of_equal_values_or_of_two_is_none_and_of_two_prompts_has_no_interval():
+    assert clustered_rank_correlation(np.ones(5), np.arange(5.0), list("abcde")) is None
+    assert clustered_rank_correlation(np.arange(2.0), np.arange(2.0), list("ab")) is None
+    found = clustered_rank_correlation(np.arange(4.0), np.arange(4.0) ** 2, list("aabb"))
+    assert found.value == pytest.approx(1.0) and found.low is found.high is None
+
+
+def test_intervals_of_rank_correlations_hold_the_truth_where_values_share_prompts():
+    """Of normal values with correlation r, Spearman's is 6/π · asin(r / 2); each prompt has three equal pairs."""
+    rng = np.random.default_rng(1)
+    truth, hits = 6 / np.pi * np.arcsin(0.25), 0
+    prompts = [str(row // 3) for row in range(120)]
+    for _ in range(200):
+        one = rng.normal(size=40)
+        other = 0.5 * one + np.sqrt(0.75) * rng.normal(size=40)
+        found = clustered_rank_correlation(np.repeat(one, 3), np.repeat(other, 3), prompts)
+        hits += found.low <= truth <= found.high
+    assert hits >= 184  # 95 % of 200 is 190, give or take three

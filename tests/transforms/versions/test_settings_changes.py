@@ -58,3 +58,14 @@ def test_a_version_without_models_is_another_recipe_and_no_other_model():
     silent = manifest(policy=None, reward=None, config=config(policy={"engine": "none"}))
     assert changed_models(manifest(), silent) == []
     assert ("recipe", "policy.engine", "vllm", "none") in found(manifest(), silent)
+
+
+def test_a_key_that_recipes_had_not_before_is_no_change_where_it_says_what_they_did():
+    old, new = config(), config(consistency={"estimator": "counts", "stop_below": None}, budget={"purpose": "both"})
+    for section, key in (("consistency", "estimator"), ("consistency", "stop_below"), ("budget", "purpose")):
+        old[section].pop(key, None)
+    assert found(manifest(config=old), manifest(config=new)) == []
+    asked = config(consistency={"estimator": "rewards"})
+    assert found(manifest(config=old), manifest(config=asked)) == [
+        ("recipe", "consistency.estimator", "counts", "rewards")
+    ]

@@ -49,6 +49,55 @@ def test_rules_that_would_have_asked_for_more_say_nothing():
     assert verdict(three_of_four(), other=rules(sampling={"n": 8}, consistency={"delta": 0.2})) == "keep"
 
 
+def stopped(p_keep):
+    return row(1, n=2, consistency=0.5, consistency_by_reward=0.5, decided_by="stopped", p_keep=p_keep)
+
+
+def by(estimator="rewards", stop_below=0.01, **more):
+    return rules(consistency={"estimator": estimator, "stop_below": stop_below, **more}, sampling={"n": 8})
+
+
+def test_a_pair_that_was_worth_no_more_completions_keeps_the_likelier_verdict_where_those_are_worth_as_little():
+    for p_keep, expected in ((0.6, "keep"), (0.4, "drop"), (0.5, "keep")):
+        assert verdict(stopped(p_keep), mine=by(), other=by()) == expected
+        assert verdict(stopped(p_keep), mine=by(), other=by(stop_below=0.02)) == expected
+        assert verdict(stopped(p_keep), mine=by(), other=by(stop_below=0.005)) is None  # they would have asked for more
+        assert verdict(stopped(p_keep), mine=by(), other=by(stop_below=None)) is None
+
+
+def test_a_pair_that_was_worth_no_more_is_not_known_at_another_threshold_or_with_more_completions():
+    counted = by("counts")
+    assert verdict(stopped(0.6), mine=counted, other=by("counts", threshold=0.75)) is None
+    more = rules(consistency={"estimator": "counts", "stop_below": 0.01}, sampling={"n": 16})
+    assert verdict(stopped(0.6), mine=counted, other=more) is None
+    assert verdict(stopped(0.6), mine=counted, other=counted) == "keep"
+
+
+def test_a_pair_that_was_open_when_the_budget_ended_may_have_been_given_up_before():
+    open_ = row(1, n=2, consistency=0.5, consistency_by_reward=0.5, decided_by="undecided", p_keep=0.5)
+    assert verdict(open_, mine=by(stop_below=None), other=by(stop_below=0.05)) is None
+    assert verdict(open_, mine=by(stop_below=0.05), other=by(stop_below=0.05)) == "drop"
+    fresh = row(1, n=0, consistency=None, consistency_by_reward=None, decided_by="undecided", p_keep=0.5)
+    assert verdict(fresh, mine=by(stop_below=None), other=by(stop_below=0.05)) == "drop"
+
+
+def test_what_gaps_said_is_no_evidence_for_rules_that_count_and_the_other_way_round():
+    sure = row(1, n=2, consistency=1.0, consistency_by_reward=1.0, decided_by="sampling", p_keep=0.97)
+    assert verdict(sure, mine=by(), other=by(delta=0.05)) == "keep"
+    assert verdict(sure, mine=by(), other=by("counts", delta=0.05)) is None
+    assert verdict(sure, mine=by("counts"), other=by(delta=0.05)) is None
+
+
+def test_what_values_foretold_is_no_evidence_for_rules_without_them():
+    alone, beside = ({"audit": 0.1, "audit_least": 64, "error": 0.05, **more} for more in ({}, {"values": True}))
+    for decided_by in ("sampling", "proxy"):
+        sure = row(1, n=2, consistency=1.0, consistency_by_reward=1.0, decided_by=decided_by, p_keep=0.97)
+        assert verdict(sure, mine=rules(proxy=beside), other=rules(proxy=beside)) == "keep"
+        assert verdict(sure, mine=rules(proxy=alone), other=rules(proxy=alone | {"values": False})) == "keep"
+        assert verdict(sure, mine=rules(proxy=alone), other=rules(proxy=beside)) is None
+        assert verdict(sure, mine=rules(proxy=beside), other=rules(proxy=alone)) is None
+
+
 @pytest.mark.parametrize(("threshold", "expected"), [(0.3, "keep"), (0.5, None), (0.95, "drop")])
 def test_how_sure_the_evidence_is_is_asked_at_the_other_rules_threshold(threshold, expected):
     # Four of eight completions were made: only where they are sure at δ = 0.1 do they say anything.

@@ -10,8 +10,9 @@ import yaml
 from docs_support import ROOT
 
 FILES: Final = ROOT / "docs/how-to/clusters"
-# Each writes a line NAME<tab>ARGUMENT<tab>… ; what runs for long waits to be ended, and says so.
-_NOTE: Final = '{ printf "%s" "$(basename "$0")"; printf "\\t%s" "$@"; echo; } >> "$CALLS"\n'
+# Each writes a line NAME<tab>ARGUMENT<tab>… ; what runs for long waits to be ended, and says so. A line is one write:
+# what ends and what is started at that moment write side by side.
+_NOTE: Final = 'printf -v line "\\t%s" "$@"; echo "$(basename "$0")$line" >> "$CALLS"\n'
 _STAYS: Final = """trap 'echo "$(basename "$0")-ended" >> "$CALLS"; kill %1; exit 0' TERM
 echo "$(basename "$0")-up" >> "$CALLS"
 sleep 60 &

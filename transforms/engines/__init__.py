@@ -18,6 +18,7 @@ batches                   rows of unequal lengths as batches
 common_beginnings         which conversations begin alike
 shared_prefixes           conversations that begin alike, read once up to where they part
 vllm_process              what both in-process vLLM engines share
+vllm_classes              classes of transformers that vLLM changed, given back
 vllm_completions          completions by vLLM
 vllm_rewards              rewards by vLLM
 openai_client             key, retries and errors of OpenAI-compatible servers

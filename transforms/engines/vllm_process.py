@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from transforms.engines.models import ResolvedModel
+from transforms.engines.vllm_classes import give_back_classes
 from transforms.errors import CurationError, EngineError, ModelError
 
 # Read when torch and vLLM are imported.
@@ -184,6 +185,8 @@ class VllmProcess:
         except BaseException:
             _restore_threads(self._set_num_threads)
             raise
+        finally:
+            give_back_classes()
 
 
 def _import_vllm() -> Any:

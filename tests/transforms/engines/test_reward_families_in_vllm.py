@@ -1,8 +1,10 @@
 """The vLLM column of docs/reference/reward-models.md: what loads there scores as in transformers."""
 
 import pytest
+import torch
 from reward_families import FAMILIES, LOADS, NAME
 from tests_support import need_vllm
+from transformers import AutoModelForSequenceClassification
 
 from transforms.engines.models import resolve_model
 from transforms.engines.protocol import ScoreRequest
@@ -23,26 +25,33 @@ def scores(folder, engine, **options):
         model.close()
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """Each family's folder, and what transformers scores: of all, before vLLM reads any.
-
-    Where vLLM has no class of its own, it wraps that of transformers, which the same process cannot load any more.
-    """
-    found = {}
-    for name, family in zip(NAMES, FAMILIES, strict=True):
-        folder = family.save(tmp_path_factory.mktemp("family") / NAME)
-        found[name] = (folder, scores(folder, "transformers") if family.vllm == LOADS else None)
-    return found
-
-
 @pytest.mark.parametrize("family", FAMILIES, ids=NAMES)
-def test_what_becomes_of_a_family_in_vllm_is_what_the_page_says(family, made, cache):
+def test_what_becomes_of_a_family_in_vllm_is_what_the_page_says(family, tmp_path, cache):
     need_vllm()
-    folder, expected = made[family.models.partition(",")[0]]
+    folder = family.save(tmp_path / NAME)
     if family.vllm == LOADS:
-        assert scores(folder, "vllm", kv_cache_gib=0.5) == pytest.approx(expected, abs=1e-3)
+        found = scores(folder, "vllm", kv_cache_gib=0.5)
+        # After vLLM: where it has no class of its own it changes that of transformers, for all of the process.
+        assert found == pytest.approx(scores(folder, "transformers"), abs=1e-3)
         return
     with pytest.raises(ModelError) as refusal:
         scores(folder, "vllm", kv_cache_gib=0.5)
     assert family.vllm in str(refusal.value)
+
+
+@pytest.mark.parametrize("family", [f for f in FAMILIES if f.models == "OLMo-2-1124-7B-RM"], ids=lambda f: f.models)
+def test_a_model_of_transformers_and_one_of_its_class_in_vllm_answer_side_by_side(family, tmp_path, cache):
+    need_vllm()
+    folder = family.save(tmp_path / NAME)
+    requests = [ScoreRequest(f"s{i}", ids) for i, ids in enumerate(ROWS)]
+    in_vllm = open_rewards(resolve_model(folder, engine="vllm", dtype="float32"), kv_cache_gib=0.5)
+    try:
+        before = in_vllm.score(requests)
+        model = AutoModelForSequenceClassification.from_pretrained(folder)
+        seen = []
+        model.base_model.register_forward_hook(lambda *_: seen.append(True))
+        model(torch.tensor([[5, 6, 7, 2]]))
+        assert seen == [True]
+        assert in_vllm.score(requests) == before
+    finally:
+        in_vllm.close()

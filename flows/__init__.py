@@ -9,6 +9,7 @@ of its stages, `output` its folder, `summary` and `artifacts` what terminal and 
     publish   export    diff     refresh  deploy  versions
     starter   reference  data_cards               what this repository keeps of itself
 
+    answers     what models write to held-out prompts, and whose a judge likes better
     annotators  what judges responses, through the ledger
     replicas    several engines of one model, on many GPUs
     models      what a recipe's models are asked, through the ledger

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from flows.answers.config import AnswersConfig
 from flows.recipe.curation import check_labels
 from flows.recipe.models import Positive, RewardConfig, TemplateKwargs
 from transforms.chat.template import DEFAULT_DATE
@@ -82,16 +83,17 @@ class EvaluationOutput(_Section):
 
 
 class EvaluationConfig(_Section):
-    """One evaluation: labelled pairs, and a reward model, a policy or both to hold against them."""
+    """One evaluation: models held against labelled pairs, judged by their answers, or both."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)] = Field(
         description="Title of the evaluation; letters, digits, dots, dashes."
     )
-    sources: Annotated[list[Source], Field(min_length=1)] = Field(description="Labelled pairs.")
+    sources: list[Source] = Field([], description="Labelled pairs, for `reward` and `policy`.")
     reward: RewardUnderTest | None = None
     policy: PolicyUnderTest | None = Field(
         None, description="A policy as the reward model that its training made of it."
     )
+    answers: AnswersConfig | None = Field(None, description="Models by what they write: win rates over one of them.")
     output: EvaluationOutput
     ledger: str | None = Field(None, description="Folder or fsspec URL; the user's cache by default.")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Of the pairs that are read by position.")
@@ -99,12 +101,21 @@ class EvaluationConfig(_Section):
 
     @model_validator(mode="after")
     def _something_is_evaluated(self) -> Self:
-        if self.reward is None and self.policy is None:
-            message = "nothing to evaluate: name reward.model, policy.model or both"
+        of_pairs = [name for name in ("reward", "policy") if getattr(self, name) is not None]
+        if not of_pairs and self.answers is None:
+            message = "nothing to evaluate: name reward.model, policy.model, answers.models or several of them"
+            raise ValueError(message)
+        if of_pairs and not self.sources:
+            message = f"{' and '.join(of_pairs)} are evaluated on labelled pairs, and there are none: give `sources`"
+            raise ValueError(message)
+        if self.sources and not of_pairs:
+            message = "sources are labelled pairs for reward or policy, and neither is named: leave sources out"
             raise ValueError(message)
         check_labels(self.sources)
         return self
 
     def settings(self) -> dict[str, Any]:
         """The keys that can change a number."""
-        return self.model_dump(mode="json", exclude={"output": True, "ledger": True})
+        # An evaluation without the section is what it was before there was one.
+        unused = {} if self.answers else {"answers": True}
+        return self.model_dump(mode="json", exclude={"output": True, "ledger": True, **unused})

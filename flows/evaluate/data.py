@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -48,6 +48,11 @@ class Loaded(NamedTuple):
     labelled: LabelledPairs
     counts: Counts
     quarantined: list[Quarantined]
+
+
+NO_PAIRS: Final = Loaded(
+    LabelledPairs(PAIRS.empty_table(), ()), Counts(raw_rows=0, read=0, loaded=0, left_out={}, quarantined=0), []
+)
 
 
 class Tokenised(NamedTuple):

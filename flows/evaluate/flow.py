@@ -6,9 +6,10 @@ from functools import partial
 
 from prefect import flow
 
+from flows.answers.stage import evaluate_answers
 from flows.evaluate.artifacts import show_evaluation
 from flows.evaluate.config import EvaluationConfig
-from flows.evaluate.data import load_pairs, write_quarantine
+from flows.evaluate.data import NO_PAIRS, load_pairs, write_quarantine
 from flows.evaluate.plan import NUMBERS, PAGE, QUARANTINE, EvaluationPlan, plan_evaluation
 from flows.evaluate.policy import evaluate_policy
 from flows.evaluate.reward import evaluate_reward
@@ -26,7 +27,7 @@ from transforms.report.evaluation_page import render_evaluation
 
 @flow(name="evaluate", flow_run_name="evaluate {config.name}", persist_result=False)
 def evaluate(config: EvaluationConfig) -> Evaluation:
-    """Hold a reward model, a policy or both against labelled pairs; numbers and page go to the configured folder."""
+    """Hold models against labelled pairs, judge their answers, or both; numbers and page go into a folder."""
     end_server_with_us()
     plan = plan_evaluation(config)
     return plan.finished or run_evaluation(plan, engine_call)
@@ -42,7 +43,9 @@ def run_evaluation(plan: EvaluationPlan, pay: Pay) -> Evaluation:
     start = time.monotonic()
     config, progress = plan.config, Progress()
     show_progress(progress)
-    loaded = stage("load pairs", partial(load_pairs, config.sources, plan.sources, progress))
+    loaded = NO_PAIRS
+    if config.sources:
+        loaded = stage("load pairs", partial(load_pairs, config.sources, plan.sources, progress))
     quarantined = list(loaded.quarantined)
     reward = policy = None
     if plan.reward:
@@ -69,6 +72,7 @@ def run_evaluation(plan: EvaluationPlan, pay: Pay) -> Evaluation:
         )
         policy = read.result
         quarantined += read.quarantined
+    answers = evaluate_answers(plan.answers, pay) if plan.answers else None
     evaluation = Evaluation(
         name=config.name,
         fingerprint=plan.fingerprint,
@@ -76,6 +80,7 @@ def run_evaluation(plan: EvaluationPlan, pay: Pay) -> Evaluation:
         counts=loaded.counts,
         reward=reward,
         policy=policy,
+        answers=answers,
         packages=package_versions(),
         git_commit=git_commit(),
         seconds=round(time.monotonic() - start, 3),

@@ -7,6 +7,8 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from flows.answers.stage import FOLDER as ANSWERS
+from flows.answers.stage import AnswersPlan, plan_answers
 from flows.evaluate.config import EvaluationConfig, PolicyUnderTest, RewardUnderTest
 from flows.evaluate.policy import PolicyModels
 from flows.models.log_probs import Causal, find_causal
@@ -41,6 +43,7 @@ class EvaluationPlan:
     sources: list[SourceRecord]
     reward: RewardModel | None
     policy: PolicyModels | None
+    answers: AnswersPlan | None
     fingerprint: str  # of configuration, data, models and code
     finished: Evaluation | None  # what lies in the output folder, if it is exactly this one
 
@@ -66,11 +69,23 @@ def plan_evaluation(config: EvaluationConfig) -> EvaluationPlan:
     found += [causal.model for causal in (policy.policy, policy.reference) if causal] if policy else []
     # What the tokens are, chat template and all, is in no identity of a model.
     tokens = [one.chat.sha256 for one in (reward, policy) if one]
-    fingerprint = evaluation_fingerprint(
-        config.settings() | {"tokens": tokens}, sources, [model.identity for model in found]
-    )
+    answers = _plan_answers(config)
+    parts = {"tokens": tokens} | ({"answered": answers.fingerprint} if answers else {})
+    fingerprint = evaluation_fingerprint(config.settings() | parts, sources, [model.identity for model in found])
     finished = _finished(Path(config.output.dir), fingerprint, overwrite=config.output.overwrite)
-    return EvaluationPlan(config, sources, reward, policy, fingerprint, finished)
+    return EvaluationPlan(config, sources, reward, policy, answers, fingerprint, finished)
+
+
+def _plan_answers(config: EvaluationConfig) -> AnswersPlan | None:
+    if config.answers is None:
+        return None
+    return plan_answers(
+        config.answers,
+        name=config.name,
+        folder=Path(config.output.dir),
+        ledger=config.ledger,
+        chat_template_date=config.chat_template_date,
+    )
 
 
 def _find_reward(config: RewardUnderTest, today: date) -> RewardModel:
@@ -116,7 +131,11 @@ def _finished(folder: Path, fingerprint: str, *, overwrite: bool) -> Evaluation 
 
 
 def _refuse_foreign(folder: Path) -> None:
-    mine = (PAGE, QUARANTINE)  # of an evaluation that died before its numbers; what it was writing begins with a dot
+    mine = (
+        PAGE,
+        QUARANTINE,
+        ANSWERS,
+    )  # of an evaluation that died before its numbers; what it was writing begins with a dot
     names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
     found = sorted(name for name in names if name not in mine and not name.startswith("."))
     if found:

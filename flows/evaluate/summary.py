@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from transforms.evaluation.rewardbench import SUBSETS
+from transforms.records.answers import AnswersEvaluation
 from transforms.records.audit import CurvePoint
 from transforms.records.evaluation import (
     ALL,
@@ -19,6 +20,7 @@ from transforms.records.evaluation import (
     RewardEvaluation,
     SectionRecord,
 )
+from transforms.report.answers import notes
 from transforms.statistics.intervals import MeanRecord
 from transforms.text import visible_plain
 
@@ -35,11 +37,20 @@ def print_evaluation(
             console.print(_kept_table(found.kept))
     if evaluation.policy:
         _print_movement(console, evaluation.policy)
-    _line(console, "pairs", _pairs(evaluation))
+    if evaluation.answers:
+        console.print(_wins_table(evaluation.name, evaluation.answers))
+        for note in notes(evaluation.answers):
+            console.print(note, highlight=False, markup=False)
+    if evaluation.sources:
+        _line(console, "pairs", _pairs(evaluation))
     if not unchanged:
         for what, judged in (("rewards", evaluation.reward), ("log-probs", evaluation.policy)):
             if judged:
                 spend = judged.spend
+                made = f"{spend.generated:,} made ({spend.tokens_generated:,} tokens)"
+                _line(console, what, f"{made}, {spend.reused:,} reused from the ledger")
+        if evaluation.answers:
+            for what, spend in (("answers", evaluation.answers.completions), ("judged", evaluation.answers.judgements)):
                 made = f"{spend.generated:,} made ({spend.tokens_generated:,} tokens)"
                 _line(console, what, f"{made}, {spend.reused:,} reused from the ledger")
         _line(console, "seconds", f"{seconds:.0f}")
@@ -61,6 +72,28 @@ def _accuracy_table(title: str, found: RewardEvaluation | PolicyEvaluation) -> T
         name = section.section if alone else f"{section.source}: {section.section}"
         name += " (parts missing)" if section.missing else ""
         table.add_row(f"[bold]{_safe(name)}[/]", f"{section.pairs:,}", "", *_share(section), "")
+    return table
+
+
+def _wins_table(name: str, found: AnswersEvaluation) -> Table:
+    judge = f"{found.prompts:,} prompts, judged by {found.judge.name}"
+    table = Table(title=_safe(f"{name}: answers that beat {found.baseline}'s; {judge}"), title_justify="left")
+    table.add_column("model", no_wrap=True)
+    for column in ("prompts", "win rate", "95 % interval", "at equal length", "characters", "ended"):
+        table.add_column(column, justify="right")
+    wins = {one.label: one for one in found.wins}
+    for one in found.models:
+        ended = f"{one.ends.get('ended', 0) / max(one.responses, 1):.0%}"
+        mine, cells = wins.get(one.label), ["", "baseline", "", ""]
+        if mine:
+            equal = mine.at_equal_length
+            cells = [f"{mine.rate.count:,}", f"{mine.rate.value:.1%}", f"[{mine.rate.low:.1%}, {mine.rate.high:.1%}]"]
+            cells.append(f"{equal.value:.1%} [{equal.low:.1%}, {equal.high:.1%}]" if equal else "–")
+        table.add_row(_safe(one.label), *cells, f"{one.characters.mean:,.0f}", ended)
+    for win in found.wins:
+        if own := win.alpaca_eval:
+            spread = "" if own.low is None else f"[{own.low:.1%}, {own.high:.1%}]"
+            table.add_row(f"{_safe(win.label)} (AlpacaEval 2, LC)", f"{own.instructions:,}", f"{own.rate:.1%}", spread)
     return table
 
 

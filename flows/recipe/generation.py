@@ -102,6 +102,13 @@ class RewardAnnotator(RewardConfig):
 AnnotatorConfig = Annotated[RewardAnnotator | PairRankerConfig | JudgeConfig | RuleConfig, Field(discriminator="kind")]
 
 
+def compares(annotator: AnnotatorConfig) -> bool:
+    """Whether an annotator's scores are of a prompt's responses among each other, and say nothing beyond them."""
+    if isinstance(annotator, JudgeConfig):
+        return annotator.mode == "pairwise"
+    return isinstance(annotator, PairRankerConfig)
+
+
 class PairingConfig(Section):
     """Which two responses of a prompt make a pair."""
 

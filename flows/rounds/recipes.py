@@ -7,9 +7,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from flows.recipe.curation import Recipe
-from flows.recipe.generation import AnnotatorConfig, Generation
-from flows.recipe.judge import JudgeConfig
-from flows.recipe.pair_ranker import PairRankerConfig
+from flows.recipe.generation import Generation, compares
 from flows.rounds.config import RoundsConfig
 from flows.runtime.config_files import problems_in_words
 from flows.train.config import StartConfig, TrainingRecipe
@@ -115,9 +113,7 @@ def evaluation_of(config: RoundsConfig, number: int, prompts: Sequence[Mapping[s
     policy = {key: value for key, value in own.items() if key != "label"}
     # By the names that they have in the training data, whichever of them are left out.
     annotators = [
-        {**one.model_dump(mode="json"), "name": label}
-        for label, one in training
-        if held.annotate and not _compares(one)
+        {**one.model_dump(mode="json"), "name": label} for label, one in training if held.annotate and not compares(one)
     ]
     label = f"round-{number}" if number else START
     content = {
@@ -174,13 +170,6 @@ def _policies(config: RoundsConfig) -> list[dict[str, Any]]:
         )
         raise ConfigError(message)
     return found
-
-
-def _compares(annotator: AnnotatorConfig) -> bool:
-    """Whether an annotator's scores are of a policy's answers among each other, and so say nothing across policies."""
-    if isinstance(annotator, JudgeConfig):
-        return annotator.mode == "pairwise"
-    return isinstance(annotator, PairRankerConfig)
 
 
 def _section(given: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:

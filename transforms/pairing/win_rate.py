@@ -28,7 +28,7 @@ class Samples:
     Args:
         prompt: which prompt each answers, in the numbering that both policies share.
         score: NaN where there is none.
-        tokens: length of the response.
+        tokens: length of the response, in whatever both are counted in.
 
     Raises:
         SchemaError: another shape or type, or an infinite score.
@@ -64,6 +64,38 @@ class LengthControlledWinRate:
     prompts: int
     extrapolated: bool  # no comparison was of equal length or longer, or none of equal length or shorter
     not_fitted: NotFitted | None
+    # What each prompt gives to the rate: jackknife pseudo-values, which may lie outside [0, 1] and whose mean is the
+    # rate but for a bias of the order 1/P; (P,). Means over several trainings are taken of these.
+    shares: Floats | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparisons:
+    """Who won which comparison of a response of A with one of B to the same prompt; (C,) each."""
+
+    prompt: Ints  # place in `prompts`
+    wins: Floats  # 1, ½ or 0 of A
+    longer: Ints  # by how much A's is longer
+    prompts: Ints  # those with a comparison, in the numbering of both policies, ascending; (P,)
+    there: int  # prompts with responses, comparable or not
+
+    @property
+    def weight(self) -> Floats:
+        """1 / comparisons of the prompt."""
+        found: Floats = 1 / np.bincount(self.prompt, minlength=len(self.prompts))[self.prompt]
+        return found
+
+    @property
+    def shares(self) -> Floats:
+        """Of each prompt's comparisons those that A wins, (P,)."""
+        return np.clip(sums(self.prompt, self.wins * self.weight, len(self.prompts)), 0.0, 1.0)
+
+    def of(self, prompts: Ints) -> "Comparisons":
+        """Those of some of the prompts (in the policies' numbering, ascending)."""
+        mine = np.flatnonzero(np.isin(self.prompts[self.prompt], prompts))
+        there = np.intersect1d(self.prompts, prompts)
+        place = np.searchsorted(there, self.prompts[self.prompt[mine]])
+        return Comparisons(place, self.wins[mine], self.longer[mine], there, self.there)
 
 
 def win_rate(ours: Samples, theirs: Samples) -> WinRate:
@@ -72,15 +104,23 @@ def win_rate(ours: Samples, theirs: Samples) -> WinRate:
     Ties count one half. A prompt counts once however often it was sampled. The interval is `clustered_rate`'s, over
     prompts: Wilson's where each has one comparison, so a policy that always wins has one too.
     """
-    crossed = _crossed(ours, theirs)
-    there = len(np.union1d(ours.prompt, theirs.prompt))
-    shares = sums(crossed.prompt, crossed.wins * crossed.weight, crossed.prompts)
-    rate = clustered_rate(np.clip(shares, 0.0, 1.0), [str(at) for at in range(crossed.prompts)])
-    ties = float(crossed.weight @ (crossed.wins == 0.5)) / max(crossed.prompts, 1)
-    return WinRate(rate, crossed.prompts, there - crossed.prompts, ties)
+    return win_rate_of(crossed(ours, theirs))
+
+
+def win_rate_of(compared: Comparisons) -> WinRate:
+    """The same of comparisons that were made already."""
+    prompts = len(compared.prompts)
+    rate = clustered_rate(compared.shares, [str(at) for at in range(prompts)])
+    ties = float(compared.weight @ (compared.wins == 0.5)) / max(prompts, 1)
+    return WinRate(rate, prompts, compared.there - prompts, ties)
 
 
 def length_controlled_win_rate(ours: Samples, theirs: Samples) -> LengthControlledWinRate:
+    """The win rate at equal length of all comparisons, every response of A with every one of B."""
+    return length_controlled_of(crossed(ours, theirs))
+
+
+def length_controlled_of(compared: Comparisons) -> LengthControlledWinRate:
     """σ(θ) of P(A wins) = σ(θ + φ tanh(Δ / sd Δ)) with a 95 % interval over prompts.
 
     The fit is by (quasi-)likelihood, each comparison weighing 1 / comparisons of its prompt and ties being half a win.
@@ -99,43 +139,38 @@ def length_controlled_win_rate(ours: Samples, theirs: Samples) -> LengthControll
     """
     from scipy.special import expit
 
-    crossed = _crossed(ours, theirs)
-    prompts, apart = crossed.prompts, crossed.longer.astype(np.float64)
+    prompts, apart, weight = len(compared.prompts), compared.longer.astype(np.float64), compared.weight
     if prompts and not apart.any():
-        return LengthControlledWinRate(win_rate(ours, theirs).rate, None, prompts, extrapolated=False, not_fitted=None)
+        return LengthControlledWinRate(
+            win_rate_of(compared).rate, None, prompts, extrapolated=False, not_fitted=None, shares=compared.shares
+        )
     if prompts < 3:
         return _not_fitted("few_prompts", prompts)
-    weight = crossed.weight / prompts
-    spread = float(weight @ np.square(apart - weight @ apart)) * prompts / (prompts - 1)
+    mean = weight @ apart / prompts
+    spread = float(weight @ np.square(apart - mean)) / (prompts - 1)
     x = np.tanh(apart / spread**0.5) if apart.min() < apart.max() else np.ones_like(apart)
     if np.ptp(x) < _SAME:
         return _not_fitted("one_difference", prompts)
-    won, lost = x[crossed.wins > 0], x[crossed.wins < 1]
+    won, lost = x[compared.wins > 0], x[compared.wins < 1]
     if not len(won) or not len(lost) or won.min() >= lost.max() or lost.min() >= won.max():
         return _not_fitted("separated", prompts)
-    fit = _logistic(np.stack([np.ones_like(x), x], 1), crossed)
+    fit = _logistic(np.stack([np.ones_like(x), x], 1), compared)
     if not isinstance(fit, _Fit):
         return _not_fitted(fit, prompts)
     low, value, high = (float(expit(at)) for at in (fit.theta - fit.half, fit.theta, fit.theta + fit.half))
     outside = bool(apart.min() > 0 or apart.max() < 0)
-    return LengthControlledWinRate(Rate(value, low, high), fit.slope, prompts, extrapolated=outside, not_fitted=None)
+    shares = prompts * value - (prompts - 1) * expit(fit.theta - fit.shifts)
+    return LengthControlledWinRate(
+        Rate(value, low, high), fit.slope, prompts, extrapolated=outside, not_fitted=None, shares=shares
+    )
 
 
 def _not_fitted(why: NotFitted, prompts: int) -> LengthControlledWinRate:
-    return LengthControlledWinRate(None, None, prompts, extrapolated=False, not_fitted=why)
+    return LengthControlledWinRate(None, None, prompts, extrapolated=False, not_fitted=why, shares=None)
 
 
-class _Crossed(NamedTuple):
-    """All comparisons of a response of A with one of B to the same prompt, (comparisons,) each."""
-
-    prompt: Ints  # 0 … prompts − 1
-    wins: Floats  # 1, ½ or 0
-    longer: Ints  # tokens of A's less B's
-    weight: Floats  # 1 / comparisons of the prompt
-    prompts: int
-
-
-def _crossed(ours: Samples, theirs: Samples) -> _Crossed:
+def crossed(ours: Samples, theirs: Samples) -> Comparisons:
+    """Every response of A with every one of B to the same prompt, where both have a score."""
     scored = [np.flatnonzero(~np.isnan(side.score)) for side in (ours, theirs)]
     both = np.intersect1d(ours.prompt[scored[0]], theirs.prompt[scored[1]])
     mine, yours = (rows[np.isin(side.prompt[rows], both)] for side, rows in zip((ours, theirs), scored, strict=True))
@@ -147,13 +182,12 @@ def _crossed(ours: Samples, theirs: Samples) -> _Crossed:
     i = np.repeat(mine, times)
     within = np.arange(len(i)) - np.repeat(np.cumsum(times) - times, times)
     j = yours[np.repeat(starts[at], times) + within]
-    prompt = np.repeat(at, times)
-    return _Crossed(
-        prompt=prompt,
+    return Comparisons(
+        prompt=np.repeat(at, times),
         wins=np.heaviside(ours.score[i] - theirs.score[j], 0.5),
         longer=ours.tokens[i] - theirs.tokens[j],
-        weight=1 / np.bincount(prompt, minlength=len(both))[prompt],
-        prompts=len(both),
+        prompts=both,
+        there=len(np.union1d(ours.prompt, theirs.prompt)),
     )
 
 
@@ -161,14 +195,15 @@ class _Fit(NamedTuple):
     theta: float
     slope: float
     half: float  # of the interval of θ
+    shifts: Floats  # θ less what it would be without the prompt, (P,)
 
 
-def _logistic(design: Floats, crossed: _Crossed) -> _Fit | NotFitted:
+def _logistic(design: Floats, compared: Comparisons) -> _Fit | NotFitted:
     """Newton's method, halving steps that make it worse."""
     from scipy import stats
     from scipy.special import expit
 
-    y, weight, prompts = crossed.wins, crossed.weight, crossed.prompts
+    y, weight, prompts = compared.wins, compared.weight, len(compared.prompts)
 
     def loss(beta: Floats) -> float:
         at = design @ beta
@@ -195,8 +230,8 @@ def _logistic(design: Floats, crossed: _Crossed) -> _Fit | NotFitted:
     pulls = design * (weight * (y - mean))[:, None]
     of_prompt = np.zeros((prompts, 2, 2))
     pull = np.zeros((prompts, 2))
-    np.add.at(of_prompt, crossed.prompt, outer)
-    np.add.at(pull, crossed.prompt, pulls)
+    np.add.at(of_prompt, compared.prompt, outer)
+    np.add.at(pull, compared.prompt, pulls)
     information = of_prompt.sum(0)
     without = information - of_prompt
     if not (np.linalg.det(without) > 1e-9 * np.linalg.det(information)).all():
@@ -207,4 +242,4 @@ def _logistic(design: Floats, crossed: _Crossed) -> _Fit | NotFitted:
     if variance <= _NO_SPREAD * binary:
         variance = binary
     half = float(stats.t.ppf(0.5 + LEVEL / 2, prompts - 2)) * variance**0.5
-    return _Fit(float(beta[0]), float(beta[1]), half)
+    return _Fit(float(beta[0]), float(beta[1]), half, shifts)

@@ -3,6 +3,7 @@
 manifest    manifest.json of a run
 generation  manifest.json of a generation
 audit       audit.json
+answers     of evaluation.json: what models wrote, and whose answers won
 evaluation  evaluation.json
 comparison  comparison.json
 rounds      rounds.json

@@ -14,6 +14,7 @@ from transforms.records.evaluation import (
     RewardEvaluation,
     SectionRecord,
 )
+from transforms.report.answers import answers_view
 from transforms.report.curves import kept_plot, lines_plot
 from transforms.report.environment import render
 from transforms.report.figures import Plot
@@ -58,6 +59,7 @@ def render_evaluation(evaluation: Evaluation) -> str:
         "displacement": policy.displacement if policy else [],
         "moved": movement(policy.displacement) if policy else "",
         "mean": mean_in_words,
+        "view": answers_view(evaluation.answers) if evaluation.answers else None,
     }
     return render("evaluation.html.j2", page)
 

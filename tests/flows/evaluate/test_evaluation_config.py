@@ -52,7 +52,7 @@ def test_a_mistake_is_one_message(argv, message):
 def test_something_has_to_be_evaluated(tmp_path):
     path = tmp_path / "none.yaml"
     path.write_text("name: none\nsources: [{kind: shp, path: ./a.jsonl}]\noutput: {dir: out}\n")
-    with pytest.raises(ConfigError, match=r"nothing to evaluate: name reward\.model, policy\.model or both"):
+    with pytest.raises(ConfigError, match=r"nothing to evaluate: name reward\.model, policy\.model, answers\.models"):
         load("--config", str(path))
 
 

@@ -1,0 +1,190 @@
+"""What a generation of two models wrote: how answers ended, their lengths and scores, and who won which comparison."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from flows.answers.generations import BASELINE, JUDGE, MODEL
+from transforms.asking.answers import shown
+from transforms.choices import Thinking
+from transforms.errors import SourceError
+from transforms.pairing.win_rate import Comparisons, Samples, crossed
+from transforms.records.answers import QUANTILES, AnswersRecord, End, HistogramRecord, LengthsRecord
+from transforms.records.generation import GenerationManifest
+from transforms.records.manifest import ModelRecord
+from transforms.statistics.intervals import Floats, Ints
+
+UNUSABLE: Final = "an answer holds what no dataset takes"
+UNJUDGED: Final = "the judge gave no score"
+_NOTHING: Final = ("empty", "no_answer")
+BINS: Final = 24
+_NO_COMPARISON: Final = -2.0  # below what any comparison gives, [−1, 1]
+
+
+class Written(NamedTuple):
+    """A model's answers, in the order in which the generation has them; (N,) each."""
+
+    prompt: Ints  # `prompt_number`
+    score: Floats  # NaN where there is none
+    tokens: Ints
+    characters: Ints
+    ends: list[End]
+    texts: list[str]
+
+
+class Answered(NamedTuple):
+    """What two models wrote to the same prompts."""
+
+    model: Written
+    baseline: Written
+    instructions: dict[int, str | None]  # prompt → its text, None where it is more than one user turn
+
+
+def prompt_number(prompt_id: str) -> int:
+    """A prompt's number, the same in every generation: an int64 of 16 hex digits."""
+    return int(prompt_id, 16) - 2**63
+
+
+def read_answered(folder: Path, manifest: GenerationManifest) -> Answered:
+    """Read the responses of a finished generation of MODEL and BASELINE.
+
+    Raises:
+        SourceError: it wrote no responses.
+    """
+    names = [file.path for file in manifest.files if file.path.startswith("responses/") and file.path.endswith("arrow")]
+    if not names:
+        message = f"{folder} holds no answers: none of its {manifest.counts.prompts:,} prompts could be asked"
+        raise SourceError(message)
+    table = pa.concat_tables([_read(folder / name) for name in names])
+    numbers = [prompt_number(one) for one in table["prompt_id"].to_pylist()]
+    policies = np.array(table["policy"].to_pylist(), object)
+    instructions = {
+        number: _instruction(turns) for number, turns in zip(numbers, table["prompt"].to_pylist(), strict=True)
+    }
+    prompt = np.array(numbers, np.int64)
+    thinking = {one["label"]: one["thinking"] for one in manifest.config["policies"]}
+    model, baseline = (
+        _written(table.filter(pa.array(policies == label)), prompt[policies == label], thinking[label])
+        for label in (MODEL, BASELINE)
+    )
+    return Answered(model, baseline, instructions)
+
+
+def comparisons(answered: Answered, *, compares: bool) -> Comparisons:
+    """Every answer of the model with every one of the baseline's to the prompt. Lengths are characters.
+
+    An answer without a text loses to one with a text and ties with another without. Where the judge compares, answers
+    of equal text were not shown to it, and tie.
+
+    Args:
+        answered: what both wrote.
+        compares: whether scores come of comparing the two, so that one answer alone has none.
+    """
+    ours, theirs = answered.model, answered.baseline
+    scores = [ours.score.copy(), theirs.score.copy()]
+    empty = [np.array([end in _NOTHING for end in side.ends], bool) for side in (ours, theirs)]
+    if compares:
+        for mine, their in ((0, 1), (1, 0)):
+            sides = (ours, theirs)
+            with_empty = np.isin(sides[mine].prompt, sides[their].prompt[empty[their]])
+            usable = np.array([end in ("ended", "out_of_room") for end in sides[mine].ends], bool)
+            scores[mine][with_empty & usable] = 0.0
+        other = dict(zip(theirs.prompt.tolist(), range(len(theirs.prompt)), strict=True))
+        for at, (prompt, text) in enumerate(zip(ours.prompt.tolist(), ours.texts, strict=True)):
+            place = other.get(prompt)
+            if place is not None and theirs.texts[place] == text and not empty[0][at]:
+                scores[0][at] = scores[1][place] = 0.0
+    finite = np.concatenate([one[np.isfinite(one)] for one in scores])
+    lowest = _NO_COMPARISON if compares else float(finite.min(initial=0.0)) - 1.0
+    for score, nothing in zip(scores, empty, strict=True):
+        score[nothing] = lowest
+    return crossed(
+        Samples(ours.prompt, scores[0], ours.characters), Samples(theirs.prompt, scores[1], theirs.characters)
+    )
+
+
+def left_out(answered: Answered, compared: Comparisons) -> dict[str, int]:
+    """Why prompts could not be compared → how many."""
+    sides = (answered.model, answered.baseline)
+    unusable = {
+        prompt
+        for side in sides
+        for prompt, end in zip(side.prompt.tolist(), side.ends, strict=True)
+        if end == "unusable"
+    }
+    there = {prompt for side in sides for prompt in side.prompt.tolist()}
+    missing = there - set(compared.prompts.tolist())
+    found = Counter(UNUSABLE if prompt in unusable else UNJUDGED for prompt in missing)
+    return dict(found.most_common())
+
+
+def record_of(written: Written, *, label: str, model: ModelRecord, compares: bool) -> AnswersRecord:
+    """What is said of a model's answers by themselves."""
+    scored = written.score[np.isfinite(written.score)]
+    return AnswersRecord(
+        label=label,
+        model=model,
+        responses=len(written.prompt),
+        ends=dict(Counter(written.ends).most_common()),
+        tokens=_lengths(written.tokens),
+        characters=_lengths(written.characters),
+        score=None if compares or not len(scored) else float(scored.mean()),
+    )
+
+
+def histogram(values: Mapping[str, Floats]) -> HistogramRecord:
+    """Common bins over the middle 98 % of all finite values, so that models can be laid over each other."""
+    known = {label: one[np.isfinite(one)] for label, one in values.items()}
+    together = np.concatenate(list(known.values()))
+    low, high = np.percentile(together, [1, 99]) if len(together) else (0.0, 1.0)
+    edges = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
+    found = {label: np.histogram(np.clip(one, edges[0], edges[-1]), edges)[0] for label, one in known.items()}
+    return HistogramRecord(edges=edges.tolist(), counts={label: one.tolist() for label, one in found.items()})
+
+
+def _lengths(values: Ints) -> LengthsRecord:
+    if not len(values):
+        return LengthsRecord(mean=0.0, quantiles=[0.0] * len(QUANTILES))
+    return LengthsRecord(mean=float(values.mean()), quantiles=np.percentile(values, QUANTILES).tolist())
+
+
+def _written(table: pa.Table, prompt: Ints, thinking: Thinking) -> Written:
+    said = zip(table["response"].to_pylist(), table["reasoning"].to_pylist(), strict=True)
+    texts = [
+        str(shown(text or "", reasoning, thinking)["content"]) for text, reasoning in said
+    ]  # as the judge reads them
+    scores: Sequence[float | None] = table[f"score_{JUDGE}"].to_pylist()
+    return Written(
+        prompt=prompt,
+        score=np.array([np.nan if score is None else score for score in scores], np.float64),
+        tokens=np.array([len(ids) for ids in table["response_ids"].to_pylist()], np.int64),
+        characters=np.array([len(text) for text in texts], np.int64),
+        ends=[_end(*row) for row in zip(table["status"].to_pylist(), table["finished"].to_pylist(), strict=True)],
+        texts=texts,
+    )
+
+
+def _end(status: str, finished: bool) -> End:
+    if status == "empty":
+        return "empty"
+    if status == "no_answer":
+        return "no_answer"
+    if status == "unusable":
+        return "unusable"
+    return "ended" if finished else "out_of_room"
+
+
+def _instruction(turns: Sequence[dict[str, Any]]) -> str | None:
+    if len(turns) != 1 or turns[0]["role"] != "user":
+        return None
+    text: str = turns[0]["content"]
+    return text
+
+
+def _read(path: Path) -> pa.Table:
+    with pa.memory_map(str(path)) as source:
+        return pa.ipc.open_stream(source).read_all()

@@ -42,6 +42,7 @@ class Answered(NamedTuple):
     model: Written
     baseline: Written
     instructions: dict[int, str | None]  # prompt → its text, None where it is more than one user turn
+    names: Sequence[str] = ()  # `prompt_id` of each prompt
 
 
 def prompt_number(prompt_id: str) -> int:
@@ -71,7 +72,7 @@ def read_answered(folder: Path, manifest: GenerationManifest) -> Answered:
         _written(table.filter(pa.array(policies == label)), prompt[policies == label], thinking[label])
         for label in (MODEL, BASELINE)
     )
-    return Answered(model, baseline, instructions)
+    return Answered(model, baseline, instructions, sorted(set(table["prompt_id"].to_pylist())))
 
 
 def comparisons(answered: Answered, *, compares: bool) -> Comparisons:

@@ -8,6 +8,7 @@ held_out   the pairs that all variants are judged by
 schedule   which trainings: at equal steps and at equal tokens
 estimate   what they will cost
 scores     what each trained model says of every held-out pair
+answers    what each trained policy writes, and whether it wins
 result     from those to the comparison
 output     the folder
 summary    what the terminal shows: the bill before, the table after

@@ -4,7 +4,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from flows.recipe.generation import AnnotatorConfig, AnsweringPolicy, compares
+from flows.recipe.models import Positive
 from transforms.records.comparison import Budget, ComparedMeasure
+from transforms.sources.kinds import PromptSource
 
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 Named = Literal["raw", "poet", "curated"]
@@ -12,6 +15,49 @@ Named = Literal["raw", "poet", "curated"]
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ComparedAnswers(_Section):
+    """Trained policies by what they write, each held against the model that training started from."""
+
+    prompts: list[PromptSource] = Field(
+        [],
+        description="As `prompts` of flows.generate; those of the held-out pairs by default. One that was trained on "
+        "is left out.",
+    )
+    max_prompts: Positive | None = Field(None, description="Take so many at most, chosen by content.")
+    policy: dict[str, Any] = Field(
+        {}, description="How all answer: keys of `policies` of flows.generate, such as `max_new_tokens`; n is 1."
+    )
+    judge: AnnotatorConfig = Field(
+        description="Who judges: any annotator of flows.generate that neither the pairs nor the trainings are by."
+    )
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="Of all answers.")
+    batch: Positive = Field(2048, description="Answers an engine call, and the most that a crash can lose.")
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> Self:
+        for key in ("model", "revision", "label", "interpolate", "lora", "url"):
+            if key in self.policy:
+                message = f"answers.policy.{key}: the models are those that were trained here; leave it out"
+                raise ValueError(message)
+        self.answering("model")
+        return self
+
+    def answering(self, model: str, revision: str | None = None) -> AnsweringPolicy:
+        """How a model answers.
+
+        Raises:
+            ValueError: a key that does not fit.
+        """
+        found = AnsweringPolicy.model_validate({"n": 1, **self.policy, "model": model, "revision": revision})
+        if found.n > 1 and compares(self.judge):
+            message = f"answers.policy.n is {found.n}, and a judge that compares takes one answer a prompt: use n: 1"
+            raise ValueError(message)
+        if found.engine == "server":
+            message = "answers.policy.engine: a server has a model of its own; use vllm or transformers"
+            raise ValueError(message)
+        return found
 
 
 class ComparisonOutput(_Section):
@@ -45,6 +91,9 @@ class ComparisonConfig(_Section):
     measure: ComparedMeasure = Field(
         "log_ratio", description="Implicit reward of policies; mean_log_ratio for objectives of means (simpo, orpo, …)."
     )
+    answers: ComparedAnswers | None = Field(
+        None, description="Judge trained policies by what they write too: win rates over the model they started from."
+    )
     output: ComparisonOutput
 
     @model_validator(mode="after")
@@ -58,4 +107,6 @@ class ComparisonConfig(_Section):
 
     def settings(self) -> dict[str, Any]:
         """The keys that can change a number; what becomes of the training recipe is hashed apart."""
-        return self.model_dump(mode="json", exclude={"output": True, "training": True, "changes": True})
+        # A comparison without the section is what it was before there was one.
+        unused = {} if self.answers else {"answers": True}
+        return self.model_dump(mode="json", exclude={"output": True, "training": True, "changes": True, **unused})

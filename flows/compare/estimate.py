@@ -120,6 +120,20 @@ def in_words(found: Estimate) -> list[str]:
     return lines
 
 
+def answers_in_words(plan: ComparisonPlan, planned: Schedule, held: HeldOut) -> list[str]:
+    """What models will write, which is in no estimate: how long it takes depends on what they say."""
+    config = plan.config.answers
+    if config is None:
+        return []
+    how, models = config.answering("model"), len(planned.trainings)
+    prompts = "the prompts of answers.prompts" if config.prompts else f"{len(set(held.prompts)):,} held-out prompts"
+    most = f"{config.max_prompts:,} of " if config.max_prompts else ""
+    return [
+        f"{models:,} trained models and the one they start from answer {most}{prompts} too, {how.n:,} times each with "
+        f"up to {how.max_new_tokens:,} tokens; that comes on top"
+    ]
+
+
 def _read(model: torch.nn.Module, example: Example, *, backward: bool) -> None:
     batch = PADDED.batch([example]).to(next(model.parameters()).device)
     with torch.set_grad_enabled(backward):

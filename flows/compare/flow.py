@@ -9,9 +9,10 @@ from functools import partial
 import torch
 from prefect import flow
 
+from flows.compare.answers import ask, known_answers, write_prompts
 from flows.compare.artifacts import show_comparison
 from flows.compare.config import ComparisonConfig
-from flows.compare.estimate import estimate, in_words, known_speed, seconds_left, tried_speed
+from flows.compare.estimate import answers_in_words, estimate, in_words, known_speed, seconds_left, tried_speed
 from flows.compare.held_out import HeldOut, hold_out
 from flows.compare.output import JUDGED, NUMBERS, PAGE, comparison_folder
 from flows.compare.plan import ComparisonPlan, plan_comparison
@@ -52,8 +53,11 @@ def run_comparison(plan: ComparisonPlan) -> Comparison:
     with comparison_folder(plan.folder, shared=plan.shared.fingerprint, overwrite=output.overwrite):
         planned = stage("read shards", partial(schedule, plan))
         held = stage("hold out", partial(hold_out, plan))
+        if plan.judged_by:
+            stage("write prompts", partial(write_prompts, plan.judged_by, held.table))
         speed = known_speed(plan, planned.trainings) or stage("measure", partial(tried_speed, plan, held))
-        for line in in_words(estimate(plan, planned, held, speed)):
+        bill = in_words(estimate(plan, planned, held, speed)) + answers_in_words(plan, planned, held)
+        for line in bill:
             logger.info(line)
         outcomes = _outcomes(plan, planned, held)
         found = result_of(
@@ -78,27 +82,39 @@ def _outcomes(plan: ComparisonPlan, planned: Schedule, held: HeldOut) -> list[Ou
         except (CurationError, RuntimeError) as error:  # torch's own, out of memory among them
             logger.warning("%s failed: %s", one.key, error)
             outcomes.append(Outcome(one, None, None, str(error)))
-        gc.collect()  # a trainer holds itself in circles, and its model with it
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release()
         logger.info("%s: training %d of %d%s", one.key, number, len(planned.trainings), _to_go(plan, planned, number))
     return outcomes
+
+
+def release() -> None:
+    """Let go of trained models: a trainer holds itself in circles, and its model with it."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _train_and_judge(plan: ComparisonPlan, one: Planned, judging: Judging) -> Outcome:
     """A training that is finished is not repeated, unless its weights are wanted and gone."""
     training = plan_training(plan.recipe(one.variant, seed=one.seed, steps=one.steps, name=one.key))
     path, model = plan.folder / JUDGED / f"{one.key}.json", training.folder / MODEL
+    wrote = plan.folder / JUDGED / f"{one.key}.answers.json"
     record = training.finished
     judged = judging.known(path, record.fingerprint) if record else None
-    if record is None or judged is None:
+    answered = known_answers(wrote, record.fingerprint, plan.judged_by) if record and plan.judged_by else None
+    if record is None or judged is None or (plan.judged_by and answered is None):
         if record is None or not list(model.glob("*.safetensors")):
             record = run_training(training, refer_to_every=True)
-        judged = judging.judge(path, record.fingerprint, model)
+        judged = judged or judging.judge(path, record.fingerprint, model)
+        if plan.judged_by and answered is None:
+            release()  # the trainer's model; an engine is to have the memory
+            start = plan.base.model.model, plan.base.model.revision
+            answered = ask(wrote, record.fingerprint, model, start, plan.judged_by, engine_call)
     if not plan.config.output.models:
         for weights in model.glob("*.safetensors"):
             weights.unlink()
-    return Outcome(one, sum(record.seconds.values()) + judged.seconds, judged, None)
+    seconds = sum(record.seconds.values()) + judged.seconds + (answered.seconds if answered else 0.0)
+    return Outcome(one, seconds, judged, None, answered)
 
 
 def _to_go(plan: ComparisonPlan, planned: Schedule, done: int) -> str:

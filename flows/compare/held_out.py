@@ -21,6 +21,7 @@ class HeldOut:
     table: pa.Table  # schema.CURATED, keeps as the context allows
     examples: list[Example]  # in the policy's tokens, chosen first
     whole: list[Example]  # the same, whatever the context
+    trained: frozenset[str]  # `prompt_id` of what training saw
     left_out: int  # pairs with a prompt of training
     cut_by_context: int
 
@@ -88,4 +89,6 @@ def hold_out(plan: ComparisonPlan) -> HeldOut:
     kept = with_kept(test, "full", max_length=shared.context, where=where)
     examples = read_examples(kept.table, where=where)
     check_readable(examples, vocabulary=shared.vocabulary, context=shared.context, where=where)
-    return HeldOut(kept.table, examples, read_whole(test, where=where), fresh.count(False), kept.cut_by_context)
+    seen = frozenset(key[:PROMPT_DIGITS] for key in tables["train"]["pair_id"].to_pylist())
+    whole = read_whole(test, where=where)
+    return HeldOut(kept.table, examples, whole, seen, fresh.count(False), kept.cut_by_context)

@@ -2,6 +2,8 @@
 
 trainings/raw-8-steps-seed-0/   training.json, metrics.jsonl, model/
 judged/raw-8-steps-seed-0.json  what that model says of every held-out pair
+judged/raw-8-steps-seed-0.answers.json  and whose answers won, its own or those of the model that it started from
+answers/raw-8-steps-seed-0/     the generation of both, as flows.generate leaves it
 comparison.html
 comparison.json
 shared.json                     what all trainings here have in common
@@ -25,6 +27,7 @@ PAGE: Final = "comparison.html"
 SHARED: Final = "shared.json"
 TRAININGS: Final = "trainings"
 JUDGED: Final = "judged"
+ANSWERS: Final = "answers"
 
 
 def finished_comparison(folder: Path, fingerprint: str) -> Comparison | None:
@@ -71,7 +74,7 @@ def comparison_folder(folder: Path, *, shared: str, overwrite: bool) -> Iterator
                     "code); choose another --output.dir, or replace it with --output.overwrite true"
                 )
                 raise OutputError(message)
-            for name in (TRAININGS, JUDGED):
+            for name in (TRAININGS, JUDGED, ANSWERS):
                 shutil.rmtree(folder / name, ignore_errors=True)
         for name in (NUMBERS, PAGE):
             (folder / name).unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from flows.compare.answers import JudgedBy, plan_judging
 from flows.compare.config import ComparisonConfig
 from flows.compare.output import finished_comparison
 from flows.runtime.config_files import read_config
@@ -37,6 +38,7 @@ class ComparisonPlan:
     config: ComparisonConfig
     base: TrainingRecipe  # as it was written, but for `changes`
     shared: TrainingPlan  # of the raw variant: run, model and context are those of all
+    judged_by: JudgedBy | None  # how answers are judged, where they are
     fingerprint: str  # of configuration, data, model and code
     finished: Comparison | None  # what lies in the output folder, if it is exactly this one and nothing failed
 
@@ -77,6 +79,11 @@ def plan_comparison(config: ComparisonConfig) -> ComparisonPlan:
             "dataset.responses: pairs"
         )
         raise ConfigError(message)
+    if config.answers and base.kind == "reward":
+        message = (
+            f"answers: {config.training} trains reward models (kind: reward), which write nothing; leave answers out"
+        )
+        raise ConfigError(message)
     shared = plan_training(_recipe(config, base, RAW, seed=0, steps=1, name="shared"))
     if not (shared.recipe.dataset.test_size or shared.run.manifest.config["output"]["test_size"]):
         message = (
@@ -85,8 +92,12 @@ def plan_comparison(config: ComparisonConfig) -> ComparisonPlan:
         )
         raise ConfigError(message)
     settings = config.settings() | {"training": shared.fingerprint, "base": base.settings()}
+    judged_by = plan_judging(config.answers, Path(config.output.dir), base) if config.answers else None
+    if judged_by:
+        settings |= {"answered": judged_by.fingerprint}
     fingerprint = evaluation_fingerprint(settings, [], [shared.model.identity])
-    return ComparisonPlan(config, base, shared, fingerprint, finished_comparison(Path(config.output.dir), fingerprint))
+    finished = finished_comparison(Path(config.output.dir), fingerprint)
+    return ComparisonPlan(config, base, shared, judged_by, fingerprint, finished)
 
 
 def variant_of(value: str | float) -> Variant:

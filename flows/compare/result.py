@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from flows.compare.answers import AnsweredModel, AnsweredTraining, answers_compared
 from flows.compare.held_out import HeldOut
 from flows.compare.output import TRAININGS
 from flows.compare.plan import ComparisonPlan
@@ -14,7 +15,7 @@ from flows.train.output import read_record
 from flows.versions.fingerprint import git_commit, package_versions
 from transforms.evaluation.accuracies import correct
 from transforms.evaluation.standings import PairScores, Trial, readable, standings
-from transforms.records.comparison import Comparison, TrainingResult
+from transforms.records.comparison import AnswersCompared, Comparison, TrainingResult
 from transforms.report.codes_in_words import cut_in_words
 from transforms.statistics.intervals import Floats
 
@@ -26,6 +27,7 @@ class Outcome(NamedTuple):
     seconds: float | None  # training and judging
     judged: JudgedModel | None
     error: str | None
+    answered: AnsweredModel | None = None  # what it wrote, where that is asked for
 
 
 def result_of(
@@ -69,12 +71,25 @@ def result_of(
             trials,
             [prompts[row] for row in rows],
         ),
+        answers=_answers(plan, outcomes, held),
         packages=package_versions(),
         git_commit=git_commit(),
         device=", ".join(sorted(devices)),
         seconds=round(seconds, 3),
         finished_at=finished_at.isoformat(timespec="seconds"),
     )
+
+
+def _answers(plan: ComparisonPlan, outcomes: Sequence[Outcome], held: HeldOut) -> AnswersCompared | None:
+    if plan.config.answers is None:
+        return None
+    found = [
+        AnsweredTraining(one.planned.variant.name, one.planned.seed, one.planned.budgets, one.answered)
+        for one in outcomes
+        if one.answered is not None
+    ]
+    names = [variant.name for variant in plan.variants]
+    return answers_compared(found, names, plan.config.budgets, held.trained, plan.config.answers)
 
 
 def _training(plan: ComparisonPlan, outcome: Outcome, scores: PairScores | None) -> TrainingResult:

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.compare.plan import ComparisonPlan
-from transforms.records.comparison import Comparison
+from transforms.records.comparison import AnswersCompared, Budget, Comparison
 from transforms.report.comparison_words import AT, headline, points, share
 from transforms.text import one_line, visible_plain
 
@@ -17,7 +17,7 @@ VERDICTS: Final = {"higher": "[green]higher[/]", "lower": "[red]lower[/]", "uncl
 
 def print_estimate(console: Console, plan: ComparisonPlan) -> None:
     """Trainings, tokens, time and disk; the model is loaded for a few seconds if none of them is finished."""
-    from flows.compare.estimate import estimate, in_words, known_speed, tried_speed
+    from flows.compare.estimate import answers_in_words, estimate, in_words, known_speed, tried_speed
     from flows.compare.held_out import hold_out
     from flows.compare.schedule import schedule
 
@@ -36,11 +36,32 @@ def print_estimate(console: Console, plan: ComparisonPlan) -> None:
         table.add_row(variant.name, *counts, *cells)
     console.print(table)
     speed = known_speed(plan, planned.trainings) or tried_speed(plan, held)
-    for line in in_words(estimate(plan, planned, held, speed)):
+    for line in in_words(estimate(plan, planned, held, speed)) + answers_in_words(plan, planned, held):
         console.print(line, highlight=False, markup=False)
     for variant in planned.variants:
         if variant.error:
             console.print(f"{variant.name} cannot be trained: {variant.error}", style="red", markup=False)
+
+
+def _answers_table(found: Comparison, answers: AnswersCompared, budget: Budget) -> Table:
+    judge = escape(visible_plain(answers.judge.name))
+    title = f"answers that beat those of {escape(found.model.name)}, {AT[budget]}: {answers.compared:,} prompts"
+    table = Table(title=f"{title}, judged by {judge}", title_justify="left")
+    table.add_column("variant", no_wrap=True)
+    for name in ("win rate", f"minus {found.first}", "at equal length", "characters", "ended"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("")
+    for variant in found.variants:
+        row = answers.standing(budget, variant.name)
+        if row is None:
+            table.add_row(variant.name, "–", "–", "–", "–", "–", "[red]no result[/]")
+            continue
+        equal = escape(share(row.at_equal_length)) if row.at_equal_length else "–"
+        difference = escape(points(row.difference.rate)) if row.difference else "–"
+        said = VERDICTS[row.difference.verdict] if row.difference else ""
+        cells = [escape(share(row.rate)), difference, equal, f"{row.characters:,.0f}", f"{row.ended:.0%}"]
+        table.add_row(variant.name, *cells, said)
+    return table
 
 
 def print_comparison(console: Console, found: Comparison, folder: Path, *, seconds: float, unchanged: bool) -> None:
@@ -65,6 +86,9 @@ def print_comparison(console: Console, found: Comparison, folder: Path, *, secon
             said = VERDICTS[row.difference.verdict] if row.difference else ""
             table.add_row(variant.name, f"{getattr(row, other):,.0f}", escape(share(row.accuracy)), difference, said)
         console.print(table)
+    if found.answers:
+        for budget in found.budgets:
+            console.print(_answers_table(found, found.answers, budget))
     console.print("accuracy     share of held-out pairs ordered as labelled; 95 % intervals over seeds and prompts")
     for what, error in found.failures:
         console.print(f"failed       {what}: {one_line(visible_plain(error), 300)}", style="red", markup=False)

@@ -79,6 +79,8 @@ def make_checkout(folder: Path) -> None:
         path.write_text(yaml.safe_dump(_smaller(yaml.safe_load(path.read_text()))))
     for path in (folder / "flows/configs/generate").glob("*.yaml"):
         path.write_text(yaml.safe_dump(_briefer(yaml.safe_load(path.read_text()))))
+    path = folder / "flows/configs/evaluate/answers.yaml"
+    path.write_text(yaml.safe_dump(_curter(yaml.safe_load(path.read_text()))))
     for path in (folder / "flows/configs/train").glob("*.yaml"):
         path.write_text(yaml.safe_dump(_faster(yaml.safe_load(path.read_text()))))
     for path in (folder / "flows/configs/rounds").glob("*.yaml"):
@@ -191,6 +193,8 @@ def _small(written: dict[str, Any]) -> dict[str, Any]:
     """A recipe that a page tells the reader to write, whatever it is of."""
     if "rounds" in written:
         return _shorter(written)
+    if "answers" in written:
+        return _curter(written)
     return _briefer(written) if "policies" in written else _smaller(written)
 
 
@@ -224,6 +228,13 @@ def _shorter(rounds: dict[str, Any]) -> dict[str, Any]:
     rounds["curate"]["generate"].setdefault("pairing", {})["unfinished"] = "allow"
     rounds["train"]["memory"] = rounds["train"].get("memory", {}) | {"batch_tokens": 8192}
     return rounds
+
+
+def _curter(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """Answers of few tokens, without vLLM."""
+    for model in evaluation["answers"]["models"]:
+        model |= {"engine": "transformers", "dtype": "float32", "max_new_tokens": 4}
+    return evaluation
 
 
 def _faster(training: dict[str, Any]) -> dict[str, Any]:

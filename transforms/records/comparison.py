@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from transforms.records.answers import AnswersRecord
 from transforms.records.manifest import ModelRecord
 from transforms.statistics.intervals import MeanRecord
 
@@ -85,6 +86,50 @@ class Standing(_Part):
     difference: Difference | None  # None for the first variant, and where it has no training to pair with
 
 
+class AnswersDifference(_Part):
+    """A variant's win rate minus the first one's, paired by prompt and seed."""
+
+    trainings: int
+    rate: MeanRecord
+    at_equal_length: MeanRecord | None
+    verdict: Verdict  # by the rate
+
+
+class AnswersStanding(_Part):
+    """Win rates of a variant over the model it was trained from, with 95 % intervals over trainings and prompts."""
+
+    budget: Budget
+    variant: str
+    trainings: int
+    rate: MeanRecord
+    at_equal_length: MeanRecord | None
+    not_fitted: str | None  # why there is none
+    characters: float  # mean over trainings
+    ended: float  # share of answers that ended by themselves
+    difference: AnswersDifference | None  # None for the first variant, and where it has no training to pair with
+
+
+class AnswersCompared(_Part):
+    """Trained policies by their answers. asked = compared + trained_on + sum(left_out)."""
+
+    judge: ModelRecord
+    judge_kind: str
+    compares: bool
+    samples: int  # answers of a model to a prompt
+    asked: int  # prompts
+    compared: int  # that every model's answers could be compared to
+    trained_on: int  # left out
+    left_out: dict[str, int]  # why some model's answer could not be compared → prompts
+    baseline: AnswersRecord
+    standings: list[AnswersStanding]
+    completions: int  # sampled, whichever run paid
+    judgements: int
+
+    def standing(self, budget: Budget, variant: str) -> AnswersStanding | None:
+        """One cell of the table."""
+        return next((one for one in self.standings if (one.budget, one.variant) == (budget, variant)), None)
+
+
 class Comparison(_Part):
     """Everything a comparison says, as JSON."""
 
@@ -102,6 +147,7 @@ class Comparison(_Part):
     variants: list[VariantRecord]
     trainings: list[TrainingResult]
     standings: list[Standing]
+    answers: AnswersCompared | None = None
     packages: dict[str, str]
     git_commit: str | None
     device: str

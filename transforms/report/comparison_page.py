@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from transforms.records.comparison import Budget, Comparison, Standing, VariantRecord
+from transforms.records.comparison import AnswersStanding, Budget, Comparison, Standing, VariantRecord
 from transforms.report import comparison_words as words
 from transforms.report.environment import render
 from transforms.report.evaluation_page import mean_in_words
 from transforms.report.funnel import Forest, ForestRow
 from transforms.report.scales import Scale, around
+from transforms.statistics.intervals import MeanRecord
 
 CHANCE: Final = 0.5
 
@@ -25,6 +26,15 @@ class Result(NamedTuple):
     difference: Forest | None
 
 
+class AnswersResult(NamedTuple):
+    """The same of what models wrote."""
+
+    title: str
+    rows: list[AnswersStanding]
+    rate: Forest
+    difference: Forest | None
+
+
 def render_comparison(found: Comparison) -> str:
     """One HTML page that needs no network and runs no script; every number on it is that of comparison.json."""
     focus = words.focus(found)
@@ -36,6 +46,7 @@ def render_comparison(found: Comparison) -> str:
         "variants": [
             (variant, words.variant_in_words(variant, found.cut), _a_pair(variant)) for variant in found.variants
         ],
+        "answers": _answers(found),
         "caveats": words.caveats(found),
         "at": words.AT,
         "say": words.difference_in_words,
@@ -48,21 +59,17 @@ def render_comparison(found: Comparison) -> str:
     return render("comparison.html.j2", page)
 
 
-def accuracy_forest(rows: Sequence[Standing]) -> Forest:
-    """Accuracy of each variant; left of the line is worse than chance."""
-    ends = [end for row in rows for end in (row.accuracy.low, row.accuracy.high, row.accuracy.value) if end is not None]
+def share_forest(shares: Sequence[tuple[str, MeanRecord]]) -> Forest:
+    """A share of each variant; left of the line is worse than chance."""
+    ends = [end for _, one in shares for end in (one.low, one.high, one.value) if end is not None]
     lowest, highest = min([*ends, CHANCE]), max([*ends, CHANCE])
     scale = Scale(max(0.0, int(lowest * 20 - 0.2) / 20), min(1.0, (int(highest * 20 + 0.2) + 1) / 20))
-    drawn = [
-        _row(row.variant, row.accuracy.value, row.accuracy.low, row.accuracy.high, words.share(row.accuracy), scale)
-        for row in rows
-    ]
+    drawn = [_row(name, one.value, one.low, one.high, words.share(one), scale) for name, one in shares]
     return Forest(drawn, scale.ticks(5, percent=True), scale.at(CHANCE))
 
 
-def difference_forest(rows: Sequence[Standing]) -> Forest | None:
-    """Percentage points against the first variant; left of the line is less accurate. None without a difference."""
-    found = [(row.variant, row.difference.accuracy) for row in rows if row.difference]
+def difference_forest(found: Sequence[tuple[str, MeanRecord]]) -> Forest | None:
+    """Percentage points against the first variant; left of the line is less. None without a difference."""
     if not found:
         return None
     ends = [100 * end for _, one in found for end in (one.value, one.low, one.high) if end is not None]
@@ -90,9 +97,27 @@ def _result(found: Comparison, budget: Budget) -> Result:
         words.budget_in_words(found, budget),
         rows,
         [variant.name for variant in found.variants if variant.name not in there],
-        accuracy_forest(rows),
-        difference_forest(rows),
+        share_forest([(row.variant, row.accuracy) for row in rows]),
+        difference_forest([(row.variant, row.difference.accuracy) for row in rows if row.difference]),
     )
+
+
+def _answers(found: Comparison) -> list[AnswersResult]:
+    if found.answers is None:
+        return []
+    results = []
+    for budget in found.budgets:
+        rows = [one for one in found.answers.standings if one.budget == budget]
+        if rows:
+            results.append(
+                AnswersResult(
+                    words.AT[budget].capitalize(),
+                    rows,
+                    share_forest([(row.variant, row.rate) for row in rows]),
+                    difference_forest([(row.variant, row.difference.rate) for row in rows if row.difference]),
+                )
+            )
+    return results
 
 
 def _row(name: str, value: float, low: float | None, high: float | None, text: str, scale: Scale) -> ForestRow:

@@ -15,7 +15,7 @@ from transforms.records.comparison import (
     TrainingResult,
     VariantRecord,
 )
-from transforms.report.comparison_page import accuracy_forest, difference_forest, render_comparison
+from transforms.report.comparison_page import difference_forest, render_comparison, share_forest
 from transforms.report.comparison_words import caveats, difference_in_words, headline, undetectable
 from transforms.statistics.intervals import MeanRecord
 
@@ -204,14 +204,14 @@ def test_a_comparison_in_which_everything_failed_still_has_a_page() -> None:
 
 def test_figures_hold_every_interval_and_say_where_zero_and_chance_are() -> None:
     rows = comparison().standings
-    differences = difference_forest(rows)
+    differences = difference_forest([(row.variant, row.difference.accuracy) for row in rows if row.difference])
     assert differences is not None
     assert [row.name for row in differences.rows] == ["poet", "ratio 0.33", "curated"]
     assert all(0 <= row.low < row.at < row.high <= 100 for row in differences.rows)
     assert differences.rows[1].high < differences.zone < differences.rows[2].low
-    accuracy = accuracy_forest(rows)
+    accuracy = share_forest([(row.variant, row.accuracy) for row in rows])
     assert accuracy.zone < accuracy.rows[0].low or accuracy.rows[0].at > accuracy.zone
-    assert difference_forest(rows[:1]) is None
+    assert difference_forest([]) is None
 
 
 def test_hostile_names_and_errors_are_text() -> None:

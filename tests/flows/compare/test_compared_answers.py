@@ -1,0 +1,137 @@
+"""Trained policies judged by what they write: one table of the same prompts, paid for once."""
+
+import re
+from pathlib import Path
+
+import pytest
+from comparison_support import comparison, count_trainings, run, without_prefect
+from flows_support import call_plainly, model_folders, write_rows
+from pydantic import ValidationError
+
+import flows.generate.flow as generate_module
+from flows.compare.answers import AnsweredModel
+from flows.compare.config import ComparedAnswers
+from flows.compare.plan import plan_comparison
+from transforms.errors import ConfigError
+from transforms.report.comparison_page import render_comparison
+
+PLAIN = {"engine": "transformers", "dtype": "float32"}
+REWARD = {"kind": "reward", "model": "org/reward"}
+
+
+def judged(folder: Path, **changes):
+    if not (folder / "judge").is_dir():
+        model_folders(folder / "judge", width=24)
+    section = {
+        "policy": PLAIN | {"max_new_tokens": 5, "temperature": 1.0},
+        "judge": PLAIN | {"kind": "reward", "model": str(folder / "judge" / "reward")},
+    }
+    return section | changes
+
+
+@pytest.fixture(autouse=True, scope="module")
+def plainly():
+    with without_prefect(), pytest.MonkeyPatch.context() as patch:
+        call_plainly(patch, generate_module)
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("compared")
+    config = comparison(folder, answers=judged(folder), budgets=["steps"], variants=["raw", "curated"])
+    return folder, config, run(config)
+
+
+@pytest.mark.slow
+def test_every_variants_answers_are_held_against_the_start_on_the_same_prompts(finished):
+    _, config, found = finished
+    answers = found.answers
+    assert answers.asked == answers.compared + answers.trained_on + sum(answers.left_out.values())
+    assert answers.asked == found.test.prompts
+    assert [(one.variant, one.trainings) for one in answers.standings] == [("raw", 2), ("curated", 2)]
+    assert answers.standings[0].difference is None
+    difference = answers.standings[1].difference
+    assert difference.trainings == 2
+    rates = [one.rate.value for one in answers.standings]
+    assert difference.rate.value == pytest.approx(rates[1] - rates[0])
+    # Two variants, two seeds; the start's answers are the same each time.
+    assert answers.completions == 5 * answers.asked
+    assert config.answers.answering("m").n == 1
+
+
+@pytest.mark.slow
+def test_a_rate_is_the_mean_of_what_lies_beside_each_training(finished):
+    _, config, found = finished
+    for standing in found.answers.standings:
+        files = sorted((Path(config.output.dir) / "judged").glob(f"{standing.variant}-*.answers.json"))
+        each = [AnsweredModel.model_validate_json(file.read_bytes()).compared(frozenset()) for file in files]
+        assert len(each) == 2
+        assert {len(one.prompts) for one in each} == {found.answers.compared}
+        assert standing.rate.value == pytest.approx(sum(one.shares.mean() for one in each) / 2)
+
+
+@pytest.mark.slow
+def test_a_rerun_asks_nobody_and_answers_can_be_asked_for_later(finished, monkeypatch, tmp_path):
+    folder, config, found = finished
+    begun = count_trainings(monkeypatch)
+    assert run(config) == found
+    # Another judge of the same trainings: their models answer from the ledger.
+    model_folders(folder / "another", width=32)
+    other = {**PLAIN, "kind": "reward", "model": str(folder / "another" / "reward")}
+    again = run(config.model_copy(update={"answers": ComparedAnswers.model_validate(judged(folder, judge=other))}))
+    assert begun == []
+    assert again.answers.completions == 0
+    assert again.answers.judgements > 0
+    assert again.standings == found.standings
+
+
+@pytest.mark.slow
+def test_prompts_that_were_trained_on_are_left_out(finished):
+    folder, config, found = finished
+    rows = [{"prompt": f"question {number}"} for number in range(40)] + [{"prompt": "of none of them"}]
+    path = write_rows(folder / "named.jsonl", rows)
+    section = judged(folder, prompts=[{"kind": "prompts", "path": str(path)}])
+    again = run(config.model_copy(update={"answers": ComparedAnswers.model_validate(section)})).answers
+    assert again.asked == 41
+    assert again.trained_on == 40 - found.test.prompts
+    assert again.compared + sum(again.left_out.values()) == found.test.prompts + 1
+
+
+@pytest.mark.slow
+def test_the_page_has_a_table_of_answers(finished):
+    _, _, found = finished
+    page = render_comparison(found)
+    assert "Whose answers win" in page
+    assert page.count("worse than untrained") == 1
+    assert "Whose answers win" not in render_comparison(found.model_copy(update={"answers": None}))
+
+
+def test_a_comparison_without_answers_has_the_settings_that_it_had_before(tmp_path):
+    plain = comparison(tmp_path)
+    assert "answers" not in plain.settings()
+    assert "answers" in comparison(tmp_path, answers=judged(tmp_path)).settings()
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        (
+            {"policy": {"model": "a/b"}, "judge": REWARD},
+            "answers.policy.model: the models are those that were trained here",
+        ),
+        ({"policy": {"max_tokens": 3}, "judge": REWARD}, "max_tokens"),
+        ({"policy": {"n": 2}, "judge": {"kind": "pairrm"}}, "answers.policy.n is 2, and a judge that compares"),
+        ({"policy": {"engine": "server"}, "judge": REWARD}, "engine: server needs url"),
+    ],
+)
+def test_what_cannot_answer_is_refused(section, said):
+    with pytest.raises(ValidationError, match=re.escape(said)):
+        ComparedAnswers.model_validate(section)
+
+
+def test_reward_models_write_nothing(tmp_path):
+    training = {"kind": "reward", "objective": None, "reference": None}
+    config = comparison(tmp_path, training=training, answers=judged(tmp_path))
+    with pytest.raises(ConfigError, match="trains reward models \\(kind: reward\\), which write nothing"):
+        plan_comparison(config)

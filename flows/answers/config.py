@@ -16,6 +16,22 @@ class AnsweringModel(AnsweringPolicy):
     n: Positive = Field(1, description="Answers a prompt, the same for all models; 1 for a judge that compares.")
 
 
+class Completer(AnsweringPolicy):
+    """Who completes the beginnings of the models' answers, and how."""
+
+    n: Positive = Field(3, description="Completions of each beginning; POET's figure 4 has 3.")
+
+
+class PrefixQualityConfig(Section):
+    """What the beginnings of answers are worth: the judge's score of completions by one and the same policy."""
+
+    completer: Completer = Field(description="A policy; POET's is the model that training started from.")
+    tokens: Annotated[list[Positive], Field(min_length=1)] = Field(
+        [8, 16, 32, 64, 128, 256], description="Kept tokens, the completer's own."
+    )
+    prompts: Positive | None = Field(None, description="Of so many prompts, chosen by content; of all by default.")
+
+
 class AlpacaEvalFiles(Section):
     """What AlpacaEval's own length-controlled rate rests on: the dataset tatsu-lab/alpaca_eval has both files."""
 
@@ -49,6 +65,12 @@ class AnswersConfig(Section):
     alpaca_eval: AlpacaEvalFiles | None = Field(
         None, description="For the benchmark's own rate, where the prompts are AlpacaEval's."
     )
+    prefixes: PrefixQualityConfig | None = Field(
+        None, description="What the beginnings of the answers are worth (POET, figure 4)."
+    )
+    entropy_of: Annotated[int, Field(ge=0)] = Field(
+        0, description="Answers of each model whose next-token entropy is read by position (POET, figure 2a). 0: none."
+    )
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Of all answers.")
     batch: Positive = Field(2048, description="Answers an engine call, and the most that a crash can lose.")
 
@@ -70,6 +92,13 @@ class AnswersConfig(Section):
                 f"n is {numbers[0]}, and a judge that compares would be asked about every two answers of a prompt, a "
                 "model's own among each other: use n: 1, or a judge that scores one answer"
             )
+            raise ValueError(message)
+        if self.prefixes is not None and compares(self.judge):
+            message = "prefixes: completions are scored one by one, and this judge compares; use one that scores"
+            raise ValueError(message)
+        served = [one.label for one in self.models if one.engine == "server"]
+        if self.entropy_of and served:
+            message = f"entropy_of: {served[0]} is on a server, which shows no whole distributions; leave it out"
             raise ValueError(message)
         return self
 

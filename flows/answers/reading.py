@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from flows.answers.generations import BASELINE, JUDGE, MODEL
 from transforms.asking.answers import shown
+from transforms.chat.conversation import Asked, Turn, asked_of
 from transforms.choices import Thinking
 from transforms.errors import SourceError
 from transforms.pairing.win_rate import Comparisons, Samples, crossed
@@ -36,6 +37,17 @@ class Written(NamedTuple):
     texts: list[str]
 
 
+class AskedAnswer(NamedTuple):
+    """An answer that a dataset could take, with its prompt."""
+
+    prompt_id: str
+    asked: Asked
+    turn: Turn  # as the judge reads it
+    finished: bool
+    prompt_ids: list[int]  # the model's own
+    response_ids: list[int]
+
+
 class Answered(NamedTuple):
     """What two models wrote to the same prompts."""
 
@@ -56,7 +68,7 @@ def read_answered(folder: Path, manifest: GenerationManifest) -> Answered:
     Raises:
         SourceError: it wrote no responses.
     """
-    names = [file.path for file in manifest.files if file.path.startswith("responses/") and file.path.endswith("arrow")]
+    names = _response_files(manifest)
     if not names:
         message = f"{folder} holds no answers: none of its {manifest.counts.prompts:,} prompts could be asked"
         raise SourceError(message)
@@ -73,6 +85,21 @@ def read_answered(folder: Path, manifest: GenerationManifest) -> Answered:
         for label in (MODEL, BASELINE)
     )
     return Answered(model, baseline, instructions, sorted(set(table["prompt_id"].to_pylist())))
+
+
+def asked_answers(folder: Path, manifest: GenerationManifest) -> dict[str, list[AskedAnswer]]:
+    """Usable answers of MODEL and BASELINE, in the order in which the generation has them."""
+    thinking = {one["label"]: one["thinking"] for one in manifest.config["policies"]}
+    found: dict[str, list[AskedAnswer]] = {MODEL: [], BASELINE: []}
+    for name in _response_files(manifest):
+        table = _read(folder / name)
+        names = ("prompt_id", "policy", "response", "reasoning", "finished", "prompt_ids", "response_ids", "status")
+        rows = zip(asked_of(table), *(table[column].to_pylist() for column in names), strict=True)
+        for asked, prompt_id, policy, text, reasoning, finished, prompt_ids, response_ids, status in rows:
+            if status in ("usable", "unscored"):
+                turn = shown(text, reasoning, thinking[policy])
+                found[policy].append(AskedAnswer(prompt_id, asked, turn, finished, prompt_ids, response_ids))
+    return found
 
 
 def comparisons(answered: Answered, *, compares: bool) -> Comparisons:
@@ -184,6 +211,10 @@ def _instruction(turns: Sequence[dict[str, Any]]) -> str | None:
         return None
     text: str = turns[0]["content"]
     return text
+
+
+def _response_files(manifest: GenerationManifest) -> list[str]:
+    return [file.path for file in manifest.files if file.path.startswith("responses/") and file.path.endswith(".arrow")]
 
 
 def _read(path: Path) -> pa.Table:

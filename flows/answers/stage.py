@@ -12,13 +12,19 @@ import numpy as np
 from flows.annotators.comparisons import ALONE
 from flows.answers.benchmark import FoundBenchmark, find_benchmark
 from flows.answers.config import AnswersConfig
-from flows.answers.generations import BASELINE, MODEL, generation_of, made
-from flows.answers.reading import comparisons, histogram, read_answered, record_of
+from flows.answers.entropy import entropy_curves
+from flows.answers.generations import BASELINE, JUDGE, MODEL, generation_of, made
+from flows.answers.prefixes import COMPLETER, prefix_quality
+from flows.answers.reading import AskedAnswer, asked_answers, comparisons, histogram, read_answered, record_of
 from flows.answers.winning import wins_record
+from flows.generate.judges import find_annotator
 from flows.generate.plan import GenerationPlan, plan_generation
+from flows.generate.voices import FoundPolicy, find_policy
 from flows.models.engine_calls import Pay
 from flows.recipe.generation import compares
-from transforms.records.answers import AnswersEvaluation, AnswersRecord
+from flows.runtime.progress import Progress
+from transforms.paths import ledger_root
+from transforms.records.answers import AnswersEvaluation, AnswersRecord, PrefixQuality
 from transforms.records.generation import AnnotatorRecord, GenerationManifest
 from transforms.records.manifest import ModelRecord, SpendRecord
 
@@ -32,12 +38,15 @@ class AnswersPlan:
     config: AnswersConfig
     generations: Mapping[str, GenerationPlan]  # by the label of the model that is held against the baseline
     benchmark: FoundBenchmark | None
+    completer: str | None  # identity of the policy that completes beginnings
+    ledger: str | None
+    today: date
 
     @property
     def fingerprint(self) -> list[str]:
         """What decides every number."""
         found = [f"{label} {plan.fingerprint}" for label, plan in self.generations.items()]
-        return [*found, self.benchmark.content] if self.benchmark else found
+        return [*found, *([self.benchmark.content] if self.benchmark else []), *filter(None, [self.completer])]
 
 
 def plan_answers(
@@ -75,15 +84,20 @@ def plan_answers(
         )
         for label in config.others
     }
-    return AnswersPlan(config, generations, benchmark)
+    completer = None
+    if config.prefixes:
+        policy = find_policy(COMPLETER, config.prefixes.completer, chat_template_date)
+        completer = " ".join([str(policy.model.identity), *map(str, policy.tokens_key)])
+    return AnswersPlan(config, generations, benchmark, completer, ledger, chat_template_date)
 
 
-def evaluate_answers(plan: AnswersPlan, pay: Pay) -> AnswersEvaluation:
+def evaluate_answers(plan: AnswersPlan, pay: Pay, progress: Progress) -> AnswersEvaluation:
     """Answer, judge and compare; what the ledger holds costs nothing.
 
     Args:
         plan: with everything found.
         pay: calls a batch of expensive work by a name, and again if its engine fails.
+        progress: shows what is done.
     """
     config, by_comparing = plan.config, compares(plan.config.judge)
     manifests = {label: made(one, pay) for label, one in plan.generations.items()}
@@ -99,6 +113,7 @@ def evaluate_answers(plan: AnswersPlan, pay: Pay) -> AnswersEvaluation:
             models[name] = record_of(written, label=name, model=_model(manifest, voice), compares=by_comparing)
             texts[name] = written
     found = list(manifests.values())
+    answers = _asked(plan, manifests) if config.prefixes or config.entropy_of else {}
     judges = [manifest.annotators[0] for manifest in found]
     return AnswersEvaluation(
         judge=judges[0].model,
@@ -113,10 +128,52 @@ def evaluate_answers(plan: AnswersPlan, pay: Pay) -> AnswersEvaluation:
         unscored=_unscored(judges),
         lengths=histogram({label: one.characters.astype(np.float64) for label, one in texts.items()}),
         scores=None if by_comparing else histogram({label: one.score for label, one in texts.items()}),
+        prefixes=_prefixes(plan, answers, pay, progress),
+        entropy=entropy_curves(answers, _policies(plan), of=config.entropy_of, progress=progress)
+        if config.entropy_of
+        else [],
         quarantined=sum(one.counts.quarantined + one.counts.quarantined_responses for one in found),
         completions=_sum([manifest.completions for manifest in found]),
         judgements=_sum([judge.spend for judge in judges]),
         price=_price([judge.price for judge in judges]),
+    )
+
+
+def _asked(plan: AnswersPlan, manifests: Mapping[str, GenerationManifest]) -> dict[str, list[AskedAnswer]]:
+    """What every model wrote, the baseline first."""
+    found: dict[str, list[AskedAnswer]] = {plan.config.first: []}
+    for label, manifest in manifests.items():
+        both = asked_answers(plan.generations[label].folder, manifest)
+        found[plan.config.first] = both[BASELINE]  # the same in each
+        found[label] = both[MODEL]
+    return found
+
+
+def _policies(plan: AnswersPlan) -> dict[str, FoundPolicy]:
+    found: dict[str, FoundPolicy] = {}
+    for label, one in plan.generations.items():
+        by_name = {policy.label: policy for policy in one.policies}
+        found |= {plan.config.first: by_name[BASELINE], label: by_name[MODEL]}
+    return found
+
+
+def _prefixes(
+    plan: AnswersPlan, answers: Mapping[str, Sequence[AskedAnswer]], pay: Pay, progress: Progress
+) -> PrefixQuality | None:
+    config = plan.config
+    if config.prefixes is None:
+        return None
+    root = ledger_root(plan.ledger)
+    return prefix_quality(
+        answers,
+        config.prefixes,
+        find_annotator(JUDGE, config.judge, ledger_root=root, today=plan.today, cluster=None),
+        seed=config.seed,
+        batch=config.batch,
+        ledger_root=root,
+        today=plan.today,
+        pay=pay,
+        progress=progress,
     )
 
 

@@ -72,7 +72,7 @@ def run_evaluation(plan: EvaluationPlan, pay: Pay) -> Evaluation:
         )
         policy = read.result
         quarantined += read.quarantined
-    answers = evaluate_answers(plan.answers, pay) if plan.answers else None
+    answers = evaluate_answers(plan.answers, pay, progress) if plan.answers else None
     evaluation = Evaluation(
         name=config.name,
         fingerprint=plan.fingerprint,

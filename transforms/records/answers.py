@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from transforms.records.audit import CurvePoint
 from transforms.records.manifest import ModelRecord, Record, ShareRecord, SourceRecord, SpendRecord
 
 # How a response ended: by itself, for want of room, at once, within its reasoning, or in a text that no dataset takes.
@@ -69,6 +70,38 @@ class WinsRecord(Record):
     alpaca_eval_why: str | None = Field(None, description="Why there is none where it was asked for.")
 
 
+class QualityCurve(Record):
+    """Q(k) of a model's answers: the mean score of completions of their first k tokens (POET, figure 4)."""
+
+    label: str
+    points: list[CurvePoint] = Field(description="`pairs` of a point are answers.")
+    over_baseline: list[CurvePoint] = Field(
+        description="Minus the baseline's to the same prompts; `pairs` are prompts."
+    )
+
+
+class PrefixQuality(Record):
+    """What the beginnings of answers are worth. answers = read + sum(left_out), of all models."""
+
+    completer: ModelRecord
+    completions_each: int
+    prompts: int
+    answers: int
+    read: int
+    left_out: dict[str, int] = Field(description="Why an answer is in no point → answers.")
+    curves: list[QualityCurve] = Field(description="The baseline is first.")
+    completions: SpendRecord
+    judgements: SpendRecord
+
+
+class EntropyCurve(Record):
+    """A model on its own answers: the next token's entropy by position, nats (POET, figure 2a)."""
+
+    label: str
+    responses: int
+    points: list[CurvePoint]
+
+
 class AnswersEvaluation(Record):
     """Models by their answers to the same prompts."""
 
@@ -84,6 +117,8 @@ class AnswersEvaluation(Record):
     unscored: dict[str, int] = Field(description="Why the judge has no score for an answer → answers.")
     lengths: HistogramRecord = Field(description="Of characters.")
     scores: HistogramRecord | None = Field(description="Of the judge's; null of a judge that compares.")
+    prefixes: PrefixQuality | None = None
+    entropy: list[EntropyCurve] = Field(default_factory=list)
     quarantined: int = Field(description="Lines of answers/*/quarantine.jsonl.")
     completions: SpendRecord
     judgements: SpendRecord

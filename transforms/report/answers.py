@@ -6,8 +6,10 @@ from typing import Final, Literal
 
 import numpy as np
 
-from transforms.records.answers import AnswersEvaluation, End, HistogramRecord, WinsRecord
+from transforms.records.answers import AnswersEvaluation, End, HistogramRecord, PrefixQuality, WinsRecord
+from transforms.records.audit import CurvePoint
 from transforms.records.manifest import ShareRecord
+from transforms.report.curves import MODEL_STYLES, models_plot
 from transforms.report.decided import Piece, Stack
 from transforms.report.figures import Layer, Plot, Word, y_axis
 from transforms.report.funnel import Forest, ForestRow
@@ -30,6 +32,7 @@ ENDS: Final[dict[End, str]] = {
     "no_answer": "ended within its reasoning",
     "unusable": "cannot be used",
 }
+_TOGETHER: Final = len(MODEL_STYLES)  # lines a panel
 _KINDS: Final[dict[End, Literal["kept", "open"]]] = {"ended": "kept", "out_of_room": "open"}
 
 
@@ -45,6 +48,8 @@ class AnswersView:
     other_ends: list[tuple[End, str]]  # those that there are, but for answers that ended by themselves
     lengths: list[Plot]
     scores: list[Plot]
+    prefixes: list[Plot]
+    entropy: list[Plot]
 
 
 def answers_view(found: AnswersEvaluation) -> AnswersView:
@@ -60,6 +65,10 @@ def answers_view(found: AnswersEvaluation) -> AnswersView:
         ],
         lengths=_panels(found.lengths, found.baseline, "characters of an answer"),
         scores=_panels(found.scores, found.baseline, "score by the judge") if found.scores else [],
+        prefixes=_prefix_plots(found.prefixes),
+        entropy=_in_fours(
+            {one.label: one.points for one in found.entropy}, "Entropy, nats", kept=False, over="answers"
+        ),
     )
 
 
@@ -140,6 +149,29 @@ def notes(found: AnswersEvaluation) -> list[str]:
                 f"{count(own.doubled)} were made twice."
             )
     return said
+
+
+def _prefix_plots(found: PrefixQuality | None) -> list[Plot]:
+    if found is None:
+        return []
+    quality = {one.label: one.points for one in found.curves}
+    above = {one.label: one.over_baseline for one in found.curves[1:]}
+    plots = _in_fours(quality, "Score of completions", kept=True, over="answers")
+    for start in range(0, len(above), _TOGETHER - 1):
+        some = dict(list(above.items())[start : start + _TOGETHER - 1])
+        plot = models_plot(some, "Minus the baseline's", kept=True, over="prompts", styles=MODEL_STYLES[1:])
+        plots += [plot] if plot else []
+    return plots
+
+
+def _in_fours(lines: Mapping[str, Sequence[CurvePoint]], title: str, *, kept: bool, over: str) -> list[Plot]:
+    """As many lines a panel as there are styles, the baseline's in each."""
+    if not lines:
+        return []
+    (first, baseline), *others = lines.items()
+    groups = [others[start : start + _TOGETHER - 1] for start in range(0, len(others), _TOGETHER - 1)]
+    plots = [models_plot({first: baseline, **dict(group)}, title, kept=kept, over=over) for group in groups]
+    return [plot for plot in plots if plot]
 
 
 def _ends_of(share: ShareRecord) -> tuple[float, float, float]:

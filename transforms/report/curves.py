@@ -9,7 +9,7 @@ import numpy as np
 from transforms.records.audit import CurvePoint, PositionCurves
 from transforms.report.figures import Label, Layer, Plot, Word
 from transforms.report.scales import Numbers, Scale, Tick, around, band, polyline
-from transforms.text import count
+from transforms.text import count, visible_plain
 
 NAMES: Final = {"tokens": "tokens kept of each response", "ratio": "share kept of each response"}
 WORD: Final = 11  # half the width of a label, in percent of a panel on a phone
@@ -73,6 +73,66 @@ def lines_plot(lines: Mapping[str, Sequence[CurvePoint]], name: str, *, over: st
             *(Layer(line, f"{'line' if len(xs) > 1 else 'dots'} {of}") for of, (xs, line, _) in shapes.items()),
         ],
         labels=_labels(drawn, across, up),
+        note=_pairs_behind(next(iter(drawn.values())), over),
+    )
+
+
+MODEL_STYLES: Final = (
+    "reference",
+    "policy",
+    "chosen",
+    "rejected",
+)  # of several models' lines; the first is the baseline
+
+
+def models_plot(
+    lines: Mapping[str, Sequence[CurvePoint]],
+    title: str,
+    *,
+    kept: bool,
+    over: str,
+    styles: Sequence[str] = MODEL_STYLES,
+) -> Plot | None:
+    """A measure of up to four models, a line with its band each; None without points.
+
+    Args:
+        lines: by the model's name.
+        title: what is drawn.
+        kept: points stand at kept tokens, each drawn a doubling apart, else at positions.
+        over: what the means are over.
+        styles: of the lines, in their order.
+    """
+    drawn = {name: sorted(points, key=lambda point: point.at) for name, points in lines.items() if points}
+    if not drawn:
+        return None
+    if kept:
+        places = sorted({point.at for points in drawn.values() for point in points})
+        drawn = {
+            name: [point.model_copy(update={"at": math.log2(point.at)}) for point in points]
+            for name, points in drawn.items()
+        }
+        across = around(*(math.log2(at) for at in places), least=1.0, margin=0.02)
+        x_ticks = [Tick(across.at(math.log2(at)), f"{at:,.0f}") for at in places]
+    else:
+        across = around(*(point.at for points in drawn.values() for point in points), least=1.0, margin=0.01)
+        x_ticks = across.ticks(5, whole=True)
+    up = around(*(height for points in drawn.values() for height in _heights(points)), least=0.1)
+    style = dict(zip(lines, styles, strict=False))
+    shapes = {name: _shape(points, across, up) for name, points in drawn.items()}
+    words = [word for name in drawn for word in (Word("and"), Word(visible_plain(name), style[name]))][1:]
+    return Plot(
+        title=[Word(f"{title}:"), *words],
+        x_name="kept tokens" if kept else "position in the answer, tokens",
+        x_ticks=x_ticks,
+        y_ticks=_up_ticks(up),
+        layers=[
+            *(Layer(area, f"band {style[name]}") for name, (_, _, area) in shapes.items()),
+            *(
+                Layer(line, f"{'line' if len(xs) > 1 else 'dots'} {style[name]}")
+                for name, (xs, line, _) in shapes.items()
+            ),
+        ],
+        levels=[Tick(100 - up.at(0.0), "")] if up.low <= 0 <= up.high else [],
         note=_pairs_behind(next(iter(drawn.values())), over),
     )
 

@@ -36,6 +36,14 @@ def test_the_first_model_is_the_baseline_unless_another_is_named():
             "models give 1, 2 answers a prompt; n is to be the same for all",
         ),
         ({"models": [one | {"n": 3} for one in MODELS], "judge": JUDGE}, "n is 3, and a judge that compares"),
+        (
+            {"judge": JUDGE, "prefixes": {"completer": {"model": "a/b"}}},
+            "prefixes: completions are scored one by one, and this judge compares; use one that scores",
+        ),
+        (
+            {"models": [MODELS[0], MODELS[1] | {"engine": "server", "url": "http://127.0.0.1:1/v1"}], "entropy_of": 4},
+            "entropy_of: two is on a server, which shows no whole distributions; leave it out",
+        ),
         ({"models": [one | {"n": 3} for one in MODELS], "judge": {"kind": "pairrm", "model": "m"}}, "n is 3"),
     ],
 )

@@ -4,14 +4,18 @@ import json
 from collections import Counter
 
 import alpaca_eval_world as world
+import numpy as np
 import pytest
 from flows_support import call_at_once, call_plainly, model_folders, write_rows
 from scripted_judge import Reply, prompt_of, running_judge, verdict
 
 import flows.generate.flow as generate_module
 from flows.answers.config import AnswersConfig
-from flows.answers.reading import UNJUDGED, UNUSABLE
+from flows.answers.reading import UNJUDGED, UNUSABLE, asked_answers
 from flows.answers.stage import evaluate_answers, plan_answers
+from flows.generate.voices import find_policy
+from flows.runtime.progress import Progress
+from transforms.asking.requests import completion_id, request_seed
 from transforms.chat.template import DEFAULT_DATE
 from transforms.errors import SourceError
 
@@ -47,15 +51,18 @@ def section(folder, labels=("base", "mine"), **changes):
     return AnswersConfig.model_validate(content | changes)
 
 
-def evaluated(config, tmp_path, out="out"):
-    plan = plan_answers(
+def planned(config, tmp_path, out):
+    return plan_answers(
         config,
         name="unit",
         folder=tmp_path / out,
         ledger=str(tmp_path / "ledger"),
         chat_template_date=DEFAULT_DATE,
     )
-    return evaluate_answers(plan, call_at_once)
+
+
+def evaluated(config, tmp_path, out="out"):
+    return evaluate_answers(planned(config, tmp_path, out), call_at_once, Progress())
 
 
 def test_every_model_answers_every_prompt_and_counts_add_up(folder, tmp_path):
@@ -89,6 +96,70 @@ def test_several_answers_a_prompt_are_all_compared(folder, tmp_path):
     assert found.samples == 3
     assert found.models[0].responses == 3 * PROMPTS
     assert found.wins[0].rate.count + sum(found.wins[0].left_out.values()) == PROMPTS
+
+
+def prefixes(folder, **changes):
+    completer = {**PLAIN, "model": str(folder / "policy"), "n": 2, "max_new_tokens": 3, "temperature": 1.0}
+    return {"completer": completer, "tokens": [1, 2, 40]} | changes
+
+
+def test_beginnings_are_completed_by_one_policy_and_paid_once(folder, tmp_path):
+    config = section(folder, prefixes=prefixes(folder), entropy_of=5)
+    found = evaluated(config, tmp_path)
+    quality = found.prefixes
+    assert quality.answers == quality.read + sum(quality.left_out.values())
+    assert [one.label for one in quality.curves] == ["base", "mine"]
+    assert quality.curves[0].over_baseline == []
+    assert [point.at for point in quality.curves[1].points] == [1.0, 2.0, 40.0]
+    # No answer has 40 tokens, so there every answer counts with its own score.
+    whole = {one.label: one.points[-1] for one in quality.curves}
+    assert sum(point.pairs for point in whole.values()) == quality.read
+    assert quality.curves[1].over_baseline[-1].pairs <= min(point.pairs for point in whole.values())
+    assert [one.label for one in found.entropy] == ["base", "mine"]
+    assert [one.responses for one in found.entropy] == [5, 5]
+    again = evaluated(config, tmp_path, "again")
+    assert (again.prefixes.completions.generated, again.prefixes.judgements.generated) == (0, 0)
+    assert again.prefixes.curves == quality.curves
+
+
+def test_a_beginning_is_worth_the_mean_of_its_completions(folder, tmp_path):
+    """By a rule that counts characters: every number by hand from what was completed."""
+    (tmp_path / "rules.py").write_text("def count(prompt, response):\n    return len(response)\n")
+    rule = {"kind": "rule", "function": f"{tmp_path / 'rules.py'}:count"}
+    config = section(folder, judge=rule, prefixes=prefixes(folder, tokens=[2]))
+    found = evaluated(config, tmp_path)
+    plan = planned(config, tmp_path, "out")
+    manifest = plan.generations["mine"].finished
+    answers = asked_answers(plan.generations["mine"].folder, manifest)
+    completer = find_policy("completer", config.prefixes.completer, DEFAULT_DATE)
+    chat, voice = completer.chat, completer.voice
+    ledger = completer.calls(str(tmp_path / "ledger"), 0).ledger
+    by_prompt = {}
+    for label, mine in (("base", answers["baseline"]), ("mine", answers["model"])):
+        worth = {}
+        for one in mine:
+            prompt = chat.encode(chat.template.prompts([one.asked])).row(0)
+            response = chat.encode([chat.template.prompts([one.asked])[0] + one.turn["content"]]).row(0)[len(prompt) :]
+            if len(response) <= 2:
+                worth[one.prompt_id] = len(one.turn["content"])
+                continue
+            ids = np.concatenate([prompt, response[:2]])
+            lengths = []
+            for sample in range(2):
+                seed = request_seed(0, one.prompt_id, "prefix", 2, sample)
+                facts = {"seed": seed, "sample_index": sample, "max_tokens": 3}
+                name = completion_id(voice.identity, voice.sampling, ids, facts)
+                [said] = ledger.fetch([name])["completion_ids"].to_list()
+                lengths.append(len(chat.said(np.concatenate([response[:2], said])).text))
+            worth[one.prompt_id] = sum(lengths) / 2
+        by_prompt[label] = worth
+    [base], [mine] = (one.points for one in found.prefixes.curves)
+    for point, worth in ((base, by_prompt["base"]), (mine, by_prompt["mine"])):
+        assert point.pairs == len(worth)
+        assert point.mean == pytest.approx(sum(worth.values()) / len(worth))
+    shared = by_prompt["base"].keys() & by_prompt["mine"].keys()
+    above = [by_prompt["mine"][key] - by_prompt["base"][key] for key in shared]
+    assert found.prefixes.curves[1].over_baseline[0].mean == pytest.approx(sum(above) / len(above))
 
 
 def test_a_judge_that_compares_sees_each_model_beside_the_baseline_alone_and_in_both_orders(folder, tmp_path):

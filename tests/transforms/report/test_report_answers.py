@@ -8,14 +8,19 @@ from transforms.records.answers import (
     AlpacaEvalRecord,
     AnswersEvaluation,
     AnswersRecord,
+    EntropyCurve,
     HistogramRecord,
     LengthsRecord,
+    PrefixQuality,
+    QualityCurve,
     WinsRecord,
 )
+from transforms.records.audit import CurvePoint
 from transforms.records.evaluation import Counts, Evaluation
 from transforms.records.manifest import ShareRecord, SpendRecord
 from transforms.report import render_evaluation
 from transforms.report.answers import answers_view, headline, notes, wins_forest
+from transforms.report.figures import Plot
 
 LENGTHS = LengthsRecord(mean=412.4, quantiles=[10.0, 200.0, 400.0, 600.0, 1234.0])
 OWN = AlpacaEvalRecord(
@@ -148,3 +153,39 @@ def test_scores_of_a_judge_that_compares_are_not_drawn():
     view = answers_view(answers(compares=True))
     assert (view.scores, len(view.lengths)) == ([], 1)
     assert "mean score" not in words(render_evaluation(evaluation(answers(compares=True))))
+
+
+def curve(label: str, *means: float) -> QualityCurve:
+    points = [CurvePoint(at=8.0 * 2**at, mean=m, low=m - 1, high=m + 1, pairs=40) for at, m in enumerate(means)]
+    return QualityCurve(label=label, points=points, over_baseline=points if label != "base" else [])
+
+
+def test_prefix_quality_of_up_to_four_models_is_in_one_figure():
+    def view(*labels: str) -> list[Plot]:
+        found = PrefixQuality(
+            completer=manifest().reward,
+            completions_each=3,
+            prompts=40,
+            answers=80,
+            read=78,
+            left_out={"an odd <b>reason</b>": 2},
+            curves=[curve(label, 1.0, 2.0) for label in ("base", *labels)],
+            completions=SpendRecord.nothing(),
+            judgements=SpendRecord.nothing(),
+        )
+        html = render_evaluation(evaluation(answers(prefixes=found)))
+        assert "2 are left out: an odd &lt;b&gt;reason&lt;/b&gt;" in html
+        return answers_view(answers(prefixes=found)).prefixes
+
+    one, above = view("a", "b", "c")
+    assert [word.text for word in one.title] == ["Score of completions:", "base", "and", "a", "and", "b", "and", "c"]
+    assert [tick.text for tick in one.x_ticks] == ["8", "16"]
+    assert [word.style for word in above.title] == ["", "policy", "", "chosen", "", "rejected"]
+    assert len(view("a", "b", "c", "d")) == 4
+
+
+def test_entropy_by_position_is_drawn_with_the_baseline_in_each_panel():
+    points = [CurvePoint(at=float(at), mean=2.0, low=1.0, high=3.0, pairs=9) for at in range(1, 4)]
+    found = [EntropyCurve(label=label, responses=9, points=points) for label in ("base", "mine")]
+    [plot] = answers_view(answers(entropy=found)).entropy
+    assert [word.text for word in plot.title] == ["Entropy, nats:", "base", "and", "mine"]

@@ -29,7 +29,7 @@ class PrefixQualityConfig(Section):
     tokens: Annotated[list[Positive], Field(min_length=1)] = Field(
         [8, 16, 32, 64, 128, 256], description="Kept tokens, the completer's own."
     )
-    prompts: Positive | None = Field(None, description="Of so many prompts, chosen by content; of all by default.")
+    max_prompts: Positive | None = Field(None, description="Of so many prompts, chosen by content; of all by default.")
 
 
 class AlpacaEvalFiles(Section):

@@ -80,7 +80,7 @@ def prefix_quality(
     """
     completer = find_policy(COMPLETER, config.completer, today)
     first = next(iter(answers))
-    prompts = sorted({one.prompt_id for one in answers[first]})[: config.prompts]
+    prompts = sorted({one.prompt_id for one in answers[first]})[: config.max_prompts]
     asked = {label: [one for one in mine if one.prompt_id in set(prompts)] for label, mine in answers.items()}
     found = [one for label, mine in asked.items() for one in _encoded(label, mine, completer)]
     wanted = [_wanted(row, one, keep, completer, seed) for row, one in enumerate(found) for keep in config.tokens]

@@ -41,6 +41,17 @@ _ELSEWHERE: Final[dict[type[BaseModel], dict[str, str]]] = {
         "policies": "list of [policies](#policies)",
         "annotators": "list of [annotators](#annotators)",
     },
+    EvaluationConfig: {
+        "sources": "list of [sources](sources.md)",
+        "prompts": "list of [sources](sources.md), at least 1",
+        "models": "list of [policies](generation.md#policies), at least 2, each with a label; `n` is 1 by default",
+        "judge": "[annotator](generation.md#annotators)",
+        "completer": "[policy](generation.md#policies); `n` is 3 by default",
+    },
+    ComparisonConfig: {
+        "prompts": "list of [sources](sources.md)",
+        "judge": "[annotator](generation.md#annotators)",
+    },
     RoundsConfig: {
         "sources": "list of [sources](sources.md)",
         "prompts": "list of [sources](sources.md), at least 1",

@@ -8,7 +8,13 @@ from scipy import optimize, stats
 from scipy.special import expit, logit
 
 from transforms.errors import SchemaError
-from transforms.pairing.win_rate import Samples, length_controlled_win_rate, win_rate
+from transforms.pairing.win_rate import (
+    Samples,
+    crossed,
+    length_controlled_of,
+    length_controlled_win_rate,
+    win_rate,
+)
 from transforms.statistics.clustered import clustered_rate
 from transforms.statistics.intervals import Rate, wilson
 
@@ -187,3 +193,29 @@ def test_the_interval_holds_the_rate_as_often_as_it_says(prompts):
         found = length_controlled_win_rate(*against_nothing(wins, longer.astype(int)))
         held.append(found.rate is not None and found.rate.low <= expit(0.5) <= found.rate.high)
     assert 0.92 <= np.mean(held) <= 0.99
+
+
+def test_a_prompts_part_of_the_rate_at_equal_length_is_what_leaving_it_out_changes():
+    rng = np.random.default_rng(3)
+    prompts = np.arange(40)
+    ours = Samples(prompts, rng.normal(0.4, 1, 40), rng.integers(50, 200, 40))
+    theirs = Samples(prompts, rng.normal(0.0, 1, 40), rng.integers(50, 200, 40))
+    compared = crossed(ours, theirs)
+    found = length_controlled_of(compared)
+    assert found.shares.shape == (40,)
+    assert found.shares.mean() == pytest.approx(found.rate.value, abs=0.01)
+    for left_out in (0, 17, 39):
+        without = length_controlled_of(compared.of(np.delete(prompts, left_out))).rate.value
+        # One step of Newton in place of a fit, and sd Δ as it was.
+        assert found.shares[left_out] == pytest.approx(40 * found.rate.value - 39 * without, abs=0.2)
+    assert np.corrcoef(found.shares, compared.shares)[0, 1] > 0.8
+
+
+def test_comparisons_of_some_prompts_are_those_prompts_alone():
+    ours = Samples(np.array([5, 5, 7, 9]), np.array([1.0, 3.0, 0.0, 2.0]), np.array([1, 2, 3, 4]))
+    theirs = Samples(np.array([5, 7, 9]), np.array([2.0, 1.0, 2.0]), np.array([1, 1, 1]))
+    compared = crossed(ours, theirs)
+    assert dict(zip(compared.prompts.tolist(), compared.shares.tolist(), strict=True)) == {5: 0.5, 7: 0.0, 9: 0.5}
+    some = compared.of(np.array([7, 9, 11]))
+    assert (some.prompts.tolist(), some.prompt.tolist()) == ([7, 9], [0, 1])
+    assert (some.wins.tolist(), some.longer.tolist()) == ([0.0, 0.5], [2, 3])

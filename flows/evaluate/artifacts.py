@@ -4,6 +4,7 @@ from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact
 
+from flows.evaluate.benchmark_tables import markdown_lines
 from flows.runtime.artifacts import as_code, in_a_flow_run, slug
 from transforms.records.evaluation import AccuracyRecord, Evaluation, SectionRecord
 
@@ -13,11 +14,13 @@ def show_evaluation(evaluation: Evaluation, folder: Path) -> None:
     if not in_a_flow_run():
         return
     lines = [f"# {evaluation.name}: evaluation", ""]
-    lines += ["| model | of | pairs | accuracy | 95 % interval |", "| --- | --- | ---: | ---: | --- |"]
+    if evaluation.reward or evaluation.policy:
+        lines += ["| model | of | pairs | accuracy | 95 % interval |", "| --- | --- | ---: | ---: | --- |"]
     for what, found in (("reward model", evaluation.reward), ("policy", evaluation.policy)):
         if found:
             lines += [_accuracy(what, f"{r.source} {r.subset or ''}".rstrip(), r) for r in found.accuracy]
             lines += [_accuracy(what, f"{r.source} {r.section}", r) for r in found.sections]
+    lines += markdown_lines(evaluation)
     lines += ["", f"Report: `{(folder / 'evaluation.html').resolve()}`"]
     create_markdown_artifact("\n".join(lines), key=f"{slug(evaluation.name)}-evaluation", description="Accuracies.")
 

@@ -5,12 +5,15 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from flows.evaluate.tasks_config import TasksConfig
 from flows.recipe.curation import check_labels
 from flows.recipe.models import Positive, RewardConfig, TemplateKwargs
 from transforms.chat.template import DEFAULT_DATE
 from transforms.precision import Dtype
 from transforms.records.evaluation import Measure
-from transforms.sources.kinds import Source
+from transforms.sources.kinds import EvaluationSource
+from transforms.sources.kinds.rewardbench2 import RewardBench2Options
+from transforms.sources.options import SourceOptions
 
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 
@@ -82,16 +85,19 @@ class EvaluationOutput(_Section):
 
 
 class EvaluationConfig(_Section):
-    """One evaluation: labelled pairs, and a reward model, a policy or both to hold against them."""
+    """One evaluation: labelled pairs, and a reward model, a policy or both to hold against them; or tasks."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)] = Field(
         description="Title of the evaluation; letters, digits, dots, dashes."
     )
-    sources: Annotated[list[Source], Field(min_length=1)] = Field(description="Labelled pairs.")
+    sources: list[EvaluationSource] = Field(
+        [], description="Labelled pairs, and `rewardbench2` for a reward model; none where `tasks` alone is asked for."
+    )
     reward: RewardUnderTest | None = None
     policy: PolicyUnderTest | None = Field(
         None, description="A policy as the reward model that its training made of it."
     )
+    tasks: TasksConfig | None = None
     output: EvaluationOutput
     ledger: str | None = Field(None, description="Folder or fsspec URL; the user's cache by default.")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Of the pairs that are read by position.")
@@ -102,9 +108,36 @@ class EvaluationConfig(_Section):
         if self.reward is None and self.policy is None:
             message = "nothing to evaluate: name reward.model, policy.model or both"
             raise ValueError(message)
+        if self.tasks and self.policy is None:
+            message = "tasks: no model answers them; name policy.model"
+            raise ValueError(message)
+        if self.reward and not self.sources:
+            message = (
+                "sources: reward.model has nothing to judge; name labelled pairs, or a source of kind rewardbench2"
+            )
+            raise ValueError(message)
+        if self.reward is None and self.benchmarks:
+            message = "sources: a reward model judges kind rewardbench2; name reward.model"
+            raise ValueError(message)
+        if self.policy and not (self.pairs or self.tasks):
+            message = "policy.model has nothing to do: name labelled pairs in sources, which it orders, or tasks"
+            raise ValueError(message)
         check_labels(self.sources)
         return self
 
+    @property
+    def pairs(self) -> list[SourceOptions]:
+        """Sources of labelled pairs."""
+        return [source for source in self.sources if not isinstance(source, RewardBench2Options)]
+
+    @property
+    def benchmarks(self) -> list[RewardBench2Options]:
+        """Sources of several responses a prompt, for a reward model."""
+        return [source for source in self.sources if isinstance(source, RewardBench2Options)]
+
     def settings(self) -> dict[str, Any]:
-        """The keys that can change a number."""
-        return self.model_dump(mode="json", exclude={"output": True, "ledger": True})
+        """The keys that can change a number; those of a section that is not there are in no older fingerprint."""
+        places = {"python", "include_path"}  # what lies there counts, which the plan finds out
+        return self.model_dump(
+            mode="json", exclude={"output": True, "ledger": True, "tasks": places if self.tasks else True}
+        )

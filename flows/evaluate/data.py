@@ -66,7 +66,7 @@ class Evaluated(NamedTuple, Generic[Result]):
 
 
 def load_pairs(sources: Sequence[SourceOptions], records: Sequence[SourceRecord], progress: Progress) -> Loaded:
-    """Read every source whole; records get their counts.
+    """Read every source whole; records get their counts. Without sources there are no pairs.
 
     Raises:
         SourceError: a source that cannot be read, or no pair that has an order.
@@ -96,7 +96,7 @@ def load_pairs(sources: Sequence[SourceOptions], records: Sequence[SourceRecord]
         left_out=dict(left_out.most_common()),
         quarantined=len(quarantined),
     )
-    if not len(pairs):
+    if sources and not len(pairs):
         why = "; ".join(row.error for row in quarantined[:3]) or ", ".join(left_out)
         message = f"no pair to evaluate among {counts.read:,} read: {why}"
         raise SourceError(message)

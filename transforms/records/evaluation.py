@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from transforms.records.audit import CurvePoint
 from transforms.records.manifest import ModelRecord, SourceRecord, SpendRecord
+from transforms.records.rewardbench2 import RewardBench2Evaluation
+from transforms.records.tasks import TasksEvaluation
 from transforms.statistics.intervals import MeanRecord
 
 ALL: Final = "all"  # the source of a record that is of all sources together
@@ -134,6 +136,8 @@ class Evaluation(_Part):
     counts: Counts
     reward: RewardEvaluation | None
     policy: PolicyEvaluation | None
+    rewardbench2: list[RewardBench2Evaluation] = Field(default_factory=list)  # one a source
+    tasks: TasksEvaluation | None = None
     packages: dict[str, str]
     git_commit: str | None
     seconds: float

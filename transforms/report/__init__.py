@@ -20,6 +20,7 @@ generation_words    what its numbers mean
 generation_figures  its figures
 generation_page     report.html of a generation
 audit_page          audit.html
+benchmark_figures   its parts about RewardBench 2
 evaluation_page     evaluation.html
 comparison_words    what a comparison allows to say
 comparison_page     comparison.html

@@ -45,11 +45,12 @@ if "unknown" in names:
     sys.exit(1)
 if "sleeps" in names:
     (HERE / "pid").write_text(str(os.getpid()))
-    if os.fork() == 0:
+    if os.fork() == 0:  # as a data loader that cannot be asked to end
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         (HERE / "grandchild").write_text(str(os.getpid()))
     print("\\rRunning loglikelihood requests:   4%|▍         | 1/24 [00:00<00:08,  2.66it/s]", end="", file=err)
     err.flush()
-    time.sleep(600)
+    time.sleep(60)
 for done in (0, 1, 24):
     text = f"\\rRunning loglikelihood requests: {{100 * done // 24:3d}}%|███   | {{done}}/24 [00:00<00:08,  2.66it/s]"
     print(text, end="", file=err)

@@ -1,14 +1,14 @@
 """What each command says about its work, as JSON: models that are written last and read by everybody.
 
-manifest      manifest.json of a run
-generation    manifest.json of a generation
-audit         audit.json
+manifest    manifest.json of a run
+generation  manifest.json of a generation
+audit       audit.json
 rewardbench2  its part of evaluation.json
-tasks         likewise, of lm-evaluation-harness
-evaluation    evaluation.json
-comparison    comparison.json
-rounds        rounds.json
-decoding      decode.json
-difference    diff.json
-export        export.json
+tasks       likewise, of lm-evaluation-harness
+evaluation  evaluation.json
+comparison  comparison.json
+rounds      rounds.json
+decoding    decode.json
+difference  diff.json
+export      export.json
 """

@@ -156,6 +156,32 @@ def test_another_chat_template_is_a_copy_of_the_tokenizer_with_it(plan, policy, 
         plan("capitals", model={"chat_template": str(tmp_path / "none.jinja")})
 
 
+def test_files_of_a_hub_tokenizer_are_those_of_its_commit(policy, tmp_path, monkeypatch):
+    asked = {}
+
+    def snapshot(name, **options):
+        asked.update(options, name=name)
+        return str(policy)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    write_templated_tokenizer("org/policy", COMMIT, "{{ mine }}", tmp_path / "copy")
+    assert (asked["name"], asked["revision"], "*.safetensors" in asked["ignore_patterns"]) == (
+        "org/policy",
+        COMMIT,
+        True,
+    )
+    assert not (tmp_path / "copy/model.safetensors").exists()
+
+    def gone(*_, **__):
+        raise OSError("no route")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", gone)
+    with pytest.raises(
+        ModelError, match=f"the tokenizer of org/policy at {COMMIT} cannot be fetched: OSError: no route"
+    ):
+        write_templated_tokenizer("org/policy", COMMIT, "{{ mine }}", tmp_path / "copy")
+
+
 def test_a_run_leaves_results_log_and_samples_beside_the_numbers(plan, tmp_path):
     folder, shown = tmp_path / "out", Shown()
     found = run_tasks(plan("capitals", "sums", log_samples=True, limit=6), folder, "f", shown)

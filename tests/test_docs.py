@@ -66,6 +66,7 @@ def test_a_documented_command_has_flags_and_values_that_its_module_takes(command
     for name in ("flows", "data_cards"):
         (tmp_path / name).symlink_to(ROOT / name)
     for name, text in written_files().items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
     assert module in WORK, "name in WORK the function at which this command begins to work"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact
 
+from flows.evaluate.benchmark_tables import markdown_lines
 from flows.runtime.artifacts import as_code, in_a_flow_run, slug
 from transforms.records.answers import AnswersEvaluation
 from transforms.records.evaluation import AccuracyRecord, Evaluation, SectionRecord
@@ -22,6 +23,7 @@ def show_evaluation(evaluation: Evaluation, folder: Path) -> None:
         if found:
             lines += [_accuracy(what, f"{r.source} {r.subset or ''}".rstrip(), r) for r in found.accuracy]
             lines += [_accuracy(what, f"{r.source} {r.section}", r) for r in found.sections]
+    lines += markdown_lines(evaluation)
     lines += ["", f"Report: `{(folder / 'evaluation.html').resolve()}`"]
     create_markdown_artifact("\n".join(lines), key=f"{slug(evaluation.name)}-evaluation", description="Results.")
 

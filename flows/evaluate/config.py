@@ -6,12 +6,15 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flows.answers.config import AnswersConfig
+from flows.evaluate.tasks_config import TasksConfig
 from flows.recipe.curation import check_labels
 from flows.recipe.models import Positive, RewardConfig, TemplateKwargs
 from transforms.chat.template import DEFAULT_DATE
 from transforms.precision import Dtype
 from transforms.records.evaluation import Measure
-from transforms.sources.kinds import Source
+from transforms.sources.kinds import EvaluationSource
+from transforms.sources.kinds.rewardbench2 import RewardBench2Options
+from transforms.sources.options import SourceOptions
 
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 
@@ -83,17 +86,22 @@ class EvaluationOutput(_Section):
 
 
 class EvaluationConfig(_Section):
-    """One evaluation: models held against labelled pairs, judged by their answers, or both."""
+    """One evaluation: models held against labelled pairs or a benchmark, judged by their answers, given tasks."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)] = Field(
         description="Title of the evaluation; letters, digits, dots, dashes."
     )
-    sources: list[Source] = Field([], description="Labelled pairs, for `reward` and `policy`.")
+    sources: list[EvaluationSource] = Field(
+        [],
+        description="Labelled pairs for `reward` and `policy`, and `rewardbench2` for a reward model; none where "
+        "`answers` or `tasks` alone are asked for.",
+    )
     reward: RewardUnderTest | None = None
     policy: PolicyUnderTest | None = Field(
         None, description="A policy as the reward model that its training made of it."
     )
     answers: AnswersConfig | None = Field(None, description="Models by what they write: win rates over one of them.")
+    tasks: TasksConfig | None = None
     output: EvaluationOutput
     ledger: str | None = Field(None, description="Folder or fsspec URL; the user's cache by default.")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Of the pairs that are read by position.")
@@ -101,21 +109,42 @@ class EvaluationConfig(_Section):
 
     @model_validator(mode="after")
     def _something_is_evaluated(self) -> Self:
-        of_pairs = [name for name in ("reward", "policy") if getattr(self, name) is not None]
-        if not of_pairs and self.answers is None:
+        if not (self.reward or self.policy or self.answers):
             message = "nothing to evaluate: name reward.model, policy.model, answers.models or several of them"
             raise ValueError(message)
-        if of_pairs and not self.sources:
-            message = f"{' and '.join(of_pairs)} are evaluated on labelled pairs, and there are none: give `sources`"
+        if self.sources and not (self.reward or self.policy):
+            message = "sources are for reward or policy, and neither is named: leave sources out"
             raise ValueError(message)
-        if self.sources and not of_pairs:
-            message = "sources are labelled pairs for reward or policy, and neither is named: leave sources out"
+        if self.tasks and self.policy is None:
+            message = "tasks: no model answers them; name policy.model"
+            raise ValueError(message)
+        if self.reward and not self.sources:
+            message = (
+                "sources: reward.model has nothing to judge; name labelled pairs, or a source of kind rewardbench2"
+            )
+            raise ValueError(message)
+        if self.reward is None and self.benchmarks:
+            message = "sources: a reward model judges kind rewardbench2; name reward.model"
+            raise ValueError(message)
+        if self.policy and not (self.pairs or self.tasks):
+            message = "policy.model has nothing to do: name labelled pairs in sources, which it orders, or tasks"
             raise ValueError(message)
         check_labels(self.sources)
         return self
 
+    @property
+    def pairs(self) -> list[SourceOptions]:
+        """Sources of labelled pairs."""
+        return [source for source in self.sources if not isinstance(source, RewardBench2Options)]
+
+    @property
+    def benchmarks(self) -> list[RewardBench2Options]:
+        """Sources of several responses a prompt, for a reward model."""
+        return [source for source in self.sources if isinstance(source, RewardBench2Options)]
+
     def settings(self) -> dict[str, Any]:
-        """The keys that can change a number."""
-        # An evaluation without the section is what it was before there was one.
+        """The keys that can change a number; those of a section that is not there are in no older fingerprint."""
+        places = {"python", "include_path"}  # what lies there counts, which the plan finds out
         unused = {} if self.answers else {"answers": True}
-        return self.model_dump(mode="json", exclude={"output": True, "ledger": True, **unused})
+        outside = {"output": True, "ledger": True, "tasks": places if self.tasks else True, **unused}
+        return self.model_dump(mode="json", exclude=outside)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -50,11 +50,6 @@ class Loaded(NamedTuple):
     quarantined: list[Quarantined]
 
 
-NO_PAIRS: Final = Loaded(
-    LabelledPairs(PAIRS.empty_table(), ()), Counts(raw_rows=0, read=0, loaded=0, left_out={}, quarantined=0), []
-)
-
-
 class Tokenised(NamedTuple):
     """Pairs in a model's own tokens."""
 
@@ -71,7 +66,7 @@ class Evaluated(NamedTuple, Generic[Result]):
 
 
 def load_pairs(sources: Sequence[SourceOptions], records: Sequence[SourceRecord], progress: Progress) -> Loaded:
-    """Read every source whole; records get their counts.
+    """Read every source whole; records get their counts. Without sources there are no pairs.
 
     Raises:
         SourceError: a source that cannot be read, or no pair that has an order.
@@ -101,7 +96,7 @@ def load_pairs(sources: Sequence[SourceOptions], records: Sequence[SourceRecord]
         left_out=dict(left_out.most_common()),
         quarantined=len(quarantined),
     )
-    if not len(pairs):
+    if sources and not len(pairs):
         why = "; ".join(row.error for row in quarantined[:3]) or ", ".join(left_out)
         message = f"no pair to evaluate among {counts.read:,} read: {why}"
         raise SourceError(message)

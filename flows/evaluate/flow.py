@@ -9,10 +9,12 @@ from prefect import flow
 from flows.answers.stage import evaluate_answers
 from flows.evaluate.artifacts import show_evaluation
 from flows.evaluate.config import EvaluationConfig
-from flows.evaluate.data import NO_PAIRS, load_pairs, write_quarantine
+from flows.evaluate.data import load_pairs, write_quarantine
 from flows.evaluate.plan import NUMBERS, PAGE, QUARANTINE, EvaluationPlan, plan_evaluation
 from flows.evaluate.policy import evaluate_policy
 from flows.evaluate.reward import evaluate_reward
+from flows.evaluate.rewardbench2 import evaluate_benchmark, load_benchmark
+from flows.evaluate.tasks import keep_files, run_tasks
 from flows.models.engine_calls import Pay
 from flows.runtime.artifacts import show_progress
 from flows.runtime.progress import Progress
@@ -23,6 +25,7 @@ from flows.versions.output_folder import write_text
 from transforms.paths import ledger_root
 from transforms.records.evaluation import Evaluation
 from transforms.report.evaluation_page import render_evaluation
+from transforms.sources.kinds import rewardbench2
 
 
 @flow(name="evaluate", flow_run_name="evaluate {config.name}", persist_result=False)
@@ -43,12 +46,21 @@ def run_evaluation(plan: EvaluationPlan, pay: Pay) -> Evaluation:
     start = time.monotonic()
     config, progress = plan.config, Progress()
     show_progress(progress)
-    loaded = NO_PAIRS
-    if config.sources:
-        loaded = stage("load pairs", partial(load_pairs, config.sources, plan.sources, progress))
+    # First, while no model of ours fills the GPU that it shares.
+    tasks = None
+    if plan.tasks:
+        tasks = stage("tasks of lm_eval", partial(run_tasks, plan.tasks, plan.folder, plan.fingerprint, progress))
+    of_pairs = [record for record in plan.sources if record.kind != rewardbench2.NAME]
+    of_benchmarks = [record for record in plan.sources if record.kind == rewardbench2.NAME]
+    loaded = stage("load pairs", partial(load_pairs, config.pairs, of_pairs, progress))
+    benchmarks = [
+        stage(f"load {record.label}", partial(load_benchmark, source, record, progress))
+        for source, record in zip(config.benchmarks, of_benchmarks, strict=True)
+    ]
     quarantined = list(loaded.quarantined)
     reward = policy = None
-    if plan.reward:
+    judged = []
+    if plan.reward and of_pairs:
         found = evaluate_reward(
             loaded.labelled,
             plan.reward.model,
@@ -60,6 +72,19 @@ def run_evaluation(plan: EvaluationPlan, pay: Pay) -> Evaluation:
         )
         reward = found.result
         quarantined += found.quarantined
+    for benchmark in benchmarks:
+        if plan.reward:
+            scored = evaluate_benchmark(
+                benchmark,
+                plan.reward.model,
+                plan.reward.config,
+                plan.reward.chat,
+                ledger_root=ledger_root(config.ledger),
+                pay=pay,
+                progress=progress,
+            )
+            judged.append(scored.result)
+            quarantined += scored.quarantined
     if plan.policy and config.policy:
         read = evaluate_policy(
             loaded.labelled,
@@ -81,6 +106,8 @@ def run_evaluation(plan: EvaluationPlan, pay: Pay) -> Evaluation:
         reward=reward,
         policy=policy,
         answers=answers,
+        rewardbench2=judged,
+        tasks=tasks,
         packages=package_versions(),
         git_commit=git_commit(),
         seconds=round(time.monotonic() - start, 3),
@@ -88,6 +115,7 @@ def run_evaluation(plan: EvaluationPlan, pay: Pay) -> Evaluation:
     )
     plan.folder.mkdir(parents=True, exist_ok=True)
     (plan.folder / NUMBERS).unlink(missing_ok=True)
+    keep_files(plan.folder, tasks)
     write_quarantine(plan.folder / QUARANTINE, quarantined)
     write_text(plan.folder / PAGE, render_evaluation(evaluation))
     write_text(plan.folder / NUMBERS, evaluation.model_dump_json(indent=2))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -11,6 +11,7 @@ from flows.answers.stage import FOLDER as ANSWERS
 from flows.answers.stage import AnswersPlan, plan_answers
 from flows.evaluate.config import EvaluationConfig, PolicyUnderTest, RewardUnderTest
 from flows.evaluate.policy import PolicyModels
+from flows.evaluate.tasks import FILES, TasksPlan, plan_tasks
 from flows.models.log_probs import Causal, find_causal
 from flows.models.recipe_models import chat_of, resolve_reward
 from flows.versions.fingerprint import evaluation_fingerprint, source_records
@@ -42,8 +43,9 @@ class EvaluationPlan:
     config: EvaluationConfig
     sources: list[SourceRecord]
     reward: RewardModel | None
-    policy: PolicyModels | None
+    policy: PolicyModels | None  # None where it has no labelled pairs to order
     answers: AnswersPlan | None
+    tasks: TasksPlan | None
     fingerprint: str  # of configuration, data, models and code
     finished: Evaluation | None  # what lies in the output folder, if it is exactly this one
 
@@ -59,21 +61,26 @@ def plan_evaluation(config: EvaluationConfig) -> EvaluationPlan:
     Raises:
         SourceError: a source that cannot be reached.
         ModelError: a model or tokenizer that is missing or cannot be used.
+        ConfigError: tasks whose environment or files are not there.
         OutputError: the folder holds another evaluation, or other files.
     """
     sources = source_records(config.sources)
     today = config.chat_template_date
     reward = _find_reward(config.reward, today) if config.reward else None
-    policy = _find_policy(config.policy, today) if config.policy else None
+    policy = _find_policy(config.policy, today) if config.policy and config.pairs else None
+    tasks = plan_tasks(config.tasks, config.policy) if config.tasks and config.policy else None
     found = [reward.model] if reward else []
     found += [causal.model for causal in (policy.policy, policy.reference) if causal] if policy else []
+    found += [tasks.model] if tasks else []
     # What the tokens are, chat template and all, is in no identity of a model.
     tokens = [one.chat.sha256 for one in (reward, policy) if one]
     answers = _plan_answers(config)
-    parts = {"tokens": tokens} | ({"answered": answers.fingerprint} if answers else {})
+    parts: dict[str, Any] = {"tokens": tokens}
+    parts |= {"answered": answers.fingerprint} if answers else {}
+    parts |= {"of_tasks": tasks.identity} if tasks else {}
     fingerprint = evaluation_fingerprint(config.settings() | parts, sources, [model.identity for model in found])
     finished = _finished(Path(config.output.dir), fingerprint, overwrite=config.output.overwrite)
-    return EvaluationPlan(config, sources, reward, policy, answers, fingerprint, finished)
+    return EvaluationPlan(config, sources, reward, policy, answers, tasks, fingerprint, finished)
 
 
 def _plan_answers(config: EvaluationConfig) -> AnswersPlan | None:
@@ -131,11 +138,8 @@ def _finished(folder: Path, fingerprint: str, *, overwrite: bool) -> Evaluation 
 
 
 def _refuse_foreign(folder: Path) -> None:
-    mine = (
-        PAGE,
-        QUARANTINE,
-        ANSWERS,
-    )  # of an evaluation that died before its numbers; what it was writing begins with a dot
+    # Of an evaluation that died before its numbers; what it was writing begins with a dot.
+    mine = (PAGE, QUARANTINE, ANSWERS, *FILES)
     names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
     found = sorted(name for name in names if name not in mine and not name.startswith("."))
     if found:

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.evaluate.benchmark_tables import print_benchmarks
 from transforms.evaluation.rewardbench import SUBSETS
 from transforms.records.answers import AnswersEvaluation
 from transforms.records.audit import CurvePoint
@@ -41,7 +42,8 @@ def print_evaluation(
         console.print(_wins_table(evaluation.name, evaluation.answers))
         for note in notes(evaluation.answers):
             console.print(note, highlight=False, markup=False)
-    if evaluation.sources:
+    print_benchmarks(console, evaluation, unchanged=unchanged)
+    if evaluation.reward or evaluation.policy:
         _line(console, "pairs", _pairs(evaluation))
     if not unchanged:
         for what, judged in (("rewards", evaluation.reward), ("log-probs", evaluation.policy)):

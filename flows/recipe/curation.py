@@ -3,6 +3,7 @@
 Frozen models that forbid unknown keys, so that a typo is an error and not a default.
 """
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -38,6 +39,7 @@ from transforms.preparation.truncation import Truncation
 from transforms.sources.kinds import Source
 from transforms.sources.kinds.generated import GeneratedOptions
 from transforms.sources.labels import labels
+from transforms.sources.options import SourceOptions
 
 GENERATED_FOLDER: Final = "generated"  # in the output folder, and the label of its pairs
 
@@ -324,7 +326,7 @@ class Recipe(Section):
         return self.model_dump(mode="json")
 
 
-def check_labels(sources: list[Source]) -> None:
+def check_labels(sources: Sequence[SourceOptions]) -> None:
     """Refuse sources that are called the same, as a validator has to.
 
     Raises:

@@ -21,7 +21,7 @@ from flows.train.config import TrainingRecipe
 from transforms import errors
 from transforms.records import generation, manifest
 from transforms.report.codes_in_words import REASONS
-from transforms.sources.kinds import SOURCES
+from transforms.sources.kinds import EVALUATED, SOURCES
 from transforms.sources.options import SourceOptions
 from transforms.tables import columns, schema
 
@@ -170,10 +170,11 @@ def _sources() -> str:
         "## Every kind\n",
         _table(("key", "type", "default", "meaning"), _rows(SourceOptions)),
     ]
-    for kind, source in SOURCES.items():
+    for kind, source in EVALUATED.items():
         own = [row for row in _rows(source.options) if row not in _rows(SourceOptions) and row[0] != "`kind`"]
         columns = ", ".join(sorted(source.required)) or "those of one of its layouts"
         about = f"[Page](../../data_cards/sources/{kind}.md). Columns: {columns}.\n"
+        about = about if kind in SOURCES else f"For evaluations alone. {about}"
         parts += [f"## {kind}\n", about]
         parts += [_table(("key", "type", "default", "meaning"), own)] if own else ["No keys of its own.\n"]
     return "\n".join(parts)

@@ -94,6 +94,6 @@ def written_files() -> dict[str, str]:
     found = {}
     for page in pages():
         for block in page.blocks("yaml", "python"):
-            if match := re.match(r"# (?P<name>[\w-]+\.(yaml|py))\n", block.text):
+            if match := re.match(r"# (?P<name>([\w-]+/)?[\w-]+\.(yaml|py))\n", block.text):
                 found[match["name"]] = block.text
     return found

@@ -20,6 +20,7 @@ import yaml
 from docs_support import ROOT, written_files
 from hub_api import Answer, Repo, Request
 from loopback_hub import LoopbackHub
+from stand_in_lm_eval import write_stand_in
 from tests_support import tiny_tokenizer
 
 from transforms.engines import starter_model
@@ -60,6 +61,7 @@ def fill_hub(hub: LoopbackHub, models: Path) -> None:
     add(hub, "princeton-nlp/llama3-ultrafeedback-armorm", _split("train", own))
     bench = [{"id": n, "prompt": f"q {n}", "chosen": "one two three four", "rejected": "dog"} for n in range(8)]
     subsets = ("alpacaeval-easy", "mt-bench-hard")
+    add(hub, "allenai/reward-bench-2", _split("test", [_best_of(number) for number in range(8)]))
     add(hub, "allenai/reward-bench", _split("filtered", [row | {"subset": subsets[row["id"] % 2]} for row in bench]))
 
 
@@ -86,7 +88,9 @@ def make_checkout(folder: Path) -> None:
     for path in (folder / "flows/configs/rounds").glob("*.yaml"):
         path.write_text(yaml.safe_dump(_shorter(yaml.safe_load(path.read_text()))))
     for name, text in written_files().items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text if name.endswith(".py") else yaml.safe_dump(_small(yaml.safe_load(text))))
+    write_stand_in(folder / "lm-eval" / "bin")
     _make_models(folder)
     for name, start in (("my_prompts", 0), ("my_other_prompts", 100)):
         lines = [orjson.dumps({"prompt": f"question {start + n}"}) + b"\n" for n in range(FEW)]
@@ -195,6 +199,8 @@ def _small(written: dict[str, Any]) -> dict[str, Any]:
         return _shorter(written)
     if "answers" in written:
         return _curter(written)
+    if "tasks" in written or "task" in written:  # of lm_eval, whose stand-in is quick
+        return written
     return _briefer(written) if "policies" in written else _smaller(written)
 
 
@@ -280,6 +286,15 @@ def _onpolicy(number: int) -> dict[str, Any]:
     }
     scores = [0.17, 0.15, 0.11, 0.12, 0.13]
     return {"prompt_id": str(number), "all_generated_responses": texts, "all_rm_scores": scores, **sides}
+
+
+def _best_of(number: int) -> dict[str, Any]:
+    """A row of RewardBench 2; the last two are of one question of Ties."""
+    row = {"id": str(number), "prompt": f"q {number}", "chosen": ["one two"], "rejected": ["dog", "cat", "mat"]}
+    if number < 6:
+        return row | {"subset": ("Factuality", "Precise IF", "Math", "Safety", "Focus")[number % 5]}
+    forms = {"id": "ref:0"}, {"id": "tied:0", "chosen": ["one two", "three"]}
+    return row | forms[number % 2] | {"subset": "Ties"}
 
 
 def _two_talks(number: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ tokenizer                 a model's own tokenizer and context
 tokenizer_files           what a tokenizer is made of, by hashes of files
 kept_results              what is kept in the user's cache, by what it is made of
 stored_tokenizer          a tokenizer as transformers made it, loaded without it
+templated_tokenizer       a copy of one with another chat template
 file_hashes               hashes of files, known again by size and time
 objectives                a reward model of several objectives, without its weights
 pair_inputs               a prompt and two responses in a pairwise model's own tokens

@@ -4,6 +4,8 @@ manifest    manifest.json of a run
 generation  manifest.json of a generation
 audit       audit.json
 answers     of evaluation.json: what models wrote, and whose answers won
+rewardbench2  its part of evaluation.json
+tasks       likewise, of lm-evaluation-harness
 evaluation  evaluation.json
 comparison  comparison.json
 rounds      rounds.json

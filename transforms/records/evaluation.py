@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from transforms.records.answers import AnswersEvaluation
 from transforms.records.audit import CurvePoint
 from transforms.records.manifest import ModelRecord, SourceRecord, SpendRecord
+from transforms.records.rewardbench2 import RewardBench2Evaluation
+from transforms.records.tasks import TasksEvaluation
 from transforms.statistics.intervals import MeanRecord
 
 ALL: Final = "all"  # the source of a record that is of all sources together
@@ -136,6 +138,8 @@ class Evaluation(_Part):
     reward: RewardEvaluation | None
     policy: PolicyEvaluation | None
     answers: AnswersEvaluation | None = None
+    rewardbench2: list[RewardBench2Evaluation] = Field(default_factory=list)  # one a source
+    tasks: TasksEvaluation | None = None
     packages: dict[str, str]
     git_commit: str | None
     seconds: float

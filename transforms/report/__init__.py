@@ -21,6 +21,7 @@ generation_figures  its figures
 generation_page     report.html of a generation
 audit_page          audit.html
 answers             what models wrote, and whose answers won
+benchmark_figures   its parts about RewardBench 2
 evaluation_page     evaluation.html
 comparison_words    what a comparison allows to say
 comparison_page     comparison.html

@@ -15,6 +15,7 @@ from transforms.records.evaluation import (
     SectionRecord,
 )
 from transforms.report.answers import answers_view
+from transforms.report.benchmark_figures import headline, subsets_forest
 from transforms.report.curves import kept_plot, lines_plot
 from transforms.report.environment import render
 from transforms.report.figures import Plot
@@ -54,6 +55,8 @@ def render_evaluation(evaluation: Evaluation) -> str:
     page = {
         "evaluation": evaluation,
         "judges": judges,
+        "headline": headline(evaluation),
+        "forests": [subsets_forest(found) for found in evaluation.rewardbench2],
         "measures": MEASURES,
         "positions": position_plots(policy) if policy else [],
         "displacement": policy.displacement if policy else [],

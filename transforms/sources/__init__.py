@@ -20,6 +20,7 @@ read            a recipe's path to raw rows: Hub, folder, URL
 generated_responses  all responses of a generation
 load            a source to tables of canonical pairs, nothing lost on the way
 prompts         a source to tables of prompts, likewise
+best_of         a source to prompts with right and wrong responses, likewise
 labels          what each source of a recipe is called
 raw_row         the raw row behind a pair
 stated_licence  the licence that a dataset's own card states

@@ -24,7 +24,7 @@ from transforms.sources.canonical import (
     validate,
 )
 from transforms.sources.fields import TIE
-from transforms.sources.kinds import KINDS, SOURCES
+from transforms.sources.kinds import EVALUATED, KINDS, SOURCES
 from transforms.sources.marks import Found, Leaks, find_marks
 from transforms.sources.options import SourceOptions
 from transforms.sources.read import read_rows
@@ -141,7 +141,7 @@ def check_rows(head: list[Row | BadRow], options: SourceOptions) -> None:
     kind = KINDS[kind_name]
     columns = {name for row in rows for name in row}
     missing = kind.missing(columns)
-    likely = [name for name, other in SOURCES.items() if any(other.looks_like(row) for row in rows)]
+    likely = [name for name, other in EVALUATED.items() if any(other.looks_like(row) for row in rows)]
     if not missing and (kind_name in likely or not likely):
         return
     problem = f"missing columns: {', '.join(missing)}" if missing else "its columns hold something else"

@@ -75,10 +75,10 @@ SOURCES = [{"kind": "preference", "path": "x.jsonl"}]
     ("content", "said"),
     [
         ({}, "nothing to evaluate: name reward.model, policy.model, answers.models or several of them"),
-        ({"reward": {"model": "a/b"}}, "reward are evaluated on labelled pairs, and there are none: give `sources`"),
+        ({"reward": {"model": "a/b"}}, "sources: reward.model has nothing to judge"),
         (
             {"answers": answers().model_dump(), "sources": SOURCES},
-            "sources are labelled pairs for reward or policy, and neither is named: leave sources out",
+            "sources are for reward or policy, and neither is named: leave sources out",
         ),
     ],
 )

@@ -56,6 +56,66 @@ def test_something_has_to_be_evaluated(tmp_path):
         load("--config", str(path))
 
 
+def written(path, text):
+    path.write_text(f"name: one\noutput: {{dir: out}}\n{text}")
+    return load("--config", str(path))
+
+
+TASKS = "tasks: {names: [a], python: ./lm-eval/bin/python}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"reward: {{model: m}}\n{TASKS}", "tasks: no model answers them; name policy.model"),
+        (
+            "reward: {model: m}\n",
+            "sources: reward.model has nothing to judge; name labelled pairs, or a source of kind",
+        ),
+        ("policy: {model: m}\n", "policy.model has nothing to do: name labelled pairs in sources, which it orders, or"),
+        (
+            "policy: {model: m}\nsources: [{kind: rewardbench2, path: ./a.jsonl}]\n",
+            "sources: a reward model judges kind rewardbench2; name reward.model",
+        ),
+        (
+            "policy: {model: m}\nreward: {model: m}\nsources: [{kind: rewardbench2, path: ./a.jsonl}]\n",
+            "policy.model has nothing to do",
+        ),
+        (f"policy: {{model: m}}\nreward: {{model: m}}\n{TASKS}", "sources: reward.model has nothing to judge"),
+        (f"{TASKS}", "nothing to evaluate: name reward.model, policy.model, answers.models or several of them"),
+    ],
+)
+def test_each_model_needs_something_to_be_held_against(tmp_path, text, message):
+    with pytest.raises(ConfigError) as found:
+        written(tmp_path / "one.yaml", text)
+    assert message in str(found.value)
+
+
+def test_a_policy_alone_may_have_tasks_alone(tmp_path):
+    found = written(tmp_path / "one.yaml", "policy: {model: m}\n" + TASKS)
+    assert (found.sources, found.pairs, found.benchmarks) == ([], [], [])
+    assert (found.tasks.names, found.tasks.apply_chat_template, found.tasks.batch_size) == (["a"], True, 1)
+
+
+def test_pairs_and_benchmarks_are_told_apart(tmp_path):
+    two = "sources: [{kind: rewardbench2, path: ./a.jsonl}, {kind: shp, path: ./b.jsonl}]\n"
+    found = written(tmp_path / "one.yaml", "reward: {model: m}\n" + two)
+    assert ([one.kind_name for one in found.pairs], [one.kind_name for one in found.benchmarks]) == (
+        ["shp"],
+        ["rewardbench2"],
+    )
+
+
+def test_tasks_are_in_no_setting_of_an_evaluation_without_them_and_places_in_none(tmp_path):
+    pairs = "policy: {model: m}\nsources: [{kind: shp, path: ./a.jsonl}]\n"
+    assert "tasks" not in written(tmp_path / "one.yaml", pairs).settings()
+    with_tasks = written(tmp_path / "one.yaml", pairs + TASKS).settings()["tasks"]
+    assert with_tasks["names"] == ["a"]
+    assert not {"python", "include_path"} & with_tasks.keys()
+    elsewhere = TASKS.replace("./lm-eval/bin/python", "/other/python")
+    assert written(tmp_path / "one.yaml", pairs + elsewhere).settings()["tasks"] == with_tasks
+
+
 def test_where_the_result_goes_changes_no_number():
     assert load("--output.dir", "a", "--ledger", "l").settings() == load("--output.dir", "b").settings()
     assert load("--seed", "1").settings() != load().settings()

@@ -1,6 +1,6 @@
 """The kinds of source, one a file: how its raw rows become canonical pairs.
 
-`SOURCES` lists those with pairs, `KINDS` all.
+`SOURCES` lists those with pairs, `EVALUATED` what an evaluation reads, `KINDS` all.
 
 preference               TRL's formats; anything without a kind of its own
 ultrafeedback            openbmb/UltraFeedback, several rated completions a prompt
@@ -25,6 +25,7 @@ generated                what flows.generate made
 curated                  what a run of this project wrote
 starter                  the starter's own data
 prompts                  prompts without responses, for flows.generate alone
+rewardbench2             right and wrong responses to a prompt, for flows.evaluate alone
 """
 
 from typing import Annotated, Any, Final
@@ -48,6 +49,7 @@ from transforms.sources.kinds import (
     orca_dpo_pairs,
     preference,
     prompts,
+    rewardbench2,
     rlhflow,
     sharegpt,
     shp,
@@ -111,4 +113,7 @@ SOURCES: Final[dict[str, SourceKind[Any]]] = {
 
 # Those without responses too.
 PromptSource = Annotated[Source | prompts.PromptsOptions, Field(discriminator="kind")]
-KINDS: Final[dict[str, SourceKind[Any]]] = {**SOURCES, "prompts": prompts.KIND}
+# A benchmark of several responses a prompt, of which no pairs are made.
+EvaluationSource = Annotated[Source | rewardbench2.RewardBench2Options, Field(discriminator="kind")]
+EVALUATED: Final[dict[str, SourceKind[Any]]] = {**SOURCES, rewardbench2.NAME: rewardbench2.KIND}
+KINDS: Final[dict[str, SourceKind[Any]]] = {**EVALUATED, "prompts": prompts.KIND}

@@ -56,6 +56,7 @@ KIND: Final = SourceKind(
         and isinstance(row.get("rejected"), str | list | dict)
         and "chosen_full" not in row
         and "chosen_policy" not in row  # a generation's, which knows tokens and ends
+        and not ("total_completions" in row and isinstance(row.get("chosen"), list))  # rewardbench2's, of no pairs
         # One message a side beside a conversation is sharegpt's.
         and not (isinstance(row.get("chosen"), dict) and "conversations" in row)
     ),

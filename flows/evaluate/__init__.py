@@ -8,6 +8,9 @@ data       labelled pairs, read from their sources in the tokens of the model th
 reward     a reward model: margins of whole and of cut responses
 policy     a policy: implicit rewards at every kept length, displacement, distance to its reference
 positions  what policy and reference say of the same positions, chunk by chunk
+annotation_config  the section of files that a chat benchmark's own tool judged
+annotations  what they say
+annotations_shown  what the terminal shows of them
 summary    what the terminal shows of it
 artifacts  what Prefect's UI shows of it
 """

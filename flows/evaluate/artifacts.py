@@ -1,23 +1,32 @@
-"""What Prefect's UI shows of an evaluation: accuracies."""
+"""What Prefect's UI shows of an evaluation: accuracies, and what a benchmark's judge said."""
 
 from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact
 
+from flows.evaluate.annotations_shown import value_in_words
 from flows.runtime.artifacts import as_code, in_a_flow_run, slug
 from transforms.records.evaluation import AccuracyRecord, Evaluation, SectionRecord
 
 
 def show_evaluation(evaluation: Evaluation, folder: Path) -> None:
-    """Accuracies of a finished evaluation."""
+    """Accuracies of a finished evaluation, and its annotations."""
     if not in_a_flow_run():
         return
     lines = [f"# {evaluation.name}: evaluation", ""]
-    lines += ["| model | of | pairs | accuracy | 95 % interval |", "| --- | --- | ---: | ---: | --- |"]
+    if evaluation.reward or evaluation.policy:
+        lines += ["| model | of | pairs | accuracy | 95 % interval |", "| --- | --- | ---: | ---: | --- |"]
     for what, found in (("reward model", evaluation.reward), ("policy", evaluation.policy)):
         if found:
             lines += [_accuracy(what, f"{r.source} {r.subset or ''}".rstrip(), r) for r in found.accuracy]
             lines += [_accuracy(what, f"{r.source} {r.section}", r) for r in found.sections]
+    if evaluation.annotations:
+        lines += ["", "| benchmark | model | of | judged | value | 95 % interval |"]
+        lines += ["| --- | --- | --- | ---: | ---: | --- |"]
+        for record in evaluation.annotations:
+            for score in record.scores:
+                names = " | ".join(map(as_code, (record.benchmark, record.model, score.of)))
+                lines.append(f"| {names} | {score.counts.judged} | {' | '.join(value_in_words(score))} |")
     lines += ["", f"Report: `{(folder / 'evaluation.html').resolve()}`"]
     create_markdown_artifact("\n".join(lines), key=f"{slug(evaluation.name)}-evaluation", description="Accuracies.")
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from flows.evaluate.annotation_config import Annotations
 from flows.recipe.curation import check_labels
 from flows.recipe.models import Positive, RewardConfig, TemplateKwargs
 from transforms.chat.template import DEFAULT_DATE
@@ -82,16 +83,17 @@ class EvaluationOutput(_Section):
 
 
 class EvaluationConfig(_Section):
-    """One evaluation: labelled pairs, and a reward model, a policy or both to hold against them."""
+    """One evaluation: labelled pairs and a reward model, a policy or both; or what a benchmark's judge said."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)] = Field(
         description="Title of the evaluation; letters, digits, dots, dashes."
     )
-    sources: Annotated[list[Source], Field(min_length=1)] = Field(description="Labelled pairs.")
+    sources: list[Source] = Field([], description="Labelled pairs, for reward and policy.")
     reward: RewardUnderTest | None = None
     policy: PolicyUnderTest | None = Field(
         None, description="A policy as the reward model that its training made of it."
     )
+    annotations: list[Annotations] = Field([], description="Answers that a chat benchmark's own tool judged.")
     output: EvaluationOutput
     ledger: str | None = Field(None, description="Folder or fsspec URL; the user's cache by default.")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Of the pairs that are read by position.")
@@ -99,12 +101,18 @@ class EvaluationConfig(_Section):
 
     @model_validator(mode="after")
     def _something_is_evaluated(self) -> Self:
-        if self.reward is None and self.policy is None:
-            message = "nothing to evaluate: name reward.model, policy.model or both"
+        on_pairs = self.reward is not None or self.policy is not None
+        if not on_pairs and (self.sources or not self.annotations):
+            message = "nothing to evaluate: name reward.model, policy.model or both, and sources; or annotations alone"
+            raise ValueError(message)
+        if on_pairs and not self.sources:
+            message = "sources: none; expected labelled pairs, which reward and policy are held against"
             raise ValueError(message)
         check_labels(self.sources)
         return self
 
     def settings(self) -> dict[str, Any]:
         """The keys that can change a number."""
-        return self.model_dump(mode="json", exclude={"output": True, "ledger": True})
+        # A section that came later changes nothing of evaluations without it.
+        later = {name: True for name in ("annotations",) if not getattr(self, name)}
+        return self.model_dump(mode="json", exclude={"output": True, "ledger": True, **later})

@@ -103,6 +103,12 @@ def load_pairs(sources: Sequence[SourceOptions], records: Sequence[SourceRecord]
     return Loaded(LabelledPairs(pairs, tuple(subsets)), counts, quarantined)
 
 
+def no_pairs() -> Loaded:
+    """Of an evaluation without sources."""
+    counts = Counts(raw_rows=0, read=0, loaded=0, left_out={}, quarantined=0)
+    return Loaded(LabelledPairs(PAIRS.empty_table(), ()), counts, [])
+
+
 def tokenise(labelled: LabelledPairs, chat: ChatTokens, context: int | None) -> Tokenised:
     """Whole responses as token ids; a pair that does not fit into the context is quarantined, never cut.
 

@@ -6,9 +6,10 @@ from functools import partial
 
 from prefect import flow
 
+from flows.evaluate.annotations import read_annotations
 from flows.evaluate.artifacts import show_evaluation
 from flows.evaluate.config import EvaluationConfig
-from flows.evaluate.data import load_pairs, write_quarantine
+from flows.evaluate.data import load_pairs, no_pairs, write_quarantine
 from flows.evaluate.plan import NUMBERS, PAGE, QUARANTINE, EvaluationPlan, plan_evaluation
 from flows.evaluate.policy import evaluate_policy
 from flows.evaluate.reward import evaluate_reward
@@ -26,7 +27,10 @@ from transforms.report.evaluation_page import render_evaluation
 
 @flow(name="evaluate", flow_run_name="evaluate {config.name}", persist_result=False)
 def evaluate(config: EvaluationConfig) -> Evaluation:
-    """Hold a reward model, a policy or both against labelled pairs; numbers and page go to the configured folder."""
+    """Hold a reward model, a policy or both against labelled pairs; numbers and page go to the configured folder.
+
+    And what a chat benchmark's own judge said of answers.
+    """
     end_server_with_us()
     plan = plan_evaluation(config)
     return plan.finished or run_evaluation(plan, engine_call)
@@ -42,7 +46,10 @@ def run_evaluation(plan: EvaluationPlan, pay: Pay) -> Evaluation:
     start = time.monotonic()
     config, progress = plan.config, Progress()
     show_progress(progress)
-    loaded = stage("load pairs", partial(load_pairs, config.sources, plan.sources, progress))
+    # First, for they cost nothing, and a file that is no such file should end no evaluation that was paid for.
+    annotations = stage("read annotations", partial(read_annotations, config.annotations)) if config.annotations else []
+    reads = partial(load_pairs, config.sources, plan.sources, progress)
+    loaded = stage("load pairs", reads) if config.sources else no_pairs()
     quarantined = list(loaded.quarantined)
     reward = policy = None
     if plan.reward:
@@ -76,6 +83,7 @@ def run_evaluation(plan: EvaluationPlan, pay: Pay) -> Evaluation:
         counts=loaded.counts,
         reward=reward,
         policy=policy,
+        annotations=annotations,
         packages=package_versions(),
         git_commit=git_commit(),
         seconds=round(time.monotonic() - start, 3),

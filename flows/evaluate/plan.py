@@ -7,6 +7,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from flows.evaluate.annotations import fingerprints
 from flows.evaluate.config import EvaluationConfig, PolicyUnderTest, RewardUnderTest
 from flows.evaluate.policy import PolicyModels
 from flows.models.log_probs import Causal, find_causal
@@ -66,9 +67,10 @@ def plan_evaluation(config: EvaluationConfig) -> EvaluationPlan:
     found += [causal.model for causal in (policy.policy, policy.reference) if causal] if policy else []
     # What the tokens are, chat template and all, is in no identity of a model.
     tokens = [one.chat.sha256 for one in (reward, policy) if one]
-    fingerprint = evaluation_fingerprint(
-        config.settings() | {"tokens": tokens}, sources, [model.identity for model in found]
-    )
+    settings = config.settings() | {"tokens": tokens}
+    if config.annotations:
+        settings |= {"annotated": fingerprints(config.annotations)}
+    fingerprint = evaluation_fingerprint(settings, sources, [model.identity for model in found])
     finished = _finished(Path(config.output.dir), fingerprint, overwrite=config.output.overwrite)
     return EvaluationPlan(config, sources, reward, policy, fingerprint, finished)
 

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.evaluate.annotations_shown import print_annotations
 from transforms.evaluation.rewardbench import SUBSETS
 from transforms.records.audit import CurvePoint
 from transforms.records.evaluation import (
@@ -35,7 +36,9 @@ def print_evaluation(
             console.print(_kept_table(found.kept))
     if evaluation.policy:
         _print_movement(console, evaluation.policy)
-    _line(console, "pairs", _pairs(evaluation))
+    print_annotations(console, evaluation.annotations)
+    if evaluation.sources:
+        _line(console, "pairs", _pairs(evaluation))
     if not unchanged:
         for what, judged in (("rewards", evaluation.reward), ("log-probs", evaluation.policy)):
             if judged:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from flows.compare.config import ComparisonConfig
 from flows.decode.config import DecodeConfig
+from flows.evaluate.annotation_config import Annotations
 from flows.evaluate.config import EvaluationConfig
 from flows.publish.config import PublishConfig
 from flows.recipe.curation import Recipe
@@ -40,6 +41,10 @@ _ELSEWHERE: Final[dict[type[BaseModel], dict[str, str]]] = {
         "prompts": "list of [sources](sources.md), at least 1",
         "policies": "list of [policies](#policies)",
         "annotators": "list of [annotators](#annotators)",
+    },
+    EvaluationConfig: {
+        "sources": "list of [sources](sources.md)",
+        "annotations": "list of [annotations](#annotations)",
     },
     RoundsConfig: {
         "sources": "list of [sources](sources.md)",
@@ -105,6 +110,7 @@ def pages() -> dict[str, str]:
     """Every generated page, by its name in docs/reference."""
     configs = {name: _config(*parts) for name, parts in CONFIGS.items()}
     configs["generation.md"] += "\n" + _answering()
+    configs["evaluation.md"] += "\n" + _annotated()
     others = {
         "sources.md": _sources(),
         "rows.md": rows_page(_table),
@@ -136,6 +142,16 @@ def _answering() -> str:
     for annotator in annotator_models():
         kind = annotator.model_fields["kind"].default
         parts += [f"### kind: {kind}\n", first_paragraph(annotator) + "\n", _keys_table(annotator, leave_out="kind")]
+    return "\n".join(parts)
+
+
+def _annotated() -> str:
+    """The section of an evaluation that is a list of judged files, and a kind of them each."""
+    kinds: list[type[BaseModel]] = list(get_args(get_args(Annotations)[0]))
+    parts = ["## annotations\n", "Files of verdicts that a chat benchmark's own tool wrote. Each names its `kind`.\n"]
+    for kind in kinds:
+        [name] = get_args(kind.model_fields["kind"].annotation)
+        parts += [f"### kind: {name}\n", first_paragraph(kind) + "\n", _keys_table(kind, leave_out="kind")]
     return "\n".join(parts)
 
 

@@ -4,6 +4,7 @@ manifest    manifest.json of a run
 generation  manifest.json of a generation
 audit       audit.json
 evaluation  evaluation.json
+annotations  its part on the verdicts of chat benchmarks
 comparison  comparison.json
 rounds      rounds.json
 decoding    decode.json

@@ -4,6 +4,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from transforms.records.annotations import AnnotationRecord
 from transforms.records.audit import CurvePoint
 from transforms.records.manifest import ModelRecord, SourceRecord, SpendRecord
 from transforms.statistics.intervals import MeanRecord
@@ -134,6 +135,7 @@ class Evaluation(_Part):
     counts: Counts
     reward: RewardEvaluation | None
     policy: PolicyEvaluation | None
+    annotations: list[AnnotationRecord] = Field(default_factory=list)  # what a chat benchmark's own judge said
     packages: dict[str, str]
     git_commit: str | None
     seconds: float

@@ -20,6 +20,7 @@ generation_words    what its numbers mean
 generation_figures  its figures
 generation_page     report.html of a generation
 audit_page          audit.html
+annotated           what a chat benchmark's judge said, on the page of an evaluation
 evaluation_page     evaluation.html
 comparison_words    what a comparison allows to say
 comparison_page     comparison.html

@@ -14,6 +14,7 @@ from transforms.records.evaluation import (
     RewardEvaluation,
     SectionRecord,
 )
+from transforms.report.annotated import annotated
 from transforms.report.curves import kept_plot, lines_plot
 from transforms.report.environment import render
 from transforms.report.figures import Plot
@@ -53,6 +54,7 @@ def render_evaluation(evaluation: Evaluation) -> str:
     page = {
         "evaluation": evaluation,
         "judges": judges,
+        "annotated": annotated(evaluation.annotations),
         "measures": MEASURES,
         "positions": position_plots(policy) if policy else [],
         "displacement": policy.displacement if policy else [],

@@ -166,6 +166,7 @@ def score_of(
     unit: Unit,
     baseline: str | None,
     known: Collection[str] | None,
+    scale: tuple[float, float] | None = None,
 ) -> AnnotationScore:
     """The mean of all numbers, with its interval over instructions, and what it rests on.
 
@@ -175,6 +176,7 @@ def score_of(
         unit: of the numbers: 0 to 1 with the interval of a share, or points with that of a mean.
         baseline: whom the answers are compared with.
         known: the items of the benchmark; None where they are not known.
+        scale: of points. No interval goes beyond it where no number does.
     """
     numbers = np.array([number for verdict in verdicts for number in verdict.numbers], np.float64)
     clusters = [verdict.instruction for verdict in verdicts for _ in verdict.numbers]
@@ -186,6 +188,8 @@ def score_of(
     elif len(numbers):
         mean = clustered_mean(numbers, clusters)
         value, low, high = mean.value, mean.low, mean.high
+        if scale and low is not None and high is not None and scale[0] <= numbers.min() <= numbers.max() <= scale[1]:
+            low, high = max(low, scale[0]), min(high, scale[1])
     return AnnotationScore(
         of=of,
         baseline=baseline,

@@ -28,6 +28,7 @@ from transforms.records.annotations import AnnotationRecord
 from transforms.sources.rows import kind_of
 
 BENCHMARK: Final = "MT-Bench"
+SCALE: Final = (1.0, 10.0)
 UNREADABLE: Final = -1
 _PARTS: Final = {"first turn": (1,), "second turn": (2,), "both turns": (1, 2)}
 
@@ -71,6 +72,7 @@ def read_mt_bench(file: JudgedFile, model: str | None, asked: Sequence[Asked] | 
                 unit="score",
                 baseline=None,
                 known=None if known is None else {item for turn in turns for item in known[turn]},
+                scale=SCALE,
             )
             for part, turns in _PARTS.items()
         ],

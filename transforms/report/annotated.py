@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from transforms.evaluation.mt_bench import SCALE
 from transforms.records.annotations import AnnotationRecord, AnnotationScore
 from transforms.report.funnel import Forest, ForestRow
 from transforms.report.scales import Scale
 from transforms.text import count, interval, percent
 
 EVEN: Final = 0.5  # of a win rate
-RATINGS: Final = (1.0, 10.0)  # MT-Bench's scale
 
 
 class Tile(NamedTuple):
@@ -67,7 +67,7 @@ def _part(title: str, rates: bool, lines: list[Line]) -> Annotated:
     if not judged:
         return Annotated(title, tiles, None, rates, lines)
     ends = [end for line in judged for end in (line.score.value, line.score.low, line.score.high) if end is not None]
-    scale = Scale(0.0, 1.0) if rates else Scale(min(RATINGS[0], *ends), max(RATINGS[1], *ends))
+    scale = Scale(0.0, 1.0) if rates else Scale(min(SCALE[0], *ends), max(SCALE[1], *ends))
     rows = [
         _row(line, scale, first=at == 0 or judged[at - 1].record is not line.record) for at, line in enumerate(judged)
     ]

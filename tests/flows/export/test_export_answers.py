@@ -159,6 +159,9 @@ def test_arena_hard_gets_a_line_an_id_found_by_text(tmp_path, models, world, mon
     printed = capsys.readouterr().out
     assert "3 of 3 questions are answered by policy, called mine-7b; 0 missing." in printed
     assert "3 further responses are left out: the first to each prompt is taken." in printed
+    before = path.read_bytes()
+    export(monkeypatch, out, "--to", "arena_hard", "--benchmark", question, "--model", "mine-7b")
+    assert path.read_bytes() == before  # no clock and no random id
     page = (out / "exports" / "README.md").read_text()
     assert "add_markdown_info.py --dir data/arena-hard-v2.0/model_answer" in page
 

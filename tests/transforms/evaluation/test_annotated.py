@@ -120,10 +120,19 @@ def test_mt_bench_means_are_by_turn_and_over_all_ratings(tmp_path):
         ("both turns", 7.0, "score", 4),
     ]
     assert [numbers(score) for score in found.scores] == [(3, 2, 1, 0, 1), (2, 2, 0, 0, 1), (5, 4, 1, 0, 2)]
-    # Both turns of a question are one cluster: sums of 2 and −2, variance ½ (1² + 1²), t of one degree of freedom.
-    both = found.scores[2]
-    assert (both.low, both.high) == pytest.approx((7 - 12.7062047, 7 + 12.7062047))
-    assert (found.scores[1].low, found.scores[1].high) == (7.0, 7.0)
+    assert [(score.low, score.high) for score in found.scores[1:]] == [
+        (7.0, 7.0),
+        (1.0, 10.0),
+    ]  # no more than the scale
+
+
+def test_both_turns_of_a_question_are_one_cluster(tmp_path):
+    rows = [rating(number, turn, score) for number, score in ((81, 6), (82, 5), (83, 4)) for turn in (1, 2)]
+    both = read_mt_bench(judged(tmp_path, *rows), None, None).scores[2]
+    # Without a question the mean is off by 2/4, 0 and −2/4: variance ⅔ · ½ = ⅓, and t of 2 degrees of freedom is 4.3027.
+    assert (both.value, both.low, both.high) == pytest.approx((5.0, 5 - 4.3026527 / 3**0.5, 5 + 4.3026527 / 3**0.5))
+    outside = read_mt_bench(judged(tmp_path, rating(81, 1, 0), rating(82, 1, 2)), None, None).scores[0]
+    assert outside.low == pytest.approx(1 - 12.7062047)  # a rating beyond the scale: nothing is known of its ends
 
 
 def test_a_question_that_was_rated_again_counts_twice_and_null_is_no_rating(tmp_path):

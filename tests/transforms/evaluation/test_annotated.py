@@ -129,7 +129,7 @@ def test_mt_bench_means_are_by_turn_and_over_all_ratings(tmp_path):
 def test_both_turns_of_a_question_are_one_cluster(tmp_path):
     rows = [rating(number, turn, score) for number, score in ((81, 6), (82, 5), (83, 4)) for turn in (1, 2)]
     both = read_mt_bench(judged(tmp_path, *rows), None, None).scores[2]
-    # Without a question the mean is off by 2/4, 0 and −2/4: variance ⅔ · ½ = ⅓, and t of 2 degrees of freedom is 4.3027.
+    # Without a question the mean is off by 2/4, 0 and −2/4: variance ⅔ · ½ = ⅓; t of 2 degrees of freedom is 4.3027.
     assert (both.value, both.low, both.high) == pytest.approx((5.0, 5 - 4.3026527 / 3**0.5, 5 + 4.3026527 / 3**0.5))
     outside = read_mt_bench(judged(tmp_path, rating(81, 1, 0), rating(82, 1, 2)), None, None).scores[0]
     assert outside.low == pytest.approx(1 - 12.7062047)  # a rating beyond the scale: nothing is known of its ends

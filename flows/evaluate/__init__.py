@@ -13,6 +13,9 @@ rewardbench2  a reward model on RewardBench 2: scores by subset
 harness    lm-evaluation-harness in an environment of its own, as a child process
 tasks      a policy on its tasks: what would be run, the run, its files
 benchmark_tables  what terminal and Prefect's UI show of both
+annotation_config  the section of files that a chat benchmark's own tool judged
+annotations  what they say
+annotations_shown  what the terminal shows of them
 summary    what the terminal shows of it
 artifacts  what Prefect's UI shows of it
 """

@@ -1,9 +1,10 @@
-"""What Prefect's UI shows of an evaluation: accuracies and win rates."""
+"""What Prefect's UI shows of an evaluation: accuracies, win rates, and what a benchmark's judge said."""
 
 from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact
 
+from flows.evaluate.annotations_shown import value_in_words
 from flows.evaluate.benchmark_tables import markdown_lines
 from flows.runtime.artifacts import as_code, in_a_flow_run, slug
 from transforms.records.answers import AnswersEvaluation
@@ -24,6 +25,13 @@ def show_evaluation(evaluation: Evaluation, folder: Path) -> None:
             lines += [_accuracy(what, f"{r.source} {r.subset or ''}".rstrip(), r) for r in found.accuracy]
             lines += [_accuracy(what, f"{r.source} {r.section}", r) for r in found.sections]
     lines += markdown_lines(evaluation)
+    if evaluation.annotations:
+        lines += ["", "| benchmark | model | of | judged | value | 95 % interval |"]
+        lines += ["| --- | --- | --- | ---: | ---: | --- |"]
+        for record in evaluation.annotations:
+            for score in record.scores:
+                names = " | ".join(map(as_code, (record.benchmark, record.model, score.of)))
+                lines.append(f"| {names} | {score.counts.judged} | {' | '.join(value_in_words(score))} |")
     lines += ["", f"Report: `{(folder / 'evaluation.html').resolve()}`"]
     create_markdown_artifact("\n".join(lines), key=f"{slug(evaluation.name)}-evaluation", description="Results.")
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flows.answers.config import AnswersConfig
+from flows.evaluate.annotation_config import Annotations
 from flows.evaluate.tasks_config import TasksConfig
 from flows.recipe.curation import check_labels
 from flows.recipe.models import Positive, RewardConfig, TemplateKwargs
@@ -102,6 +103,7 @@ class EvaluationConfig(_Section):
     )
     answers: AnswersConfig | None = Field(None, description="Models by what they write: win rates over one of them.")
     tasks: TasksConfig | None = None
+    annotations: list[Annotations] = Field([], description="Answers that a chat benchmark's own tool judged.")
     output: EvaluationOutput
     ledger: str | None = Field(None, description="Folder or fsspec URL; the user's cache by default.")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Of the pairs that are read by position.")
@@ -109,8 +111,8 @@ class EvaluationConfig(_Section):
 
     @model_validator(mode="after")
     def _something_is_evaluated(self) -> Self:
-        if not (self.reward or self.policy or self.answers):
-            message = "nothing to evaluate: name reward.model, policy.model, answers.models or several of them"
+        if not (self.reward or self.policy or self.answers or self.annotations):
+            message = "nothing to evaluate: name reward.model, policy.model, answers.models, or annotations"
             raise ValueError(message)
         if self.sources and not (self.reward or self.policy):
             message = "sources are for reward or policy, and neither is named: leave sources out"
@@ -145,6 +147,6 @@ class EvaluationConfig(_Section):
     def settings(self) -> dict[str, Any]:
         """The keys that can change a number; those of a section that is not there are in no older fingerprint."""
         places = {"python", "include_path"}  # what lies there counts, which the plan finds out
-        unused = {} if self.answers else {"answers": True}
-        outside = {"output": True, "ledger": True, "tasks": places if self.tasks else True, **unused}
+        later = {name: True for name in ("answers", "annotations") if not getattr(self, name)}
+        outside = {"output": True, "ledger": True, "tasks": places if self.tasks else True, **later}
         return self.model_dump(mode="json", exclude=outside)

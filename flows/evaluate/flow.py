@@ -7,6 +7,7 @@ from functools import partial
 from prefect import flow
 
 from flows.answers.stage import evaluate_answers
+from flows.evaluate.annotations import read_annotations
 from flows.evaluate.artifacts import show_evaluation
 from flows.evaluate.config import EvaluationConfig
 from flows.evaluate.data import load_pairs, write_quarantine
@@ -30,7 +31,10 @@ from transforms.sources.kinds import rewardbench2
 
 @flow(name="evaluate", flow_run_name="evaluate {config.name}", persist_result=False)
 def evaluate(config: EvaluationConfig) -> Evaluation:
-    """Hold models against labelled pairs, judge their answers, or both; numbers and page go into a folder."""
+    """Hold models against labelled pairs, judge their answers, or both; numbers and page go into a folder.
+
+    And what a chat benchmark's own judge said of answers.
+    """
     end_server_with_us()
     plan = plan_evaluation(config)
     return plan.finished or run_evaluation(plan, engine_call)
@@ -46,7 +50,9 @@ def run_evaluation(plan: EvaluationPlan, pay: Pay) -> Evaluation:
     start = time.monotonic()
     config, progress = plan.config, Progress()
     show_progress(progress)
-    # First, while no model of ours fills the GPU that it shares.
+    # First, for they cost nothing, and a file that is no such file should end no evaluation that was paid for.
+    annotations = stage("read annotations", partial(read_annotations, config.annotations)) if config.annotations else []
+    # Then, while no model of ours fills the GPU that it shares.
     tasks = None
     if plan.tasks:
         tasks = stage("tasks of lm_eval", partial(run_tasks, plan.tasks, plan.folder, plan.fingerprint, progress))
@@ -108,6 +114,7 @@ def run_evaluation(plan: EvaluationPlan, pay: Pay) -> Evaluation:
         answers=answers,
         rewardbench2=judged,
         tasks=tasks,
+        annotations=annotations,
         packages=package_versions(),
         git_commit=git_commit(),
         seconds=round(time.monotonic() - start, 3),

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from flows.answers.stage import FOLDER as ANSWERS
 from flows.answers.stage import AnswersPlan, plan_answers
+from flows.evaluate.annotations import fingerprints
 from flows.evaluate.config import EvaluationConfig, PolicyUnderTest, RewardUnderTest
 from flows.evaluate.policy import PolicyModels
 from flows.evaluate.tasks import FILES, TasksPlan, plan_tasks
@@ -78,6 +79,7 @@ def plan_evaluation(config: EvaluationConfig) -> EvaluationPlan:
     parts: dict[str, Any] = {"tokens": tokens}
     parts |= {"answered": answers.fingerprint} if answers else {}
     parts |= {"of_tasks": tasks.identity} if tasks else {}
+    parts |= {"annotated": fingerprints(config.annotations)} if config.annotations else {}
     fingerprint = evaluation_fingerprint(config.settings() | parts, sources, [model.identity for model in found])
     finished = _finished(Path(config.output.dir), fingerprint, overwrite=config.output.overwrite)
     return EvaluationPlan(config, sources, reward, policy, answers, tasks, fingerprint, finished)

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.evaluate.annotations_shown import print_annotations
 from flows.evaluate.benchmark_tables import print_benchmarks
 from transforms.evaluation.rewardbench import SUBSETS
 from transforms.records.answers import AnswersEvaluation
@@ -43,6 +44,7 @@ def print_evaluation(
         for note in notes(evaluation.answers):
             console.print(note, highlight=False, markup=False)
     print_benchmarks(console, evaluation, unchanged=unchanged)
+    print_annotations(console, evaluation.annotations)
     if evaluation.reward or evaluation.policy:
         _line(console, "pairs", _pairs(evaluation))
     if not unchanged:

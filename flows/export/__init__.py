@@ -5,4 +5,5 @@ contents  what there is: kept pairs of a run, or pairs and all responses of a ge
 export    the files of each layout and split
 readme    the page beside them: what each file is, and what its tool does to responses without an end-of-turn
 output    the folder, whole or not at all, and what is printed
+answers   a policy's answers for a chat benchmark's own tool
 """

@@ -38,17 +38,32 @@ def export(version: Version | GeneratedVersion, choices: Choices, out: Path | No
     if out is None and version.commit is not None:
         message = f"{version.where} is on the Hub; name a folder to write to with --out"
         raise ConfigError(message)
-    run = None if out else _whose(Path(version.where).expanduser())
-    folder = out.expanduser() if out else Path(version.where).expanduser() / EXPORTS
+    with staged(version.where, out) as (staging, folder):
+        record = write_files(version, choices, staging)
+        (staging / CARD).write_text(render_readme(record), encoding="utf-8")
+        (staging / NUMBERS).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return record, folder
+
+
+@contextmanager
+def staged(where: str, out: Path | None) -> Iterator[tuple[Path, Path]]:
+    """An empty folder to write an export into, and the folder whose place it takes if nothing goes wrong.
+
+    Args:
+        where: the run lies that is exported.
+        out: the folder; None for the run's own.
+
+    Raises:
+        OutputError: as `export`.
+    """
+    run = None if out else _whose(Path(where).expanduser())
+    folder = out.expanduser() if out else Path(where).expanduser() / EXPORTS
     # Whoever makes this run anew removes what is exported of it.
     with locked(run) if run else nullcontext():
-        with _whole(folder) as staging:
-            record = write_files(version, choices, staging)
-            (staging / CARD).write_text(render_readme(record), encoding="utf-8")
-            (staging / NUMBERS).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        with _whole(folder) as empty:
+            yield empty, folder
         if run:
             (run / LOCK).unlink(missing_ok=True)
-    return record, folder
 
 
 def print_export(console: Console, record: ExportRecord, folder: Path) -> None:

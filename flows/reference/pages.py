@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from flows.compare.config import ComparisonConfig
 from flows.decode.config import DecodeConfig
+from flows.evaluate.annotation_config import Annotations
 from flows.evaluate.config import EvaluationConfig
 from flows.publish.config import PublishConfig
 from flows.recipe.curation import Recipe
@@ -43,6 +44,7 @@ _ELSEWHERE: Final[dict[type[BaseModel], dict[str, str]]] = {
     },
     EvaluationConfig: {
         "sources": "list of [sources](sources.md)",
+        "annotations": "list of [annotations](#annotations)",
         "prompts": "list of [sources](sources.md), at least 1",
         "models": "list of [policies](generation.md#policies), at least 2, each with a label; `n` is 1 by default",
         "judge": "[annotator](generation.md#annotators)",
@@ -116,6 +118,7 @@ def pages() -> dict[str, str]:
     """Every generated page, by its name in docs/reference."""
     configs = {name: _config(*parts) for name, parts in CONFIGS.items()}
     configs["generation.md"] += "\n" + _answering()
+    configs["evaluation.md"] += "\n" + _annotated()
     others = {
         "sources.md": _sources(),
         "rows.md": rows_page(_table),
@@ -147,6 +150,16 @@ def _answering() -> str:
     for annotator in annotator_models():
         kind = annotator.model_fields["kind"].default
         parts += [f"### kind: {kind}\n", first_paragraph(annotator) + "\n", _keys_table(annotator, leave_out="kind")]
+    return "\n".join(parts)
+
+
+def _annotated() -> str:
+    """The section of an evaluation that is a list of judged files, and a kind of them each."""
+    kinds: list[type[BaseModel]] = list(get_args(get_args(Annotations)[0]))
+    parts = ["## annotations\n", "Files of verdicts that a chat benchmark's own tool wrote. Each names its `kind`.\n"]
+    for kind in kinds:
+        [name] = get_args(kind.model_fields["kind"].annotation)
+        parts += [f"### kind: {name}\n", first_paragraph(kind) + "\n", _keys_table(kind, leave_out="kind")]
     return "\n".join(parts)
 
 

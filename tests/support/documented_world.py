@@ -95,6 +95,7 @@ def make_checkout(folder: Path) -> None:
     for name, start in (("my_prompts", 0), ("my_other_prompts", 100)):
         lines = [orjson.dumps({"prompt": f"question {start + n}"}) + b"\n" for n in range(FEW)]
         (folder / f"{name}.jsonl").write_bytes(b"".join(lines))
+    _fill_chat_benchmarks(folder)
     rows = [{"prompt": f"question {n}", "chosen": "the cat sat on the mat", "rejected": "dog"} for n in range(20)]
     (folder / "my_pairs.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
     _keep_few_prompts(folder / "data_cards/starter/responses.parquet")
@@ -193,13 +194,39 @@ def _save(folder: Path, model: Any, tokenizer: Any) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def _fill_chat_benchmarks(folder: Path) -> None:
+    """Questions of chat benchmarks, and verdicts on them, where their own tools have them."""
+    arena = folder / "arena-hard-auto/data/arena-hard-v2.0"
+    mt_bench = folder / "FastChat/fastchat/llm_judge/data/mt_bench"
+    asked = [{"uid": str(n), "category": "hard_prompt", "prompt": f"question {n}"} for n in range(3)]
+    games = [{"score": "A>B"}, {"score": "A>>B"}]
+    by = {"model": "my-model", "judge": "gpt-4.1", "baseline": "o3-mini-2025-01-31", "games": games}
+    rating = {"model": "my-model", "judge": ["gpt-4", "single-v1"], "score": 7}
+    found: dict[Path, list[dict[str, Any]]] = {
+        folder / "alpaca_eval.json": [{"instruction": f"question {n}", "output": "dog"} for n in range(3)],
+        arena / "question.jsonl": asked,
+        arena / "model_judgment/gpt-4.1/my-model.jsonl": [{**one, **by} for one in asked],
+        mt_bench / "question.jsonl": [
+            {"question_id": 81 + n, "category": "math", "turns": [f"question {n}", "and then?"]} for n in range(2)
+        ],
+        mt_bench / "model_judgment/gpt-4_single.jsonl": [
+            {"question_id": 81 + n, "turn": turn, **rating} for n in range(2) for turn in (1, 2)
+        ],
+    }
+    for path, rows in found.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+
+
 def _small(written: dict[str, Any]) -> dict[str, Any]:
     """A recipe that a page tells the reader to write, whatever it is of."""
     if "rounds" in written:
         return _shorter(written)
     if "answers" in written:
         return _curter(written)
-    if "tasks" in written or "task" in written:  # of lm_eval, whose stand-in is quick
+    if (
+        "annotations" in written or "tasks" in written or "task" in written
+    ):  # nothing is sampled, or by lm_eval's stand-in
         return written
     return _briefer(written) if "policies" in written else _smaller(written)
 

@@ -1,4 +1,4 @@
-"""The layouts of pairs by name. `kto` is not among them: its rows are responses (kto.py)."""
+"""The layouts by name: of pairs, `kto` of responses (kto.py), and of answers to a chat benchmark's questions."""
 
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
@@ -29,3 +29,7 @@ PAIR_LAYOUTS: Final = {
     "openrlhf": Layout(lambda pair, _: openrlhf_row(pair), tools=False),
 }
 LAYOUTS: Final = ("trl", KTO, "nemo_rl", "openrlhf")
+
+# Answers of a generation for a chat benchmark's own tool, one at a time; the last makes prompts for flows.generate.
+SECOND_TURNS: Final = "mt_bench_second_turns"
+ANSWER_LAYOUTS: Final = ("alpaca_eval", "arena_hard", "mt_bench", SECOND_TURNS)

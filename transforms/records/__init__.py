@@ -7,6 +7,7 @@ answers     of evaluation.json: what models wrote, and whose answers won
 rewardbench2  its part of evaluation.json
 tasks       likewise, of lm-evaluation-harness
 evaluation  evaluation.json
+annotations  its part on the verdicts of chat benchmarks
 comparison  comparison.json
 rounds      rounds.json
 decoding    decode.json

@@ -4,6 +4,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from transforms.records.annotations import AnnotationRecord
 from transforms.records.answers import AnswersEvaluation
 from transforms.records.audit import CurvePoint
 from transforms.records.manifest import ModelRecord, SourceRecord, SpendRecord
@@ -140,6 +141,7 @@ class Evaluation(_Part):
     answers: AnswersEvaluation | None = None
     rewardbench2: list[RewardBench2Evaluation] = Field(default_factory=list)  # one a source
     tasks: TasksEvaluation | None = None
+    annotations: list[AnnotationRecord] = Field(default_factory=list)  # what a chat benchmark's own judge said
     packages: dict[str, str]
     git_commit: str | None
     seconds: float

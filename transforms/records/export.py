@@ -1,4 +1,4 @@
-"""export.json: the files that an export wrote, counted so that it adds up, and how its threshold was found."""
+"""export.json: the files that an export wrote, counted so that it adds up, with how labels or answers were found."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -69,3 +69,40 @@ class ExportRecord(_Part):
     files: list[ExportedFile]
     threshold: ThresholdRecord | None
     generation: GenerationPart | None = Field(None, description="Where it is no curated run.")
+
+
+class JoinCounts(_Part):
+    """A benchmark's questions and a policy's answers: questions = answered + missing; a doubled one is in either.
+
+    prompts = those that answer a question + foreign, in the first run and in the second.
+    """
+
+    questions: int = Field(description="Rows of the benchmark's file; without one, prompts of the run.")
+    doubled: int = Field(description="Rows that ask what a row above them asks; each has the same answer.")
+    answered: int = Field(description="Rows that are written.")
+    missing: int = Field(description="Rows without an answer, in no file.")
+    prompts: int = Field(description="That the policy answered.")
+    foreign: int = Field(description="Of them, those that are no question of the benchmark; in no file.")
+    second_prompts: int | None = Field(None, description="Of MT-Bench: prompts of the run of second turns.")
+    second_foreign: int | None = Field(None, description="Of them, those that are no second turn behind these answers.")
+
+
+class AnswersRecord(_Part):
+    """A policy's answers in the layout of a chat benchmark's own tool."""
+
+    layout: str
+    where: str
+    name: str = Field(description="Of the generation.")
+    version: str
+    policy: str = Field(description="Its label in the generation.")
+    model: str = Field(description="What the benchmark's files call it.")
+    second: str | None = Field(None, description="Of MT-Bench: the generation of second turns, and its version.")
+    path: str = Field(description="Of the file, below the folder.")
+    benchmark: str | None = Field(description="The file of questions.")
+    benchmark_sha256: str | None = None
+    counts: JoinCounts
+    further: int = Field(description="Responses that are not the first to their prompt; in no file.")
+    status: dict[str, int] = Field(description="Status → answers that are written, which all of them are.")
+    unfinished: int = Field(description="Of the answers that are written, those that ran out of room.")
+    tstamp: float | None = Field(description="Seconds since 1970 in each row: when the generation had ended.")
+    metadata: bool | None = Field(None, description="Of Arena-Hard: whether rows have what style control reads.")

@@ -22,6 +22,7 @@ generation_page     report.html of a generation
 audit_page          audit.html
 answers             what models wrote, and whose answers won
 benchmark_figures   its parts about RewardBench 2
+annotated           what a chat benchmark's judge said, on the page of an evaluation
 evaluation_page     evaluation.html
 comparison_words    what a comparison allows to say
 comparison_page     comparison.html

@@ -1,5 +1,6 @@
 """evaluation.html from an evaluation: how well a reward model and a policy order labelled pairs."""
 
+from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 from transforms.evaluation.rewardbench import BENCHMARK
@@ -14,6 +15,7 @@ from transforms.records.evaluation import (
     RewardEvaluation,
     SectionRecord,
 )
+from transforms.report.annotated import Annotated, annotated
 from transforms.report.answers import answers_view
 from transforms.report.benchmark_figures import headline, subsets_forest
 from transforms.report.curves import kept_plot, lines_plot
@@ -52,19 +54,27 @@ def render_evaluation(evaluation: Evaluation) -> str:
     if evaluation.policy:
         judges.append(_judge("policy", "Policy as a reward model", evaluation.policy))
     policy = evaluation.policy
+    view = answers_view(evaluation.answers) if evaluation.answers else None
+    found = annotated(evaluation.annotations)
     page = {
         "evaluation": evaluation,
         "judges": judges,
         "headline": headline(evaluation),
+        "heading": headline(evaluation) or (view.headline if view else "") or _benchmarks(found),
         "forests": [subsets_forest(found) for found in evaluation.rewardbench2],
+        "annotated": found,
         "measures": MEASURES,
         "positions": position_plots(policy) if policy else [],
         "displacement": policy.displacement if policy else [],
         "moved": movement(policy.displacement) if policy else "",
         "mean": mean_in_words,
-        "view": answers_view(evaluation.answers) if evaluation.answers else None,
+        "view": view,
     }
     return render("evaluation.html.j2", page)
+
+
+def _benchmarks(found: Sequence[Annotated]) -> str:
+    return f"Answers on {', '.join(one.title for one in found)}" if found else ""
 
 
 def accuracy_forest(found: RewardEvaluation | PolicyEvaluation) -> Forest:

@@ -74,7 +74,7 @@ SOURCES = [{"kind": "preference", "path": "x.jsonl"}]
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({}, "nothing to evaluate: name reward.model, policy.model, answers.models or several of them"),
+        ({}, "nothing to evaluate: name reward.model, policy.model, answers.models, or annotations"),
         ({"reward": {"model": "a/b"}}, "sources: reward.model has nothing to judge"),
         (
             {"answers": answers().model_dump(), "sources": SOURCES},

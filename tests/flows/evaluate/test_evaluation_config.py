@@ -82,7 +82,7 @@ TASKS = "tasks: {names: [a], python: ./lm-eval/bin/python}\n"
             "policy.model has nothing to do",
         ),
         (f"policy: {{model: m}}\nreward: {{model: m}}\n{TASKS}", "sources: reward.model has nothing to judge"),
-        (f"{TASKS}", "nothing to evaluate: name reward.model, policy.model, answers.models or several of them"),
+        (f"{TASKS}", "nothing to evaluate: name reward.model, policy.model, answers.models, or annotations"),
     ],
 )
 def test_each_model_needs_something_to_be_held_against(tmp_path, text, message):

@@ -8,7 +8,7 @@ from sources_support import chat
 from flows.recipe.curation import Recipe
 from transforms.errors import SourceError
 from transforms.sources.kinds import PromptSource
-from transforms.sources.kinds.prompts import ANSWERED, WITH_INPUT
+from transforms.sources.kinds.prompts import ANSWERED, LATER_TURNS, WITH_INPUT
 from transforms.sources.prompts import load_prompts
 
 ASKED = [{"role": "user", "content": "Name three rivers."}]
@@ -39,6 +39,11 @@ def prompts(batch):
         {"prompt": None, "text": "Name three rivers."},
         {"prompt": "\n\nHuman: Name three rivers.\n\nAssistant:"},
         {"prompt": orjson.dumps(ASKED).decode()},
+        {"turns": ["Name three rivers."]},
+        # AlpacaEval, Arena-Hard and MT-Bench
+        {"instruction": "Name three rivers.", "output": "Po.", "generator": "ref", "dataset": "koala"},
+        {"uid": "2edbb5f36f5b42be", "category": "hard_prompt", "subcategory": "coding", "prompt": "Name three rivers."},
+        {"question_id": 81, "category": "writing", "turns": ["Name three rivers.", "Which is the longest?"]},
     ],
 )
 def test_every_spelling_of_a_prompt_is_the_same_prompt(tmp_path, row):
@@ -51,6 +56,20 @@ def test_an_answer_behind_the_last_question_is_left_out_and_counted(tmp_path):
     batch = load(tmp_path, {"messages": chat("one", "two", "three", "four")})
     assert [turn["content"] for turn in prompts(batch)[0]] == ["one", "two", "three"]
     assert batch.columns.notes == {ANSWERED: 1}
+
+
+def test_of_user_turns_the_first_is_asked_and_the_others_are_counted(tmp_path):
+    batch = load(tmp_path, {"question_id": 81, "turns": ["one", "two", "three"]}, {"turns": ["four"]})
+    assert [[turn["content"] for turn in prompt] for prompt in prompts(batch)] == [["one"], ["four"]]
+    assert batch.columns.notes == {LATER_TURNS: 2}
+
+
+def test_a_benchmarks_json_list_is_read_like_lines(tmp_path):
+    path = tmp_path / "alpaca_eval.json"
+    path.write_bytes(orjson.dumps([{"instruction": "one\n\u2028two"}, {"instruction": "three"}]))
+    options = TypeAdapter(PromptSource).validate_python({"kind": "prompts", "path": str(path)})
+    (batch,) = load_prompts(options)
+    assert [prompt[0]["content"] for prompt in prompts(batch)] == ["one\n\u2028two", "three"]
 
 
 def test_instruction_and_input_are_one_question(tmp_path):
@@ -75,6 +94,10 @@ def test_a_system_prompt_and_tools_are_of_the_prompt(tmp_path):
         ({"prompt": "a\0b"}, "NUL"),
         ({"messages": [{"role": "assistant", "content": "x"}]}, "roles"),
         ({"prompt": "one", "images": ["x.png"]}, "not text"),
+        ({"turns": [{"role": "user", "content": "one"}]}, "expected a list of the user's turns as texts"),
+        ({"turns": "one"}, "expected a list of the user's turns as texts"),
+        ({"turns": []}, "turns is []; expected a prompt"),
+        ({"turns": ["", "two"]}, "is empty"),
         (b"{", "not a JSON object"),
     ],
 )

@@ -41,7 +41,7 @@ _BAR: Final = re.compile(r"^(?P<what>[^|]*?):?\s*\d+%\|[^|]*\|\s*(?P<done>\d+)/(
 _BAR_CHARS: Final = 300
 _LAST_LINES: Final = 12
 _LINE_CHARS: Final = 2_000
-_UNKNOWN_TASK: Final = re.compile(r"Tasks? not found: (?P<names>.*)")
+_UNKNOWN_TASK: Final = re.compile(r"ValueError: Tasks not found: (?P<names>.*)")  # its line, not the traceback's code
 _END_SECONDS: Final = 10.0
 
 
@@ -139,8 +139,10 @@ def run_harness(command: Sequence[str], log: Path, progress: Progress) -> None:
                 if match := _BAR.match(line[:_BAR_CHARS]):
                     bars.show(match["what"].strip(), int(match["done"]), int(match["total"]))
                 elif line.strip():
-                    last.append(_shown(line))
-                    file.write(last[-1] + "\n")
+                    shown = _shown(line)
+                    file.write(shown + "\n")
+                    if set(shown.strip()) - {"^", "~"}:  # what a traceback underlines takes the place of what it says
+                        last.append(shown)
         code = child.wait()
     finally:
         _end(child)
@@ -211,7 +213,7 @@ class _Bars(AbstractContextManager["_Bars"]):
 
 
 def _failure(python: str, code: int, last: list[str], log: Path) -> EngineError | ConfigError:
-    unknown = next((match for line in last if (match := _UNKNOWN_TASK.search(line))), None)
+    unknown = next((match for line in last if (match := _UNKNOWN_TASK.fullmatch(line))), None)
     if unknown:
         return ConfigError(
             f"tasks.names: lm_eval knows no task {unknown['names']}; `{python} -m lm_eval ls tasks` lists those "

@@ -41,7 +41,9 @@ names, model = args.tasks.split(","), json.loads(args.model_args)
 err = sys.stderr
 print("2026-11-30:20:21:45 INFO     [_cli.run:392] Selected Tasks: " + repr(names), file=err)
 if "unknown" in names:
-    print("Traceback (most recent call last):\\nValueError: Tasks not found: unknown", file=err)
+    print("Traceback (most recent call last):", file=err)
+    print('    raise ValueError(f"Tasks not found: {{missing}}")', file=err)
+    print("ValueError: Tasks not found: unknown", file=err)
     sys.exit(1)
 if "sleeps" in names:
     (HERE / "pid").write_text(str(os.getpid()))
@@ -62,6 +64,7 @@ if "says_token" in names:
 if "crashes" in names:
     for number in range(30):
         print("line " + str(number), file=err)
+    print("           ^^^^^^^~~", file=err)
     print("RuntimeError: \\x1b[31mout of luck, token " + str(os.environ.get("HF_TOKEN")), file=err)
     sys.exit(3)
 if "killed" in names:

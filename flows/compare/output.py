@@ -1,6 +1,6 @@
 """The folder of a comparison: a training each as flows.train leaves it, what it was judged, the page, the numbers last.
 
-trainings/raw-8-steps-seed-0/   training.json, metrics.jsonl, model/
+trainings/raw-8-steps-seed-0/   training.json, training.html, metrics.jsonl, model/
 judged/raw-8-steps-seed-0.json  what that model says of every held-out pair
 judged/raw-8-steps-seed-0.answers.json  and whose answers won, its own or those of the model that it started from
 answers/raw-8-steps-seed-0/     the generation of both, as flows.generate leaves it

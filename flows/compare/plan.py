@@ -124,6 +124,7 @@ def _recipe(
         "lora": base.lora.model_copy(update={"merge": True}) if base.lora else None,
         "eval_steps": None,
         "keep_best": None,
+        "keep_checkpoints": None,
         "output": base.output.model_copy(
             update={"dir": str(Path(config.output.dir) / "trainings" / name), "overwrite": False, "resume": True}
         ),

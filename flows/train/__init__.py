@@ -16,6 +16,7 @@ stages               read, check, reference log-probs, train, evaluate, write
 other_processes      the processes of a launcher but the first
 output               the folder: checkpoints, model, training.json last
 record               training.json
+page                 training.html
 summary              what the terminal shows of it
 artifacts            what Prefect's UI shows of it
 """

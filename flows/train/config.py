@@ -12,6 +12,7 @@ from transforms.errors import ConfigError
 Kept = Literal["truncated", "full", "poet"] | Annotated[float, Field(gt=0, le=1)]
 Pairs = Literal["kept", "all"]
 Split = Literal["train", "test"]
+Every = Positive | Literal["epoch"]
 
 
 class _Section(BaseModel):
@@ -90,7 +91,14 @@ class TrainingRecipe(_Section):
     dataset: DatasetConfig
     model: StartConfig
     reference: StartConfig | None = Field(
-        None, description="Of objectives that have one; the model that training starts from by default."
+        None,
+        description="Of objectives that have one, and of `kl_reference`; the model that training starts from by "
+        "default.",
+    )
+    kl_reference: bool = Field(
+        False,
+        description="Read the reference's log-probs once also where the objective has none, and log `kl` and "
+        "`displacement` against it. The weights are the same.",
     )
     objective: ObjectiveConfig | None = Field(None, description="Of a policy.")
     reward: BradleyTerry | None = Field(None, description="Of a reward model: margin, centring, regularizer.")
@@ -100,14 +108,23 @@ class TrainingRecipe(_Section):
     head: HeadOnly | None = Field(
         None, description="Fit a reward model's head alone; else the weights below it learn too."
     )
-    save_steps: Positive | None = Field(None, description="Steps between checkpoints; none by default.")
-    eval_steps: Positive | None = Field(
-        None, description="Steps between measurements on `test`, beside first and last."
+    save_steps: Every | None = Field(
+        None, description="Steps between checkpoints, or `epoch`: one with the end of each; none by default."
     )
-    keep_best: Literal["loss", "accuracy"] | None = Field(
+    keep_checkpoints: Positive | Literal["all"] | None = Field(
         None,
-        description="Save the model of the measurement on `test` with the lowest loss or the highest accuracy, not the "
-        "last step's; needs `eval_steps`, and writes a checkpoint with each.",
+        description="The newest so many, or all, lie in `OUTPUT/checkpoints` also when the training is done, the best "
+        "among them, as models without an optimizer. By default two while it trains, and none after.",
+    )
+    eval_steps: Every | None = Field(
+        None,
+        description="Steps between measurements on `test`, or `epoch`: one at the end of each; beside first and last.",
+    )
+    keep_best: Literal["loss", "accuracy", "margin", "log_prob_chosen"] | None = Field(
+        None,
+        description="Save the model of the measurement on `test` with the lowest loss, or the highest accuracy, mean "
+        "reward margin or mean log-prob of chosen responses, and not the last step's; the first of equal ones. Needs "
+        "`eval_steps`, and writes a checkpoint with each.",
     )
     report_to: ReportTo = ()
     output: TrainingOutput
@@ -118,16 +135,16 @@ class TrainingRecipe(_Section):
 
     @model_validator(mode="after")
     def _sections_are_those_of_the_kind(self) -> Self:
-        given = {name for name in type(self).model_fields if getattr(self, name) not in (None, ())}
+        given = {name for name in type(self).model_fields if getattr(self, name) not in (None, (), False)}
         needed, foreign = {"optimisation"}, {"head", "reward"}
         if self.kind == "preference":
             needed.add("objective")
         elif self.head is None:
-            foreign = {"objective", "reference", "cluster"}
+            foreign = {"objective", "reference", "kl_reference", "cluster"}
         else:
             needed = set()
-            foreign = {"objective", "reference", "optimisation", "lora", "cluster"}
-            foreign |= {"save_steps", "eval_steps", "keep_best", "report_to"}
+            foreign = {"objective", "reference", "kl_reference", "optimisation", "lora", "cluster"}
+            foreign |= {"save_steps", "keep_checkpoints", "eval_steps", "keep_best", "report_to"}
         of = f"kind: {self.kind}" + (" with a head alone" if self.kind == "reward" and self.head else "")
         if missing := sorted(needed - given):
             message = f"{of} needs {', '.join(missing)}"
@@ -155,9 +172,23 @@ class TrainingRecipe(_Section):
         return self
 
     @model_validator(mode="after")
+    def _checkpoints_that_are_kept_are_written(self) -> Self:
+        if self.keep_checkpoints is not None and self.save_steps is None and self.keep_best is None:
+            message = (
+                f"keep_checkpoints: {self.keep_checkpoints} keeps checkpoints, and none is written; set save_steps, or "
+                "keep_best, which writes one with every measurement"
+            )
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
     def _the_best_is_measured_and_saved(self) -> Self:
         if self.keep_best is None:
             return self
+        if self.keep_best == "log_prob_chosen" and self.kind == "reward":
+            message = "keep_best: log_prob_chosen is of a policy, and a reward model gives none; use loss, accuracy or "
+            message += "margin"
+            raise ValueError(message)
         if self.eval_steps is None or "test" not in self.dataset.splits:
             message = f"keep_best: {self.keep_best} chooses among measurements on test: it needs eval_steps and the "
             message += "split test"
@@ -188,6 +219,11 @@ class TrainingRecipe(_Section):
         # A training that keeps the last step's model is what it was before there was a choice.
         outside |= {} if self.keep_best else {"keep_best": True}
         outside |= {} if self.reference else {"reference": True}
+        outside |= {} if self.kl_reference else {"kl_reference": True}
+        if self.keep_checkpoints:
+            del outside["save_steps"]  # checkpoints that stay are a part of the result
+        else:
+            outside["keep_checkpoints"] = True
         outside["memory"] = {name: True for name in _OF_STEPS if not getattr(self.memory, name)}
         return self.model_dump(mode="json", exclude=outside)
 

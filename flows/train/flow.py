@@ -9,7 +9,8 @@ from flows.runtime.tasks import engine_call, stage
 from flows.runtime.temporary_server import end_server_with_us
 from flows.train.artifacts import show_training
 from flows.train.config import TrainingRecipe
-from flows.train.output import publish_training, training_folder
+from flows.train.output import METRICS, publish_training, training_folder
+from flows.train.page import training_page
 from flows.train.plan import TrainingPlan, plan_training
 from flows.train.record import TrainingRecord
 from flows.train.stages import Training
@@ -42,6 +43,7 @@ def run_training(plan: TrainingPlan, *, refer_to_every: bool = False) -> Trainin
         stage("check", training.check)
         training.refer(engine_call, every=refer_to_every)
         record = stage("train", training.train)
-        stage("write", partial(publish_training, plan.folder, record))
+        page = training_page(record, work / METRICS)
+        stage("write", partial(publish_training, plan.folder, record, page))
     show_training(record, plan.folder)
     return record

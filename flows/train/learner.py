@@ -1,6 +1,6 @@
 """What a training makes of its model: which examples it reads, what it learns from them, and how it is saved."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,8 +25,8 @@ class Learner(Protocol):
         ...
 
     @property
-    def accuracy(self) -> str:
-        """What metrics.jsonl calls the share of test examples that the model orders right, without `eval_`."""
+    def figures(self) -> Mapping[str, str]:
+        """What metrics.jsonl calls the measures that a best one can be chosen by, without `eval_`."""
         ...
 
     def examples(self, table: pa.Table, *, where: str) -> list[Example]:
@@ -35,6 +35,10 @@ class Learner(Protocol):
 
     def check(self, examples: Sequence[Example], *, where: str) -> None:
         """Refuse examples of all splits that it cannot learn from."""
+        ...
+
+    def orders(self, examples: Sequence[Example]) -> bool:
+        """Whether some of them have a response that is better than another, by which more than the loss is measured."""
         ...
 
     def identity(self, examples: Sequence[Example]) -> dict[str, Any]:
@@ -55,6 +59,10 @@ class Learner(Protocol):
 
     def save(self, model: Any, folder: Path, *, examples: Sequence[Example]) -> None:
         """Write the trained model to `folder`, which is made."""
+        ...
+
+    def complete(self, folder: Path) -> None:
+        """Write beside the weights of a checkpoint that stays what its model is read with."""
         ...
 
 

@@ -1,4 +1,11 @@
-"""The folder of a training: checkpoints while it runs, the model when it is done, training.json last."""
+"""The folder of a training: checkpoints while it runs, the model when it is done, training.json last.
+
+checkpoints/     gone when it is done, unless `keep_checkpoints` says otherwise
+model/
+metrics.jsonl    a line a step and a measurement
+training.html    them as curves
+training.json
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -15,6 +22,7 @@ from transforms.errors import OutputError
 RECORD: Final = "training.json"
 MODEL: Final = "model"
 METRICS: Final = "metrics.jsonl"
+PAGE: Final = "training.html"
 CHECKPOINTS: Final = "checkpoints"
 
 
@@ -44,7 +52,10 @@ def finished_training(folder: Path, fingerprint: str) -> TrainingRecord | None:
 
 @contextmanager
 def training_folder(folder: Path, *, fingerprint: str, overwrite: bool, resume: bool) -> Iterator[Path]:
-    """Claim `folder` for one training and yield its empty work folder; checkpoints stay unless `resume` is off.
+    """Claim `folder` for one training and yield its empty work folder.
+
+    Checkpoints of a training that is not done stay unless `resume` is off; those that a finished one left are no place
+    to go on from.
 
     Raises:
         OutputError: another process is at it, it holds another training, or files that are no training's.
@@ -53,12 +64,16 @@ def training_folder(folder: Path, *, fingerprint: str, overwrite: bool, resume: 
         folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         _refuse_foreign(folder, fingerprint, overwrite=overwrite)
+        anew = not resume or (folder / RECORD).is_file()
         with disk_errors(folder):
+            if anew:
+                shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
             # The record goes first: from here on the folder holds no finished training.
             (folder / RECORD).unlink(missing_ok=True)
-            for name in (WORK, MODEL, *(() if resume else (CHECKPOINTS,))):
+            for name in (WORK, MODEL):
                 shutil.rmtree(folder / name, ignore_errors=True)
-            (folder / METRICS).unlink(missing_ok=True)
+            for name in (METRICS, PAGE):
+                (folder / name).unlink(missing_ok=True)
             (folder / WORK).mkdir()
             (folder / CHECKPOINTS).mkdir(exist_ok=True)
             yield folder / WORK
@@ -66,12 +81,19 @@ def training_folder(folder: Path, *, fingerprint: str, overwrite: bool, resume: 
         (folder / LOCK).unlink(missing_ok=True)
 
 
-def publish_training(folder: Path, record: TrainingRecord) -> None:
-    """Move the model up from the work folder, write the record last and let the checkpoints go."""
+def publish_training(folder: Path, record: TrainingRecord, page: str) -> None:
+    """Move the model up from the work folder, write page and record, and let checkpoints go or leave their models."""
     for name in (MODEL, METRICS):
         (folder / WORK / name).replace(folder / name)
+    write_text(folder / PAGE, page)
     write_text(folder / RECORD, record.model_dump_json(indent=2) + "\n")
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    if record.config.get("keep_checkpoints") is None:
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+        return
+    from trainers.steps.checkpoints import checkpoints_in, leave_the_model  # with transformers' Trainer
+
+    for checkpoint in checkpoints_in(folder / CHECKPOINTS):
+        leave_the_model(checkpoint)
 
 
 def _refuse_foreign(folder: Path, fingerprint: str, *, overwrite: bool) -> None:

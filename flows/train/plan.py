@@ -31,7 +31,7 @@ class TrainingPlan:
     chat: ChatTokens
     model: ResolvedModel  # in the dtype that its weights are loaded in
     reward: RunReward | None  # of the run, where all its responses are trained on
-    reference: Causal | None  # in the dtype it is read in; None where the objective reads none
+    reference: Causal | None  # in the dtype it is read in; None where neither objective nor log reads one
     context: int  # tokens of prompt and response together
     vocabulary: int
     fingerprint: str  # of recipe, data, model and code
@@ -71,14 +71,15 @@ def plan_training(recipe: TrainingRecipe) -> TrainingPlan:
     chat = tokens_of_run(model, run.manifest, run=recipe.dataset.path, role="model")
     reward = _all_responses(run, chosen, chat) if recipe.dataset.responses == "all" else None
     reference = None
-    if chosen is not None and "reference" in chosen.needs:
+    if chosen is not None and ("reference" in chosen.needs or recipe.kl_reference):
         # As the policy computes before its first step: other rounding would be a margin that nothing was learnt for.
         of = recipe.reference or recipe.model
         reference = find_causal(of.model, of.revision, dtype=loaded_in, cast_to=dtype)
         if recipe.reference is not None:
             tokens_of_run(reference.model, run.manifest, run=recipe.dataset.path, role="reference")
     elif recipe.reference is not None:
-        message = f"{recipe.objective and recipe.objective.name} reads no reference: leave reference out"
+        message = f"{recipe.objective and recipe.objective.name} reads no reference: leave reference out, or log how "
+        message += "far the policy goes from it with kl_reference: true"
         raise ConfigError(message)
     context = context_length(model.location, model.revision)
     settings = recipe.settings() | run.content

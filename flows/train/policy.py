@@ -1,7 +1,7 @@
 """A policy that is trained on preferences."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,9 +44,14 @@ class PolicyLearner:
         return {"name": self._objective.objective.name, **self._objective.settings.model_dump()}
 
     @property
-    def accuracy(self) -> str:
-        """By the objective's own implicit reward."""
-        return "rewards/accuracies"
+    def figures(self) -> Mapping[str, str]:
+        """By the objective's own implicit reward; log-probs are of a token."""
+        return {
+            "loss": "loss",
+            "accuracy": "rewards/accuracies",
+            "margin": "rewards/margins",
+            "log_prob_chosen": "mean_logps/chosen",
+        }
 
     def examples(self, table: pa.Table, *, where: str) -> list[Example]:
         """Pairs, or prompts with all their responses for objectives of those."""
@@ -76,6 +81,10 @@ class PolicyLearner:
                 best / settings["beta"],
             )
 
+    def orders(self, examples: Sequence[Example]) -> bool:
+        """By rewards, where responses are no pairs."""
+        return self._objective.objective.pairwise or any(len(set(one.rewards or ())) > 1 for one in examples)
+
     def identity(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Objective, settings and the data's hash."""
         return preferences_identity(self._objective, examples)
@@ -101,14 +110,23 @@ class PolicyLearner:
 
     def save(self, model: Any, folder: Path, *, examples: Sequence[Example]) -> None:
         """As AutoModelForCausalLM and vLLM load it."""
-        recipe, start, template = self._plan.recipe, self._plan.model, self._plan.template
-        tokenizer = load_tokenizer(start.location, start.revision, needs_template=template is None)
-        if template is not None:
-            tokenizer.chat_template = template
+        recipe = self._plan.recipe
         save_policy(
             model,
-            tokenizer,
+            self._tokenizer(),
             folder,
             dtype=getattr(torch, recipe.memory.dtype),
             merge=recipe.lora is None or recipe.lora.merge,
         )
+
+    def complete(self, folder: Path) -> None:
+        """The tokenizer."""
+        self._tokenizer().save_pretrained(folder)
+
+    def _tokenizer(self) -> Any:
+        """That of the model that training starts from, with the run's template."""
+        start, template = self._plan.model, self._plan.template
+        tokenizer = load_tokenizer(start.location, start.revision, needs_template=template is None)
+        if template is not None:
+            tokenizer.chat_template = template
+        return tokenizer

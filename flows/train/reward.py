@@ -1,6 +1,6 @@
 """A reward model that is trained on comparisons: all weights, or an adapter, and its head."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -40,9 +40,9 @@ class RewardLearner:
         return {"name": "bradley_terry", **self._terms.settings()}
 
     @property
-    def accuracy(self) -> str:
+    def figures(self) -> Mapping[str, str]:
         """By its rewards."""
-        return "accuracy"
+        return {"loss": "loss", "accuracy": "accuracy", "margin": "margin"}
 
     def examples(self, table: pa.Table, *, where: str) -> list[Example]:
         """Pairs, with the rewards or scores that the margin is made of."""
@@ -51,6 +51,10 @@ class RewardLearner:
 
     def check(self, examples: Sequence[Example], *, where: str) -> None:
         """Nothing: any two responses can be compared."""
+
+    def orders(self, examples: Sequence[Example]) -> bool:
+        """All of them are pairs."""
+        return True
 
     def identity(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Margin, centring and the data's hash."""
@@ -92,3 +96,6 @@ class RewardLearner:
             out=folder,
             template=self._plan.template,
         )
+
+    def complete(self, folder: Path) -> None:
+        """Nothing: tokenizer and padding token belong to the model that is saved, and are read from there."""

@@ -30,10 +30,11 @@ from trainers.batches.tensors import PACKED, Layout
 from trainers.reading.examples import Example, check_readable, examples_sha256
 from trainers.reading.references import References
 from trainers.steps.activations import GIB, Budget
-from trainers.steps.arguments import Best, training_arguments, training_order
-from trainers.steps.checkpoints import check_same_run, saving
+from trainers.steps.arguments import CHECKPOINTS_KEPT, Best, training_arguments, training_order
+from trainers.steps.checkpoints import check_same_run, checkpoints_in, saving
 from trainers.steps.compiled import compile_layers
 from trainers.steps.log import StepLog
+from trainers.steps.passes import AtPassEnds
 from trainers.steps.processes import is_first, meet, met, processes
 from trainers.steps.reports import reporting
 from trainers.steps.settings import Memory
@@ -86,7 +87,8 @@ class Training:
     def identity(self) -> dict[str, Any]:
         """What decides the weights, beside the task's own."""
         found = self.recipe.identity() | {"model": self.plan.model.identity.fingerprint}
-        if self.recipe.reference is not None and self.plan.reference is not None:
+        reads = self.plan.objective is not None and "reference" in self.plan.objective.needs
+        if reads and self.recipe.reference is not None and self.plan.reference is not None:
             found["reference"] = self.plan.reference.model.identity.fingerprint
         return found
 
@@ -95,8 +97,7 @@ class Training:
         """Which measurement's model is saved; None: that of the last step."""
         if self.recipe.keep_best is None:
             return None
-        accuracy = self.recipe.keep_best == "accuracy"
-        return Best(f"eval_{self.learner.accuracy if accuracy else 'loss'}", accuracy)
+        return Best(f"eval_{self.learner.figures[self.recipe.keep_best]}", self.recipe.keep_best != "loss")
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -133,6 +134,12 @@ class Training:
             message = (
                 f"keep_best: {self.recipe.keep_best} chooses among measurements on test, and {path} held out no "
                 "prompts: hold some out with --dataset.test_size 0.05"
+            )
+            raise ConfigError(message)
+        if self.best and self.best.figure != "eval_loss" and not self.learner.orders(self.data.by_split["test"]):
+            message = (
+                f"keep_best: {self.recipe.keep_best} is of a prompt's better and worse response, and no prompt of "
+                f"{path}, test, has two of different rewards: use keep_best: loss"
             )
             raise ConfigError(message)
         for split, examples in self.data.by_split.items():
@@ -202,6 +209,9 @@ class Training:
         with self.timed("write"), saving("the model", self.work):
             shutil.rmtree(self.work / MODEL, ignore_errors=True)
             self.learner.save(model, self.work / MODEL, examples=self.data.every)
+            if self.recipe.keep_checkpoints:
+                for folder in checkpoints_in(self.checkpoints):
+                    self.learner.complete(folder)
         log = trainer.state.log_history
         layout_name, device = "packed" if layout is PACKED else "padded", _device(trainer.args.device)
         return _outcome(log, layout_name, device, best=self.best, kept_step=trainer.kept_step)
@@ -221,6 +231,8 @@ class Training:
             for split, examples in self.data.by_split.items()
         }
         order = training_order(recipe.stepwise, len(train))
+        eval_steps = recipe.eval_steps if "test" in tasks else None
+        save_steps = recipe.eval_steps if self.best else recipe.save_steps
         with ExitStack() as reports:
             with self.timed("train"), self.progress.bar("train", unit="pairs", total=order.seen) as advance:
                 trainer = trainer_for(recipe.memory)(
@@ -230,10 +242,11 @@ class Training:
                         recipe.stepwise,
                         recipe.memory,
                         order,
-                        save_steps=recipe.eval_steps if self.best else recipe.save_steps,
+                        save_steps=save_steps,
                         eval_first="test" in tasks,
-                        eval_steps=recipe.eval_steps if "test" in tasks else None,
+                        eval_steps=eval_steps,
                         best=self.best,
+                        keep=recipe.keep_checkpoints or CHECKPOINTS_KEPT,
                         run_name=recipe.name,
                         project=PROJECT,
                     ),
@@ -244,6 +257,8 @@ class Training:
                     steps_log=StepLog(self.work / METRICS, _Advance(advance)),
                     activations=_budget(recipe.memory, train, layout),
                 )
+                if "epoch" in (eval_steps, save_steps):
+                    trainer.add_callback(AtPassEnds(order, measure=eval_steps == "epoch", save=save_steps == "epoch"))
                 events = tensorboard_folder(self.plan.folder, recipe.name, self.plan.fingerprint)
                 reports.enter_context(reporting(trainer, recipe.report_to, events))
                 trainer.train(self.newest)

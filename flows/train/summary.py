@@ -6,7 +6,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from flows.train.output import METRICS, MODEL
+from flows.train.output import CHECKPOINTS, METRICS, MODEL, PAGE
 from flows.train.record import TrainingRecord
 
 # Name in metrics.jsonl → what it is in words.
@@ -64,6 +64,13 @@ def print_training(console: Console, record: TrainingRecord, folder: Path, *, se
             f"{kept.measurements:,} measurements",
             highlight=False,
         )
+    if record.reference and "eval_kl" in record.after and record.config.get("kl_reference"):
+        spend = record.reference
+        console.print(
+            f"kl           {record.after['eval_kl']:.4f} nats a token to the reference, estimated on test; of its "
+            f"log-probs {spend.generated:,} responses read, {spend.reused:,} reused from the ledger",
+            highlight=False,
+        )
     if record.rewards:
         spend, left_out = record.rewards.spend, sum(record.rewards.left_out.values())
         console.print(
@@ -75,4 +82,8 @@ def print_training(console: Console, record: TrainingRecord, folder: Path, *, se
         stages = " · ".join(f"{stage} {value:.0f} s" for stage, value in record.seconds.items())
         console.print(f"seconds      {seconds:.0f} in all · {stages}", highlight=False)
     console.print(f"metrics      {folder / METRICS}", highlight=False)
+    if (folder / PAGE).is_file():
+        console.print(f"report       {folder / PAGE}", highlight=False)
+    if record.config.get("keep_checkpoints"):
+        console.print(f"checkpoints  {folder / CHECKPOINTS}", highlight=False)
     console.print(f"model        {folder / MODEL}", highlight=False)

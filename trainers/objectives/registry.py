@@ -109,6 +109,22 @@ class BoundObjective:
                 read = responses.mean if averaged else responses.log_prob
             return float(getattr(self.settings, "beta", 1.0)) * read
 
+    def beta_log_ratio(self, responses: Responses) -> torch.Tensor:
+        """βΔ = β(ℓ − ℓ_ref) and nothing else, (responses,); for diagnostics, detached (RAO, figure 2).
+
+        The implicit reward of DPO; that of RAO has β log Z beside it, that of DRO a value, and others are of a token.
+
+        Raises:
+            ConfigError: the responses have no reference's log-prob.
+        """
+        with torch.no_grad():
+            return self._beta * responses.delta
+
+    @property
+    def _beta(self) -> float:
+        """What DRO calls τ; 1 of an objective that has neither."""
+        return float(getattr(self.settings, "beta", getattr(self.settings, "tau", 1.0)))
+
     def terms(self, losses: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
         """What the step's loss is the mean of, (pairs,), (responses,) or (prompts,).
 

@@ -1,7 +1,8 @@
 """Learning from preferences: what a policy and its frozen reference say of responses, by one objective."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 import torch
 
@@ -16,6 +17,12 @@ from trainers.steps.task import Call, Read
 from trainers.steps.value_head import NAME as VALUE_HEAD
 from transforms.errors import ConfigError
 
+# A token's and a response's log-probs, their margin, and the objective's own rewards (AlphaPO, figures 2, 7 and 13-16).
+SPREAD: Final = (
+    "logps/chosen", "logps/rejected", "mean_logps/chosen", "mean_logps/rejected", "mean_logps/margins",
+    "rewards/chosen", "rewards/rejected", "rewards/margins",
+)  # fmt: skip
+
 
 class Preferences:
     """A `trainers.steps.task.Task`.
@@ -25,10 +32,11 @@ class Preferences:
         objective: with its settings.
         layout: of the batches.
         batch_tokens: of one forward pass, padding included.
-        references: of `examples`, in their order; needed by objectives that read a reference.
+        references: of `examples`, in their order; needed by objectives that read a reference, and for others what the
+            log tells the distance to. Those never see it.
 
     Raises:
-        ConfigError: the objective reads a reference and there is none, or of other examples.
+        ConfigError: the objective reads a reference and there is none, or there is one of other examples.
     """
 
     def __init__(
@@ -44,7 +52,7 @@ class Preferences:
         self.objective = objective
         self._layout, self._batch_tokens = layout, batch_tokens
         self._references = references
-        if "reference" in objective.needs:
+        if "reference" in objective.needs or references is not None:
             _check_references(references, examples, objective)
 
     @property
@@ -85,9 +93,10 @@ class Preferences:
         return Read(
             losses=self.objective.terms(losses, batch.counts),
             names=names,
-            figures=self._figures(responses, sides or extremes(batch, responses)),
+            figures=self._figures(batch, responses, self._reference(rows, like=found.responses)),
             kept_tokens=batch.kept_tokens,
             read_tokens=batch.read_tokens,
+            spread=SPREAD,
         )
 
     def _forward(self, policy: Any, batch: Batch) -> tuple[LogProbs, torch.Tensor | None]:
@@ -104,26 +113,34 @@ class Preferences:
         examples: Sequence[Example],
     ) -> Responses:
         reference = prompts = None
-        if self._references is not None:
-            like = found.responses
-            reference = like.new_tensor([value for row in rows for value in self._references.responses[row]])
-            if self._references.prompts is not None:
-                prompts = like.new_tensor([self._references.prompts[row] for row in rows])
+        if "reference" in self.objective.needs:
+            reference = self._reference(rows, like=found.responses)
+        if self._references is not None and self._references.prompts is not None:
+            prompts = found.responses.new_tensor([self._references.prompts[row] for row in rows])
         rewards = rewards_of(examples, found.responses.device)
         return all_responses(
             batch, found, reference=reference, reference_prompts=prompts, rewards=rewards, values=values
         )
 
-    def _figures(self, responses: Responses, sides: tuple[Responses, Responses]) -> dict[str, torch.Tensor]:
+    def _reference(self, rows: Sequence[int], *, like: torch.Tensor) -> torch.Tensor | None:
+        """ℓ_ref of the examples' responses in a row, (responses,), of the dtype and device of `like`."""
+        if self._references is None:
+            return None
+        return like.new_tensor([value for row in rows for value in self._references.responses[row]])
+
+    def _figures(self, batch: Batch, responses: Responses, reference: torch.Tensor | None) -> dict[str, torch.Tensor]:
         """What is logged, under TRL's names where TRL has one.
 
         rewards/…: the objective's own implicit reward, a tie one half accurate (all of them are before the first step
-        of an objective with a reference). logps/…: ℓ; mean_logps/…: ℓ̄. displacement: Δ̄ of the chosen
-        responses, how far they rose or fell a token since the policy was the reference. kl: −Δ̄ over all responses,
-        an estimate of KL(π_ref ‖ π) a token as far as the reference would have given these responses.
+        of an objective with a reference). beta_log_ratio/…: βΔ, of objectives with a reference. logps/…: ℓ;
+        mean_logps/…: ℓ̄. displacement: Δ̄ of the chosen responses, how far they rose or fell a token since the policy
+        was the reference. kl: −Δ̄ over all responses, an estimate of KL(π_ref ‖ π) a token as far as the reference
+        would have given these responses.
         """
         with torch.no_grad():
-            chosen, rejected = sides
+            known = replace(responses, reference=reference)
+            split = pair_sides if self.objective.objective.pairwise else extremes
+            chosen, rejected = sides = split(batch, known)
             rewards = [self.objective.implicit_reward(side) for side in sides]
             margins = rewards[0] - rewards[1]
             figures = {
@@ -135,9 +152,13 @@ class Preferences:
                 "logps/rejected": rejected.log_prob,
                 "mean_logps/chosen": chosen.mean,
                 "mean_logps/rejected": rejected.mean,
+                "mean_logps/margins": chosen.mean - rejected.mean,
             }
-            if responses.reference is not None:
-                figures |= {"displacement": chosen.mean_delta, "kl": -responses.mean_delta}
+            if reference is not None:
+                figures |= {"displacement": chosen.mean_delta, "kl": -known.mean_delta}
+            if "reference" in self.objective.needs:
+                ratios = [self.objective.beta_log_ratio(side) for side in sides]
+                figures |= {"beta_log_ratio/chosen": ratios[0], "beta_log_ratio/rejected": ratios[1]}
         return figures
 
 

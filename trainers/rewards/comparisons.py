@@ -91,6 +91,7 @@ class Comparisons:
             figures=figures,
             kept_tokens=sum(pair.kept_tokens for pair in pairs),
             read_tokens=batch.read_tokens,
+            spread=("margin",),
         )
 
 

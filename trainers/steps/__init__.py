@@ -5,6 +5,7 @@ task             what a training is about, as far as the trainer has to know
 order            which examples a step sees, cut into batches that fit
 shares           which of them a process reads
 arguments        the Trainer's arguments
+passes           what is done at the end of each pass
 trainer          transformers' Trainer whose unit of work is a step
 sharding         one model's weights spread over all processes
 sharded_trainer  a trainer of such a model; its files are those of one process
@@ -12,6 +13,7 @@ wrapping         own work inside a wrapped model's forward pass
 activations      what layers hold of a forward pass, kept within a budget
 compiled         a model's layers fused by torch.compile
 tally            means over a step
+quantiles        how figures are spread over a measurement
 watch            when training must not go on
 log              what a run says of every step
 checkpoints      complete or not there

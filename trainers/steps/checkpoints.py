@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from safetensors import SafetensorError
+from transformers.trainer import OPTIMIZER_NAME, SCALER_NAME, SCHEDULER_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from transforms.errors import ConfigError, OutputError
 
@@ -34,6 +36,19 @@ def saving(what: str, folder: Path) -> Iterator[None]:
 def write_identity(folder: Path, identity: Mapping[str, Any]) -> None:
     """Note in a checkpoint whose it is."""
     (folder / IDENTITY).write_text(json.dumps(identity, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """Those of a training that are complete, from the first step on."""
+    steps = {path.name.removeprefix(f"{PREFIX_CHECKPOINT_DIR}-"): path for path in folder.glob("*/")}
+    return [steps[step] for step in sorted(filter(str.isdigit, steps), key=int)]
+
+
+def leave_the_model(folder: Path) -> None:
+    """Take out of a checkpoint what only a training that goes on reads: two thirds of it, pickles all."""
+    for path in folder.iterdir():
+        if path.name in (OPTIMIZER_NAME, SCHEDULER_NAME, SCALER_NAME) or path.match("rng_state*.pth"):
+            path.unlink()
 
 
 def check_same_run(folder: Path, identity: Mapping[str, Any]) -> None:

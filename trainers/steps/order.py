@@ -58,6 +58,12 @@ class Order:
         return sorted(row for step in self for row in step)
 
     @property
+    def pass_ends(self) -> list[int]:
+        """The steps by whose end one more whole pass is done, counted from 1; a step may begin the next pass too."""
+        whole = self.seen // self.examples
+        return sorted({math.ceil(done * self.examples / self.per_step) for done in range(1, whole + 1)})
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What the order is made of, as plain JSON."""
         return asdict(self)

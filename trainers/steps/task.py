@@ -22,6 +22,7 @@ class Read(NamedTuple):
     figures: dict[str, torch.Tensor]  # entries to be averaged, by name; the same names at every call
     kept_tokens: int  # response tokens that the losses read
     read_tokens: int  # tokens that the model read, padding left out
+    spread: tuple[str, ...] = ()  # figures of which a measurement logs quantiles too
 
 
 class Task(Protocol):

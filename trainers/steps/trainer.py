@@ -26,6 +26,7 @@ from trainers.steps.activations import Budget, hold_within
 from trainers.steps.checkpoints import PARTIAL, check_same_run, saving, write_identity
 from trainers.steps.log import StepLog, displacement
 from trainers.steps.order import Order
+from trainers.steps.quantiles import Quantiles
 from trainers.steps.shares import Step, Steps, share
 from trainers.steps.task import Read, Task
 from trainers.steps.watch import check_gradient, check_loss, check_trend
@@ -153,16 +154,18 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         return None if step is None else Path(self.args.output_dir) / f"checkpoint-{step}"
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
-        """Mean loss and figures over the test examples, logged."""
+        """Mean loss and figures over the test examples, and how some of them are spread, logged."""
         if self._test is None:
             return {}
         self.model.eval()
-        measured = StepLog()
+        measured, spread = StepLog(), Quantiles(**self._ranks)
         with torch.no_grad(), self._casting():
             for batch in share(range(self._test.size), self._test.cut, **self._ranks):
                 read = self._read(self._test, batch.rows)
                 measured.add(read, counts=batch.counts, examples=len(batch.rows))
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in measured.means(self._total).items()}
+                spread.add({name: read.figures[name] for name in read.spread}, counts=batch.counts)
+        found = measured.means(self._total) | spread.found(self._total)
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}
         self.log(metrics)
         self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         self._log.start()  # its seconds are no training's

@@ -1,4 +1,4 @@
-"""Self-contained pages about a run, an audit, an evaluation, a comparison, a difference; cards and pictures.
+"""Self-contained pages about a run, an audit, an evaluation, a training, a comparison; cards and pictures.
 
 environment         the jinja environment of all pages: everything escaped
 codes_in_words      reasons and verdicts in plain words
@@ -24,6 +24,7 @@ answers             what models wrote, and whose answers won
 benchmark_figures   its parts about RewardBench 2
 annotated           what a chat benchmark's judge said, on the page of an evaluation
 evaluation_page     evaluation.html
+training_page       training.html
 comparison_words    what a comparison allows to say
 comparison_page     comparison.html
 decode_page         decode.html

@@ -62,7 +62,8 @@ def nice_step(raw: float) -> float:
 def _tick_text(value: float, step: float, percent: bool) -> str:
     if percent:
         value, step = 100 * value, 100 * step
-    digits = 0 if float(step).is_integer() else (1 if float(step * 10).is_integer() else 2)
+    # As many digits as tell two ticks apart: rewards of DPO with β 0.01 are thousandths.
+    digits = next((digits for digits in range(9) if math.isclose(round(step, digits), step)), 9)
     text = f"{value:,.{digits}f}".replace("-", "−")
     return text + ("\u00a0%" if percent else "")
 

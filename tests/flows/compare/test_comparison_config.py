@@ -3,6 +3,7 @@
 import pytest
 
 from flows.compare.config import ComparisonConfig
+from flows.compare.plan import RAW, ComparisonPlan
 from flows.runtime.config_files import CONFIGS, load_config, read_config
 from flows.train.config import TrainingRecipe
 from transforms.errors import ConfigError
@@ -30,6 +31,15 @@ def test_changes_reach_into_the_training_recipe():
     assert (recipe.optimisation.steps, recipe.optimisation.epochs, recipe.optimisation.pairs_per_step) == (4, None, 8)
     assert (recipe.objective.name, recipe.objective.settings) == ("dpo", {"beta": 0.3})
     assert recipe.lora is None
+
+
+def test_trainings_of_a_comparison_measure_nothing_and_leave_no_checkpoints():
+    kept = {"eval_steps": "epoch", "keep_best": "margin", "keep_checkpoints": "all", "kl_reference": True}
+    base = read_config(TrainingRecipe, CONFIGS / "train" / "starter-simpo.yaml", kept)
+    assert (base.keep_checkpoints, base.keep_best) == ("all", "margin")
+    found = ComparisonPlan(load(), base, None, "", None).recipe(RAW, seed=1, steps=2, name="raw")
+    assert (found.eval_steps, found.keep_best, found.keep_checkpoints) == (None, None, None)
+    assert TrainingRecipe.model_validate(found.model_dump()) == found
 
 
 def test_any_key_is_a_flag():

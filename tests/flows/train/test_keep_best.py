@@ -10,7 +10,10 @@ import flows.curate.flow as curate_module
 import flows.train.flow as train_module
 from flows.train.config import TrainingRecipe
 from flows.train.plan import plan_training
+from flows.train.policy import PolicyLearner
 from flows.train.summary import print_training
+from trainers.objectives import objective
+from trainers.reading.examples import Example
 from trainers.steps.trainer import StepTrainer
 from transforms.errors import ConfigError, OutputError
 
@@ -140,6 +143,56 @@ def test_a_reward_model_and_an_adapter_keep_their_best_by_accuracy_too(tmp_path,
         assert record.kept.value == first[0]
 
 
+FIGURES = {
+    "policy": {
+        "loss": "eval_loss",
+        "accuracy": "eval_rewards/accuracies",
+        "margin": "eval_rewards/margins",
+        "log_prob_chosen": "eval_mean_logps/chosen",
+    },
+    "reward": {"loss": "eval_loss", "accuracy": "eval_accuracy", "margin": "eval_margin"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "measure"), [(kind, name) for kind, names in FIGURES.items() for name in names])
+def test_the_best_is_the_lowest_loss_and_the_highest_of_any_other_measure(tmp_path, run, monkeypatch, kind, measure):
+    figure, evaluate = FIGURES[kind][measure], StepTrainer._determine_best_metric
+    values = {1: 0.2, 2: 0.9, 3: 0.5, 4: 0.9}  # of equal ones the first is kept
+
+    def changed(self, metrics, trial):
+        assert figure in metrics
+        others = dict.fromkeys(FIGURES[kind].values(), 0.0)
+        return evaluate(self, others | {figure: values[self.state.global_step]}, trial)
+
+    monkeypatch.setattr(StepTrainer, "_determine_best_metric", changed)
+    content = {"optimisation": FLAT | {"steps": 4}, "eval_steps": 1, "keep_best": measure}
+    made = reward_recipe(tmp_path, *run, **content) if kind == "reward" else best_recipe(tmp_path, run, "p", **content)
+    record = train(made)
+    assert (record.kept.step, record.kept.figure) == (1 if measure == "loss" else 2, figure)
+    assert record.kept.value == record.after[figure]
+
+
+def test_more_than_the_loss_is_measured_where_a_response_is_better_than_another():
+    def orders(name, *rewards):
+        return PolicyLearner(None, objective(name)).orders([Example("", [1], ([2],), one) for one in rewards])
+
+    assert orders("rao", (1.0, 1.0), (2.0, 1.0))
+    assert not orders("rao", (1.0, 1.0), (2.0,))
+    assert orders("simpo", None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("measure", ["accuracy", "margin", "log_prob_chosen"])
+def test_without_two_rewards_of_a_prompt_there_is_nothing_but_the_loss_to_choose_by(
+    tmp_path, run, monkeypatch, measure
+):
+    monkeypatch.setattr(PolicyLearner, "orders", lambda *_: False)
+    with pytest.raises(ConfigError, match=rf"keep_best: {measure} is of a prompt's .* test, has two of different rew"):
+        train(best_recipe(tmp_path, run, "none", keep_best=measure))
+    assert train(best_recipe(tmp_path, run, "loss", optimisation=FLAT | {"steps": 1})).kept.step == 1
+
+
 @pytest.mark.slow
 def test_the_terminal_names_the_step_whose_model_it_is(tmp_path, run, monkeypatch):
     from io import StringIO
@@ -196,3 +249,10 @@ def test_keeping_the_best_is_part_of_what_a_checkpoint_is_of_and_the_default_is_
     assert "keep_best" not in plain.identity()
     assert "keep_best" not in plain.settings()
     assert best.identity()["keep_best"] == best.settings()["keep_best"] == "loss"
+
+
+def test_a_reward_model_gives_no_log_prob_to_choose_by():
+    reward = {"kind": "reward", "objective": None, "eval_steps": 5, "keep_best": "log_prob_chosen"}
+    with pytest.raises(ValueError, match=r"keep_best: log_prob_chosen is of a policy, .* use loss, accuracy or margin"):
+        recipe(**reward)
+    assert recipe(**reward | {"keep_best": "margin"}).keep_best == "margin"

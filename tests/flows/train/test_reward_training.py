@@ -104,7 +104,12 @@ def test_a_head_alone_is_fitted_without_steps_and_leaves_the_policy_below_it(tmp
     shown = printed(record, folder)
     assert "the head alone, on" in shown
     assert "each by a head that was fitted without its prompt" in shown
-    assert sorted(path.name for path in folder.iterdir()) == ["metrics.jsonl", "model", "training.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "metrics.jsonl",
+        "model",
+        "training.html",
+        "training.json",
+    ]
 
 
 def test_without_test_pairs_a_head_is_measured_on_training_pairs_that_were_held_out(tmp_path):

@@ -53,8 +53,16 @@ def test_dpo_lowers_its_loss_and_counts_the_tokens_of_the_shards(tmp_path, run):
     assert record.before["step"] == 0
     assert record.after["step"] == record.trained.steps
     folder = tmp_path / "trained"
-    assert sorted(path.name for path in folder.iterdir()) == ["metrics.jsonl", "model", "training.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "metrics.jsonl",
+        "model",
+        "training.html",
+        "training.json",
+    ]
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    page = (folder / "training.html").read_text()
+    assert f"{100 * record.after['eval_rewards/accuracies']:.1f}\u00a0% of {record.data.test_examples} test" in page
+    assert "Log-probs and margins along the training" in page
     steps = [line for line in lines if "loss" in line]
     assert [line["step"] for line in steps] == list(range(1, record.trained.steps + 1))
     assert steps[-1]["loss"] < steps[0]["loss"]

@@ -49,6 +49,28 @@ def test_two_processes_give_the_model_metrics_and_record_of_one(tmp_path, recipe
     assert (records[1].reference.generated > 0, records[0].reference.generated) == (True, 0)
 
 
+def test_two_processes_measure_quantiles_and_a_distance_of_all_test_pairs_at_the_end_of_each_pass(tmp_path, recipe):
+    changes = {"objective": {"name": "simpo"}, "kl_reference": True, "report_to": ()}
+    changes |= {"eval_steps": "epoch", "save_steps": "epoch", "keep_checkpoints": "all"}
+    recipe = type(recipe).model_validate(recipe.model_dump() | changes)
+    done = launched(tmp_path, recipe)
+    assert done.returncode == 0, done.stderr[-3000:]
+    two, one = Path(recipe.output.dir), tmp_path / "one"
+    train_module.run_training(plan_training(elsewhere(recipe, one)))
+    found = [lines(folder) for folder in (one, two)]
+    for line, other in zip(*found, strict=True):
+        assert line == pytest.approx(other, rel=1e-3, abs=1e-5)
+    measured = [line for line in found[1] if "eval_loss" in line]
+    assert [line["step"] for line in measured] == [0, 3, 5]  # 18 pairs, 8 a step, two passes
+    assert all(
+        {"eval_kl", "eval_rewards/margins_p05", "eval_mean_logps/chosen_p95"} <= line.keys() for line in measured
+    )
+    left = [sorted(path.name for path in (folder / "checkpoints").iterdir()) for folder in (one, two)]
+    assert left[0] == left[1] == ["checkpoint-3", "checkpoint-5"]
+    names = [sorted(path.name for path in (folder / "checkpoints" / "checkpoint-3").iterdir()) for folder in (one, two)]
+    assert names[0] == names[1]  # a random state of each process is not left
+
+
 def test_what_the_first_process_refuses_ends_all(tmp_path, recipe):
     output = Path(recipe.output.dir)
     output.mkdir()

@@ -6,6 +6,7 @@ import pytest
 from objectives_support import responses
 
 from trainers.objectives import OBJECTIVES, objective
+from transforms.errors import ConfigError
 
 # ℓ = −6 over 3 tokens, ℓ_ref = −9: Δ = 3, ℓ̄ = −2, Δ̄ = 1.
 ONE = responses(log_prob=[-6.0], tokens=[3.0], reference=[-9.0], reward=[0.5], value=[0.25], prompt_ratio=[2.0])
@@ -38,3 +39,25 @@ def test_implicit_rewards(name: str) -> None:
 
 def test_every_objective_was_worked_out() -> None:
     assert set(BY_HAND) == set(OBJECTIVES)
+
+
+# β Δ = 3 β for all that read a reference; DRO calls its β τ.
+REFERENCED = sorted(name for name, found in OBJECTIVES.items() if "reference" in found.needs)
+
+
+@pytest.mark.parametrize("name", REFERENCED)
+def test_beta_times_the_log_ratio_is_that_alone(name: str) -> None:
+    assert float(objective(name, **BY_HAND[name][0]).beta_log_ratio(ONE)[0]) == pytest.approx(
+        3 * BY_HAND[name][0].get("beta", BY_HAND[name][0].get("tau", math.nan))
+    )
+
+
+def test_raos_reward_holds_log_z_beside_it() -> None:
+    rao = objective("rao", beta=0.1, log_z0=1.0)
+    # log Z_i = 1 + 2, the prompt's own ratio.
+    assert float((rao.implicit_reward(ONE) - rao.beta_log_ratio(ONE))[0]) == pytest.approx(0.1 * 3)
+
+
+def test_a_log_ratio_needs_a_reference() -> None:
+    with pytest.raises(ConfigError, match=r"reads reference of every response"):
+        objective("dpo").beta_log_ratio(responses(log_prob=[-6.0], tokens=[3.0]))

@@ -42,6 +42,20 @@ def test_a_step_reaches_into_the_next_pass() -> None:
     assert [len(step) for step in order] == [4, 4, 4, 3]
 
 
+@pytest.mark.parametrize(
+    ("order", "ends"),
+    [
+        (Order(10, 5, epochs=3), [2, 4, 6]),
+        (Order(10, 4, epochs=3), [3, 5, 8]),  # 10, 20 and 30 examples are seen in the steps of 9 … 12, 17 … 20, 29 … 30
+        (Order(10, 4, epochs=2.5), [3, 5]),  # half a pass has no end
+        (Order(10, 4, epochs=0.5), []),
+        (Order(3, 8, epochs=5), [1, 2]),  # passes of 3, 6, 9, 12 and 15 examples
+    ],
+)
+def test_a_pass_ends_with_the_step_that_sees_the_last_of_its_examples(order: Order, ends: list[int]) -> None:
+    assert order.pass_ends == ends
+
+
 def test_a_run_that_goes_on_sees_what_the_straight_run_saw() -> None:
     straight = list(Order(50, 8, epochs=3, seed=5))
     assert [Order(50, 8, epochs=3, seed=5).step(number) for number in range(7, len(straight))] == straight[7:]

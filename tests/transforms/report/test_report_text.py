@@ -78,6 +78,9 @@ def test_ticks_are_round_and_inside() -> None:
         (96.15, "100"),
     ]
     assert [tick.text for tick in scales.Scale(-1.3, 1.3).ticks(4)] == ["−1", "0", "1"]
+    assert [tick.text for tick in scales.Scale(-0.03, 0.06).ticks(4)] == ["−0.025", "0.000", "0.025", "0.050"]
+    assert [tick.text for tick in scales.Scale(0, 0.0003).ticks(3)] == ["0.0000", "0.0001", "0.0002", "0.0003"]
+    assert [tick.text for tick in scales.Scale(0, 0.1).ticks(4, percent=True)][1] == "2.5\u00a0%"
     assert [tick.text for tick in scales.Scale(0, 1.06).ticks(3, whole=True)] == ["0", "1"]
 
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from flows.train.record import TrainingRecord
 from flows.versions.output_folder import LOCK, WORK, disk_errors, locked, write_text
+from flows.versions.run_record import QUARANTINE
 from transforms.errors import OutputError
 
 RECORD: Final = "training.json"
@@ -58,7 +59,8 @@ def training_folder(folder: Path, *, fingerprint: str, overwrite: bool, resume: 
             (folder / RECORD).unlink(missing_ok=True)
             for name in (WORK, MODEL, *(() if resume else (CHECKPOINTS,))):
                 shutil.rmtree(folder / name, ignore_errors=True)
-            (folder / METRICS).unlink(missing_ok=True)
+            for name in (METRICS, QUARANTINE):
+                (folder / name).unlink(missing_ok=True)
             (folder / WORK).mkdir()
             (folder / CHECKPOINTS).mkdir(exist_ok=True)
             yield folder / WORK
@@ -68,8 +70,9 @@ def training_folder(folder: Path, *, fingerprint: str, overwrite: bool, resume: 
 
 def publish_training(folder: Path, record: TrainingRecord) -> None:
     """Move the model up from the work folder, write the record last and let the checkpoints go."""
-    for name in (MODEL, METRICS):
-        (folder / WORK / name).replace(folder / name)
+    for name in (MODEL, METRICS, QUARANTINE):
+        if (folder / WORK / name).exists():  # only rows have a quarantine
+            (folder / WORK / name).replace(folder / name)
     write_text(folder / RECORD, record.model_dump_json(indent=2) + "\n")
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 

@@ -43,6 +43,16 @@ class FoundRun(NamedTuple):
         return self.version.manifest
 
     @property
+    def content_version(self) -> str:
+        """Of the run."""
+        return self.manifest.version
+
+    @property
+    def commit(self) -> str | None:
+        """Of a Hub id."""
+        return self.version.commit
+
+    @property
     def content(self) -> dict[str, Any]:
         """What decides the rows, beside the keys of `dataset`."""
         # The version is of kept pairs alone.
@@ -61,6 +71,7 @@ class KeptTable(NamedTuple):
 
     table: pa.Table
     cut_by_context: int  # responses that only the context limit cut
+    cut: Bools  # which they are, (2, pairs): chosen and rejected
 
 
 def find_run(dataset: DatasetConfig) -> FoundRun:
@@ -149,7 +160,29 @@ def with_kept(
         table = without_appended(table)
     for side, values in zip(sides, kept_tokens, strict=True):
         table = _with_column(table, CURATED.field(f"{side}_keep"), values)
-    return KeptTable(table, int((kept_tokens < wanted).sum()))
+    cut = kept_tokens < wanted
+    return KeptTable(table, int(cut.sum()), cut)
+
+
+def chosen_once(kept: KeptTable) -> KeptTable:
+    """The rows of which the chosen sides are every chosen response of every prompt once, in their order.
+
+    Pairs that share a chosen response may keep different parts of it, as POET does; the one that keeps most of it
+    stays, of equal ones the first.
+
+    Args:
+        kept: schema.CURATED with the keeps that training asks for. Of what is returned `cut_by_context` counts chosen
+            responses alone.
+    """
+    prompts, chosen = (Ragged.from_arrow(kept.table[f"{part}_ids"]) for part in ("prompt", "chosen"))
+    keeps_of = kept.table["chosen_keep"].to_numpy()
+    best: dict[tuple[bytes, bytes], int] = {}
+    for row, keep in enumerate(keeps_of.tolist()):
+        key = (prompts.row(row).tobytes(), chosen.row(row).tobytes())
+        if key not in best or keep > keeps_of[best[key]]:
+            best[key] = row
+    rows = np.array(sorted(best.values()), np.int64)
+    return KeptTable(kept.table.take(pa.array(rows)), int(kept.cut[0, rows].sum()), kept.cut[:, rows])
 
 
 def _appended_tokens(table: pa.Table, side: str) -> Offsets:

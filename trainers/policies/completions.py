@@ -1,4 +1,4 @@
-"""Learning from completions alone, without anything to prefer them to: supervised fine-tuning (methods §6)."""
+"""Learning from completions alone, without anything to prefer them to: supervised fine-tuning (docs/methods.md)."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ from transforms.errors import ConfigError, ModelError, SourceError
 from transforms.tables.schema import CURATED
 
 EOT = chat().eot_id
+ROOT = Path(__file__).parents[3]
 POETS = ("the cat sat on the mat", "dog", "one two three four", "five six seven")
 
 
@@ -250,6 +253,34 @@ def test_a_base_model_is_given_a_template_and_saved_with_it(tmp_path: Path) -> N
     recipe = sft_recipe(tmp_path, rows, policy, dataset={"path": str(rows), "chat_template": str(template)})
     train(recipe)
     assert AutoTokenizer.from_pretrained(tmp_path / "sft" / "model").chat_template == TEMPLATE
+
+
+@pytest.mark.slow
+def test_the_shipped_recipe_trains_on_a_file_of_rows_as_a_command_with_prefect(
+    tmp_path: Path, shared_server: Any
+) -> None:
+    policy, _ = model_folders(tmp_path)
+    flags = {
+        "dataset.path": rows_file(tmp_path, 40),
+        "dataset.test_size": 0.3,
+        "model.model": policy,
+        "memory.dtype": "float32",
+        "output.dir": tmp_path / "sft",
+    }
+    words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.train", "flows/configs/train/sft.yaml", *words],
+        cwd=ROOT,
+        env=shared_server.environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    for said in ("sft: sft, on", "perplexity of completions", "41 rows; 1 quarantined (quarantine.jsonl says why)"):
+        assert said in done.stdout
+    assert TrainingRecord.model_validate_json((tmp_path / "sft" / "training.json").read_bytes()).data.rows == 41
 
 
 def test_rows_that_are_all_bad_end_with_the_first_reason(tmp_path: Path) -> None:

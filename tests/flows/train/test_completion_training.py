@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from curated_support import curated_run, training_recipe
 from flows_support import call_plainly, model_folders, pair, truncate_recipe, write_rows
+from launch_support import elsewhere, launched
 from rich.console import Console
 from tests_support import TEMPLATE, chat, tiny_tokenizer
 
@@ -281,6 +282,23 @@ def test_the_shipped_recipe_trains_on_a_file_of_rows_as_a_command_with_prefect(
     for said in ("sft: sft, on", "perplexity of completions", "41 rows; 1 quarantined (quarantine.jsonl says why)"):
         assert said in done.stdout
     assert TrainingRecord.model_validate_json((tmp_path / "sft" / "training.json").read_bytes()).data.rows == 41
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("shard", [None, "fsdp"])
+def test_two_processes_weigh_tokens_as_one_does(tmp_path: Path, shard: str | None) -> None:
+    policy, _ = model_folders(tmp_path)
+    data = {"path": str(rows_file(tmp_path)), "test_size": 0.3}
+    memory = {"dtype": "float32", "batch_tokens": 40} | ({"shard": shard} if shard else {})
+    recipe = sft_recipe(tmp_path, tmp_path, policy, dataset=data, memory=memory)
+    done = launched(tmp_path, recipe)
+    assert done.returncode == 0, done.stderr[-6000:]
+    train(elsewhere(recipe, tmp_path / "one"))
+    one, two = (without_speed(tmp_path / name) for name in ("one", "sft"))
+    for line, other in zip(one, two, strict=True):
+        assert line == pytest.approx(other, rel=1e-3, abs=1e-5)
+    assert (tmp_path / "sft" / "quarantine.jsonl").read_bytes() == (tmp_path / "one" / "quarantine.jsonl").read_bytes()
 
 
 def test_rows_that_are_all_bad_end_with_the_first_reason(tmp_path: Path) -> None:

@@ -233,7 +233,8 @@ class Training:
         }
         order = training_order(recipe.stepwise, len(train))
         with ExitStack() as reports:
-            with self.timed("train"), self.progress.bar("train", unit="pairs", total=order.seen) as advance:
+            unit = "completions" if recipe.kind == "sft" else "pairs"
+            with self.timed("train"), self.progress.bar("train", unit=unit, total=order.seen) as advance:
                 trainer = trainer_for(recipe.memory)(
                     model,
                     training_arguments(

@@ -4,6 +4,7 @@
 its keys hash the run's id or the task's own lines, and neither is what decides an answer.
 """
 
+import logging
 import shutil
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,9 @@ from flows.versions.copies import copy_run
 from flows.versions.output_folder import output_folder, publish
 from transforms.consistency.evidence import Evidence
 from transforms.records.manifest import Manifest
+from transforms.report.codes_in_words import APPENDED_ENDS
+
+logger = logging.getLogger(__name__)
 
 
 @flow(name="curate", flow_run_name="curate {recipe.name}", persist_result=False)
@@ -48,6 +52,8 @@ def curate(recipe: Recipe) -> str:
 def run_stages(plan: Plan) -> Manifest:
     """Every stage in order. Rows travel through files in the work folder, a part at a time."""
     plan.models.load()  # what is wrong with a tokenizer is said before the last run's files go
+    if plan.recipe.truncate.eot == "always":
+        logger.warning(APPENDED_ENDS)
     with output_folder(plan.folder, fingerprint=plan.fingerprint, overwrite=plan.recipe.output.overwrite) as work:
         run, evidence = _judged(plan, work)
         while more := pairs_to_make(run):

@@ -28,7 +28,8 @@ class Written(NamedTuple):
 def write_data(run: Run) -> Written:
     """Write kept pairs as splits, dropped pairs with their reasons, and all responses where sources have them."""
     output = run.recipe.output
-    schema = written(CURATED, structured=run.structured)
+    appended = run.recipe.truncate.eot == "always"
+    schema = written(CURATED, structured=run.structured, appended=appended)
     writers = {
         split: SplitWriter(run.work / "dataset" / split, schema, shard_rows=output.shard_rows, split=split)
         for split in (("train", "test") if output.test_size else ("train",))
@@ -38,7 +39,7 @@ def write_data(run: Run) -> Written:
     scalars = Parts(run.work / "rows")
     with run.progress.bar("write shards", unit="pairs", total=sum(map(len, run.judged))) as advance:
         for number, part in enumerate(run.judged):
-            table = curated(part, run.chat).select(schema.names)
+            table = curated(part, run.chat, appended=appended).select(schema.names)
             split = _splits(part, output.test_size)
             for name, writer in (*writers.items(), ("dropped", dropped)):
                 rows = table.filter(pc.equal(split, name))

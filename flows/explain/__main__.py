@@ -127,6 +127,8 @@ def _print_side(console: Console, found: "Explanation", side: Any) -> None:
     if tail:
         text.append(" ✂ ", style="bold red")
         text.append(_visible(tail), style="dim strike")
+    if row.get(f"{side}_appended_ids"):
+        text.append(" + an end-of-turn that is trained on and that it did not say", style="yellow")
     console.print(Padding(text, (0, 0, 0, 2)))
 
 

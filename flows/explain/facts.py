@@ -25,7 +25,7 @@ from transforms.preparation.dedupe import DUPLICATE
 from transforms.records.manifest import Manifest, ModelRecord
 from transforms.sources.kinds import Source
 from transforms.sources.raw_row import find_raw_row
-from transforms.tables.schema import CURATED, SIDES, STRUCTURE, Side, check, with_later_columns, written
+from transforms.tables.schema import CURATED, SIDES, Side, check, with_later_columns, written_like
 
 MIN_PREFIX: Final = 4
 
@@ -114,8 +114,7 @@ def _curated(version: Version, pair_id: str) -> Iterator[tuple[str, dict[str, An
             continue
         for batch in version.batches(name):
             batch = with_later_columns(batch)
-            structured = STRUCTURE.name in batch.column_names
-            check(batch, written(CURATED, structured=structured), where=f"{version.where}, {name}")
+            check(batch, written_like(CURATED, batch.column_names), where=f"{version.where}, {name}")
             mine = batch.filter(pc.starts_with(batch["pair_id"], pair_id))
             for row in mine.to_pylist():
                 yield f"dataset/{name}" if name in version.splits else name, row

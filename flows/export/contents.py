@@ -19,7 +19,7 @@ from transforms.exports.kto import Response, responses_of
 from transforms.exports.layouts import KTO
 from transforms.exports.pairs import SCORE_COLUMNS, Pair, Score, columns_of, pairs_of
 from transforms.records.export import GenerationPart
-from transforms.tables.schema import STRUCTURE
+from transforms.tables.schema import APPENDED, STRUCTURE
 
 TRAIN: Final = "train"
 Scale = Score | Literal["aggregate"]
@@ -62,6 +62,11 @@ class Kept(NamedTuple):
     @property
     def part(self) -> None:
         """It is no generation."""
+
+    @property
+    def appended(self) -> bool:
+        """Whether trainings on it read an end-of-turn behind every response (`truncate.eot: always`)."""
+        return any(APPENDED[0].name in names for names in self.columns.values())
 
     def pairs(self, split: str, score: Score | None = None) -> Iterator[Pair]:
         """Those of a split, in its order.
@@ -162,6 +167,11 @@ class Generated(NamedTuple):
                 aggregate=recipe.aggregate,
             ),
         )
+
+    @property
+    def appended(self) -> bool:
+        """A generation cuts nothing."""
+        return False
 
     @property
     def splits(self) -> list[str]:

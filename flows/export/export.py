@@ -75,6 +75,7 @@ def write_files(version: Version | GeneratedVersion, choices: Choices, folder: P
         files=files,
         threshold=threshold,
         generation=kept.part,
+        appended=kept.appended,
     )
 
 

@@ -83,7 +83,7 @@ def print_export(console: Console, record: ExportRecord, folder: Path) -> None:
         console.print(sentence, highlight=False, markup=False)
     for sentence in end_of_turn(record):
         plain = sentence.replace("**", "").replace("`", "")
-        console.print(plain, style="yellow" if "would get" in plain else "", highlight=False, markup=False)
+        console.print(plain, style="yellow" if "all the same" in plain else "", highlight=False, markup=False)
     console.print(f"what each file is: {folder / CARD}", highlight=False, markup=False)
 
 

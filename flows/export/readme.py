@@ -19,6 +19,11 @@ _ENDS: Final = {
     "nemo_rl": "NeMo RL appends the eos token wherever the template has not. Leave those rows out.",
     "openrlhf": "OpenRLHF 0.11 writes the eos token over the last token of every sequence. Leave those rows out.",
 }
+# Of runs that end every response themselves.
+_WANTED: Final = (
+    "So the run wants it (`truncate.eot: always`, for reproducing Shallow Preference Signals): its own trainings read "
+    "one there too. It teaches a policy to stop in mid-sentence."
+)
 _LEAVE_OUT: Final = {
     KTO: 'rows.filter(lambda row: not row["completion_cut"])',
     "trl": 'rows.filter(lambda row: not (row["chosen_cut"] or row["rejected_cut"]))',
@@ -41,7 +46,7 @@ def render_readme(record: ExportRecord) -> str:
         "A row says it: `chosen_cut` and `rejected_cut` (of kto `completion_cut`), true where the kept tokens have no "
         "end-of-turn, and `…_finished`, false where the response did not end by itself. The tools read none of these. "
         f"`python -m flows.train` of the project trains on the token ids{_once_curated(record.generation)} and appends "
-        "nothing. To leave such rows out:",
+        f"{'what the run says' if record.appended else 'nothing'}. To leave such rows out:",
         _leave_out(layouts),
         *(part for layout in layouts for part in (f"## {layout}", *_HOW[layout])),
         *(_threshold(record.threshold) if record.threshold else ()),
@@ -90,6 +95,9 @@ def end_of_turn(record: ExportRecord) -> list[Trusted]:
             counted = (
                 f"{ends:,} of {responses:,} responses were cut or never finished ({unfinished:,} of them the latter)"
             )
+            if record.appended:
+                said.append(Trusted(f"**{layout}**: {counted}, and get an end-of-turn all the same. {_WANTED}"))
+                continue
             said.append(Trusted(f"**{layout}**: {counted}, and would get an end-of-turn all the same. {_ENDS[layout]}"))
         else:
             said.append(Trusted(f"**{layout}**: all {responses:,} responses end by themselves."))

@@ -20,9 +20,12 @@ class _Section(BaseModel):
 
 
 class DatasetConfig(_Section):
-    """A run of `flows.curate`: its splits `train` and, where there is one, `test`."""
+    """A run of `flows.curate`, or of `kind: sft` rows too: its splits `train` and, where there is one, `test`."""
 
-    path: str = Field(description="Folder of a finished run (`./runs/NAME`), or the Hub id that it was published as.")
+    path: str = Field(
+        description="Folder of a finished run (`./runs/NAME`), or the Hub id that it was published as. Of `kind: sft` "
+        "also a file or folder of rows with `prompt` and `completion`, or `messages` (JSON lines, Parquet, Arrow)."
+    )
     revision: str | None = Field(None, description="Branch, tag or commit of a Hub id.")
     kept: Kept = Field(
         "truncated", description="Response tokens to train on: those the run kept, all, POET's, or a share of each."
@@ -37,7 +40,10 @@ class DatasetConfig(_Section):
     )
     pairs: Pairs = Field("kept", description="`all`: also those that the run dropped for what the cut did to them.")
     test_size: Annotated[float, Field(ge=0, lt=1)] | None = Field(
-        None, description="Share of prompts in `test`; the run's own by default."
+        None, description="Share of prompts in `test`; the run's own by default, of rows those of their files."
+    )
+    chat_template: str | None = Field(
+        None, description="Of rows: file of a chat template in place of the model's own, which it is saved with."
     )
     splits: Annotated[tuple[Split, ...], Field(min_length=1)] = Field(
         ("train", "test"), description="Which are read; without `test` nothing is measured there."
@@ -82,12 +88,16 @@ TRAINING_INDIFFERENT: Final[Keys] = dict.fromkeys(("output", "ledger", "cluster"
 
 
 class TrainingRecipe(_Section):
-    """One training run, of a policy (`kind: preference`) or of a reward model (`kind: reward`)."""
+    """One training run: of a policy from preferences (`preference`) or completions (`sft`), or of a `reward` model."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)] = Field(
         description="Title of the training; letters, digits, dots, dashes."
     )
-    kind: Literal["preference", "reward"] = Field("preference", description="A policy, or a reward model.")
+    kind: Literal["preference", "reward", "sft"] = Field(
+        "preference",
+        description="A policy from preferences, a reward model, or a policy from completions alone (supervised "
+        "fine-tuning): the chosen responses of a run, or rows.",
+    )
     dataset: DatasetConfig
     model: StartConfig
     reference: StartConfig | None = Field(
@@ -100,7 +110,7 @@ class TrainingRecipe(_Section):
         description="Read the reference's log-probs once also where the objective has none, and log `kl` and "
         "`displacement` against it. The weights are the same.",
     )
-    objective: ObjectiveConfig | None = Field(None, description="Of a policy.")
+    objective: ObjectiveConfig | None = Field(None, description="Of a policy from preferences.")
     reward: BradleyTerry | None = Field(None, description="Of a reward model: margin, centring, regularizer.")
     optimisation: Optimisation | None = Field(None, description="Of everything but a head alone.")
     memory: Memory = Memory()
@@ -139,6 +149,8 @@ class TrainingRecipe(_Section):
         needed, foreign = {"optimisation"}, {"head", "reward"}
         if self.kind == "preference":
             needed.add("objective")
+        elif self.kind == "sft":
+            foreign |= {"objective", "reference", "kl_reference", "cluster"}
         elif self.head is None:
             foreign = {"objective", "reference", "kl_reference", "cluster"}
         else:
@@ -151,6 +163,14 @@ class TrainingRecipe(_Section):
             raise ValueError(message)
         if unused := sorted(foreign & given):
             message = f"{of} has no use for {', '.join(unused)}; leave it out"
+            raise ValueError(message)
+        if self.kind == "sft":
+            self._completions_are_put_in_no_order()
+        elif self.dataset.chat_template is not None:
+            message = (
+                f"kind: {self.kind} has no use for dataset.chat_template: the ids of a run are made, by the template "
+                "that its recipe names; leave it out"
+            )
             raise ValueError(message)
         if self.head is not None:
             of_steps = [name for name in _OF_STEPS if getattr(self.memory, name)]
@@ -170,6 +190,17 @@ class TrainingRecipe(_Section):
             message = "lora.merge: false leaves an adapter, which no reward engine loads; a reward model is saved whole"
             raise ValueError(message)
         return self
+
+    def _completions_are_put_in_no_order(self) -> None:
+        if self.keep_best not in (None, "loss"):
+            message = f"keep_best: {self.keep_best} is of an order, and kind: sft learns none; use keep_best: loss"
+            raise ValueError(message)
+        if self.dataset.responses == "all":
+            message = (
+                "dataset.responses: all takes rejected responses too, and kind: sft learns whatever it is given; use "
+                "dataset.responses: pairs, of which it takes the chosen ones"
+            )
+            raise ValueError(message)
 
     @model_validator(mode="after")
     def _checkpoints_that_are_kept_are_written(self) -> Self:
@@ -224,6 +255,7 @@ class TrainingRecipe(_Section):
             del outside["save_steps"]  # checkpoints that stay are a part of the result
         else:
             outside["keep_checkpoints"] = True
+        outside |= {} if self.dataset.chat_template else {"dataset": {"chat_template": True}}
         outside["memory"] = {name: True for name in _OF_STEPS if not getattr(self.memory, name)}
         return self.model_dump(mode="json", exclude=outside)
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from flows.train.completions import CompletionLearner
 from flows.train.plan import TrainingPlan
 from flows.train.policy import PolicyLearner
 from flows.train.reward import RewardLearner
@@ -17,7 +18,7 @@ from trainers.steps.task import Task
 
 
 class Learner(Protocol):
-    """A policy or a reward model."""
+    """A policy, from preferences or from completions, or a reward model."""
 
     @property
     def objective(self) -> dict[str, Any]:
@@ -27,6 +28,11 @@ class Learner(Protocol):
     @property
     def figures(self) -> Mapping[str, str]:
         """What metrics.jsonl calls the measures that a best one can be chosen by, without `eval_`."""
+        ...
+
+    @property
+    def chosen_alone(self) -> bool:
+        """Whether of pairs it reads the chosen side only."""
         ...
 
     def examples(self, table: pa.Table, *, where: str) -> list[Example]:
@@ -68,4 +74,6 @@ class Learner(Protocol):
 
 def find_learner(plan: TrainingPlan) -> Learner:
     """The one that the recipe asks for."""
+    if plan.recipe.kind == "sft":
+        return CompletionLearner(plan)
     return RewardLearner(plan) if plan.objective is None else PolicyLearner(plan, plan.objective)

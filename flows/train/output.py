@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from flows.train.record import TrainingRecord
 from flows.versions.output_folder import LOCK, WORK, disk_errors, locked, write_text
+from flows.versions.run_record import QUARANTINE
 from transforms.errors import OutputError
 
 RECORD: Final = "training.json"
@@ -72,7 +73,7 @@ def training_folder(folder: Path, *, fingerprint: str, overwrite: bool, resume: 
             (folder / RECORD).unlink(missing_ok=True)
             for name in (WORK, MODEL):
                 shutil.rmtree(folder / name, ignore_errors=True)
-            for name in (METRICS, PAGE):
+            for name in (METRICS, PAGE, QUARANTINE):
                 (folder / name).unlink(missing_ok=True)
             (folder / WORK).mkdir()
             (folder / CHECKPOINTS).mkdir(exist_ok=True)
@@ -83,8 +84,9 @@ def training_folder(folder: Path, *, fingerprint: str, overwrite: bool, resume: 
 
 def publish_training(folder: Path, record: TrainingRecord, page: str) -> None:
     """Move the model up from the work folder, write page and record, and let checkpoints go or leave their models."""
-    for name in (MODEL, METRICS):
-        (folder / WORK / name).replace(folder / name)
+    for name in (MODEL, METRICS, QUARANTINE):
+        if (folder / WORK / name).exists():  # only rows have a quarantine
+            (folder / WORK / name).replace(folder / name)
     write_text(folder / PAGE, page)
     write_text(folder / RECORD, record.model_dump_json(indent=2) + "\n")
     if record.config.get("keep_checkpoints") is None:

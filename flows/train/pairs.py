@@ -10,14 +10,23 @@ import pyarrow.compute as pc
 from flows.train.config import DatasetConfig, Kept
 from flows.versions.version import Version, open_version
 from trainers.reading.pair_tokens import some
-from transforms.chat.tokens import NOTHING_AROUND, TurnTokens
+from transforms.chat.tokens import NOTHING_AROUND, Bools, TurnTokens
 from transforms.consistency.judge import OF_THE_CUT
 from transforms.dataset.shards import in_test_split
 from transforms.errors import SchemaError
 from transforms.preparation.truncation import Truncation, keeps
 from transforms.records.manifest import Manifest
 from transforms.tables.ragged import Offsets, Ragged
-from transforms.tables.schema import CURATED, RESPONSES, STRUCTURE, check, with_later_columns, written
+from transforms.tables.schema import (
+    APPENDED,
+    CURATED,
+    RESPONSES,
+    SIDES,
+    check,
+    with_later_columns,
+    without_appended,
+    written_like,
+)
 
 SPLITS: Final[tuple[str, ...]] = ("train", "test")
 
@@ -32,6 +41,16 @@ class FoundRun(NamedTuple):
     def manifest(self) -> Manifest:
         """Of the run."""
         return self.version.manifest
+
+    @property
+    def content_version(self) -> str:
+        """Of the run."""
+        return self.manifest.version
+
+    @property
+    def commit(self) -> str | None:
+        """Of a Hub id."""
+        return self.version.commit
 
     @property
     def content(self) -> dict[str, Any]:
@@ -52,6 +71,7 @@ class KeptTable(NamedTuple):
 
     table: pa.Table
     cut_by_context: int  # responses that only the context limit cut
+    cut: Bools  # which they are, (2, pairs): chosen and rejected
 
 
 def find_run(dataset: DatasetConfig) -> FoundRun:
@@ -97,6 +117,9 @@ def with_kept(
 ) -> KeptTable:
     """`table` with the keeps that `kept` means, none beyond `max_length` together with its prompt.
 
+    What the run appended to its responses (`truncate.eot: always`) stays with `truncated` alone, and where the limit
+    cuts such a response shorter its end-of-turn is appended there. Any other `kept` cuts anew and appends nothing.
+
     Args:
         table: schema.CURATED.
         kept: which tokens of each response.
@@ -110,6 +133,8 @@ def with_kept(
     ids = {part: Ragged.from_arrow(table[f"{part}_ids"]) for part in ("prompt", "chosen", "rejected")}
     lengths = {part: found.lengths for part, found in ids.items()}
     sides = ("chosen", "rejected")
+    appends = kept == "truncated" and APPENDED[0].name in table.column_names
+    tail = len(around.tail) if appends else 0
     if kept == "truncated":
         wanted = np.stack([table[f"{side}_keep"].to_numpy() for side in sides])
     else:
@@ -124,12 +149,69 @@ def with_kept(
             lead=np.minimum(around.lead(ids["chosen"]), around.lead(ids["rejected"])),
         )
         wanted = np.stack([rule.chosen, rule.rejected])
-    check_room(table["pair_id"].to_pylist(), lengths["prompt"], max_length, where)
-    kept_tokens = np.minimum(wanted, max_length - lengths["prompt"])
+    check_room(table["pair_id"].to_pylist(), lengths["prompt"] + tail, max_length, where)
+    room = max_length - lengths["prompt"]
+    if appends:
+        fits = wanted + np.stack([_appended_tokens(table, side) for side in sides]) <= room
+        kept_tokens = np.where(fits, wanted, room - tail)
+        table = _append_anew(table, kept_tokens, fits, around)
+    else:
+        kept_tokens = np.minimum(wanted, room)
+        table = without_appended(table)
     for side, values in zip(sides, kept_tokens, strict=True):
-        name = f"{side}_keep"
-        table = table.set_column(table.column_names.index(name), CURATED.field(name), pa.array(values, pa.int32()))
-    return KeptTable(table, int((kept_tokens < wanted).sum()))
+        table = _with_column(table, CURATED.field(f"{side}_keep"), values)
+    cut = kept_tokens < wanted
+    return KeptTable(table, int(cut.sum()), cut)
+
+
+def chosen_once(kept: KeptTable) -> KeptTable:
+    """The rows of which the chosen sides are every chosen response of every prompt once, in their order.
+
+    Pairs that share a chosen response may keep different parts of it, as POET does; the one that keeps most of it
+    stays, of equal ones the first.
+
+    Args:
+        kept: schema.CURATED with the keeps that training asks for. Of what is returned `cut_by_context` counts chosen
+            responses alone.
+    """
+    prompts, chosen = (Ragged.from_arrow(kept.table[f"{part}_ids"]) for part in ("prompt", "chosen"))
+    keeps_of = kept.table["chosen_keep"].to_numpy()
+    best: dict[tuple[bytes, bytes], int] = {}
+    for row, keep in enumerate(keeps_of.tolist()):
+        key = (prompts.row(row).tobytes(), chosen.row(row).tobytes())
+        if key not in best or keep > keeps_of[best[key]]:
+            best[key] = row
+    rows = np.array(sorted(best.values()), np.int64)
+    return KeptTable(kept.table.take(pa.array(rows)), int(kept.cut[0, rows].sum()), kept.cut[:, rows])
+
+
+def _appended_tokens(table: pa.Table, side: str) -> Offsets:
+    """How many tokens the run appended to each response of one side."""
+    found: Offsets = pc.fill_null(pc.list_value_length(table[f"{side}_appended_ids"]), 0).to_numpy().astype(np.int64)
+    return found
+
+
+def _append_anew(table: pa.Table, keep: Offsets, fits: Bools, around: TurnTokens) -> pa.Table:
+    """What is appended where the context cuts shorter than the run did: a run that ends every response ends those too.
+
+    Args:
+        table: schema.CURATED with what the run appended.
+        keep: of chosen and rejected responses, (2, pairs).
+        fits: whether each is as the run cut it, (2, pairs).
+        around: what the run's chat template writes around a text.
+    """
+    for side, keeps_of_side, same in zip(SIDES, keep, fits, strict=True):
+        if not same.all():
+            finished = np.asarray(table[f"{side}_finished"], bool)
+            ends = around.missing(Ragged.from_arrow(table[f"{side}_ids"]), keeps_of_side, finished)
+            theirs = table[f"{side}_appended_ids"].to_pylist()
+            found = [old if is_same else new or None for old, new, is_same in zip(theirs, ends, same, strict=True)]
+            table = _with_column(table, CURATED.field(f"{side}_appended_ids"), found)
+    return table
+
+
+def _with_column(table: pa.Table, field: pa.Field, values: Any) -> pa.Table:
+    return table.set_column(table.column_names.index(field.name), field, pa.array(values, field.type))
 
 
 def turn_tokens_of(manifest: Manifest) -> TurnTokens:
@@ -181,6 +263,5 @@ def _dropped_by_the_cut(found: FoundRun) -> pa.Table:
 def _read(found: FoundRun, name: str, schema: pa.Schema) -> pa.Table:
     table = found.version.read(name)
     table = with_later_columns(table) if schema is CURATED else table
-    structured = STRUCTURE.name in table.column_names
-    check(table, written(schema, structured=structured), where=f"{found.dataset.path}, {name}")
+    check(table, written_like(schema, table.column_names), where=f"{found.dataset.path}, {name}")
     return table

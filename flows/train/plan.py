@@ -11,6 +11,7 @@ from flows.train.output import finished_training
 from flows.train.pairs import FoundRun, find_run
 from flows.train.record import TrainingRecord
 from flows.train.responses import RunReward, find_reward
+from flows.train.rows import FoundRows, chat_of_rows, find_rows, holds_rows
 from flows.versions.fingerprint import evaluation_fingerprint
 from trainers.objectives import OBJECTIVES, BoundObjective, objective
 from trainers.steps.trained_model import weights_dtype
@@ -26,8 +27,8 @@ class TrainingPlan:
     """A recipe with everything that it names found and identified."""
 
     recipe: TrainingRecipe
-    run: FoundRun
-    objective: BoundObjective | None  # of a policy; None for a reward model
+    data: FoundRun | FoundRows
+    objective: BoundObjective | None  # of a policy from preferences
     chat: ChatTokens
     model: ResolvedModel  # in the dtype that its weights are loaded in
     reward: RunReward | None  # of the run, where all its responses are trained on
@@ -43,8 +44,25 @@ class TrainingPlan:
         return Path(self.recipe.output.dir)
 
     @property
+    def run(self) -> FoundRun:
+        """The curated run.
+
+        Raises:
+            ConfigError: rows are trained on.
+        """
+        if isinstance(self.data, FoundRows):
+            message = (
+                f"{self.recipe.dataset.path} holds rows of prompts and completions, and a curated run is needed here: "
+                "name the folder of one (python -m flows.curate)"
+            )
+            raise ConfigError(message)
+        return self.data
+
+    @property
     def template(self) -> str | None:
-        """The chat template that made the run's ids, where its recipe named one in place of the model's own."""
+        """The chat template that makes the ids, where a recipe named one in place of the model's own."""
+        if isinstance(self.data, FoundRows):
+            return self.data.template
         return self.run.manifest.template.text if self.run.manifest.template else None
 
     @property
@@ -59,36 +77,40 @@ def plan_training(recipe: TrainingRecipe) -> TrainingPlan:
     Raises:
         ConfigError: a tracker that is not installed; an objective that is unknown, or settings that it does not have;
             or all responses are asked for and the objective or the run cannot use them.
-        SourceError: no curated run there.
-        ModelError: no such model, or one with another tokenizer than the run's.
+        SourceError: no curated run there, and no rows that could be learned.
+        ModelError: no such model, one with another tokenizer than the run's, or without a chat template for rows.
     """
     check_trackers(recipe.report_to)
     chosen = None if recipe.objective is None else objective(recipe.objective.name, **recipe.objective.settings)
-    run = find_run(recipe.dataset)
+    data = find_data(recipe)
     dtype = recipe.memory.dtype
     loaded_in = weights_dtype(dtype, recipe.lora) if recipe.head is None else dtype
     model = resolve_model(recipe.model.model, recipe.model.revision, dtype=loaded_in, engine="transformers")
-    chat = tokens_of_run(model, run.manifest, run=recipe.dataset.path, role="model")
-    reward = _all_responses(run, chosen, chat) if recipe.dataset.responses == "all" else None
-    reference = None
-    if chosen is not None and ("reference" in chosen.needs or recipe.kl_reference):
+    reward = reference = None
+    if isinstance(data, FoundRows):
+        chat = chat_of_rows(model, data)
+    else:
+        chat = tokens_of_run(model, data.manifest, run=recipe.dataset.path, role="model")
+        reward = _all_responses(data, chosen, chat) if recipe.dataset.responses == "all" else None
+    reads = chosen is not None and ("reference" in chosen.needs or recipe.kl_reference)
+    if reads and isinstance(data, FoundRun):
         # As the policy computes before its first step: other rounding would be a margin that nothing was learnt for.
         of = recipe.reference or recipe.model
         reference = find_causal(of.model, of.revision, dtype=loaded_in, cast_to=dtype)
         if recipe.reference is not None:
-            tokens_of_run(reference.model, run.manifest, run=recipe.dataset.path, role="reference")
+            tokens_of_run(reference.model, data.manifest, run=recipe.dataset.path, role="reference")
     elif recipe.reference is not None:
         message = f"{recipe.objective and recipe.objective.name} reads no reference: leave reference out, or log how "
         message += "far the policy goes from it with kl_reference: true"
         raise ConfigError(message)
     context = context_length(model.location, model.revision)
-    settings = recipe.settings() | run.content
+    settings = recipe.settings() | data.content
     other = reference.model if reference is not None and recipe.reference is not None else None
     models = [found.identity for found in (model, reward.model if reward else None, other) if found]
     fingerprint = evaluation_fingerprint(settings, [], models)
     return TrainingPlan(
         recipe=recipe,
-        run=run,
+        data=data,
         objective=chosen,
         chat=chat,
         model=model,
@@ -99,6 +121,25 @@ def plan_training(recipe: TrainingRecipe) -> TrainingPlan:
         fingerprint=fingerprint,
         finished=finished_training(Path(recipe.output.dir), fingerprint),
     )
+
+
+def find_data(recipe: TrainingRecipe) -> FoundRun | FoundRows:
+    """What the recipe trains on: rows where it learns completions and a file or folder of them lies there, else a run.
+
+    Raises:
+        ConfigError: a key of `dataset` that means nothing for what lies there.
+        SourceError: neither lies there.
+    """
+    dataset = recipe.dataset
+    if recipe.kind == "sft" and holds_rows(dataset.path):
+        return find_rows(dataset)
+    if dataset.chat_template is not None:
+        message = (
+            f"dataset.chat_template is of rows, and {dataset.path} is a run, whose ids are made; leave it out, or name "
+            "a file or folder of rows"
+        )
+        raise ConfigError(message)
+    return find_run(dataset)
 
 
 def _all_responses(run: FoundRun, chosen: BoundObjective | None, chat: ChatTokens) -> RunReward:

@@ -53,6 +53,11 @@ class PolicyLearner:
             "log_prob_chosen": "mean_logps/chosen",
         }
 
+    @property
+    def chosen_alone(self) -> bool:
+        """It reads both sides."""
+        return False
+
     def examples(self, table: pa.Table, *, where: str) -> list[Example]:
         """Pairs, or prompts with all their responses for objectives of those."""
         found = read_examples(table, where=where, rewards=REWARDS if "reward" in self._objective.needs else None)
@@ -91,9 +96,7 @@ class PolicyLearner:
 
     def load(self, examples: Sequence[Example]) -> Any:
         """The model, with LoRA and a value head where asked for."""
-        recipe = self._plan.recipe
-        loaded = load_causal(self._plan.model, trust_remote_code=False)
-        model = trainable(loaded, adapter=recipe.lora, seed=recipe.stepwise.seed)
+        model = load_policy(self._plan)
         if "value" in self._objective.needs:
             rewards = [reward for example in examples for reward in example.rewards or ()]
             value_head.attach(model, sum(rewards) / len(rewards))
@@ -110,23 +113,42 @@ class PolicyLearner:
 
     def save(self, model: Any, folder: Path, *, examples: Sequence[Example]) -> None:
         """As AutoModelForCausalLM and vLLM load it."""
-        recipe = self._plan.recipe
-        save_policy(
-            model,
-            self._tokenizer(),
-            folder,
-            dtype=getattr(torch, recipe.memory.dtype),
-            merge=recipe.lora is None or recipe.lora.merge,
-        )
+        save_trained_policy(self._plan, model, folder)
 
     def complete(self, folder: Path) -> None:
         """The tokenizer."""
-        self._tokenizer().save_pretrained(folder)
+        trained_tokenizer(self._plan).save_pretrained(folder)
 
-    def _tokenizer(self) -> Any:
-        """That of the model that training starts from, with the run's template."""
-        start, template = self._plan.model, self._plan.template
-        tokenizer = load_tokenizer(start.location, start.revision, needs_template=template is None)
-        if template is not None:
-            tokenizer.chat_template = template
-        return tokenizer
+
+def load_policy(plan: TrainingPlan) -> Any:
+    """The model that training starts from, with LoRA where asked for."""
+    recipe = plan.recipe
+    loaded = load_causal(plan.model, trust_remote_code=False)
+    return trainable(loaded, adapter=recipe.lora, seed=recipe.stepwise.seed)
+
+
+def save_trained_policy(plan: TrainingPlan, model: Any, folder: Path) -> None:
+    """Write the trained model, its tokenizer and the chat template that made the ids, as transformers and vLLM load it.
+
+    Args:
+        plan: of the training.
+        model: as `load_policy` made it.
+        folder: made here.
+    """
+    recipe = plan.recipe
+    save_policy(
+        model,
+        trained_tokenizer(plan),
+        folder,
+        dtype=getattr(torch, recipe.memory.dtype),
+        merge=recipe.lora is None or recipe.lora.merge,
+    )
+
+
+def trained_tokenizer(plan: TrainingPlan) -> Any:
+    """That of the model that training starts from, with the template that made the ids."""
+    start, template = plan.model, plan.template
+    tokenizer = load_tokenizer(start.location, start.revision, needs_template=template is None)
+    if template is not None:
+        tokenizer.chat_template = template
+    return tokenizer

@@ -17,7 +17,7 @@ class DataRecord(_Part):
 
     path: str
     revision: str | None
-    version: str  # of the curated run
+    version: str  # of the curated run; of rows a hash of their files
     kept: Kept
     examples: int  # pairs, or prompts for objectives of those
     responses: int
@@ -25,6 +25,10 @@ class DataRecord(_Part):
     cut_by_context: int  # responses that only the context limit cut
     test_examples: int
     sha256: str  # of the training examples' tokens and rewards
+    # Of single completions: rows = examples + test_examples + all of left_out + quarantined.
+    rows: int | None = None  # pairs of the run, or rows, that were read
+    left_out: dict[str, int] = {}
+    quarantined: int = 0  # lines of quarantine.jsonl
 
 
 class RewardsRecord(_Part):

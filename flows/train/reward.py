@@ -44,6 +44,11 @@ class RewardLearner:
         """By its rewards."""
         return {"loss": "loss", "accuracy": "accuracy", "margin": "margin"}
 
+    @property
+    def chosen_alone(self) -> bool:
+        """It reads both sides."""
+        return False
+
     def examples(self, table: pa.Table, *, where: str) -> list[Example]:
         """Pairs, with the rewards or scores that the margin is made of."""
         columns = {"reward": REWARDS, "score": SCORES}

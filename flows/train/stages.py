@@ -25,7 +25,9 @@ from flows.train.plan import TrainingPlan
 from flows.train.record import DataRecord, KeptRecord, Outcome, StepsRecord, TrainingRecord
 from flows.train.reference_log_probs import reading_together, reference_log_probs
 from flows.train.reward_head import fit_head_alone
+from flows.train.rows import FoundRows
 from flows.versions.fingerprint import git_commit, package_versions
+from flows.versions.run_record import QUARANTINE, quarantine_line
 from trainers.batches.tensors import PACKED, Layout
 from trainers.reading.examples import Example, check_readable, examples_sha256
 from trainers.reading.references import References
@@ -127,6 +129,15 @@ class Training:
             ConfigError: no training pairs, or a checkpoint of other settings.
         """
         path = self.recipe.dataset.path
+        if isinstance(self.plan.data, FoundRows):
+            lines = "".join(map(quarantine_line, self.data.quarantined))
+            (self.work / QUARANTINE).write_text(lines, encoding="utf-8")
+        if "train" not in self.data.by_split and isinstance(self.plan.data, FoundRows):
+            message = (
+                f"none of the {self.data.rows:,} rows of {path} can be trained on: {self.data.first_problem()}. See "
+                f"{self.work / QUARANTINE}"
+            )
+            raise ConfigError(message)
         if "train" not in self.data.by_split:
             message = f"{path} has no training pairs: see its report for what became of them"
             raise ConfigError(message)
@@ -234,7 +245,8 @@ class Training:
         eval_steps = recipe.eval_steps if "test" in tasks else None
         save_steps = recipe.eval_steps if self.best else recipe.save_steps
         with ExitStack() as reports:
-            with self.timed("train"), self.progress.bar("train", unit="pairs", total=order.seen) as advance:
+            unit = "completions" if recipe.kind == "sft" else "pairs"
+            with self.timed("train"), self.progress.bar("train", unit=unit, total=order.seen) as advance:
                 trainer = trainer_for(recipe.memory)(
                     model,
                     training_arguments(
@@ -277,8 +289,8 @@ class Training:
             objective=self.learner.objective,
             data=DataRecord(
                 path=self.recipe.dataset.path,
-                revision=self.plan.run.version.commit,
-                version=self.plan.run.manifest.version,
+                revision=self.plan.data.commit,
+                version=self.plan.data.content_version,
                 kept=self.recipe.dataset.kept,
                 examples=len(train),
                 responses=sum(len(example.responses) for example in train),
@@ -286,6 +298,9 @@ class Training:
                 cut_by_context=self.data.cut_by_context,
                 test_examples=len(self.data.by_split.get("test", [])),
                 sha256=examples_sha256(train),
+                rows=self.data.rows,
+                left_out=dict(+self.data.left_out),
+                quarantined=len(self.data.quarantined),
             ),
             model=model_record(self.plan.model.identity),
             trained=outcome.trained,

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from flows.train.output import CHECKPOINTS, METRICS, MODEL, PAGE
 from flows.train.record import TrainingRecord
+from flows.versions.run_record import QUARANTINE
 
 # Name in metrics.jsonl → what it is in words.
 SHOWN: Final = {
@@ -21,6 +22,8 @@ SHOWN: Final = {
     "mean_logps/chosen": "log-prob of chosen responses, nats a token",
     "mean_logps/rejected": "log-prob of rejected responses, nats a token",
     "displacement": "chosen log-prob against the start, nats a token",
+    "log_prob": "log-prob of completions, nats a token",
+    "perplexity": "perplexity of completions, a token",
 }
 
 
@@ -57,6 +60,10 @@ def print_training(console: Console, record: TrainingRecord, folder: Path, *, se
         f"{trained.layout})",
         highlight=False,
     )
+    if data.rows is not None:
+        found = [f"{count:,} {reason.replace('_', ' ')}" for reason, count in data.left_out.items()]
+        found += [f"{data.quarantined:,} quarantined ({QUARANTINE} says why)"] if data.quarantined else []
+        console.print(f"read         {data.rows:,} rows" + (f"; {', '.join(found)}" if found else ""), highlight=False)
     if record.kept:
         kept = record.kept
         console.print(

@@ -98,6 +98,8 @@ def make_checkout(folder: Path) -> None:
     _fill_chat_benchmarks(folder)
     rows = [{"prompt": f"question {n}", "chosen": "the cat sat on the mat", "rejected": "dog"} for n in range(20)]
     (folder / "my_pairs.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    answers = [{"prompt": row["prompt"], "completion": row["chosen"]} for row in rows]
+    (folder / "my_completions.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in answers))
     _keep_few_prompts(folder / "data_cards/starter/responses.parquet")
     scripts = folder / ".venv/bin"
     scripts.mkdir(parents=True)

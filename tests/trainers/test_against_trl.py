@@ -24,6 +24,7 @@ from transformers import Gemma2Config, Gemma2ForCausalLM, LlamaConfig, LlamaForC
 
 from trainers.batches.tensors import PACKED, PADDED, Layout
 from trainers.objectives import objective
+from trainers.policies.completions import Completions
 from trainers.policies.preferences import Preferences
 from trainers.reading.examples import Example
 from trainers.rewards.comparisons import Comparisons
@@ -257,3 +258,48 @@ def test_the_odds_ratio_of_orpo_is_that_of_trls_orpo() -> None:
     expected = -log_probs[0] - ORPOTrainer.odds_ratio_loss(trainer, *log_probs)[0]
     sides = [responses(torch.float32, log_prob=side) for side in log_probs]
     torch.testing.assert_close(losses("orpo", *sides, weight=0.3), expected, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma"])
+@LAYOUTS
+def test_a_steps_loss_and_gradient_are_those_of_trls_sft_trainer_in_micro_batches_too(
+    kind: str, layout: Layout
+) -> None:
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
+    from trl.trainer.utils import add_fused_lm_head
+
+    policy, _ = models(kind)
+    alone = [replace(pair, responses=pair.responses[:1]) for pair in PAIRS]
+    task = Completions(alone, layout=layout, batch_tokens=10_000)
+    found = task.read(lambda work: work(policy), range(len(alone)), CPU)
+    add_fused_lm_head(policy, outputs=("log_probs", "entropy", "mean_logits", "is_top1"))
+    trainer = never_prepared(
+        SFTTrainer,
+        model=policy,
+        args=SimpleNamespace(loss_type="nll", average_tokens_across_devices=False),
+        accelerator=SimpleNamespace(
+            device=CPU, gather=same, gather_for_metrics=same, parallelism_config=None, num_processes=1
+        ),
+        aux_loss_enabled=False,
+        compute_loss_func=None,
+        label_smoother=None,
+        _metrics={mode: defaultdict(list) for mode in ("train", "eval")},
+        _total_train_tokens=0,
+        _tp_size=1,
+    )
+    collate = DataCollatorForLanguageModeling(pad_token_id=PAD)
+
+    def trl(some: Sequence[Example], tokens: int) -> torch.Tensor:
+        rows = [
+            {
+                "input_ids": [*one.prompt.tolist(), *one.responses[0].tolist()],
+                "labels": [*([-100] * len(one.prompt)), *one.responses[0].tolist()],
+            }
+            for one in some
+        ]
+        return trainer.compute_loss(policy, dict(collate(rows)), num_items_in_batch=tokens)
+
+    total = task.terms(range(len(alone)))
+    ours = found.losses.sum() / total
+    assert_equal(policy, ours, trl(alone, total))
+    assert_equal(policy, ours, trl(alone[:2], total) + trl(alone[2:], total))

@@ -10,7 +10,7 @@ from hashlib import sha256
 import numpy as np
 import pyarrow as pa
 
-from trainers.reading.pair_tokens import Ids, PairTokens, check_columns, distinct, id_lists, kept, some
+from trainers.reading.pair_tokens import Ids, PairTokens, check_columns, distinct, id_lists, response_ids, some
 from transforms.errors import SchemaError
 
 
@@ -21,7 +21,8 @@ class Example:
     Attributes:
         name: `pair_id`, or that of the prompt's first pair; for messages.
         prompt: `prompt_ids`, at least one token.
-        responses: `ids[:keep]` of each, at least one token, with nothing appended.
+        responses: `ids[:keep]` of each, at least one token, and what the run appended to it (`truncate.eot: always`);
+            nothing is appended here.
         rewards: of the responses, None where none were asked for.
     """
 
@@ -52,10 +53,7 @@ def read_examples(table: pa.Table, *, where: str, rewards: tuple[str, str] | Non
     names = [str(name) for name in table.column(check_columns(table, where)).to_pylist()]
     prompts = id_lists(table, "prompt_ids")
     _refuse([name for name, ids in zip(names, prompts, strict=True) if not len(ids)], "the prompt is empty", where)
-    chosen, rejected = (
-        kept(id_lists(table, f"{side}_ids"), table.column(f"{side}_keep").to_pylist(), names, side, where)
-        for side in ("chosen", "rejected")
-    )
+    chosen, rejected = (response_ids(table, side, names, where) for side in ("chosen", "rejected"))
     found = [None] * len(names) if rewards is None else _rewards(table, rewards, names, where)
     return [Example(*row) for row in zip(names, prompts, zip(chosen, rejected, strict=True), found, strict=True)]
 

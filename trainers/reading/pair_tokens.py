@@ -1,8 +1,8 @@
 """A preference table as the token sequences that a reward model reads, each distinct one once.
 
-A sequence is `prompt_ids + response_ids[:keep]`: nothing is appended, so a cut response ends where it was
-cut. Rows are put in an order of their own (by content) before anything is computed, which makes the trained
-head independent of the order of the table.
+A sequence is `prompt_ids + response_ids[:keep]`: nothing is appended here, so a cut response ends where it was cut, but
+for what a run appended itself (`response_ids`). Rows are put in an order of their own (by content) before anything is
+computed, which makes the trained head independent of the order of the table.
 """
 
 import hashlib
@@ -70,7 +70,8 @@ def read_pairs(table: pa.Table, *, where: str) -> PairTokens:
 
     Args:
         table: `prompt_ids`, `chosen_ids`, `rejected_ids` (lists of ints), `chosen_keep`, `rejected_keep`,
-            `pair_id` or `prompt_id`, and optionally `margin` and `group`; other columns are ignored.
+            `pair_id` or `prompt_id`, and optionally `margin`, `group` and the `…_appended_ids` of `response_ids`; other
+            columns are ignored.
         where: which table this is, for messages.
 
     Raises:
@@ -79,10 +80,7 @@ def read_pairs(table: pa.Table, *, where: str) -> PairTokens:
     name_column = check_columns(table, where)
     names = [str(name) for name in table.column(name_column).to_pylist()]
     prompts = id_lists(table, "prompt_ids")
-    chosen, rejected = (
-        kept(id_lists(table, f"{side}_ids"), table.column(f"{side}_keep").to_pylist(), names, side, where)
-        for side in ("chosen", "rejected")
-    )
+    chosen, rejected = (response_ids(table, side, names, where) for side in ("chosen", "rejected"))
     margins = _margins(table, names, where) if "margin" in table.column_names else None
     groups = table.column("group").to_pylist() if "group" in table.column_names else None
     return distinct(names, prompts, chosen, rejected, margins=margins, groups=groups)
@@ -195,6 +193,26 @@ def id_lists(table: pa.Table, column: str) -> list[Ids]:
         offsets = chunk.offsets.to_numpy()
         values += [flat[start:end] for start, end in pairwise(offsets)]
     return values
+
+
+def response_ids(table: pa.Table, side: str, names: list[str], where: str) -> list[Ids]:
+    """The tokens of one side that are trained on: those that are kept, and behind them what the run appended.
+
+    Args:
+        table: `SIDE_ids`, `SIDE_keep`, and where the run appends ends of turns `SIDE_appended_ids`.
+        side: chosen or rejected.
+        names: of the pairs.
+        where: which table this is, for messages.
+
+    Raises:
+        SchemaError: as `kept`.
+    """
+    found = kept(id_lists(table, f"{side}_ids"), table.column(f"{side}_keep").to_pylist(), names, side, where)
+    column = f"{side}_appended_ids"
+    if column not in table.column_names:
+        return found
+    ends = table.column(column).to_pylist()
+    return [np.append(ids, np.array(end, np.int32)) if end else ids for ids, end in zip(found, ends, strict=True)]
 
 
 def kept(responses: list[Ids], keeps: list[int], names: list[str], side: str, where: str) -> list[Ids]:

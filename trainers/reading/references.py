@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from trainers.reading.examples import Example, read_examples
 from trainers.reading.pair_tokens import Ids, check_columns
+from transforms.tables.schema import without_appended
 
 
 class References(NamedTuple):
@@ -65,6 +66,7 @@ def read_whole(table: pa.Table, *, where: str) -> list[Example]:
         SchemaError: as `read_examples`; a response has no token.
     """
     check_columns(table, where)
+    table = without_appended(table)
     whole = {f"{side}_keep": pc.list_value_length(table[f"{side}_ids"]) for side in ("chosen", "rejected")}
     for name, lengths in whole.items():
         table = table.set_column(table.column_names.index(name), name, lengths)

@@ -12,7 +12,7 @@ sharded_trainer  a trainer of such a model; its files are those of one process
 wrapping         own work inside a wrapped model's forward pass
 activations      what layers hold of a forward pass, kept within a budget
 compiled         a model's layers fused by torch.compile
-tally            means over a step
+tally            means and sums over a step
 quantiles        how figures are spread over a measurement
 watch            when training must not go on
 log              what a run says of every step

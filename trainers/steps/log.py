@@ -1,6 +1,7 @@
 """What a run says of every step: figures under TRL's names, counts, speed, and a line of metrics.jsonl each."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from trainers.steps.tally import Tally
 from trainers.steps.task import Read
 
+_MOST_NATS: Final = 700.0  # a token; e to more of them is no float
 _COUNTS: Final = ("examples", "kept_tokens", "read_tokens")
 Total = Callable[[torch.Tensor], torch.Tensor]  # of one process to that of all
 
@@ -37,6 +39,7 @@ class StepLog:
     def add(self, read: Read, *, counts: bool, examples: int) -> None:
         """One micro-batch; with `counts` False only its names matter."""
         self._tally.add({"loss": read.losses, **read.figures}, counts=counts)
+        self._tally.add(read.totals, counts=counts, summed=True)
         if counts:
             for name, value in zip(_COUNTS, (examples, read.kept_tokens, read.read_tokens), strict=True):
                 self._counts[name] += value
@@ -87,3 +90,12 @@ def displacement(logs: Mapping[str, float], history: Sequence[Mapping[str, float
             first = next((line[key] for line in history if key in line), logs[key])
             found[f"{prefix}displacement"] = logs[key] - first
     return found
+
+
+def perplexity(logs: Mapping[str, float]) -> dict[str, float]:
+    """e to the mean of −log π a token, where that mean is among the figures (`log_prob`)."""
+    return {
+        f"{prefix}perplexity": math.exp(min(-logs[f"{prefix}log_prob"], _MOST_NATS))
+        for prefix in ("", "eval_")
+        if f"{prefix}log_prob" in logs
+    }

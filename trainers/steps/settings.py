@@ -22,7 +22,9 @@ class Optimisation(_Settings):
     warmup: Annotated[float, Field(ge=0, lt=1)] = Field(0.1, description="Share of the steps.")
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="Of AdamW.")
     max_gradient_norm: Annotated[float, Field(gt=0)] = Field(1.0, description="Longer gradients are shortened to it.")
-    pairs_per_step: Positive = Field(128, description="Or prompts, for objectives of prompts; over all processes.")
+    pairs_per_step: Positive = Field(
+        128, description="Or prompts, for objectives of prompts, or completions (`sft`); over all processes."
+    )
     epochs: Annotated[float, Field(gt=0)] | None = Field(None, description="Passes over the data; one by default.")
     steps: Positive | None = Field(None, description="Optimizer steps, instead of epochs.")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Of the order, and of new weights.")

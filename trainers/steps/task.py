@@ -1,6 +1,7 @@
 """What a training run is about, as far as the trainer has to know: examples by number, and how a model reads them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
@@ -23,6 +24,7 @@ class Read(NamedTuple):
     kept_tokens: int  # response tokens that the losses read
     read_tokens: int  # tokens that the model read, padding left out
     spread: tuple[str, ...] = ()  # figures of which a measurement logs quantiles too
+    totals: Mapping[str, torch.Tensor] = MappingProxyType({})  # entries to be added up, by name; likewise
 
 
 class Task(Protocol):

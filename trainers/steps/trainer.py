@@ -24,7 +24,7 @@ from transformers.trainer_utils import rotate_checkpoints
 from trainers.steps import value_head
 from trainers.steps.activations import Budget, hold_within
 from trainers.steps.checkpoints import PARTIAL, check_same_run, saving, write_identity
-from trainers.steps.log import StepLog, displacement
+from trainers.steps.log import StepLog, displacement, perplexity
 from trainers.steps.order import Order
 from trainers.steps.quantiles import Quantiles
 from trainers.steps.shares import Step, Steps, share
@@ -176,7 +176,7 @@ class StepTrainer(Trainer):  # type: ignore[misc]
         if "loss" in logs:
             logs |= self._log.step(self._total, self.state.log_history)
             self.state.epoch = self._order.passes(self.state.global_step)
-        logs |= displacement(logs, self.state.log_history)
+        logs |= displacement(logs, self.state.log_history) | perplexity(logs)
         super().log(logs, start_time)
         if self.is_world_process_zero():
             self._log.write(self.state.log_history)

@@ -21,7 +21,8 @@ _FEW: Final = 10
 
 def check_loss(losses: torch.Tensor, step: int, names: Sequence[str]) -> None:
     """Raise ModelError unless all losses are finite; names step and examples."""
-    bad = [names[row] for row in (~losses.detach().isfinite()).nonzero().flatten().tolist()]
+    rows = (~losses.detach().isfinite()).nonzero().flatten().tolist()
+    bad = list(dict.fromkeys(names[row] for row in rows))  # an example may have several terms
     if bad:
         message = (
             f"step {step}: the loss is not finite for {len(bad)} pairs: {some(bad)}. Nothing of this step was applied. "

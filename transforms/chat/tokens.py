@@ -60,6 +60,24 @@ class TurnTokens(NamedTuple):
                     ends[row] = len(self.tail)
         return ends
 
+    def missing(self, ids: Ragged, keep: Offsets, finished: Bools) -> list[tuple[int, ...]]:
+        """What the first tokens of each response lack of the end of its turn, (responses,).
+
+        Args:
+            ids: whole responses.
+            keep: how many tokens of each are kept.
+            finished: whether each ended by itself.
+
+        Returns:
+            Of a whole response that finished nothing; of one that was cut within its end the rest of it; else all of
+            it.
+        """
+        end = self.end(ids, finished)
+        there = np.where(end > 0, np.maximum(keep - (ids.lengths - end), 0), 0)
+        whole = (end > 0) & (keep == ids.lengths)
+        rows = zip(whole.tolist(), there.tolist(), strict=True)
+        return [() if is_whole else self.tail[begun:] for is_whole, begun in rows]
+
 
 NOTHING_AROUND: Final = TurnTokens()
 # Texts that are encoded at once: of a token the tokenizer holds some 90 bytes until its id is read.

@@ -36,7 +36,8 @@ def load_tokenizer(
     if needs_template and not tokenizer.chat_template:
         message = (
             f"the tokenizer of {folder_or_id} has no chat template. Use the model's instruct version, or name"
-            " a tokenizer with a template in the recipe (tokenizer: ...), or a template (policy.chat_template: FILE)"
+            " a tokenizer with a template in the recipe (tokenizer: ...), or a template (policy.chat_template: FILE; of"
+            " a training on rows dataset.chat_template: FILE)"
         )
         raise ModelError(message)
     loaded: PreTrainedTokenizerFast = tokenizer

@@ -1,5 +1,6 @@
 """Canonical pairs to token ids, keeps and cut flags: one table in, one table and the bad rows out."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from transforms.tables.schema import GIVEN, PAIRS, STRUCTURE, TRUNCATED, check
 Bools = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.int64]
 Given = list[list[int] | None] | None  # ids that rows brought along; None where none did
+Ends = Sequence[Sequence[tuple[int, ...]]] | None  # tokens appended to each response of both sides; None for no rows
 
 IDENTICAL_AFTER_CUT = "identical_after_cut"
 SIDES = ("chosen", "rejected")
@@ -65,6 +67,7 @@ def prepare(pairs: pa.Table, chat: ChatTokens, truncation: Truncation, *, max_le
         rejected_end=rejected.end,
         max_length=limit,
         lead=lead,
+        tail=len(chat.tail_ids),
     )
     for row in np.flatnonzero(np.minimum(kept.chosen, kept.rejected) < 1).tolist():
         errors.setdefault(
@@ -74,7 +77,13 @@ def prepare(pairs: pa.Table, chat: ChatTokens, truncation: Truncation, *, max_le
         )
     changed = chosen.changed.astype(np.int64) + rejected.changed
     finished = {"chosen": chosen.end > 0, "rejected": rejected.end > 0}
-    table = _truncated(pairs, prompts.ids, {"chosen": chosen.ids, "rejected": rejected.ids}, kept, lead, finished)
+    ends = None
+    if truncation.eot == "always":
+        both = ((chosen, kept.chosen), (rejected, kept.rejected))
+        ends = [chat.turn_tokens.missing(side.ids, keep, side.end > 0) for side, keep in both]
+    identical = _identical(chosen.ids, rejected.ids, kept, ends)
+    sides = {"chosen": chosen.ids, "rejected": rejected.ids}
+    table = _truncated(pairs, prompts.ids, sides, kept, lead, finished, identical)
     if not errors:
         return Prepared(table, [], np.arange(len(pairs)), int(changed.sum()))
     good = np.ones(len(pairs), dtype=bool)
@@ -119,6 +128,7 @@ def _truncated(
     kept: Keeps,
     lead: Rows,
     finished: dict[str, Bools],
+    identical: Bools,
 ) -> pa.Table:
     columns: dict[str, Any] = {name: pairs[name] for name in PAIRS.names if name not in GIVEN}
     columns["prompt_ids"] = prompts.to_arrow()
@@ -130,19 +140,29 @@ def _truncated(
         columns[f"{side}_finished"] = pa.array(finished[side])
         columns[f"{side}_cut"] = pa.array(~(whole & finished[side]))
         columns[f"{side}_cut_by"] = pa.array(by, pa.string())
-    identical = _identical(sides["chosen"], sides["rejected"], kept)
     columns["reason"] = pc.coalesce(pairs["reason"], pc.if_else(pa.array(identical), IDENTICAL_AFTER_CUT, None))
     return pa.Table.from_arrays([columns[name] for name in TRUNCATED.names], schema=TRUNCATED)
 
 
-def _identical(chosen: Ragged, rejected: Ragged, kept: Keeps) -> Bools:
-    """Pairs whose kept tokens are the same on both sides: no preference is left in them."""
+def _identical(chosen: Ragged, rejected: Ragged, kept: Keeps, ends: Ends) -> Bools:
+    """Pairs of which the same tokens are trained on, on both sides: no preference is left in them.
+
+    Args:
+        chosen: whole responses.
+        rejected: likewise.
+        kept: of them.
+        ends: what is appended to each side's; None for nothing.
+    """
     same = np.zeros(len(kept.chosen), dtype=bool)
-    candidates = np.flatnonzero((kept.chosen == kept.rejected) & (kept.chosen > 0))
+    more = [np.array([len(end) for end in side], np.int64) for side in ends] if ends else [0, 0]
+    alike = kept.chosen + more[0] == kept.rejected + more[1]
+    candidates = np.flatnonzero(alike & (np.minimum(kept.chosen, kept.rejected) > 0))
     firsts = chosen.values[chosen.offsets[candidates]] == rejected.values[rejected.offsets[candidates]]
     for row in candidates[firsts].tolist():
-        keep = int(kept.chosen[row])
-        same[row] = np.array_equal(chosen.row(row)[:keep], rejected.row(row)[:keep])
+        one, other = chosen.row(row)[: kept.chosen[row]], rejected.row(row)[: kept.rejected[row]]
+        if ends:
+            one, other = (np.append(ids, side[row]) for ids, side in zip((one, other), ends, strict=True))
+        same[row] = np.array_equal(one, other)
     return same
 
 

@@ -28,9 +28,12 @@ class Truncation(BaseModel):
             keeps at most a fixed number; `none` keeps all.
         ratio: ρ, for method ratio only.
         tokens: the fixed number, for method tokens only.
-        eot: `natural` leaves a whole response its end-of-turn; `never` takes it from every response, so
-            that its presence does not tell which side was shorter.
-        max_length: prompt and kept response together, in tokens; null is the policy's context length.
+        eot: `natural` leaves a whole response its end-of-turn, and a cut one has none; `never` takes it from every
+            response, so that its presence does not tell which side was shorter; `always` has trainers read one behind
+            every response, cut ones too, which teaches a policy to stop in mid-sentence: for reproducing Shallow
+            Preference Signals, whose cut texts went through a chat template.
+        max_length: prompt and kept response together, in tokens, an end-of-turn that `always` appends among them; null
+            is the policy's context length.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,7 +41,7 @@ class Truncation(BaseModel):
     method: Literal["poet", "ratio", "tokens", "none"] = "poet"
     ratio: Annotated[float, Field(gt=0, le=1)] | None = None
     tokens: Annotated[int, Field(ge=1)] | None = None
-    eot: Literal["natural", "never"] = "natural"
+    eot: Literal["natural", "never", "always"] = "natural"
     max_length: Annotated[int, Field(ge=2)] | None = None
 
     @model_validator(mode="after")
@@ -81,6 +84,7 @@ def keeps(
     rejected_end: Ints,
     max_length: int | None,
     lead: Ints | int = 0,
+    tail: int = 0,
 ) -> Keeps:
     """How many tokens of each response to keep.
 
@@ -93,6 +97,8 @@ def keeps(
         rejected_end: likewise.
         max_length: prompt and response together; None is no limit.
         lead: tokens before the text, of both sides.
+        tail: tokens that the template writes behind a text. With `eot: always` there is room for them behind a response
+            that does not end in them.
 
     Returns:
         Keeps of at least one token behind the lead, but 0 where the prompt leaves no room for it (an invalid pair).
@@ -105,6 +111,9 @@ def keeps(
     room = np.full_like(prompt_tokens, np.iinfo(np.int64).max)
     if max_length is not None:
         room = np.maximum(max_length - prompt_tokens, 0)
+        if truncation.eot == "always":
+            ends = np.stack([chosen_end, rejected_end]) > 0
+            room = room - tail * ~(ends & (np.minimum(by_rule, room) == lengths))
         room[room <= lead] = 0
     kept = np.minimum(by_rule, room)
     by = np.full(kept.shape, "none", dtype=object)

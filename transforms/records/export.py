@@ -69,6 +69,9 @@ class ExportRecord(_Part):
     files: list[ExportedFile]
     threshold: ThresholdRecord | None
     generation: GenerationPart | None = Field(None, description="Where it is no curated run.")
+    appended: bool = Field(
+        False, description="The run's own trainings read an end-of-turn behind every response (truncate.eot: always)."
+    )
 
 
 class JoinCounts(_Part):

@@ -25,7 +25,7 @@ from transforms.report.codes_in_words import DECIDED_BY, cut_in_words
 from transforms.report.funnel import distinct_sources, losses
 from transforms.report.markdown import Trusted, cell, code, fenced, markdown
 from transforms.report.page import headline_rate, saved_share
-from transforms.report.remarks import decisions_in_words, leak_rows, unread_rows
+from transforms.report.remarks import decisions_in_words, ends_in_words, leak_rows, unread_rows
 from transforms.sources.about import About, hub_id
 from transforms.sources.kinds import KINDS
 from transforms.sources.licences import LICENCES, Stated, Terms, combine
@@ -65,6 +65,7 @@ def render_card(manifest: Manifest, *, repo: str | None = None) -> str:
             after the commit, and one commit may have several.
     """
     headline = headline_rate(manifest)
+    appended = ends_in_words(manifest)
     return (
         card_environment()
         .get_template("card.md.j2")
@@ -79,7 +80,8 @@ def render_card(manifest: Manifest, *, repo: str | None = None) -> str:
             losses=losses(manifest.counts),
             unread=unread_rows(manifest.sources),
             leaks=leak_rows(manifest.sources),
-            remarks=decisions_in_words(manifest),
+            appended=appended,
+            remarks=[words for words in decisions_in_words(manifest) if words != appended],
             rates=[(source, _by_reference(manifest, source)) for source in distinct_sources(manifest.consistency)],
             decided_by=DECIDED_BY,
             proxy_error=error_in_words(manifest.proxy) if manifest.proxy else "",

@@ -90,6 +90,19 @@ def ended_in_words(ended: str) -> str:
     return ENDED[ended]
 
 
+# What `truncate.eot` adds to what the cut is, where it adds anything.
+ENDS_IN_WORDS: Final = {
+    "never": ", and none keeps its end-of-turn",
+    "always": ", and each is trained on with an end-of-turn behind it",
+}
+# What whoever trains on such a run has to know.
+APPENDED_ENDS: Final = (
+    "truncate.eot: always appends an end-of-turn to responses that were cut or never finished: a model that is trained "
+    "on them learns to stop in mid-sentence. It is for reproducing Shallow Preference Signals, whose cut texts went "
+    "through a chat template; natural trains on the same cuts without it."
+)
+
+
 def cut_in_words(config: dict[str, Any]) -> str:
     """What the recipe's truncation does to a response, as a clause."""
     truncate = config.get("truncate") or {}
@@ -99,4 +112,4 @@ def cut_in_words(config: dict[str, Any]) -> str:
         "ratio": f"each response is cut to the first {percent(float(ratio), 0)} of its tokens",
         "tokens": f"each response is cut to at most {tokens} tokens",
     }.get(truncate.get("method", "none"), "responses are cut only where they pass the context limit")
-    return words + (", and none keeps its end-of-turn" if truncate.get("eot") == "never" else "")
+    return words + ENDS_IN_WORDS.get(truncate.get("eot", "natural"), "")

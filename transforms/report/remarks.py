@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from transforms.records.manifest import Manifest, SourceRecord
+from transforms.report.codes_in_words import APPENDED_ENDS
 from transforms.text import count, one_line, visible_plain
 
 SHOWN_CHARS = 70  # of an example on one line
@@ -66,9 +67,11 @@ def leak_rows(sources: Sequence[SourceRecord]) -> list[LeakRow]:
 
 
 def decisions_in_words(manifest: Manifest) -> list[str]:
-    """What the rules on contradictions and scores did, and what adapters noted, as sentences."""
+    """What appended ends teach, what the rules on contradictions and scores did, what adapters noted, as sentences."""
     counts = manifest.counts
-    found = [_contradictions(manifest)] if counts.contradictions else []
+    ends = ends_in_words(manifest)
+    found = [ends] if ends else []
+    found += [_contradictions(manifest)] if counts.contradictions else []
     found += [
         f"filters.{name} let {count(pairs)} pairs pass that have no scores."
         for name, pairs in counts.unmeasured.items()
@@ -76,6 +79,11 @@ def decisions_in_words(manifest: Manifest) -> list[str]:
     return found + [
         f"{_name(one.label)}: {count(times)} {words}." for one in manifest.sources for words, times in one.notes.items()
     ]
+
+
+def ends_in_words(manifest: Manifest) -> str:
+    """What an end-of-turn behind every response teaches; empty where the recipe appends none."""
+    return APPENDED_ENDS if (manifest.config.get("truncate") or {}).get("eot") == "always" else ""
 
 
 def remarks(manifest: Manifest) -> list[Remark]:

@@ -12,6 +12,7 @@ structures      what this project's own tables have beside roles and contents
 votes           preferences of annotators, one signed strength
 battles         two models, one user, one vote
 pairing         which of several responses meet
+completions     rows with one answer to a prompt
 kinds           one file a kind, and the list of them
 marks           marks of a chat template that leaked into texts
 tables          Arrow batches to raw rows

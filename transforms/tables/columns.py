@@ -45,6 +45,10 @@ CURATED: Final = {
     "decided_by": "`uncut`, `proxy`, `sampling`, `n_max`, `stopped` or `undecided`.",
     "verdict": "`keep` or `drop`.",
     "reason": "Why it was dropped; null for kept pairs.",
+    "chosen_appended_ids": "What training reads behind `chosen_ids[:chosen_keep]` although the response did not say "
+    "it: the end-of-turn that it lacks (`truncate.eot: always`); null where it lacks none. The column is there only in "
+    "such runs.",
+    "rejected_appended_ids": "Likewise.",
     "structure": "What is not in role and content, as JSON text: `tools`, `chat_template_kwargs`, further fields of "
     "messages, such as `tool_calls` (`prompt` by turn number, `chosen`, `rejected`). The column is there only if a row "
     "of the run has any.",

@@ -4,6 +4,7 @@
 table stops where it was made and not three stages later.
 """
 
+from collections.abc import Container
 from typing import Final, Literal
 
 import pyarrow as pa
@@ -193,6 +194,11 @@ JUDGED_FIELDS: Final = [
 # Columns that a dataset of an earlier release lacks.
 LATER: Final = [field for field in JUDGED_FIELDS if field.name in {"posterior", "value_chosen", "value_rejected"}]
 
+# What a trainer reads behind the kept tokens although the response did not say it: what it lacks of the template's end
+# of a turn (`truncate.eot: always`), null where it lacks nothing. Beside the ids and not among them, so that ids,
+# keeps, `_cut` and `_finished` go on saying what the response said. Written only by runs that append.
+APPENDED: Final = tuple(pa.field(f"{side}_appended_ids", TOKEN_IDS) for side in SIDES)
+
 # dataset/ and dropped/ as they lie on disk (datasets.load_from_disk).
 CURATED: Final = pa.schema(
     [
@@ -207,6 +213,7 @@ CURATED: Final = pa.schema(
         *[TRUNCATED.field(name) for name in TRUNCATED.names if name not in (*PAIRS.names, "lead_tokens")],
         *[PAIRS.field(name) for name in PAIRS.names if name.endswith(("_finished", "_score"))],
         *JUDGED_FIELDS,
+        *APPENDED,
         STRUCTURE,
     ]
 )
@@ -278,9 +285,26 @@ DECODED: Final = pa.schema(
 )
 
 
-def written(schema: pa.Schema, *, structured: bool) -> pa.Schema:
-    """CURATED or RESPONSES as a run writes it: `structure` only where a row of the run has any."""
-    return schema if structured else schema.remove(schema.get_field_index(STRUCTURE.name))
+def written(schema: pa.Schema, *, structured: bool, appended: bool = False) -> pa.Schema:
+    """CURATED or RESPONSES as a run writes it.
+
+    Args:
+        schema: with all columns that there can be.
+        structured: whether a row of the run has any `structure`.
+        appended: whether the run appends ends of turns; of CURATED alone.
+    """
+    left_out = {*([] if structured else [STRUCTURE.name]), *([] if appended else [field.name for field in APPENDED])}
+    return pa.schema([field for field in schema if field.name not in left_out])
+
+
+def written_like(schema: pa.Schema, names: Container[str]) -> pa.Schema:
+    """CURATED or RESPONSES as a run wrote it whose table has columns of these names."""
+    return written(schema, structured=STRUCTURE.name in names, appended=APPENDED[0].name in names)
+
+
+def without_appended(table: pa.Table) -> pa.Table:
+    """`table` without what a run appended to its responses: for whoever cuts or reads them in another way."""
+    return table.drop_columns([field.name for field in APPENDED if field.name in table.column_names])
 
 
 def with_later_columns(table: pa.Table) -> pa.Table:

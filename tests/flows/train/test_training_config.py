@@ -156,3 +156,39 @@ def test_a_head_that_is_fitted_alone_has_no_use_for_what_is_of_steps(key, value)
     assert load(*HEAD).head is not None
     with pytest.raises(ConfigError, match=rf"memory\.{key} is about the steps of all weights, and a head alone"):
         load(*HEAD, f"--memory.{key}", value)
+
+
+SFT = ("--config", str(CONFIGS / "train" / "starter-sft.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ((*SFT, "--objective.name", "dpo"), r"kind: sft has no use for objective; leave it out"),
+        ((*SFT, "--reference.model", "smollm2"), r"kind: sft has no use for reference; leave it out"),
+        ((*SFT, "--reward.margin", "1"), r"kind: sft has no use for reward; leave it out"),
+        ((*SFT, "--head.folds", "3"), r"kind: sft has no use for head; leave it out"),
+        ((*SFT, "--cluster.address", "auto"), r"kind: sft has no use for cluster; leave it out"),
+        ((*SFT, "--optimisation", "null"), r"kind: sft needs optimisation"),
+        ((*SFT, "--keep_best", "accuracy", "--eval_steps", "1"), r"accuracy is of an order, and kind: sft learns none"),
+        ((*SFT, "--dataset.responses", "all"), r"dataset\.responses: all takes rejected responses too"),
+        (("--kind", "sft"), r"kind: sft has no use for objective; leave it out"),
+        (("--dataset.chat_template", "x"), r"kind: preference has no use for dataset\.chat_template"),
+        ((*HEAD, "--dataset.chat_template", "x"), r"kind: reward has no use for dataset\.chat_template"),
+        (("--kind", "sfft"), r"kind: .*'preference', 'reward' or 'sft'"),
+    ],
+)
+def test_completions_need_steps_and_nothing_that_orders(flags, message):
+    with pytest.raises(ConfigError, match=message):
+        load(*flags)
+
+
+def test_completions_take_an_adapter_of_their_own_and_keep_the_best_by_loss():
+    recipe = load(*SFT, "--lora.merge", "false", "--keep_best", "loss", "--eval_steps", "2", "--memory.shard", "fsdp")
+    assert (recipe.kind, recipe.keep_best, recipe.lora.merge, recipe.memory.shard) == ("sft", "loss", False, "fsdp")
+
+
+def test_a_training_on_ids_that_are_made_is_what_it_was_before_rows_had_a_template():
+    assert "chat_template" not in load().settings()["dataset"]
+    assert "chat_template" not in load(*SFT).settings()["dataset"]
+    assert load(*SFT, "--dataset.chat_template", "x.jinja").settings()["dataset"]["chat_template"] == "x.jinja"

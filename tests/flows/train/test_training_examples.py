@@ -40,7 +40,8 @@ def half(monkeypatch: pytest.MonkeyPatch, run: Any, *, reward: Any = None) -> Tr
         training_examples, "read_splits", lambda _: {"train": pa.Table.from_pylist([row(1)], schema=CURATED)}
     )
     recipe = SimpleNamespace(dataset=DatasetConfig(path="./run", kept=0.5))
-    plan: Any = SimpleNamespace(recipe=recipe, run=run, context=100, reference=None, reward=reward, ledger="x")
+    known = {"recipe": recipe, "data": run, "run": run, "reward": reward}
+    plan: Any = SimpleNamespace(**known, context=100, reference=None, ledger="x")
     return TrainingExamples(plan, PolicyLearner(plan, objective("simpo")))
 
 

@@ -12,7 +12,7 @@ from tests_support import TEMPLATE, chat, tiny_tokenizer
 from transforms.chat import tokens as tokens_module
 from transforms.chat.conversation import Asked
 from transforms.chat.encoding import encode_prompts, encode_responses, encode_sides
-from transforms.chat.tokens import ChatTokens
+from transforms.chat.tokens import ChatTokens, TurnTokens
 from transforms.engines.tokenizer import load_tokenizer
 from transforms.errors import ModelError
 from transforms.tables.ragged import Ragged
@@ -200,3 +200,18 @@ def test_a_text_is_what_its_tokens_say_also_where_as_much_is_trimmed_as_the_temp
 def test_a_template_that_leaves_out_or_changes_what_is_said_is_refused(template, says):
     with pytest.raises(ModelError, match=f"has no usable chat template .it leaves out or changes {says}"):
         ChatTokens(tiny_tokenizer(template))
+
+
+def test_what_kept_tokens_lack_of_the_end_of_a_turn():
+    ids = [1, 2, 3, 8, 9]  # 8 and 9 are written behind a text
+    rows = Ragged.of([np.array(one, np.int32) for one in (ids, ids, ids, ids, ids[:3], ids[:3])])
+    keep = np.array([5, 4, 3, 1, 3, 2])
+    finished = np.array([True, True, True, True, False, False])
+    found = TurnTokens(tail=(8, 9)).missing(rows, keep, finished)
+    assert found == [(), (9,), (8, 9), (8, 9), (8, 9), (8, 9)]
+
+
+def test_another_end_than_the_templates_is_an_end():
+    rows = Ragged.of([np.array([1, 2, 7], np.int32)] * 2)  # 7 ends a turn with a call
+    found = TurnTokens(tail=(8, 9)).missing(rows, np.array([3, 2]), np.array([True, True]))
+    assert found == [(), (8, 9)]

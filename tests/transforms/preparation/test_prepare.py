@@ -44,6 +44,22 @@ def test_sides_that_the_cut_made_equal_are_dropped_with_a_reason():
     assert pair["reason"] == "identical_after_cut"
 
 
+def test_what_is_sampled_and_scored_is_the_same_with_an_end_of_turn_behind_every_response():
+    rows = [row("q", "the cat sat on the mat", "dog"), row("r", "dog", "the cat ran", chosen_finished=False)]
+    for cut in ({"method": "poet"}, {"method": "ratio", "ratio": 0.5}):
+        natural, always = (
+            prepared(*rows, truncation=Truncation(**cut, eot=eot)).pairs for eot in ("natural", "always")
+        )
+        assert always.equals(natural)
+
+
+def test_sides_that_an_appended_end_made_equal_are_dropped_too():
+    same = row("q", "the cat", "the cat", rejected_finished=False)
+    natural, always = (only(same, truncation=Truncation(method="none", eot=eot)) for eot in ("natural", "always"))
+    assert natural["chosen_ids"] == [*natural["rejected_ids"], CHAT.eot_id]
+    assert (natural["reason"], always["reason"]) == (None, "identical_after_cut")
+
+
 def test_an_earlier_reason_stays():
     pair = only(row("q", "the cat sat", "the cat ran", reason="tie"), truncation=Truncation(method="tokens", tokens=1))
     assert pair["reason"] == "tie"

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from transforms.preparation.truncation import Truncation, floor_share, keeps
 
 
-def kept(truncation, chosen, rejected, *, prompt=10, finished=(True, True), max_length=None):
+def kept(truncation, chosen, rejected, *, prompt=10, finished=(True, True), max_length=None, tail=0):
     result = keeps(
         truncation,
         prompt_tokens=np.array([prompt]),
@@ -18,6 +18,7 @@ def kept(truncation, chosen, rejected, *, prompt=10, finished=(True, True), max_
         chosen_end=np.array([finished[0]], np.int64),
         rejected_end=np.array([finished[1]], np.int64),
         max_length=max_length,
+        tail=tail,
     )
     return tuple(column[0] for column in result)
 
@@ -113,3 +114,29 @@ def test_poet_keeps_are_always_equal(chosen, rejected, prompt, limit, eot):
 def test_a_truncation_that_makes_no_sense_is_refused(settings, message):
     with pytest.raises(ValidationError, match=message):
         Truncation(**settings)
+
+
+def test_eot_always_keeps_what_natural_keeps_where_there_is_room():
+    for truncation in ({"method": "poet"}, {"method": "ratio", "ratio": 0.5}, {"method": "none"}):
+        natural, always = (Truncation(**truncation, eot=eot) for eot in ("natural", "always"))
+        assert kept(always, 7, 4, tail=1) == kept(natural, 7, 4) == kept(always, 7, 4, max_length=18, tail=1)
+
+
+def test_eot_always_leaves_room_for_what_is_appended_and_needs_none_behind_a_whole_response():
+    none, half = (Truncation(eot="always", **of) for of in ({"method": "none"}, {"method": "ratio", "ratio": 0.5}))
+    assert kept(none, 7, 4, max_length=17, tail=1) == (7, 4, "none", "none")
+    assert kept(none, 7, 4, max_length=16, tail=1) == (5, 4, "context", "none")
+    assert kept(none, 7, 4, max_length=16, tail=2) == (4, 4, "context", "none")
+    assert kept(half, 7, 4, max_length=14, tail=1) == (3, 2, "ratio", "ratio")
+    assert kept(half, 7, 4, max_length=13, tail=1) == (2, 2, "context", "ratio")
+
+
+def test_eot_always_ends_a_response_that_never_finished_within_the_limit():
+    none = Truncation(method="none", eot="always")
+    assert kept(none, 7, 4, finished=(False, True), max_length=17, tail=1) == (6, 4, "context", "none")
+    assert kept(none, 7, 4, finished=(False, True), max_length=18, tail=1) == (7, 4, "none", "none")
+
+
+def test_eot_always_keeps_nothing_where_the_end_alone_would_fit():
+    assert kept(Truncation(eot="always"), 7, 4, prompt=14, max_length=15, tail=1)[:2] == (0, 0)
+    assert kept(Truncation(eot="always"), 7, 4, prompt=13, max_length=15, tail=1)[:2] == (1, 1)

@@ -25,6 +25,7 @@ from transforms.errors import RowError, SourceError
 from transforms.sources.about import About
 from transforms.sources.adapter import BadRow, Row, SourceKind, row_hash
 from transforms.sources.canonical import Adapted, Message, Prompt, Response, check_prompt, check_text, prompt_id
+from transforms.sources.completions import CONVERSATIONS, LABELLED, LABELS, as_label, conversation_of
 from transforms.sources.endings import finished_one
 from transforms.sources.fields import (
     pair,
@@ -33,24 +34,11 @@ from transforms.sources.fields import (
     tools,
     with_system,
 )
-from transforms.sources.messages import (
-    Sides,
-    Spoken,
-    asked,
-    holds_messages,
-    is_transcript,
-    messages,
-    replies,
-    said,
-    split,
-    transcript,
-)
+from transforms.sources.messages import Sides, holds_messages
 from transforms.sources.options import SourceOptions
 from transforms.sources.papers import Paper
 from transforms.sources.rows import Fields, kind_of
 
-LABELS: Final = ("label", "kto_tag")
-CONVERSATIONS: Final = ("messages", "conversations")
 DESIRABLE, UNDESIRABLE = 1.0, 0.0
 MOST_PAIRS: Final = 10_000  # of one prompt: more are one prompt for many questions, and would fill the memory
 ONE_LABEL_NOTE: Final = {
@@ -198,7 +186,7 @@ def _sample(row: Fields) -> _Sample:
     """
     label = _label(row)
     refuse_what_is_not_text(row)
-    sides = _conversation(row)
+    sides = conversation_of(row, LABELLED)
     prompt = with_system(sides.prompt, row)
     check_prompt(prompt)
     if not sides.chosen.more:
@@ -217,91 +205,11 @@ def _label(row: Fields) -> bool:
 
 
 def _is_desirable(value: object, name: str) -> bool:
-    label = _as_label(value)
+    label = as_label(value)
     if label is None:
         message = f"{name} is {kind_of(value)}, expected true or false (or 1 or 0, as a number or as text)"
         raise RowError(message)
     return label
-
-
-def _as_label(value: object) -> bool | None:
-    if isinstance(value, str):
-        return {"true": True, "1": True, "false": False, "0": False}.get(value.strip().lower())
-    return bool(value) if isinstance(value, bool | int | float) and value in (0, 1) else None
-
-
-def _conversation(row: Fields) -> Sides:
-    """The prompt and the completion, as both sides of a pair that has one."""
-    texts = row.peek("instruction") is not None and row.peek("output") is not None
-    conversations = [name for name in CONVERSATIONS if row.peek(name) is not None]
-    # A table gives every row the columns of all others: a null may be of another layout.
-    if row.peek("completion") is not None or ("completion" in row and not conversations and not texts):
-        if row.peek("prompt") not in (None, "", []):
-            return _prompted(asked(row, "prompt"), said(row, "completion"))
-        row.get("prompt")
-        whole = row.peek("completion")
-        if is_transcript(whole):
-            return _whole(transcript(row.get("completion"), "completion"), "completion")
-        if not holds_messages(whole):
-            message = (
-                f"completion is {kind_of(whole)} without a prompt, so what was asked cannot be told; add a column"
-                " prompt, or use messages"
-            )
-            raise RowError(message)
-        return _whole(messages(row, "completion"), "completion")
-    if conversations:
-        return _whole(messages(row, conversations[0]), conversations[0])
-    if texts or ("instruction" in row and "output" in row):
-        return _prompted(_instructed(row), said(row, "output"))
-    message = (
-        f"found the columns {', '.join(sorted(map(str, row.raw)))}; expected prompt and completion, messages,"
-        " conversations, or instruction and output"
-    )
-    raise RowError(message)
-
-
-def _prompted(prompt: Prompt, completion: Spoken) -> Sides:
-    turns = completion.turns
-    if not turns or turns[-1].role != "assistant":
-        found = f"ends in a {turns[-1].role} turn" if turns else "is empty"
-        message = f"the completion {found}, expected an assistant turn"
-        raise RowError(message)
-    sides = replies(prompt, completion, completion)
-    if len(turns) > 1 and len(sides.prompt) != len(turns) - 1:  # it does not repeat the prompt, and goes on for turns
-        message = (
-            f"the completion has {len(turns)} messages behind the prompt, and its label is of all of them; expected one"
-            " assistant turn"
-        )
-        raise RowError(message)
-    return sides
-
-
-def _whole(spoken: Spoken, name: str) -> Sides:
-    if not spoken.turns or spoken.turns[-1].role != "assistant":
-        found = f"ends in a {spoken.turns[-1].role} turn" if spoken.turns else "is empty"
-        message = f"{name} {found}, expected messages that end in the assistant turn that the label is of"
-        raise RowError(message)
-    return split(spoken, spoken)
-
-
-def _instructed(row: Fields) -> Prompt:
-    """LLaMA-Factory's reading of Alpaca's columns: the input behind the instruction, earlier turns before both."""
-    turns: list[Message] = []
-    history = row.get("history")
-    if not isinstance(history, list | None):
-        message = f"history is {kind_of(history)}, expected a list of earlier turns"
-        raise RowError(message)
-    for at, one in enumerate(history or []):
-        if not isinstance(one, list) or len(one) != 2 or not all(isinstance(text, str) for text in one):
-            message = f"history[{at}] is {kind_of(one)}, expected a list of a question and an answer"
-            raise RowError(message)
-        turns += [Message("user", one[0]), Message("assistant", one[1])]
-    parts = [row.get("instruction"), row.get("input")]
-    for name, text in zip(("instruction", "input"), parts, strict=True):
-        if not isinstance(text, str | None):
-            message = f"{name} is {kind_of(text)}, expected text"
-            raise RowError(message)
-    return (*turns, Message("user", "\n".join(filter(None, parts))))
 
 
 def _said(sample: _Sample) -> tuple[str, str]:
@@ -318,7 +226,7 @@ def _holds_one(row: Row, names: Sequence[str]) -> bool:
 
 def looks_like(row: Row) -> bool:
     """Whether a row is one completion with its label."""
-    if "chosen" in row or "rejected" in row or all(_as_label(row.get(name)) is None for name in LABELS):
+    if "chosen" in row or "rejected" in row or all(as_label(row.get(name)) is None for name in LABELS):
         return False
     return "completion" in row or _holds_one(row, CONVERSATIONS) or ("instruction" in row and "output" in row)
 

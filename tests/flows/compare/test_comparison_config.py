@@ -37,7 +37,7 @@ def test_trainings_of_a_comparison_measure_nothing_and_leave_no_checkpoints():
     kept = {"eval_steps": "epoch", "keep_best": "margin", "keep_checkpoints": "all", "kl_reference": True}
     base = read_config(TrainingRecipe, CONFIGS / "train" / "starter-simpo.yaml", kept)
     assert (base.keep_checkpoints, base.keep_best) == ("all", "margin")
-    found = ComparisonPlan(load(), base, None, "", None).recipe(RAW, seed=1, steps=2, name="raw")
+    found = ComparisonPlan(load(), base, None, None, "", None).recipe(RAW, seed=1, steps=2, name="raw")
     assert (found.eval_steps, found.keep_best, found.keep_checkpoints) == (None, None, None)
     assert TrainingRecipe.model_validate(found.model_dump()) == found
 

@@ -9,8 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
-from flows.generate.flow import make
-from flows.generate.plan import GenerationPlan, plan_generation
+from flows.generate.plan import GenerationPlan
 from flows.models.engine_calls import Pay
 from flows.recipe.cluster import ClusterConfig
 from flows.recipe.generation import AnnotatorConfig, AnsweringPolicy, Generation
@@ -73,17 +72,13 @@ def generation_of(
     return Generation.model_validate(content)
 
 
-def generated(config: Generation, pay: Pay) -> GenerationManifest:
+def made(plan: GenerationPlan, pay: Pay) -> GenerationManifest:
     """Answer and judge what is not there yet.
 
     Args:
-        config: as `generation_of` has it.
+        plan: of a generation as `generation_of` has it.
         pay: calls a batch of expensive work by a name, and again if its engine fails.
     """
-    plan = plan_generation(config)
-    return made(plan, pay)
+    from flows.generate.flow import make  # with Prefect, which nobody needs to find out that nothing changed
 
-
-def made(plan: GenerationPlan, pay: Pay) -> GenerationManifest:
-    """The same of a plan."""
     return plan.finished or make(plan, plan.folder, pay)

@@ -186,7 +186,7 @@ def test_a_training_on_rows_counts_all_of_them_and_keeps_the_bad_ones_beside_the
     assert found.version == plan_training(recipe).data.content_version
     assert record.after["eval_loss"] < record.before["eval_loss"]
     assert sorted(path.name for path in folder.iterdir()) == [
-        "metrics.jsonl", "model", "quarantine.jsonl", "training.json",
+        "metrics.jsonl", "model", "quarantine.jsonl", "training.html", "training.json",
     ]  # fmt: skip
     [bad] = [json.loads(line) for line in (folder / "quarantine.jsonl").read_text().splitlines()]
     assert bad["error"] == "completion is empty"

@@ -152,6 +152,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     arguments = parser.parse_args()
     from flows.generate import voices
+    from flows.generate.answering import calls_of
     from flows.models import recipe_models
 
     with tempfile.TemporaryDirectory() as name:
@@ -159,7 +160,8 @@ def main() -> None:
         config = generation(folder, arguments)
         runs = {number: started(folder, config, f"run-{number}") for number in range(arguments.rounds)}
         policy = runs[0].plan.policies[0]
-        engine = policy.open(runs[0].prompted.longest[policy.label])
+        calls_of(runs[0], policy)  # tells it its longest prompt
+    engine = policy.open()
         closes, kept = engine.close, patch.object(engine, "close", lambda: None)  # one engine for all rounds
         try:
             with kept, patch.object(voices, "open_sampler", lambda *_: engine):

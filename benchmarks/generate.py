@@ -161,7 +161,7 @@ def main() -> None:
         runs = {number: started(folder, config, f"run-{number}") for number in range(arguments.rounds)}
         policy = runs[0].plan.policies[0]
         calls_of(runs[0], policy)  # tells it its longest prompt
-    engine = policy.open()
+        engine = policy.open()
         closes, kept = engine.close, patch.object(engine, "close", lambda: None)  # one engine for all rounds
         try:
             with kept, patch.object(voices, "open_sampler", lambda *_: engine):

@@ -12,7 +12,7 @@ from transforms.sources.kinds import PromptSource
 class AnsweringModel(AnsweringPolicy):
     """A model under test, and how it answers."""
 
-    label: Label = Field(description="What it is called in the tables.")
+    label: Label = Field(description="What it is called in the tables: lower-case letters, digits, underscores.")
     n: Positive = Field(1, description="Answers a prompt, the same for all models; 1 for a judge that compares.")
 
 
@@ -20,6 +20,13 @@ class Completer(AnsweringPolicy):
     """Who completes the beginnings of the models' answers, and how."""
 
     n: Positive = Field(3, description="Completions of each beginning; POET's figure 4 has 3.")
+
+    @model_validator(mode="after")
+    def _goes_on_from_the_prompt_as_it_is(self) -> Self:
+        if self.system_prompt is not None or self.thinking != "keep":
+            message = "completer: it goes on from prompt and answer as they are; leave system_prompt and thinking out"
+            raise ValueError(message)
+        return self
 
 
 class PrefixQualityConfig(Section):
@@ -96,9 +103,12 @@ class AnswersConfig(Section):
         if self.prefixes is not None and compares(self.judge):
             message = "prefixes: completions are scored one by one, and this judge compares; use one that scores"
             raise ValueError(message)
-        served = [one.label for one in self.models if one.engine == "server"]
-        if self.entropy_of and served:
-            message = f"entropy_of: {served[0]} is on a server, which shows no whole distributions; leave it out"
+        hidden = [one.label for one in self.models if one.engine == "server" or one.quantization]
+        if self.entropy_of and hidden:
+            message = (
+                f"entropy_of: {hidden[0]} is on a server, or quantized by vLLM: neither shows whole distributions; "
+                "leave it out"
+            )
             raise ValueError(message)
         return self
 

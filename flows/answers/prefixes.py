@@ -28,6 +28,7 @@ from transforms.tables.ragged import Ids
 
 COMPLETER: Final = "completer"
 UNREADABLE: Final = "the completer's chat template does not take it"
+NO_ROOM: Final = "prompt and beginning leave the completer no room for a token"
 UNSCORED: Final = "the judge gave no score to a completion, or to the answer"
 _SIDE: Final = "prefix"  # in seeds, where pairs have chosen and rejected
 
@@ -82,7 +83,8 @@ def prefix_quality(
     first = next(iter(answers))
     prompts = sorted({one.prompt_id for one in answers[first]})[: config.max_prompts]
     asked = {label: [one for one in mine if one.prompt_id in set(prompts)] for label, mine in answers.items()}
-    found = [one for label, mine in asked.items() for one in _encoded(label, mine, completer)]
+    readable = [one for label, mine in asked.items() for one in _encoded(label, mine, completer)]
+    found = [one for one in readable if _has_room(one, config.tokens, completer.voice.context)]
     wanted = [_wanted(row, one, keep, completer, seed) for row, one in enumerate(found) for keep in config.tokens]
     there = [one for one in wanted if one is not None]
     requests = [request for one in there for request in one.requests]
@@ -108,7 +110,13 @@ def prefix_quality(
         quality[one.row, column[one.keep]] = mean
     known = np.isfinite(quality).all(axis=1)
     answered = sum(map(len, asked.values()))
-    lost = Counter({UNREADABLE: answered - len(found), UNSCORED: int((~known).sum())})
+    lost = Counter(
+        {
+            UNREADABLE: answered - len(readable),
+            NO_ROOM: len(readable) - len(found),
+            UNSCORED: int((~known).sum()),
+        }
+    )
     return PrefixQuality(
         completer=model_record(completer.model.identity),
         completions_each=config.completer.n,
@@ -140,12 +148,18 @@ def _encoded(label: str, answers: Sequence[AskedAnswer], completer: FoundPolicy)
     ]
 
 
+def _has_room(one: _Beginnings, tokens: Sequence[int], context: int | None) -> bool:
+    """Whether the completer can go on behind the longest beginning that is cut."""
+    cut = [keep for keep in tokens if keep < one.text]
+    return context is None or not cut or len(one.prompt) + max(cut) < context
+
+
 def _wanted(row: int, one: _Beginnings, keep: int, completer: FoundPolicy, seed: int) -> _Wanted | None:
-    """None where the beginning is the whole text, or leaves the completer no room."""
+    """None where the beginning is the whole text."""
     voice = completer.voice
     token_ids = np.concatenate([one.prompt, one.response[:keep]])
     room = voice.max_new_tokens if voice.context is None else min(voice.max_new_tokens, voice.context - len(token_ids))
-    if keep >= one.text or room < 1:
+    if keep >= one.text:
         return None
     requests = []
     for sample in range(voice.n):

@@ -1,18 +1,23 @@
 """What a generation of two models wrote: how answers ended, their lengths and scores, and who won which comparison."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from flows.answers.generations import BASELINE, JUDGE, MODEL
+from flows.answers.generations import JUDGE, labels_of
+from flows.recipe.generation import AnnotatorConfig
+from flows.recipe.judge import JudgeConfig
+from flows.recipe.pair_ranker import PairRankerConfig
 from transforms.asking.answers import shown
 from transforms.chat.conversation import Asked, Turn, asked_of
 from transforms.choices import Thinking
 from transforms.errors import SourceError
+from transforms.judging.shown import text
 from transforms.pairing.win_rate import Comparisons, Samples, crossed
 from transforms.records.answers import QUANTILES, AnswersRecord, End, HistogramRecord, LengthsRecord
 from transforms.records.generation import GenerationManifest
@@ -49,7 +54,7 @@ class AskedAnswer(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """What two models wrote to the same prompts."""
+    """What two models wrote to the same prompts; lengths and texts are as the judge reads them."""
 
     model: Written
     baseline: Written
@@ -62,8 +67,22 @@ def prompt_number(prompt_id: str) -> int:
     return int(prompt_id, 16) - 2**63
 
 
-def read_answered(folder: Path, manifest: GenerationManifest) -> Answered:
-    """Read the responses of a finished generation of MODEL and BASELINE.
+def reading_of(judge: AnnotatorConfig) -> Callable[[Turn], str]:
+    """The text of an answer as a judge is shown it."""
+    if isinstance(judge, JudgeConfig):
+        return partial(text, shows_reasoning=judge.shows_reasoning)
+    if isinstance(judge, PairRankerConfig):
+        return partial(text, shows_reasoning=False)
+    return lambda turn: str(turn["content"])
+
+
+def read_answered(folder: Path, manifest: GenerationManifest, judge: AnnotatorConfig) -> Answered:
+    """Read the responses of a finished generation of a model and the baseline.
+
+    Args:
+        folder: of it.
+        manifest: of it.
+        judge: whose reading of them is compared and measured.
 
     Raises:
         SourceError: it wrote no responses.
@@ -79,27 +98,52 @@ def read_answered(folder: Path, manifest: GenerationManifest) -> Answered:
         number: _instruction(turns) for number, turns in zip(numbers, table["prompt"].to_pylist(), strict=True)
     }
     prompt = np.array(numbers, np.int64)
-    thinking = {one["label"]: one["thinking"] for one in manifest.config["policies"]}
+    thinking, labels = {one["label"]: one["thinking"] for one in manifest.config["policies"]}, labels_of(manifest)
     model, baseline = (
-        _written(table.filter(pa.array(policies == label)), prompt[policies == label], thinking[label])
-        for label in (MODEL, BASELINE)
+        _written(
+            table.filter(pa.array(policies == label)), prompt[policies == label], thinking[label], reading_of(judge)
+        )
+        for label in (labels.model, labels.baseline)
     )
     return Answered(model, baseline, instructions, sorted(set(table["prompt_id"].to_pylist())))
 
 
-def asked_answers(folder: Path, manifest: GenerationManifest) -> dict[str, list[AskedAnswer]]:
-    """Usable answers of MODEL and BASELINE, in the order in which the generation has them."""
+class BothAnswers(NamedTuple):
+    """Usable answers, in the order in which the generation has them."""
+
+    model: list[AskedAnswer]
+    baseline: list[AskedAnswer]
+
+
+def asked_answers(folder: Path, manifest: GenerationManifest) -> BothAnswers:
+    """What both wrote that a dataset could take."""
     thinking = {one["label"]: one["thinking"] for one in manifest.config["policies"]}
-    found: dict[str, list[AskedAnswer]] = {MODEL: [], BASELINE: []}
+    found: dict[str, list[AskedAnswer]] = {label: [] for label in thinking}
     for name in _response_files(manifest):
         table = _read(folder / name)
         names = ("prompt_id", "policy", "response", "reasoning", "finished", "prompt_ids", "response_ids", "status")
         rows = zip(asked_of(table), *(table[column].to_pylist() for column in names), strict=True)
-        for asked, prompt_id, policy, text, reasoning, finished, prompt_ids, response_ids, status in rows:
+        for asked, prompt_id, policy, said, reasoning, finished, prompt_ids, response_ids, status in rows:
             if status in ("usable", "unscored"):
-                turn = shown(text, reasoning, thinking[policy])
+                turn = shown(said, reasoning, thinking[policy])
                 found[policy].append(AskedAnswer(prompt_id, asked, turn, finished, prompt_ids, response_ids))
-    return found
+    labels = labels_of(manifest)
+    return BothAnswers(found[labels.model], found[labels.baseline])
+
+
+def of_prompts(answered: Answered, prompts: set[int]) -> Answered:
+    """Those to some prompts."""
+
+    def some(side: Written) -> Written:
+        rows = np.array([row for row, one in enumerate(side.prompt.tolist()) if one in prompts], np.int64)
+        arrays = (side.prompt[rows], side.score[rows], side.tokens[rows], side.characters[rows])
+        return Written(*arrays, [side.ends[row] for row in rows], [side.texts[row] for row in rows])
+
+    return answered._replace(
+        model=some(answered.model),
+        baseline=some(answered.baseline),
+        names=[name for name in answered.names if prompt_number(name) in prompts],
+    )
 
 
 def comparisons(answered: Answered, *, compares: bool) -> Comparisons:
@@ -180,11 +224,9 @@ def _lengths(values: Ints) -> LengthsRecord:
     return LengthsRecord(mean=float(values.mean()), quantiles=np.percentile(values, QUANTILES).tolist())
 
 
-def _written(table: pa.Table, prompt: Ints, thinking: Thinking) -> Written:
+def _written(table: pa.Table, prompt: Ints, thinking: Thinking, read: Callable[[Turn], str]) -> Written:
     said = zip(table["response"].to_pylist(), table["reasoning"].to_pylist(), strict=True)
-    texts = [
-        str(shown(text or "", reasoning, thinking)["content"]) for text, reasoning in said
-    ]  # as the judge reads them
+    texts = [read(shown(written or "", reasoning, thinking)) for written, reasoning in said]
     scores: Sequence[float | None] = table[f"score_{JUDGE}"].to_pylist()
     return Written(
         prompt=prompt,

@@ -1,5 +1,6 @@
 """All models against the baseline, one after the other."""
 
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,17 @@ from flows.annotators.comparisons import ALONE
 from flows.answers.benchmark import FoundBenchmark, find_benchmark
 from flows.answers.config import AnswersConfig
 from flows.answers.entropy import entropy_curves
-from flows.answers.generations import BASELINE, JUDGE, MODEL, generation_of, made
+from flows.answers.generations import JUDGE, generation_of, labels_of, made
 from flows.answers.prefixes import COMPLETER, prefix_quality
-from flows.answers.reading import AskedAnswer, asked_answers, comparisons, histogram, read_answered, record_of
+from flows.answers.reading import (
+    AskedAnswer,
+    asked_answers,
+    comparisons,
+    histogram,
+    of_prompts,
+    read_answered,
+    record_of,
+)
 from flows.answers.winning import wins_record
 from flows.generate.judges import find_annotator
 from flows.generate.plan import GenerationPlan, plan_generation
@@ -23,6 +32,7 @@ from flows.generate.voices import FoundPolicy, find_policy
 from flows.models.engine_calls import Pay
 from flows.recipe.generation import compares
 from flows.runtime.progress import Progress
+from transforms.errors import SourceError
 from transforms.paths import ledger_root
 from transforms.records.answers import AnswersEvaluation, AnswersRecord, PrefixQuality
 from transforms.records.generation import AnnotatorRecord, GenerationManifest
@@ -91,6 +101,14 @@ def plan_answers(
     return AnswersPlan(config, generations, benchmark, completer, ledger, chat_template_date)
 
 
+def drop_other_answers(folder: Path, plan: AnswersPlan) -> None:
+    """Remove generations of an earlier evaluation in the folder that are none of this plan's; the ledger has them."""
+    place = folder / FOLDER
+    for path in place.iterdir() if place.is_dir() else ():
+        if path.is_dir() and path.name not in plan.generations:
+            shutil.rmtree(path)
+
+
 def evaluate_answers(plan: AnswersPlan, pay: Pay, progress: Progress) -> AnswersEvaluation:
     """Answer, judge and compare; what the ledger holds costs nothing.
 
@@ -101,14 +119,27 @@ def evaluate_answers(plan: AnswersPlan, pay: Pay, progress: Progress) -> Answers
     """
     config, by_comparing = plan.config, compares(plan.config.judge)
     manifests = {label: made(one, pay) for label, one in plan.generations.items()}
+    both = {
+        label: read_answered(plan.generations[label].folder, manifest, config.judge)
+        for label, manifest in manifests.items()
+    }
+    # A prompt that some model cannot read is none of its generation's; rates are to be of the same ones.
+    asked = [set(one.instructions) for one in both.values()]
+    common = set.intersection(*asked)
+    if not common:
+        message = (
+            f"answers: no prompt could be asked of all {len(config.models)} models; see answers/*/quarantine.jsonl"
+        )
+        raise SourceError(message)
     wins, models, texts = [], {}, {}
     for label, manifest in manifests.items():
-        answered = read_answered(plan.generations[label].folder, manifest)
+        answered = of_prompts(both[label], common)
         compared = comparisons(answered, compares=by_comparing)
         wins.append(wins_record(label, answered, compared, plan.benchmark))
+        labels = labels_of(manifest)
         for name, voice, written in (
-            (config.first, BASELINE, answered.baseline),
-            (label, MODEL, answered.model),
+            (config.first, labels.baseline, answered.baseline),
+            (label, labels.model, answered.model),
         ):
             models[name] = record_of(written, label=name, model=_model(manifest, voice), compares=by_comparing)
             texts[name] = written
@@ -120,7 +151,8 @@ def evaluate_answers(plan: AnswersPlan, pay: Pay, progress: Progress) -> Answers
         judge_kind=config.judge.kind,
         compares=by_comparing,
         sources=found[0].sources,
-        prompts=found[0].counts.drawn,
+        prompts=len(common),
+        not_of_all=len(set.union(*asked) - common),
         baseline=config.first,
         samples=config.models[0].n,
         models=_baseline_first(models, config.first),
@@ -144,16 +176,17 @@ def _asked(plan: AnswersPlan, manifests: Mapping[str, GenerationManifest]) -> di
     found: dict[str, list[AskedAnswer]] = {plan.config.first: []}
     for label, manifest in manifests.items():
         both = asked_answers(plan.generations[label].folder, manifest)
-        found[plan.config.first] = both[BASELINE]  # the same in each
-        found[label] = both[MODEL]
-    return found
+        found[plan.config.first] = both.baseline  # the same in each, but for prompts that the model cannot read
+        found[label] = both.model
+    common = set.intersection(*({one.prompt_id for one in mine} for mine in found.values()))
+    return {label: [one for one in mine if one.prompt_id in common] for label, mine in found.items()}
 
 
 def _policies(plan: AnswersPlan) -> dict[str, FoundPolicy]:
     found: dict[str, FoundPolicy] = {}
     for label, one in plan.generations.items():
-        by_name = {policy.label: policy for policy in one.policies}
-        found |= {plan.config.first: by_name[BASELINE], label: by_name[MODEL]}
+        baseline, model = one.policies
+        found |= {plan.config.first: baseline, label: model}
     return found
 
 

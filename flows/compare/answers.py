@@ -10,7 +10,7 @@ import orjson
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from flows.answers.generations import BASELINE, JUDGE, generation_of, made
+from flows.answers.generations import JUDGE, generation_of, labels_of, made
 from flows.answers.reading import comparisons, left_out, prompt_number, read_answered, record_of
 from flows.compare.config import ComparedAnswers
 from flows.compare.output import ANSWERS
@@ -28,10 +28,11 @@ from transforms.pairing.win_rate import Comparisons
 from transforms.paths import ledger_root
 from transforms.records.answers import AnswersRecord
 from transforms.records.comparison import AnswersCompared, Budget
-from transforms.records.manifest import ModelRecord
+from transforms.records.manifest import ModelRecord, TemplateRecord
 from transforms.tables.schema import PROMPT_DIGITS
 
 PROMPTS: Final = "prompts.jsonl"
+TEMPLATE: Final = "chat_template.jinja"
 
 
 class JudgedBy(NamedTuple):
@@ -59,6 +60,7 @@ class AnsweredModel(BaseModel):
     longer: list[int]  # characters
     there: list[str]  # prompt_id of every prompt that was asked
     left_out: dict[str, int]
+    quarantined: int  # prompts and rows that could not be asked
     completions: int
     judgements: int
 
@@ -85,9 +87,24 @@ def plan_judging(config: ComparedAnswers, folder: Path, base: TrainingRecipe) ->
         base: the training recipe, for its ledger.
 
     Raises:
+        ConfigError: what no generation takes.
         SourceError: prompts that cannot be reached.
         ModelError: a judge that is missing or cannot be used.
     """
+    start = config.answering(base.model.model, base.model.revision)
+    generation_of(
+        start,
+        start,
+        config.judge,
+        name="start",
+        prompts=config.prompts or [{"kind": "prompts", "path": "./held-out.jsonl"}],
+        max_prompts=config.max_prompts,
+        seed=config.seed,
+        batch=config.batch,
+        folder=folder / ANSWERS,
+        ledger=base.ledger,
+        chat_template_date=DEFAULT_DATE,
+    )  # says now what it would not take after the first training
     judge = find_annotator(JUDGE, config.judge, ledger_root=ledger_root(base.ledger), today=DEFAULT_DATE, cluster=None)
     sources = [[one.label, one.revision, one.fingerprint] for one in source_records(config.prompts)]
     content: dict[str, Any] = {
@@ -123,8 +140,27 @@ def known_answers(path: Path, training: str, judged_by: JudgedBy) -> AnsweredMod
     return found if (found.training, found.asked) == (training, judged_by.fingerprint) else None
 
 
+def write_template(judged_by: JudgedBy, template: TemplateRecord | None) -> dict[str, Any]:
+    """The run's own chat template, where it has one, as keys for every model: trained ones are saved with it."""
+    if template is None:
+        return {}
+    keys: dict[str, Any] = {"chat_template_kwargs": template.kwargs} if template.kwargs else {}
+    if template.text is not None:
+        path = judged_by.folder / TEMPLATE
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, template.text)
+        keys["chat_template"] = str(path)
+    return keys
+
+
 def ask(
-    path: Path, training: str, model: Path, start: tuple[str, str | None], judged_by: JudgedBy, pay: Pay
+    path: Path,
+    training: str,
+    model: Path,
+    start: tuple[str, str | None],
+    judged_by: JudgedBy,
+    template: TemplateRecord | None,
+    pay: Pay,
 ) -> AnsweredModel:
     """Let a trained model and the one that it started from answer, and write who won to `path`.
 
@@ -134,6 +170,7 @@ def ask(
         model: folder of the trained model.
         start: model and revision that training started from.
         judged_by: how they are asked and judged.
+        template: of the run that they were trained on; the recipe's own keys go before it.
         pay: calls a batch of expensive work by a name, and again if its engine fails.
 
     Raises:
@@ -142,10 +179,11 @@ def ask(
     begun, config, key = time.monotonic(), judged_by.config, path.name.partition(".")[0]
     own = str(judged_by.folder / PROMPTS)
     held_out = {"kind": "prompts", "path": own if Path(own).is_absolute() else f"./{own}"}
+    spoken = write_template(judged_by, template)
     plan = plan_generation(
         generation_of(
-            config.answering(str(model.resolve())),
-            config.answering(*start),
+            config.answering(str(model.resolve()), **spoken),
+            config.answering(*start, **spoken),
             config.judge,
             name=key[:96],
             prompts=config.prompts or [held_out],
@@ -158,22 +196,23 @@ def ask(
         )
     )
     manifest, by_comparing = made(plan, pay), compares(config.judge)
-    answered = read_answered(plan.folder, manifest)
+    answered = read_answered(plan.folder, manifest, config.judge)
     compared = comparisons(answered, compares=by_comparing)
     names = {prompt_number(one): one for one in answered.names}
-    models = {voice.label: voice.model for voice in manifest.voices}
+    models, labels = {voice.label: voice.model for voice in manifest.voices}, labels_of(manifest)
     found = AnsweredModel(
         training=training,
         asked=judged_by.fingerprint,
         seconds=round(time.monotonic() - begun, 3),
         judge=manifest.annotators[0].model,
-        model=record_of(answered.model, label=key, model=models["model"], compares=by_comparing),
-        baseline=record_of(answered.baseline, label=BASELINE, model=models[BASELINE], compares=by_comparing),
+        model=record_of(answered.model, label=key, model=models[labels.model], compares=by_comparing),
+        baseline=record_of(answered.baseline, label="start", model=models[labels.baseline], compares=by_comparing),
         prompts=[names[int(compared.prompts[at])] for at in compared.prompt],
         wins=compared.wins.tolist(),
         longer=compared.longer.tolist(),
         there=list(answered.names),
         left_out=left_out(answered, compared),
+        quarantined=manifest.counts.quarantined,
         completions=manifest.completions.generated,
         judgements=manifest.annotators[0].spend.generated,
     )
@@ -223,6 +262,7 @@ def answers_compared(
         asked=len(asked),
         compared=len(prompts),
         trained_on=len(asked) - len(fresh),
+        unasked=max(one.answered.quarantined for one in found),
         left_out={_LEFT_OUT: len(lost)} if lost else {},
         baseline=found[0].answered.baseline,
         standings=answer_standings(variants, budgets, trials, prompts) if len(prompts) else [],

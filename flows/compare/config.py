@@ -44,13 +44,13 @@ class ComparedAnswers(_Section):
         self.answering("model")
         return self
 
-    def answering(self, model: str, revision: str | None = None) -> AnsweringPolicy:
-        """How a model answers.
+    def answering(self, model: str, revision: str | None = None, **others: Any) -> AnsweringPolicy:
+        """How a model answers, with further keys where the section has none.
 
         Raises:
             ValueError: a key that does not fit.
         """
-        found = AnsweringPolicy.model_validate({"n": 1, **self.policy, "model": model, "revision": revision})
+        found = AnsweringPolicy.model_validate({"n": 1, **others, **self.policy, "model": model, "revision": revision})
         if found.n > 1 and compares(self.judge):
             message = f"answers.policy.n is {found.n}, and a judge that compares takes one answer a prompt: use n: 1"
             raise ValueError(message)

@@ -148,7 +148,8 @@ def _seconds(plan: ComparisonPlan, one: Planned) -> tuple[float, float] | None:
     """Of training and of judging; None where either is not finished."""
     record = read_record(plan.folder / TRAININGS / one.key)
     judged = plan.folder / JUDGED / f"{one.key}.json"
-    if record is None or not judged.is_file():
+    written = plan.folder / JUDGED / f"{one.key}.answers.json"
+    if record is None or not judged.is_file() or (plan.config.answers and not written.is_file()):
         return None
     seconds = sum(spent for stage, spent in record.seconds.items() if stage != "reference log-probs")
     return seconds, JudgedModel.model_validate_json(judged.read_bytes()).seconds

@@ -108,8 +108,15 @@ def _train_and_judge(plan: ComparisonPlan, one: Planned, judging: Judging) -> Ou
         judged = judged or judging.judge(path, record.fingerprint, model)
         if plan.judged_by and answered is None:
             release()  # the trainer's model; an engine is to have the memory
-            start = plan.base.model.model, plan.base.model.revision
-            answered = ask(wrote, record.fingerprint, model, start, plan.judged_by, engine_call)
+            start, run = (plan.base.model.model, plan.base.model.revision), plan.shared.run.manifest
+            try:
+                answered = ask(wrote, record.fingerprint, model, start, plan.judged_by, run.template, engine_call)
+            except OutputError:
+                raise
+            except (CurationError, RuntimeError) as error:
+                logger.warning("%s: its answers could not be judged, and its weights stay: %s", one.key, error)
+                seconds = sum(record.seconds.values()) + judged.seconds
+                return Outcome(one, seconds, judged, None, None, str(error))
     if not plan.config.output.models:
         for weights in model.glob("*.safetensors"):
             weights.unlink()

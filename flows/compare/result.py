@@ -28,6 +28,7 @@ class Outcome(NamedTuple):
     judged: JudgedModel | None
     error: str | None
     answered: AnsweredModel | None = None  # what it wrote, where that is asked for
+    answers_error: str | None = None  # why it is not known
 
 
 def result_of(
@@ -108,6 +109,7 @@ def _training(plan: ComparisonPlan, outcome: Outcome, scores: PairScores | None)
         chosen=_mean(scores and scores.chosen),
         rejected=_mean(scores and scores.rejected),
         error=outcome.error,
+        answers_error=outcome.answers_error,
     )
 
 

@@ -1,4 +1,4 @@
-"""`python -m flows.evaluate`: how well do a reward model and a policy order labelled pairs, whole and cut?"""
+"""`python -m flows.evaluate`: models on labelled pairs, by their answers, on tasks and on chat benchmarks."""
 
 import sys
 import time

@@ -56,7 +56,7 @@ def number(value: float | None) -> str:
 def _subsets_table(title: str, found: RewardBench2Evaluation) -> Table:
     table = Table(title=_safe(title), title_justify="left")
     table.add_column("subset")
-    for name in ("rows", "responses", "score", "95 % interval", "level"):
+    for name in ("rows", "responses", "score", "95 % interval", "level with a wrong one"):
         table.add_column(name, justify="right")
     for row in found.subsets:
         share = f"{row.value:.1%}", f"[{row.low:.1%}, {row.high:.1%}]"

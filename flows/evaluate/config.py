@@ -95,11 +95,12 @@ class EvaluationConfig(_Section):
     sources: list[EvaluationSource] = Field(
         [],
         description="Labelled pairs for `reward` and `policy`, and `rewardbench2` for a reward model; none where "
-        "`answers` or `tasks` alone are asked for.",
+        "`answers`, `tasks` or `annotations` alone are asked for.",
     )
     reward: RewardUnderTest | None = None
     policy: PolicyUnderTest | None = Field(
-        None, description="A policy as the reward model that its training made of it."
+        None,
+        description="With `sources` as the reward model that its training made of it; with `tasks` it answers them.",
     )
     answers: AnswersConfig | None = Field(None, description="Models by what they write: win rates over one of them.")
     tasks: TasksConfig | None = None

@@ -6,7 +6,7 @@ from functools import partial
 
 from prefect import flow
 
-from flows.answers.stage import evaluate_answers
+from flows.answers.stage import drop_other_answers, evaluate_answers
 from flows.evaluate.annotations import read_annotations
 from flows.evaluate.artifacts import show_evaluation
 from flows.evaluate.config import EvaluationConfig
@@ -103,7 +103,11 @@ def run_evaluation(plan: EvaluationPlan, pay: Pay) -> Evaluation:
         )
         policy = read.result
         quarantined += read.quarantined
-    answers = evaluate_answers(plan.answers, pay, progress) if plan.answers else None
+    answers = None
+    if plan.answers:
+        (plan.folder / NUMBERS).unlink(missing_ok=True)  # what they are of may be replaced now
+        drop_other_answers(plan.folder, plan.answers)
+        answers = evaluate_answers(plan.answers, pay, progress)
     evaluation = Evaluation(
         name=config.name,
         fingerprint=plan.fingerprint,

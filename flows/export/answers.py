@@ -189,7 +189,7 @@ _TITLES: Final = {
 
 def _next_steps(record: AnswersRecord) -> list[str]:
     if record.layout == "alpaca_eval":
-        return [f"```text\nalpaca_eval --model_outputs {record.path}\n```"]
+        return [f"```text\nalpaca_eval --model_outputs {record.path} --output_path FOLDER\n```"]
     if record.layout == SECOND_TURNS:
         return [
             "Answer them with the same policy, then export both runs:",

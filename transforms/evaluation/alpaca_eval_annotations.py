@@ -111,5 +111,13 @@ def _controlled(
         message = f"{file.path}: no length-controlled rate: {error}; leave `gamed` out for the plain one"
         raise SourceError(message) from error
     low, high = over_instructions(matched, benchmark) or (None, None)
+    counts = plain.counts.model_copy(
+        update={
+            "judged": found.fitted,
+            "no_verdict": matched.failed,
+            "doubled": matched.doubled,
+            "missing": matched.missing,
+        }
+    )
     update = {"of": CONTROLLED, "value": found.rate, "low": low, "high": high, "verdicts": found.fitted}
-    return plain.model_copy(update=update)
+    return plain.model_copy(update={**update, "counts": counts})

@@ -2,7 +2,7 @@
 
 import glob
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,10 +43,30 @@ def local_tasks_sha256(include_path: str) -> str:
     digest = hashlib.sha256()
     for path in own:
         _add(digest, path.relative_to(folder).as_posix(), path)
+    elsewhere = _included(recipes)
+    for path in elsewhere:
+        _add(digest, f"include\0{path}", path)
+    recipes += elsewhere
     for name in sorted({name for path in recipes for name in _named(path)}):
         for path in _files(name):
             _add(digest, f"{name}\0{path}", path)
     return digest.hexdigest()
+
+
+def _included(recipes: Sequence[Path]) -> list[Path]:
+    """Files outside that YAMLs take in by `include`, and what these do; relative to the file that names them."""
+    seen, left, found = {path.resolve() for path in recipes}, list(recipes), []
+    while left:
+        path = left.pop()
+        content = _read(path)
+        names = content.get("include") if isinstance(content, dict) else None
+        for name in names if isinstance(names, list) else [names]:
+            other = (path.parent / name).resolve() if isinstance(name, str) and "\0" not in name else None
+            if other is not None and other not in seen and other.is_file():
+                seen.add(other)
+                left.append(other)
+                found.append(other)
+    return sorted(found)
 
 
 def _add(digest: "hashlib._Hash", name: str, path: Path) -> None:
@@ -68,12 +88,15 @@ def _is_hidden(path: Path) -> bool:
 
 def _named(path: Path) -> Iterator[str]:
     """Texts under keys that may name data, wherever they stand."""
+    yield from _texts(_read(path), wanted=False)
+
+
+def _read(path: Path) -> Any:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_AnyTag)  # noqa: S506 - a SafeLoader
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_AnyTag)  # noqa: S506 - a SafeLoader
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         message = f"tasks.include_path: {path} is no YAML that can be read: {' '.join(str(error).split())[:300]}"
         raise ConfigError(message) from error
-    yield from _texts(content, wanted=False)
 
 
 def _texts(value: Any, *, wanted: bool) -> Iterator[str]:

@@ -109,12 +109,15 @@ class AnswersEvaluation(Record):
     judge_kind: str
     compares: bool = Field(description="Whether the judge reads two answers at once, in both orders.")
     sources: list[SourceRecord]
-    prompts: int = Field(description="That all were asked.")
+    prompts: int = Field(description="That all were asked; everything here is of these.")
+    not_of_all: int = Field(0, description="Prompts that only some models could read; left out.")
     baseline: str
     samples: int = Field(description="Answers of a model to a prompt.")
     models: list[AnswersRecord] = Field(description="The baseline is first.")
     wins: list[WinsRecord] = Field(description="Of each other one over the baseline.")
-    unscored: dict[str, int] = Field(description="Why the judge has no score for an answer → answers.")
+    unscored: dict[str, int] = Field(
+        description="Why the judge has no score for an answer → answers; the baseline's once for each model."
+    )
     lengths: HistogramRecord = Field(description="Of characters.")
     scores: HistogramRecord | None = Field(description="Of the judge's; null of a judge that compares.")
     prefixes: PrefixQuality | None = None

@@ -58,6 +58,7 @@ class TrainingResult(_Part):
     chosen: float | None  # change of the log-prob of chosen responses, nats a token; None for reward models
     rejected: float | None
     error: str | None = None
+    answers_error: str | None = None  # why its model was judged by pairs alone
 
 
 class Difference(_Part):
@@ -119,6 +120,7 @@ class AnswersCompared(_Part):
     asked: int  # prompts
     compared: int  # that every model's answers could be compared to
     trained_on: int  # left out
+    unasked: int  # prompts beside these that could not be asked: see answers/*/quarantine.jsonl
     left_out: dict[str, int]  # why some model's answer could not be compared → prompts
     baseline: AnswersRecord
     standings: list[AnswersStanding]
@@ -172,9 +174,11 @@ class Comparison(_Part):
 
     @property
     def failures(self) -> list[tuple[str, str]]:
-        """(what failed, its error): variants whose data could not be read, then trainings."""
+        """(what failed, its error): variants whose data could not be read, then trainings, then answers."""
         failed = [(variant.name, variant.error) for variant in self.variants if variant.error]
-        return failed + [(f"{one.variant}, seed {one.seed}", one.error) for one in self.trainings if one.error]
+        failed += [(f"{one.variant}, seed {one.seed}", one.error) for one in self.trainings if one.error]
+        asked = [(one, one.answers_error) for one in self.trainings]
+        return failed + [(f"answers of {one.variant}, seed {one.seed}", error) for one, error in asked if error]
 
     def standing(self, budget: Budget, variant: str) -> Standing | None:
         """One cell of the table; None where no training of it came to an end."""

@@ -128,6 +128,8 @@ def notes(found: AnswersEvaluation) -> list[str]:
         f"{count(number)} answers have no score by the judge: {one_line(visible_plain(why), 300)}"
         for why, number in list(found.unscored.items())[:3]
     ]
+    if found.not_of_all:
+        said.append(f"{count(found.not_of_all)} prompts are left out because not all models can read them.")
     for one in found.wins:
         name = visible_plain(one.label)
         if one.left_out:

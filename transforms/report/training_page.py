@@ -113,6 +113,9 @@ def headline(training: Training) -> str:
             return f"{after} of {training.test_examples:,} test examples in order, {before} before"
     if "validation_accuracy" in training.after:
         return f"{percent(training.after['validation_accuracy'])} of training pairs in order, each held out once"
+    if "eval_perplexity" in training.after and "eval_perplexity" in training.before:
+        was, is_now = (found["eval_perplexity"] for found in (training.before, training.after))
+        return f"Perplexity {is_now:.2f} of {training.test_examples:,} test examples, {was:.2f} before"
     return f"{training.steps:,} steps of {training.objective}, not measured on test examples"
 
 

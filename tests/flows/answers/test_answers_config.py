@@ -42,7 +42,15 @@ def test_the_first_model_is_the_baseline_unless_another_is_named():
         ),
         (
             {"models": [MODELS[0], MODELS[1] | {"engine": "server", "url": "http://127.0.0.1:1/v1"}], "entropy_of": 4},
-            "entropy_of: two is on a server, which shows no whole distributions; leave it out",
+            "entropy_of: two is on a server, or quantized by vLLM: neither shows whole distributions; leave it out",
+        ),
+        (
+            {"models": [MODELS[0], MODELS[1] | {"quantization": "fp8"}], "entropy_of": 4},
+            "entropy_of: two is on a server",
+        ),
+        (
+            {"prefixes": {"completer": {"model": "a/b", "system_prompt": "Be brief."}}},
+            "completer: it goes on from prompt and answer as they are; leave system_prompt and thinking out",
         ),
         ({"models": [one | {"n": 3} for one in MODELS], "judge": {"kind": "pairrm", "model": "m"}}, "n is 3"),
     ],

@@ -3,8 +3,21 @@
 import numpy as np
 import pytest
 
-from flows.answers.reading import UNJUDGED, UNUSABLE, Answered, Written, comparisons, histogram, left_out, record_of
+from flows.answers.reading import (
+    UNJUDGED,
+    UNUSABLE,
+    Answered,
+    Written,
+    comparisons,
+    histogram,
+    left_out,
+    reading_of,
+    record_of,
+)
 from flows.answers.winning import judgements, wins_record
+from flows.recipe.generation import RewardAnnotator
+from flows.recipe.judge import JudgeConfig
+from flows.recipe.pair_ranker import PairRankerConfig
 from transforms.records.manifest import ModelRecord
 
 NAN = float("nan")
@@ -113,3 +126,11 @@ def test_models_share_the_bins_of_a_histogram_and_no_value_is_lost():
     assert len(found.edges) == len(found.counts["a"]) + 1
     assert histogram({"a": np.array([NAN]), "b": np.array([])}).counts == {"a": [0] * 24, "b": [0] * 24}
     assert sum(histogram({"a": np.array([5.0, 5.0])}).counts["a"]) == 2
+
+
+def test_a_judge_that_is_not_shown_reasoning_finds_equal_answers_equal():
+    hidden = reading_of(JudgeConfig(kind="judge", model="m", url="http://127.0.0.1:1/v1"))
+    turn = {"role": "assistant", "content": "<think>first this</think>the same"}
+    assert hidden(turn) == "the same"
+    assert reading_of(PairRankerConfig(kind="pairrm"))(turn) == "the same"
+    assert reading_of(RewardAnnotator(kind="reward", model="m"))(turn) == turn["content"]

@@ -11,13 +11,14 @@ from scripted_judge import Reply, prompt_of, running_judge, verdict
 
 import flows.generate.flow as generate_module
 from flows.answers.config import AnswersConfig
+from flows.answers.prefixes import NO_ROOM
 from flows.answers.reading import UNJUDGED, UNUSABLE, asked_answers
-from flows.answers.stage import evaluate_answers, plan_answers
+from flows.answers.stage import drop_other_answers, evaluate_answers, plan_answers
 from flows.generate.voices import find_policy
 from flows.runtime.progress import Progress
 from transforms.asking.requests import completion_id, request_seed
 from transforms.chat.template import DEFAULT_DATE
-from transforms.errors import SourceError
+from transforms.errors import ConfigError, SourceError
 
 PROMPTS = 12
 PLAIN = {"engine": "transformers", "dtype": "float32"}
@@ -88,6 +89,58 @@ def test_a_second_evaluation_pays_for_nothing_whatever_models_are_called(folder,
     assert again.models[0].ends == first.models[0].ends
 
 
+def test_all_models_are_judged_on_the_prompts_that_all_can_read(folder, tmp_path):
+    model_folders(tmp_path / "short", context=64)
+    long = {"prompt": "question " + " ".join(["cat"] * 60)}
+    rows = [{"prompt": f"question {n}"} for n in range(4)] + [long]
+    prompts = [{"kind": "prompts", "path": str(write_rows(tmp_path / "prompts.jsonl", rows))}]
+    config = section(folder, ("base", "mine", "brief"), prompts=prompts)
+    brief = config.models[2].model_copy(update={"model": str(tmp_path / "short" / "policy"), "max_new_tokens": 2})
+    found = evaluated(config.model_copy(update={"models": [*config.models[:2], brief]}), tmp_path)
+    assert (found.prompts, found.not_of_all) == (4, 1)
+    assert [one.responses for one in found.models] == [4, 4, 4]
+    assert [one.prompts for one in found.wins] == [4, 4]
+
+
+def test_answers_of_an_earlier_evaluation_go_from_the_folder(folder, tmp_path):
+    evaluated(section(folder, ("base", "mine")), tmp_path)
+    plan = planned(section(folder, ("base", "other")), tmp_path, "out")
+    drop_other_answers(tmp_path / "out", plan)
+    assert not (tmp_path / "out" / "answers" / "mine").exists()
+    drop_other_answers(tmp_path / "nowhere", plan)
+
+
+def test_beginnings_that_leave_the_completer_no_room_are_left_out(folder, tmp_path):
+    model_folders(tmp_path / "short", context=12)
+    completer = prefixes(folder)["completer"] | {"model": str(tmp_path / "short" / "policy")}
+    found = evaluated(section(folder, prefixes=prefixes(folder, completer=completer, tokens=[1, 5])), tmp_path).prefixes
+    assert found.left_out[NO_ROOM] > 0
+    assert found.answers == found.read + sum(found.left_out.values())
+
+
+def test_options_that_no_generation_takes_are_one_message(folder, tmp_path):
+    source = {"kind": "prompts", "path": str(folder / "prompts.jsonl")}
+    with pytest.raises(ConfigError, match="max_pairs_per_prompt means nothing of prompts"):
+        evaluated(section(folder, prompts=[source | {"max_pairs_per_prompt": 2}]), tmp_path)
+
+
+def test_another_baseline_among_the_same_models_samples_nothing_again(folder, tmp_path):
+    first = evaluated(section(folder), tmp_path)
+    again = evaluated(section(folder, baseline="mine"), tmp_path, "again")
+    assert again.completions.generated == 0
+    [one], [other] = first.wins, again.wins
+    assert (one.label, other.label) == ("mine", "base")
+    assert one.rate.value == pytest.approx(1 - other.rate.value)
+    assert one.rate.count == other.rate.count
+
+
+def test_a_model_against_itself_is_sampled_twice(folder, tmp_path):
+    config = section(folder)
+    twin = config.models[0].model_copy(update={"label": "twin"})
+    found = evaluated(config.model_copy(update={"models": [config.models[0], twin]}), tmp_path)
+    assert found.completions.generated == 2 * PROMPTS
+
+
 def test_several_answers_a_prompt_are_all_compared(folder, tmp_path):
     config = section(folder)
     found = evaluated(
@@ -135,7 +188,7 @@ def test_a_beginning_is_worth_the_mean_of_its_completions(folder, tmp_path):
     chat, voice = completer.chat, completer.voice
     ledger = completer.calls(str(tmp_path / "ledger"), 0).ledger
     by_prompt = {}
-    for label, mine in (("base", answers["baseline"]), ("mine", answers["model"])):
+    for label, mine in (("base", answers.baseline), ("mine", answers.model)):
         worth = {}
         for one in mine:
             prompt = chat.encode(chat.template.prompts([one.asked])).row(0)

@@ -3,16 +3,18 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from comparison_support import comparison, count_trainings, run, without_prefect
 from flows_support import call_plainly, model_folders, write_rows
 from pydantic import ValidationError
 
 import flows.generate.flow as generate_module
-from flows.compare.answers import AnsweredModel
+from flows.compare.answers import AnsweredModel, JudgedBy, write_template
 from flows.compare.config import ComparedAnswers
 from flows.compare.plan import plan_comparison
-from transforms.errors import ConfigError
+from transforms.errors import ConfigError, EngineError
+from transforms.records.manifest import TemplateRecord
 from transforms.report.comparison_page import render_comparison
 
 PLAIN = {"engine": "transformers", "dtype": "float32"}
@@ -63,12 +65,17 @@ def test_every_variants_answers_are_held_against_the_start_on_the_same_prompts(f
 @pytest.mark.slow
 def test_a_rate_is_the_mean_of_what_lies_beside_each_training(finished):
     _, config, found = finished
+    folder = Path(config.output.dir) / "judged"
+    each = {
+        file.name: AnsweredModel.model_validate_json(file.read_bytes()).compared(frozenset())
+        for file in folder.glob("*.answers.json")
+    }
+    assert len(each) == 4
+    common = np.array(sorted(set.intersection(*(set(one.prompts.tolist()) for one in each.values()))))
+    assert len(common) == found.answers.compared
     for standing in found.answers.standings:
-        files = sorted((Path(config.output.dir) / "judged").glob(f"{standing.variant}-*.answers.json"))
-        each = [AnsweredModel.model_validate_json(file.read_bytes()).compared(frozenset()) for file in files]
-        assert len(each) == 2
-        assert {len(one.prompts) for one in each} == {found.answers.compared}
-        assert standing.rate.value == pytest.approx(sum(one.shares.mean() for one in each) / 2)
+        mine = [one.of(common).shares.mean() for name, one in each.items() if name.startswith(standing.variant)]
+        assert standing.rate.value == pytest.approx(sum(mine) / 2)
 
 
 @pytest.mark.slow
@@ -105,6 +112,44 @@ def test_the_page_has_a_table_of_answers(finished):
     assert "Whose answers win" in page
     assert page.count("worse than untrained") == 1
     assert "Whose answers win" not in render_comparison(found.model_copy(update={"answers": None}))
+
+
+@pytest.mark.slow
+def test_a_judge_that_fails_costs_no_accuracies_and_is_asked_again(tmp_path, monkeypatch):
+    import flows.compare.flow as compare_module
+
+    config = comparison(tmp_path, answers=judged(tmp_path), budgets=["steps"], variants=["raw", "curated"])
+    config = config.model_copy(update={"output": config.output.model_copy(update={"models": False})})
+    real = compare_module.ask
+
+    def fails(*_arguments):
+        raise EngineError("the judge does not answer")
+
+    monkeypatch.setattr(compare_module, "ask", fails)
+    found = run(config)
+    assert found.answers is None
+    assert all(one.accuracy.value > 0 for one in found.standings)
+    assert [error for _, error in found.failures] == ["the judge does not answer"] * 4
+    monkeypatch.setattr(compare_module, "ask", real)
+    begun = count_trainings(monkeypatch)
+    again = run(config)
+    assert begun == []
+    assert again.failures == []
+    assert again.answers.compared > 0
+    assert list(Path(config.output.dir).glob("trainings/*/model/*.safetensors")) == []
+
+
+def test_all_answer_in_the_runs_own_chat_template(tmp_path):
+    judged_by = JudgedBy(ComparedAnswers.model_validate(judged(tmp_path)), tmp_path / "answers", None, "f")
+    empty = {"stops": [2], "before_text": [], "before_reasoning": [], "after_text": [], "changed": 0, "probes": []}
+    template = TemplateRecord(text="{{ messages }}", kwargs={"enable_thinking": False}, **empty)
+    keys = write_template(judged_by, template)
+    assert Path(keys["chat_template"]).read_text() == "{{ messages }}"
+    policy = judged_by.config.answering("m", **keys)
+    assert (policy.chat_template, policy.chat_template_kwargs) == (keys["chat_template"], {"enable_thinking": False})
+    own = judged_by.config.model_copy(update={"policy": {**judged_by.config.policy, "chat_template": "mine.jinja"}})
+    assert own.answering("m", **keys).chat_template == "mine.jinja"
+    assert write_template(judged_by, None) == {}
 
 
 def test_a_comparison_without_answers_has_the_settings_that_it_had_before(tmp_path):

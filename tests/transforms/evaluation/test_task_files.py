@@ -36,6 +36,19 @@ def test_every_file_of_a_task_is_in_the_hash(tasks, name):
     assert local_tasks_sha256("tasks") != before
 
 
+def test_files_that_a_task_takes_in_from_elsewhere_are_in_the_hash_with_their_data(tasks):
+    (tasks / "tasks/sums.yaml").write_text("task: sums\ninclude: ../shared/base.yaml\n")
+    (tasks / "shared").mkdir()
+    (tasks / "shared/base.yaml").write_text("include: [more.yaml]\n")
+    (tasks / "shared/more.yaml").write_text("dataset_kwargs: {data_files: data/other.jsonl}\ninclude: base.yaml\n")
+    found = [local_tasks_sha256("tasks")]
+    for name in ("shared/base.yaml", "shared/more.yaml", "data/other.jsonl"):
+        with (tasks / name).open("a") as file:
+            file.write(" ")
+        found.append(local_tasks_sha256("tasks"))
+    assert len(set(found)) == 4
+
+
 def test_a_new_file_that_a_pattern_finds_changes_the_hash_and_others_do_not(tasks):
     before = local_tasks_sha256("tasks")
     for name in ("data/other.jsonl", "tasks/__pycache__", "tasks/.hidden"):

@@ -1,11 +1,11 @@
 """The section `answers`: which models answer which prompts, and who judges."""
 
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import Field, model_validator
 
 from flows.recipe.generation import AnnotatorConfig, AnsweringPolicy, compares
-from flows.recipe.models import Label, Positive, Section
+from flows.recipe.models import MODEL_INDIFFERENT, Keys, Label, Positive, Section
 from transforms.sources.kinds import PromptSource
 
 
@@ -37,6 +37,14 @@ class PrefixQualityConfig(Section):
         [8, 16, 32, 64, 128, 256], description="Kept tokens, the completer's own."
     )
     max_prompts: Positive | None = Field(None, description="Of so many prompts, chosen by content; of all by default.")
+
+
+# Of the section: how fast it goes, and no row.
+ANSWERS_INDIFFERENT: Final[Keys] = {
+    "models": {"__all__": MODEL_INDIFFERENT},
+    "judge": MODEL_INDIFFERENT,
+    "prefixes": {"completer": MODEL_INDIFFERENT},
+}
 
 
 class AlpacaEvalFiles(Section):

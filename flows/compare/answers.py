@@ -18,6 +18,7 @@ from flows.generate.judges import find_annotator
 from flows.generate.plan import plan_generation
 from flows.models.engine_calls import Pay
 from flows.recipe.generation import compares
+from flows.recipe.models import MODEL_INDIFFERENT
 from flows.train.config import TrainingRecipe
 from flows.versions.fingerprint import fingerprint_of, source_records
 from flows.versions.output_folder import write_bytes, write_text
@@ -108,7 +109,7 @@ def plan_judging(config: ComparedAnswers, folder: Path, base: TrainingRecipe) ->
     judge = find_annotator(JUDGE, config.judge, ledger_root=ledger_root(base.ledger), today=DEFAULT_DATE, cluster=None)
     sources = [[one.label, one.revision, one.fingerprint] for one in source_records(config.prompts)]
     content: dict[str, Any] = {
-        "config": config.model_dump(mode="json"),
+        "config": config.model_dump(mode="json", exclude={"policy": MODEL_INDIFFERENT, "judge": MODEL_INDIFFERENT}),
         "sources": sources,
         "judge": [str(judge.identity), *judge.inputs_key],
     }

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flows.recipe.generation import AnnotatorConfig, AnsweringPolicy, compares
-from flows.recipe.models import Positive
+from flows.recipe.models import MODEL_INDIFFERENT, Positive
 from transforms.records.comparison import Budget, ComparedMeasure
 from transforms.sources.kinds import PromptSource
 
@@ -108,5 +108,6 @@ class ComparisonConfig(_Section):
     def settings(self) -> dict[str, Any]:
         """The keys that can change a number; what becomes of the training recipe is hashed apart."""
         # A comparison without the section is what it was before there was one.
-        unused = {} if self.answers else {"answers": True}
-        return self.model_dump(mode="json", exclude={"output": True, "training": True, "changes": True, **unused})
+        answers = {"policy": MODEL_INDIFFERENT, "judge": MODEL_INDIFFERENT} if self.answers else True
+        outside = {"output": True, "training": True, "changes": True, "answers": answers}
+        return self.model_dump(mode="json", exclude=outside)

@@ -5,11 +5,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from flows.answers.config import AnswersConfig
+from flows.answers.config import ANSWERS_INDIFFERENT, AnswersConfig
 from flows.evaluate.annotation_config import Annotations
 from flows.evaluate.tasks_config import TasksConfig
 from flows.recipe.curation import check_labels
-from flows.recipe.models import Positive, RewardConfig, TemplateKwargs
+from flows.recipe.models import Keys, Positive, RewardConfig, TemplateKwargs
 from transforms.chat.template import DEFAULT_DATE
 from transforms.precision import Dtype
 from transforms.records.evaluation import Measure
@@ -148,6 +148,7 @@ class EvaluationConfig(_Section):
     def settings(self) -> dict[str, Any]:
         """The keys that can change a number; those of a section that is not there are in no older fingerprint."""
         places = {"python", "include_path"}  # what lies there counts, which the plan finds out
-        later = {name: True for name in ("answers", "annotations") if not getattr(self, name)}
+        later: Keys = {} if self.annotations else {"annotations": True}
+        later["answers"] = ANSWERS_INDIFFERENT if self.answers else True
         outside = {"output": True, "ledger": True, "tasks": places if self.tasks else True, **later}
         return self.model_dump(mode="json", exclude=outside)

@@ -95,5 +95,13 @@ def test_pairs_go_with_models_that_are_held_against_them(content, said):
         evaluation(**content)
 
 
+def test_how_fast_models_answer_is_no_setting_of_an_evaluation():
+    slow, fast = (
+        evaluation(answers=answers(models=[MODELS[0] | {"data_parallel": n}, MODELS[1]]).model_dump()) for n in (1, 2)
+    )
+    assert slow.settings() == fast.settings()
+    assert evaluation(answers=answers(seed=1).model_dump()).settings() != slow.settings()
+
+
 def test_an_evaluation_without_answers_has_the_settings_that_it_had_before():
     assert "answers" not in evaluation(reward={"model": "a/b"}, sources=SOURCES).settings()

@@ -15,6 +15,11 @@ from transforms.errors import ConfigError
 _PATIENCE: Final = timedelta(days=1)
 _SHARDING: Final = {"ACCELERATE_USE_FSDP": "FSDP", "ACCELERATE_USE_DEEPSPEED": "DeepSpeed"}
 
+# Groups that were left, for the process's life. Else the last owner would be DDP, and when that goes, torch 2.13 waits
+# for gloo's thread with the interpreter's lock in hand: a thread that still lets go of a tensor of the last collective
+# wants that lock, and both wait for ever. Seen once in twenty runs on busy cores, after all steps were taken.
+_ended: Final[list[object]] = []
+
 
 def processes() -> int:
     """How many there are; one without a launcher."""
@@ -58,7 +63,9 @@ def met() -> Iterator[None]:
     meet()
     yield
     if processes() > 1:
+        import torch
         from accelerate import PartialState
 
+        _ended.append(torch.distributed.group.WORLD)
         # Not after an error: the launcher ends the others, which may wait in a sum.
         PartialState().destroy_process_group()

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from launch_support import in_two
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
@@ -71,25 +70,3 @@ def test_two_processes_give_the_weights_metrics_and_checkpoint_of_one(tmp_path: 
         "rng_state_0.pth",
         "rng_state_1.pth",
     ]
-
-
-LEFT = """
-import os
-import sys
-import torch
-from trainers.steps import processes
-
-with processes.met():
-    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(2, 2))
-    model(torch.ones(1, 2)).sum().backward()
-[group] = processes._ended
-assert isinstance(group, torch.distributed.ProcessGroup)
-assert not torch.distributed.is_initialized()
-del model  # with the group's other owner, whose end would wait for gloo's threads
-assert group.size() == 2
-"""
-
-
-def test_a_model_that_goes_after_the_processes_parted_is_not_the_last_to_know_their_group(tmp_path: Path) -> None:
-    (tmp_path / "left.py").write_text(LEFT)
-    in_two(str(tmp_path / "left.py"))

@@ -16,10 +16,10 @@ from transforms.errors import ConfigError
 _PATIENCE: Final = timedelta(days=1)
 _SHARDING: Final = {"ACCELERATE_USE_FSDP": "FSDP", "ACCELERATE_USE_DEEPSPEED": "DeepSpeed"}
 
-# Seconds without the interpreter's lock. gloo's thread lets go of the last collective's tensors after everybody has gone
-# on, and needs that lock for it. When the model goes, DDP's end joins that thread with the lock in hand, and where it has
-# not come to it yet, torch 2.13 waits for ever: seen once in twenty runs on busy cores, after all steps were taken. (To
-# keep the group for the process's life instead ended three of forty small runs in "terminate called".)
+# Seconds without the interpreter's lock. gloo's thread lets go of the last collective's tensors after everybody has
+# gone on, and needs that lock for it. When the model goes, DDP's end joins that thread with the lock in hand, and where
+# it has not come to it yet, torch 2.13 waits for ever: seen once in twenty runs on busy cores, after all steps were
+# taken. (To keep the group for the process's life instead ended three of forty small runs in "terminate called".)
 _LETTING_GO: Final = 0.5
 
 

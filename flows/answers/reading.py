@@ -1,7 +1,7 @@
 """What a generation of two models wrote: how answers ended, their lengths and scores, and who won which comparison."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -76,6 +76,14 @@ def reading_of(judge: AnnotatorConfig) -> Callable[[Turn], str]:
     return lambda turn: str(turn["content"])
 
 
+def responses_in(folder: Path, manifest: GenerationManifest) -> Iterator[pa.Table]:
+    """The responses of a finished generation, a table a shard."""
+    for file in manifest.files:
+        if file.path.startswith("responses/") and file.path.endswith(".arrow"):
+            with pa.memory_map(str(folder / file.path)) as source:
+                yield pa.ipc.open_stream(source).read_all()
+
+
 def read_answered(folder: Path, manifest: GenerationManifest, judge: AnnotatorConfig) -> Answered:
     """Read the responses of a finished generation of a model and the baseline.
 
@@ -87,11 +95,11 @@ def read_answered(folder: Path, manifest: GenerationManifest, judge: AnnotatorCo
     Raises:
         SourceError: it wrote no responses.
     """
-    names = _response_files(manifest)
-    if not names:
+    tables = list(responses_in(folder, manifest))
+    if not tables:
         message = f"{folder} holds no answers: none of its {manifest.counts.prompts:,} prompts could be asked"
         raise SourceError(message)
-    table = pa.concat_tables([_read(folder / name) for name in names])
+    table = pa.concat_tables(tables)
     numbers = [prompt_number(one) for one in table["prompt_id"].to_pylist()]
     policies = np.array(table["policy"].to_pylist(), object)
     instructions = {
@@ -119,8 +127,7 @@ def asked_answers(folder: Path, manifest: GenerationManifest) -> BothAnswers:
     """What both wrote that a dataset could take."""
     thinking = {one["label"]: one["thinking"] for one in manifest.config["policies"]}
     found: dict[str, list[AskedAnswer]] = {label: [] for label in thinking}
-    for name in _response_files(manifest):
-        table = _read(folder / name)
+    for table in responses_in(folder, manifest):
         names = ("prompt_id", "policy", "response", "reasoning", "finished", "prompt_ids", "response_ids", "status")
         rows = zip(asked_of(table), *(table[column].to_pylist() for column in names), strict=True)
         for asked, prompt_id, policy, said, reasoning, finished, prompt_ids, response_ids, status in rows:
@@ -253,12 +260,3 @@ def _instruction(turns: Sequence[dict[str, Any]]) -> str | None:
         return None
     text: str = turns[0]["content"]
     return text
-
-
-def _response_files(manifest: GenerationManifest) -> list[str]:
-    return [file.path for file in manifest.files if file.path.startswith("responses/") and file.path.endswith(".arrow")]
-
-
-def _read(path: Path) -> pa.Table:
-    with pa.memory_map(str(path)) as source:
-        return pa.ipc.open_stream(source).read_all()

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from flows.answers.reading import prompt_number, responses_in
 from flows.rounds.recipes import JUDGE
 from transforms.errors import SourceError
 from transforms.pairing.win_rate import Samples
@@ -22,21 +23,13 @@ class Answers(NamedTuple):
     record: AnswersRecord
 
 
-def prompt_number(prompt_id: str) -> int:
-    """A prompt's number, the same in every policy's answers."""
-    return int(prompt_id, 16) - 2**63  # an int64 of 16 hex digits
-
-
 def read_answers(folder: Path, manifest: GenerationManifest) -> Answers:
     """Read what a finished generation of held-out answers wrote.
 
     Raises:
         SourceError: it wrote no responses.
     """
-    names = [
-        file.path for file in manifest.files if file.path.startswith("responses/") and file.path.endswith(".arrow")
-    ]
-    tables = [_read(folder / name) for name in names]
+    tables = list(responses_in(folder, manifest))
     if not tables:
         message = f"{folder} holds no responses to held-out prompts; remove it and run again"
         raise SourceError(message)
@@ -55,11 +48,6 @@ def read_answers(folder: Path, manifest: GenerationManifest) -> Answers:
             annotators=_means({label: scores[label] for label in labels if label != JUDGE}),
         ),
     )
-
-
-def _read(path: Path) -> pa.Table:
-    with pa.memory_map(str(path)) as source:
-        return pa.ipc.open_stream(source).read_all()
 
 
 def _numbers(table: pa.Table, column: str) -> Floats:

@@ -1,6 +1,7 @@
 """A made benchmark in AlpacaEval's layouts: instructions, gamed baselines and annotations of three models."""
 
 import random
+from pathlib import Path
 from typing import Any, Final
 
 INSTRUCTIONS: Final = 80
@@ -42,6 +43,14 @@ def gamed() -> list[dict[str, Any]]:
             for n in range(INSTRUCTIONS)
         ]
     return rows
+
+
+def write_gamed(path: Path) -> Path:
+    """The gamed baselines as the CSV file that they are."""
+    names = list(gamed()[0])
+    lines = [",".join(names), *(",".join(str(row[name]) for name in names) for row in gamed())]
+    path.write_text("\n".join(lines) + "\n")
+    return path
 
 
 def annotations(model: str) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from transforms.evaluation.annotated import (
     alike,
     check_known,
     of_model,
+    record_of,
     score_of,
     text_of,
 )
@@ -60,15 +61,13 @@ def read_alpaca_eval(
             Judgement(text, float("nan") if share is None else share, _longer(row)) for row, text, share in found
         ]
         scores.append(_controlled(judgements, benchmark, scores[0], file))
-    return AnnotationRecord(
+    return record_of(
+        file,
+        rows,
         kind="alpaca_eval",
         benchmark=BENCHMARK,
         model=name,
         judge=judge,
-        path=file.path,
-        sha256=file.sha256,
-        questions=None,
-        others=len(file.rows) - len(rows),
         scores=scores,
     )
 

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from transforms.errors import ConfigError, SourceError
-from transforms.records.annotations import AnnotationCounts, AnnotationScore, Unit
+from transforms.records.annotations import AnnotationCounts, AnnotationRecord, AnnotationScore, Unit
 from transforms.sources.adapter import BadRow
 from transforms.sources.kinds.prompts import PromptsOptions
 from transforms.sources.read import fingerprint, read_rows
@@ -205,6 +205,40 @@ def score_of(
             doubled=len(verdicts) - len(items),
             missing=None if known is None else len(set(known) - items),
         ),
+    )
+
+
+def record_of(
+    file: JudgedFile,
+    rows: Sequence[Row],
+    *,
+    kind: str,
+    benchmark: str,
+    model: str,
+    judge: str,
+    scores: list[AnnotationScore],
+) -> AnnotationRecord:
+    """What a file says of a model.
+
+    Args:
+        file: of verdicts.
+        rows: those on the model.
+        kind: of the file, as a recipe has it.
+        benchmark: its title.
+        model: as the file calls it.
+        judge: likewise.
+        scores: of its parts.
+    """
+    return AnnotationRecord(
+        kind=kind,
+        benchmark=benchmark,
+        model=model,
+        judge=judge,
+        path=file.path,
+        sha256=file.sha256,
+        questions=None,
+        others=len(file.rows) - len(rows),
+        scores=scores,
     )
 
 

@@ -25,6 +25,7 @@ from transforms.evaluation.annotated import (
     check_known,
     id_of,
     of_model,
+    record_of,
     score_of,
     text_of,
 )
@@ -68,15 +69,13 @@ def read_arena_hard(file: JudgedFile, model: str | None, asked: Sequence[Asked] 
         categories.setdefault(text_of(row, "category"), []).append(row)
     for one in asked or ():
         categories.setdefault(one.category or "", [])
-    return AnnotationRecord(
+    return record_of(
+        file,
+        rows,
         kind="arena_hard",
         benchmark=BENCHMARK,
         model=name,
         judge=judge,
-        path=file.path,
-        sha256=file.sha256,
-        questions=None,
-        others=len(file.rows) - len(rows),
         scores=[_score(category, of, asked, file) for category, of in categories.items()],
     )
 

@@ -22,6 +22,7 @@ from transforms.evaluation.annotated import (
     check_known,
     id_of,
     of_model,
+    record_of,
     score_of,
 )
 from transforms.records.annotations import AnnotationRecord
@@ -56,15 +57,13 @@ def read_mt_bench(file: JudgedFile, model: str | None, asked: Sequence[Asked] | 
         known = {turn: {_item(one.id, turn) for one in asked if one.turns >= turn} for turn in verdicts}
         for turn, mine in verdicts.items():
             check_known(mine, known[turn], file)
-    return AnnotationRecord(
+    return record_of(
+        file,
+        rows,
         kind="mt_bench",
         benchmark=BENCHMARK,
         model=name,
         judge=judge,
-        path=file.path,
-        sha256=file.sha256,
-        questions=None,
-        others=len(file.rows) - len(rows),
         scores=[
             score_of(
                 [verdict for turn in turns for verdict in verdicts[turn]],

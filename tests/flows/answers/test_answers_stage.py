@@ -248,9 +248,7 @@ def test_where_the_judge_fails_the_rate_says_on_how_many_it_rests(folder, tmp_pa
 
 def test_the_benchmarks_rate_goes_by_instruction_and_says_what_it_lacks(folder, tmp_path):
     (tmp_path / "eval.json").write_text(json.dumps(world.instructions()))
-    names = list(world.gamed()[0])
-    lines = [",".join(names), *(",".join(str(row[name]) for name in names) for row in world.gamed())]
-    (tmp_path / "df_gamed.csv").write_text("\n".join(lines) + "\n")
+    world.write_gamed(tmp_path / "df_gamed.csv")
     files = {"instructions": str(tmp_path / "eval.json"), "gamed": str(tmp_path / "df_gamed.csv")}
     [one] = evaluated(section(folder, alpaca_eval=files), tmp_path).wins
     rests_on = one.rate.count

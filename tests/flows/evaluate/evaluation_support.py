@@ -4,10 +4,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
-from flows_support import model_folders, write_rows
+from flows_support import call_at_once, model_folders, write_rows
 
 from flows.evaluate.config import EvaluationConfig
+from flows.evaluate.plan import plan_evaluation
+from transforms.records.evaluation import Evaluation
 
 Models = tuple[Path, Path, Path]
 
@@ -54,3 +57,13 @@ def config(folder: Path, models: Models, rows: list[dict[str, Any]] = ROWS, **ch
         "ledger": str(folder / "ledger"),
     }  # fmt: skip
     return EvaluationConfig.model_validate(content | changes)
+
+
+def run(wanted: EvaluationConfig) -> Evaluation:
+    """The evaluation, without Prefect; what lies there already if nothing changed."""
+    import flows.evaluate.flow as flow_module
+
+    plan = plan_evaluation(wanted)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flow_module, "stage", flow_module.stage.fn)
+        return plan.finished or flow_module.run_evaluation(plan, call_at_once)

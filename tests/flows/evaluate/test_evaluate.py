@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from evaluation_support import ROWS, config, make_models, row
+from evaluation_support import ROWS, config, make_models, row, run
 from flows_support import call_at_once
 from rich.console import Console
 from tests_support import tiny_tokenizer
@@ -41,16 +41,6 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     return make_models(tmp_path_factory.mktemp("models"))
-
-
-def run(wanted):
-    plan = plan_evaluation(wanted)
-    patch = pytest.MonkeyPatch()
-    patch.setattr(flow_module, "stage", flow_module.stage.fn)
-    try:
-        return plan.finished or flow_module.run_evaluation(plan, call_at_once)
-    finally:
-        patch.undo()
 
 
 @pytest.fixture(scope="module")

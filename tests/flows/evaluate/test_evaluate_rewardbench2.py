@@ -5,13 +5,11 @@ from io import StringIO
 
 import numpy as np
 import pytest
-from evaluation_support import config, make_models
-from flows_support import call_at_once, write_rows
+from evaluation_support import config, make_models, run
+from flows_support import write_rows
 from rich.console import Console
 
-import flows.evaluate.flow as flow_module
 import flows.evaluate.rewardbench2 as module
-from flows.evaluate.plan import plan_evaluation
 from flows.evaluate.summary import print_evaluation
 from flows.models import recipe_models
 from transforms.errors import SourceError
@@ -46,16 +44,6 @@ def models(tmp_path_factory):
 def wanted(folder, models, rows=ROWS, **changes):
     source = {"kind": "rewardbench2", "path": str(write_rows(folder / "bench.jsonl", rows)), "label": "bench2"}
     return config(folder, models, **({"sources": [source], "policy": None} | changes))
-
-
-def run(configuration):
-    plan = plan_evaluation(configuration)
-    patch = pytest.MonkeyPatch()
-    patch.setattr(flow_module, "stage", flow_module.stage.fn)
-    try:
-        return plan.finished or flow_module.run_evaluation(plan, call_at_once)
-    finally:
-        patch.undo()
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,10 @@ import json
 from io import StringIO
 
 import pytest
-from evaluation_support import config, make_models
-from flows_support import call_at_once
+from evaluation_support import config, make_models, run
 from rich.console import Console
 from stand_in_lm_eval import VERSIONS, calls, write_stand_in
 
-import flows.evaluate.flow as flow_module
 from flows.evaluate.plan import plan_evaluation
 from flows.evaluate.summary import print_evaluation
 from transforms.errors import EngineError, SourceError
@@ -38,16 +36,6 @@ def wanted(tmp_path, models, monkeypatch):
 
     make.python = python
     return make
-
-
-def run(configuration):
-    plan = plan_evaluation(configuration)
-    patch = pytest.MonkeyPatch()
-    patch.setattr(flow_module, "stage", flow_module.stage.fn)
-    try:
-        return plan.finished or flow_module.run_evaluation(plan, call_at_once)
-    finally:
-        patch.undo()
 
 
 def test_tasks_alone_are_an_evaluation(wanted, tmp_path):

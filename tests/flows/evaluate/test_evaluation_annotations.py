@@ -4,10 +4,10 @@ import json
 from io import StringIO
 
 import pytest
-from flows_support import call_at_once, write_rows
+from evaluation_support import run
+from flows_support import write_rows
 from rich.console import Console
 
-import flows.evaluate.flow as flow_module
 from flows.evaluate.config import EvaluationConfig
 from flows.evaluate.plan import plan_evaluation
 from flows.evaluate.summary import print_evaluation
@@ -46,13 +46,6 @@ def config(folder, **changes):
         "output": {"dir": str(folder / "out")},
     }
     return EvaluationConfig.model_validate(content | changes)
-
-
-def run(wanted):
-    plan = plan_evaluation(wanted)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flow_module, "stage", flow_module.stage.fn)
-        return plan.finished or flow_module.run_evaluation(plan, call_at_once)
 
 
 def test_annotations_alone_are_an_evaluation(tmp_path):

@@ -13,10 +13,8 @@ from transforms.evaluation.annotated import Row
 
 def write_world(folder):
     """The benchmark's two files."""
-    names = list(world.gamed()[0])
-    lines = [",".join(names), *(",".join(str(row[name]) for name in names) for row in world.gamed())]
-    (folder / "df_gamed.csv").write_text("\n".join(lines) + "\n")
-    return str(write_rows(folder / "alpaca_eval.jsonl", world.instructions())), str(folder / "df_gamed.csv")
+    gamed = world.write_gamed(folder / "df_gamed.csv")
+    return str(write_rows(folder / "alpaca_eval.jsonl", world.instructions())), str(gamed)
 
 
 def read(folder, rows, **keys):

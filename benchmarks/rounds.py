@@ -45,9 +45,11 @@ def by_instruction(path: Path) -> dict[str, list[tuple[str, float]]]:
     return {key: found[key] for key in sorted(found, key=lambda key: content_hash("rounds benchmark", key))}
 
 
-def pairs(instruction: str, responses: Sequence[tuple[str, float]], most: int) -> list[dict[str, str]]:
+def pairs(
+    instruction: str, responses: Sequence[tuple[str, float]], most: int, longest: int = LONGEST
+) -> list[dict[str, str]]:
     """Pairs of like length whose first is clearly better, each response in one; those of the largest margin first."""
-    short = sorted((one for one in responses if len(one[0]) <= LONGEST), key=lambda one: (-one[1], one[0]))
+    short = sorted((one for one in responses if len(one[0]) <= longest), key=lambda one: (-one[1], one[0]))
     candidates = sorted(
         (
             (good[1] - bad[1], good[0], bad[0])
@@ -105,7 +107,7 @@ def reward_model(name: str, data: Path, out: Path, model: str) -> tuple[Path, fl
             "dataset": {"path": str(run)},
             "model": {"model": model},
             "head": {"folds": 5},
-            "memory": {"batch_tokens": 4096, "dtype": "bfloat16"},
+            "memory": {"batch_tokens": 4096, "dtype": "auto"},
             "output": {"dir": str(folder), "overwrite": True},
         },
         out,
@@ -128,7 +130,7 @@ def recipe(
             "pairs_per_step": 16,
             "seed": 0,
         },
-        "memory": {"batch_tokens": 4096, "dtype": "bfloat16"},
+        "memory": {"batch_tokens": 4096, "dtype": "auto"},
         "lora": {"rank": 16, "alpha": 32},
     }
     return {

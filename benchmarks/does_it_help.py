@@ -1,0 +1,248 @@
+"""Does curation help? Pairs that a policy wrote itself and a reward model ordered; judged by what trained models write.
+
+    python benchmarks/does_it_help.py --responses /work/shared/data/alpacaeval_responses.parquet --out runs/does-it-help
+
+`--responses` as for benchmarks/rounds.py. The instructions are split by content into four: those that the policy
+answers and is trained on; those that are held out; and those that annotator and judge have learned from, a part each.
+So the order of a pair is a reward model's on answers of one policy at one temperature (POET's Instruct setting), which
+is hard to tell, and nothing that made or trained a pair has seen what the judge has learned from.
+
+One generation, curated with POET; then `flows.compare` per objective: raw, POET, ratio 0.5 and curated at equal steps,
+several seeds. Every trained model answers the held-out instructions, and the judge compares with the start's answers.
+Every step is a command, so a killed benchmark goes on where it was. Prints the tables, and from the spread between
+seeds and between prompts the smallest difference that sizes like these could show.
+"""
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from benchmarks.rounds import by_instruction, command, pairs, reward_model, write
+
+# Instructions that the policy answers, that are held out, and that the annotator learns from; the judge has the others.
+PARTS: Final = (144, 72, 185)
+OBJECTIVES: Final = {
+    "simpo": {"name": "simpo", "settings": {"beta": 2.0, "gamma_beta_ratio": 0.5}},
+    "dpo": {"name": "dpo", "settings": {"beta": 0.1}},
+}
+MEASURES: Final = {"simpo": "mean_log_ratio", "dpo": "log_ratio"}
+POWER: Final = 0.8
+# Standard normal quantiles of a two-sided test at 5 % and of that power.
+_REACH: Final = 1.960 + 0.842
+
+
+def pairs_recipe(arguments: argparse.Namespace, annotator: Path, prompts: Path, run: Path) -> dict[str, Any]:
+    """On-policy pairs, best against worst of the answers that ended, curated with POET."""
+    sampled = {"model": arguments.model, "dtype": "auto", "max_concurrency": 96}
+    return {
+        "name": "does-it-help",
+        "generate": {
+            "prompts": [{"kind": "prompts", "path": str(prompts)}],
+            "policies": [{**sampled, "n": arguments.n, "temperature": 0.8, "max_new_tokens": arguments.max_new_tokens}],
+            "annotators": [{"kind": "reward", "model": str(annotator), "dtype": "auto"}],
+            "pairing": {"strategy": "best_worst", "unfinished": arguments.unfinished},
+            "repeats": 0,
+        },
+        "truncate": {"method": "poet"},
+        "policy": sampled,
+        "sampling": {"n": 6, "first": 2, "step": 2, "max_new_tokens": arguments.max_new_tokens, "seed": 0},
+        "reward": {"model": str(annotator), "dtype": "auto"},
+        "consistency": {"threshold": arguments.threshold, "delta": 0.1},
+        "output": {"dir": str(run), "test_size": arguments.test_size, "overwrite": True},
+    }
+
+
+def comparison_recipe(
+    arguments: argparse.Namespace, objective: str, training: Path, judge: Path, held_out: Path
+) -> dict[str, Any]:
+    """All variants and seeds of an objective."""
+    return {
+        "name": f"does-it-help-{objective}",
+        "training": str(training),
+        "variants": ["raw", "poet", 0.5, "curated"],
+        "seeds": arguments.seeds,
+        "budgets": ["steps"],
+        "measure": MEASURES[objective],
+        "answers": {
+            "prompts": [{"kind": "prompts", "path": str(held_out)}],
+            "policy": {
+                "temperature": 0.7,
+                "max_new_tokens": arguments.max_new_tokens,
+                "dtype": "auto",
+                "max_concurrency": 96,
+            },
+            "judge": {"kind": "reward", "model": str(judge), "dtype": "auto"},
+        },
+        "output": {"dir": str(arguments.out / f"compare-{objective}"), "overwrite": True},
+    }
+
+
+def training_recipe(arguments: argparse.Namespace, objective: str, run: Path) -> dict[str, Any]:
+    """A few steps of LoRA, at a rate at which so few show."""
+    return {
+        "name": f"does-it-help-{objective}",
+        "dataset": {"path": str(run)},
+        "model": {"model": arguments.model},
+        "objective": OBJECTIVES[objective],
+        "optimisation": {
+            "learning_rate": arguments.learning_rate,
+            "schedule": "cosine",
+            "warmup": 0.1,
+            "steps": arguments.steps,
+            "pairs_per_step": arguments.pairs_per_step,
+            "seed": 0,
+        },
+        "memory": {"batch_tokens": 4096, "dtype": "auto"},
+        "lora": {"rank": 16, "alpha": 32},
+        "output": {"dir": str(arguments.out / f"{objective}-training"), "overwrite": True},
+    }
+
+
+def interval(mean: dict[str, float] | None, *, signed: bool = False) -> str:
+    """A rate or a difference of rates in percent, with its interval."""
+    if mean is None:
+        return "–"
+    number = "{:+.1f}" if signed else "{:.1f}"
+    value, low, high = (number.format(100 * mean[key]) for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def table(objective: str, found: dict[str, Any]) -> str:
+    """What a comparison found, as Markdown: by answers and by held-out pairs."""
+    heads = ("", "trainings", "win rate over the start", "minus raw", "at equal length", "minus raw", "characters")
+    lines = ["| " + " | ".join([*heads, "ended", "pairs ordered", "minus raw"]) + " |", "| --- |" + " ---: |" * 9]
+    pairs_by = {one["variant"]: one for one in found["standings"]}
+    for one in found["answers"]["standings"]:
+        difference, paired = one["difference"] or {}, pairs_by[one["variant"]]
+        cells = [
+            f"{objective}, {one['variant']}",
+            str(one["trainings"]),
+            interval(one["rate"]),
+            interval(difference.get("rate"), signed=True),
+            interval(one["at_equal_length"]),
+            interval(difference.get("at_equal_length"), signed=True),
+            f"{one['characters']:.0f}",
+            f"{one['ended']:.0%}",
+            interval(paired["accuracy"]),
+            interval((paired["difference"] or {}).get("accuracy"), signed=True),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def outcomes(folder: Path) -> dict[str, dict[int, dict[str, float]]]:
+    """Variant → seed → prompt → mean share of comparisons that the trained model won."""
+    comparison = json.loads((folder / "comparison.json").read_text())
+    found: dict[str, dict[int, dict[str, float]]] = {}
+    for one in comparison["trainings"]:
+        key = Path(one["folder"]).name
+        judged = json.loads((folder / "judged" / f"{key}.answers.json").read_text())
+        wins: dict[str, list[float]] = {}
+        for prompt, won in zip(judged["prompts"], judged["wins"], strict=True):
+            wins.setdefault(prompt, []).append(won)
+        by_prompt = {prompt: sum(each) / len(each) for prompt, each in wins.items()}
+        found.setdefault(one["variant"], {})[one["seed"]] = by_prompt
+    return found
+
+
+def spread(raw: dict[int, dict[str, float]], other: dict[int, dict[str, float]]) -> tuple[float, float, float]:
+    """Variances of a difference of win rates: of a prompt's mean, of a seed's mean, and of what is left of a cell.
+
+    A two-way layout without repetition: cell (prompt, seed) is the variant's minus raw's share of wins. Mean squares
+    are taken apart into components (Searle, Casella and McCulloch, Variance Components, 1992, ch. 4), none below 0.
+    """
+    seeds = sorted(set(raw) & set(other))
+    prompts = sorted(set.intersection(*(set(side[seed]) for side in (raw, other) for seed in seeds)))
+    cells = [[other[seed][prompt] - raw[seed][prompt] for seed in seeds] for prompt in prompts]
+    p, s = len(prompts), len(seeds)
+    mean = sum(map(sum, cells)) / (p * s)
+    by_prompt = [sum(row) / s for row in cells]
+    by_seed = [sum(row[at] for row in cells) / p for at in range(s)]
+    left = [(cells[i][j] - by_prompt[i] - by_seed[j] + mean) ** 2 for i in range(p) for j in range(s)]
+    residual = sum(left) / ((p - 1) * (s - 1))
+    of_prompts = max(0.0, sum((one - mean) ** 2 for one in by_prompt) / (p - 1) - residual / s)
+    of_seeds = max(0.0, sum((one - mean) ** 2 for one in by_seed) / (s - 1) - residual / p)
+    return of_prompts, of_seeds, residual
+
+
+def least_shown(variances: tuple[float, float, float], prompts: int, seeds: int) -> float:
+    """The smallest true difference of win rates that a two-sided test at 5 % shows in four of five such experiments."""
+    of_prompts, of_seeds, residual = variances
+    return _REACH * math.sqrt(of_prompts / prompts + of_seeds / seeds + residual / (prompts * seeds))
+
+
+def power(folder: Path, sizes: Sequence[tuple[int, int]]) -> list[str]:
+    """The smallest difference by prompts and seeds, the variances pooled over variants; Markdown."""
+    found = outcomes(folder)
+    raw = found.pop("raw")
+    each = [spread(raw, other) for other in found.values()]
+    of_prompts, of_seeds, residual = (sum(one[at] for one in each) / len(each) for at in range(3))
+    pooled = (of_prompts, of_seeds, residual)
+    said = ", ".join(f"{name} {value:.4f}" for name, value in zip(("prompts", "seeds", "rest"), pooled, strict=True))
+    lines = [f"variances of a difference from raw: {said}", "", "| held-out prompts | seeds | shown from |"]
+    lines.append("| ---: | ---: | ---: |")
+    lines += [f"| {p:,} | {s} | {100 * least_shown(pooled, p, s):.1f} points |" for p, s in sizes]
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--responses", type=Path, required=True, help="parquet: instruction, response, win_prob")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--model", default="smollm2", help="the start, and what the reward models' heads stand on")
+    parser.add_argument("--prompts", type=int, default=96, help=f"that the policy answers, {PARTS[0]} at most")
+    parser.add_argument("--held-out", type=int, default=48, help=f"prompts to judge by, {PARTS[1]} at most")
+    parser.add_argument("--pairs", type=int, default=1, help="pairs an instruction that the reward models learn from")
+    parser.add_argument("--n", type=int, default=4, help="responses a prompt")
+    parser.add_argument("--max-new-tokens", type=int, default=128)
+    parser.add_argument("--unfinished", default="rejected_only", help="as pairing.unfinished")
+    parser.add_argument("--threshold", type=float, default=0.5, help="as consistency.threshold")
+    parser.add_argument("--test-size", type=float, default=0.12)
+    parser.add_argument("--objectives", nargs="+", choices=list(OBJECTIVES), default=list(OBJECTIVES))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--pairs-per-step", type=int, default=12)
+    parser.add_argument("--learning-rate", type=float, default=5e-4, help="of LoRA")
+    arguments = parser.parse_args()
+    arguments.out = arguments.out.resolve()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    found = by_instruction(arguments.responses)
+    names = list(found)
+    ends = [sum(PARTS[:at]) for at in range(len(PARTS) + 1)]
+    if len(names) <= ends[-1]:
+        parser.error(f"{len(names)} instructions, of which the judge would have none: {ends[-1]} are for others")
+    parts = [names[start:end] for start, end in zip(ends, [*ends[1:], len(names)], strict=True)]
+    prompts = write(arguments.out / "prompts.jsonl", [{"prompt": one} for one in parts[0][: arguments.prompts]])
+    held_out = write(arguments.out / "held-out.jsonl", [{"prompt": one} for one in parts[1][: arguments.held_out]])
+    models, lines = {}, []
+    for name, instructions in (("annotator", parts[2]), ("judge", parts[3])):
+        mine = [pair for one in instructions for pair in pairs(one, found[one], arguments.pairs, longest=900)]
+        data = write(arguments.out / f"{name}-pairs.jsonl", mine)
+        models[name], seconds, accuracy = reward_model(name, data, arguments.out, arguments.model)
+        right = "–" if accuracy is None else f"{accuracy:.1%}"
+        lines.append(f"{name}: {len(mine)} pairs, {right} of held-out pairs right, {seconds:.0f} s")
+    run = arguments.out / "run"
+    seconds = command("flows.curate", pairs_recipe(arguments, models["annotator"], prompts, run), arguments.out)
+    lines.append(f"pairs: {seconds:.0f} s; {run / 'report.html'}")
+    for objective in arguments.objectives:
+        training = arguments.out / f"{objective}-training.yaml"
+        training.write_text(yaml.safe_dump(training_recipe(arguments, objective, run), sort_keys=False))
+        compared = comparison_recipe(arguments, objective, training, models["judge"], held_out)
+        seconds = command("flows.compare", compared, arguments.out)
+        folder = arguments.out / f"compare-{objective}"
+        lines += [f"{objective}: {seconds:.0f} s; {folder / 'comparison.html'}", ""]
+        lines += [table(objective, json.loads((folder / "comparison.json").read_text())), ""]
+        sizes = [(p, s) for p in (arguments.held_out, 300, 805, 3000) for s in (arguments.seeds, 10)]
+        lines += [*power(folder, sizes), ""]
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

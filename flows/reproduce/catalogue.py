@@ -1,0 +1,137 @@
+"""The catalogue read from flows/configs/reproduce, each file held against the others."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from flows.reproduce.config import Entry, Paper, Sized, Sizes, Step
+from flows.runtime.config_files import CONFIGS, problems_in_words
+from transforms.errors import ConfigError
+from transforms.records.reproduction import Size
+
+FOLDER: Final = CONFIGS / "reproduce"
+SIZES: Final[tuple[Size, ...]] = ("small", "paper")
+HERE: Final = "here"
+DATA: Final = "data"
+_NAMED: Final = re.compile(r"\{([a-z0-9-]+)\}")
+
+File = TypeVar("File", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Everything that can be reproduced."""
+
+    papers: dict[str, Paper]
+    sizes: dict[Size, dict[str, Sized]]  # PAPER/ENTRY → how
+    steps: dict[Size, dict[str, Step]]
+
+    def entry(self, paper: str, entry: str) -> Entry:
+        """One table or figure.
+
+        Raises:
+            ConfigError: there is none of that name; the message names those that there are.
+        """
+        if paper not in self.papers:
+            message = f"no paper is called {paper!r}; there are {', '.join(self.papers)}"
+            raise ConfigError(message)
+        found = {one.id: one for one in self.papers[paper].entries}
+        if entry not in found:
+            message = f"{paper} has no {entry!r}; it has {', '.join(found)}"
+            raise ConfigError(message)
+        return found[entry]
+
+    def order(self, size: Size, wanted: list[str]) -> list[str]:
+        """These steps and those that they build on, each after what it reads."""
+        done: list[str] = []
+        for name in wanted:
+            self._after(size, name, done, ())
+        return done
+
+    def _after(self, size: Size, name: str, done: list[str], above: tuple[str, ...]) -> None:
+        if name in above:
+            message = f"steps of the {size} size read each other in a circle: {' → '.join([*above, name])}"
+            raise ConfigError(message)
+        if name in done:
+            return
+        for needed in built_on(self.steps[size][name]):
+            self._after(size, needed, done, (*above, name))
+        done.append(name)
+
+
+def built_on(step: Step) -> list[str]:
+    """The steps whose folders it names, in order."""
+    found: dict[str, None] = {}
+    for text in _texts([step.recipe, step.arguments, step.files]):
+        for name in _NAMED.findall(text):
+            if name not in (HERE, DATA):
+                found[name] = None
+    return list(found)
+
+
+def read_catalogue(folder: Path = FOLDER) -> Catalogue:
+    """All papers, both sizes and their steps.
+
+    Raises:
+        ConfigError: a file that does not fit, a step that is named and not there, or an entry that has no line at
+            some size.
+    """
+    papers = [_read(Paper, path) for path in sorted(folder.glob("*.yaml")) if path.stem not in SIZES]
+    found = Catalogue(
+        {one.paper: one for one in papers},
+        {size: _read(Sizes, folder / f"{size}.yaml").entries for size in SIZES},
+        {size: {path.stem: _read(Step, path) for path in sorted((folder / size).glob("*.yaml"))} for size in SIZES},
+    )
+    for size in SIZES:
+        _check(found, size)
+    return found
+
+
+def _check(found: Catalogue, size: Size) -> None:
+    measured = {f"{name}/{one.id}" for name, paper in found.papers.items() for one in paper.entries if not one.nothing}
+    lines, steps = found.sizes[size], found.steps[size]
+    if missing := sorted(measured - set(lines)):
+        message = f"{size}.yaml has no line for {', '.join(missing)}"
+        raise ConfigError(message)
+    if foreign := sorted(set(lines) - measured):
+        message = f"{size}.yaml has {', '.join(foreign)}, which no paper has"
+        raise ConfigError(message)
+    for name, step in steps.items():
+        if unknown := [one for one in built_on(step) if one not in steps]:
+            message = f"{size}/{name}.yaml reads {', '.join(unknown)}, and no step of that size is called so"
+            raise ConfigError(message)
+    for key, line in lines.items():
+        named = [*line.steps, *(step for one in line.series for step in one.named)]
+        if unknown := sorted({one for one in named if one not in steps}):
+            message = f"{size}.yaml, {key}: no step is called {', '.join(unknown)}"
+            raise ConfigError(message)
+        found.order(size, line.steps)
+
+
+def _read(kind: type[File], path: Path) -> File:
+    try:
+        return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        message = f"{path} is missing"
+        raise ConfigError(message) from error
+    except yaml.YAMLError as error:
+        message = f"{path} is no YAML: {error}"
+        raise ConfigError(message) from error
+    except ValidationError as error:
+        said = problems_in_words(error, lambda place: ".".join(map(str, place)))
+        message = f"{path}: {said}"
+        raise ConfigError(message) from error
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        return [text for one in value.values() for text in _texts(one)]
+    if isinstance(value, list):
+        return [text for one in value for text in _texts(one)]
+    return []

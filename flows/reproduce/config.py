@@ -1,0 +1,145 @@
+"""What the files under flows/configs/reproduce hold: papers, their tables and figures, and the steps that redo them."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from transforms.records.reproduction import Series
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=48)]
+Command = Literal[
+    "flows.curate",
+    "flows.generate",
+    "flows.audit",
+    "flows.train",
+    "flows.evaluate",
+    "flows.compare",
+    "flows.decode",
+]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Step(_Section):
+    """One command, in a file of its own: `small/pairs.yaml` is the step `pairs` of the small size.
+
+    `{NAME}` in a text stands for the folder of the step NAME, `{here}` for this step's own, `{data}` for the folder
+    that `--data` names.
+    """
+
+    run: Command
+    recipe: dict[str, Any] | None = Field(None, description="Its YAML file, with the output folder left out.")
+    arguments: list[str] = Field([], description="Of the command, behind the recipe.")
+    files: dict[str, Any] = Field({}, description="YAML files that it reads, by name; they are written into `{here}`.")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.recipe is None and not self.arguments:
+            message = "a step needs a recipe, or arguments"
+            raise ValueError(message)
+        return self
+
+
+class Reading(_Section):
+    """A series that is read from what a step left, or a point each from what several left."""
+
+    label: str
+    step: Name | None = None
+    steps: dict[str, Name] = Field({}, description="In place of `step`: x → the step whose one number stands there.")
+    reads: str = Field(description="Which reader: see flows.reproduce.readings.")
+    options: dict[str, Any] = Field({}, description="Of the reader, such as the variant or the side.")
+
+    @model_validator(mode="after")
+    def _from_somewhere(self) -> Self:
+        if (self.step is None) == (not self.steps):
+            message = f"series {self.label!r} needs `step` or `steps`, and not both"
+            raise ValueError(message)
+        return self
+
+    @property
+    def named(self) -> list[str]:
+        """The steps that it reads."""
+        return [self.step] if self.step is not None else list(self.steps.values())
+
+
+class Place(_Section):
+    """A point of a series here."""
+
+    series: str = Field(description="Its label.")
+    x: float | str
+
+
+class Claim(_Section):
+    """What the paper says, as an order of two numbers that this run has, or as a sign."""
+
+    says: str = Field(description="A sentence of ours, not the paper's words.")
+    higher: Place
+    than: Place | float = Field(description="Another point, or a number such as 0 for a difference.")
+
+
+class Sized(_Section):
+    """How an entry is redone at one size."""
+
+    steps: list[Name] = Field([], description="Those that are read; the steps that they build on come along.")
+    needs: str = Field(description="Models, data, hardware, keys.")
+    hours: float | None = Field(None, gt=0, description="Small: of two cores. Paper: of one H100. None: nobody knows.")
+    series: list[Reading] = []
+    claims: list[Claim] = []
+    caveat: str = Field("", description="Why it may come out otherwise than in the paper.")
+    cannot: str | None = Field(None, description="Why it is not done at this size.")
+
+    @model_validator(mode="after")
+    def _done_or_not(self) -> Self:
+        if bool(self.steps) == (self.cannot is not None):
+            message = "an entry has steps, or says in `cannot` why it has none"
+            raise ValueError(message)
+        labels = [one.label for one in self.series]
+        if twice := sorted({label for label in labels if labels.count(label) > 1}):
+            message = f"series: {', '.join(twice)} stands there twice"
+            raise ValueError(message)
+        for claim in self.claims:
+            for place in (claim.higher, claim.than):
+                if isinstance(place, Place) and place.series not in labels:
+                    message = f"claims: there is no series {place.series!r}; there are {', '.join(labels)}"
+                    raise ValueError(message)
+        return self
+
+
+class Entry(_Section):
+    """A table or figure of a paper."""
+
+    id: Annotated[str, Field(pattern=r"^(table|figure)-[0-9a-z]+(-[a-z0-9-]+)?$", max_length=48)]
+    shows: str
+    x: str = ""
+    y: str = Field("", description="With its unit.")
+    printed: list[Series] = Field([], description="As printed; empty where a curve has no numbers.")
+    printed_in: str = Field("", description="Where those numbers were read, if not in the paper.")
+    kind: Literal["points", "bars"] = "bars"
+    log_x: bool = False
+    nothing: str | None = Field(None, description="Why there is nothing to redo: a drawing, a list of settings.")
+
+
+class Paper(_Section):
+    """A paper, with every table and figure that it has."""
+
+    paper: Name
+    title: str
+    source: str = Field(description="Where to find it.")
+    known: str = Field(description="How its tables and figures are known here, and which are not.")
+    entries: list[Entry]
+
+    @model_validator(mode="after")
+    def _nothing_twice(self) -> Self:
+        ids = [one.id for one in self.entries]
+        if twice := sorted({one for one in ids if ids.count(one) > 1}):
+            message = f"entries: {', '.join(twice)} stands there twice"
+            raise ValueError(message)
+        return self
+
+
+class Sizes(_Section):
+    """How each entry is redone at one size: `small.yaml`, `paper.yaml`. Keys are PAPER/ENTRY."""
+
+    entries: dict[str, Sized]

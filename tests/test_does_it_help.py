@@ -1,0 +1,73 @@
+"""The experiment's arithmetic: the parts of a difference's variance, and what sizes could show."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.does_it_help import PARTS, interval, least_shown, outcomes, power, spread
+
+RAW = {0: {"a": 0.0, "b": 0.0}, 1: {"a": 0.0, "b": 0.0}}
+
+
+def test_what_only_prompts_differ_in_is_their_variance() -> None:
+    """Both seeds say 0 of one prompt and 1 of the other: (0 − ½)² + (1 − ½)² over one degree of freedom."""
+    assert spread(RAW, {seed: {"a": 0.0, "b": 1.0} for seed in (0, 1)}) == (0.5, 0.0, 0.0)
+
+
+def test_what_only_seeds_differ_in_is_theirs() -> None:
+    other = {0: {"a": 0.0, "b": 0.0}, 1: {"a": 1.0, "b": 1.0}}
+    assert spread(RAW, other) == (0.0, 0.5, 0.0)
+
+
+def test_what_neither_explains_is_the_rest_and_no_part_is_negative() -> None:
+    """Cells 0 1 / 1 0: all means are ½, each residual ±½, so 4 · ¼ over one degree of freedom."""
+    other = {0: {"a": 0.0, "b": 1.0}, 1: {"a": 1.0, "b": 0.0}}
+    assert spread(RAW, other) == (0.0, 0.0, 1.0)
+
+
+def test_a_prompt_that_one_seed_lacks_is_in_no_cell() -> None:
+    other = {0: {"a": 0.0, "b": 1.0, "c": 1.0}, 1: {"a": 0.0, "b": 1.0}}
+    assert spread({**RAW, 0: {"a": 0.0, "b": 0.0, "c": 0.0}}, other) == (0.5, 0.0, 0.0)
+
+
+def test_the_least_difference_is_power_and_level_times_the_standard_error() -> None:
+    """0.16/4 + 0.04/2 + 0.32/8 = 0.1; (1.960 + 0.842) · √0.1."""
+    assert least_shown((0.16, 0.04, 0.32), prompts=4, seeds=2) == pytest.approx(0.8861, abs=1e-4)
+
+
+def test_a_rate_is_written_in_percent_with_its_interval() -> None:
+    assert interval({"value": 0.523, "low": 0.401, "high": 0.64}) == "52.3 [40.1, 64.0]"
+    assert interval({"value": 0.05, "low": -0.01, "high": 0.11}, signed=True) == "+5.0 [-1.0, +11.0]"
+    assert interval(None) == "–"
+
+
+def _comparison(folder: Path) -> Path:
+    (folder / "judged").mkdir(parents=True)
+    trainings = []
+    wins = {"raw": [0.0, 0.0, 0.0], "poet": [0.0, 1.0, 0.5]}
+    for variant, won in wins.items():
+        for seed in (0, 1):
+            key = f"{variant}-seed-{seed}"
+            trainings.append({"variant": variant, "seed": seed, "folder": f"trainings/{key}"})
+            judged = {"prompts": ["a", "b", "b"], "wins": won}
+            (folder / "judged" / f"{key}.answers.json").write_text(json.dumps(judged))
+    (folder / "comparison.json").write_text(json.dumps({"trainings": trainings}))
+    return folder
+
+
+def test_several_answers_to_a_prompt_are_one_share_of_it(tmp_path: Path) -> None:
+    found = outcomes(_comparison(tmp_path / "compare"))
+    assert found["poet"] == {0: {"a": 0.0, "b": 0.75}, 1: {"a": 0.0, "b": 0.75}}
+
+
+def test_more_prompts_show_less(tmp_path: Path) -> None:
+    """(0.75/2)² · 2 = 0.28125 over prompts; 2.802 · √(0.28125 / p)."""
+    lines = power(_comparison(tmp_path / "compare"), [(2, 2), (1000, 2)])
+    assert lines[0] == "variances of a difference from raw: prompts 0.2812, seeds 0.0000, rest 0.0000"
+    assert lines[-2:] == ["| 2 | 2 | 105.1 points |", "| 1,000 | 2 | 4.7 points |"]
+
+
+def test_the_judge_has_instructions_of_its_own() -> None:
+    """Of 585 in the file the policy, the held-out ones and the annotator leave it 184, as many as the annotator has."""
+    assert 585 - sum(PARTS) == 184

@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from flows.answers.generations import JUDGE, labels_of
@@ -60,6 +62,12 @@ class Answered(NamedTuple):
     baseline: Written
     instructions: dict[int, str | None]  # prompt → its text, None where it is more than one user turn
     names: Sequence[str] = ()  # `prompt_id` of each prompt
+    read_as: Mapping[str, str] = {}  # `prompt_id` → `tokens_key` of what the baseline was given to answer
+
+
+def tokens_key(token_ids: npt.NDArray[np.int64] | npt.NDArray[np.int32]) -> str:
+    """What tokens are known by: two prompts may differ in messages and be one to a model."""
+    return blake2b(token_ids.astype("<i4").tobytes(), digest_size=16).hexdigest()
 
 
 def prompt_number(prompt_id: str) -> int:
@@ -113,7 +121,12 @@ def read_answered(folder: Path, manifest: GenerationManifest, judge: AnnotatorCo
         )
         for label in (labels.model, labels.baseline)
     )
-    return Answered(model, baseline, instructions, sorted(set(table["prompt_id"].to_pylist())))
+    given = table.filter(pa.array(policies == labels.baseline)).select(["prompt_id", "prompt_ids"])
+    read_as = {
+        name: tokens_key(np.array(ids, np.int64))
+        for name, ids in zip(given["prompt_id"].to_pylist(), given["prompt_ids"].to_pylist(), strict=True)
+    }
+    return Answered(model, baseline, instructions, sorted(set(table["prompt_id"].to_pylist())), read_as)
 
 
 class BothAnswers(NamedTuple):

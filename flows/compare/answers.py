@@ -60,6 +60,7 @@ class AnsweredModel(BaseModel):
     wins: list[float]
     longer: list[int]  # characters
     there: list[str]  # prompt_id of every prompt that was asked
+    read_as: dict[str, str]  # prompt_id → what the start's tokens of it are known by
     left_out: dict[str, int]
     quarantined: int  # prompts and rows that could not be asked
     completions: int
@@ -212,6 +213,7 @@ def ask(
         wins=compared.wins.tolist(),
         longer=compared.longer.tolist(),
         there=list(answered.names),
+        read_as=dict(answered.read_as),
         left_out=left_out(answered, compared),
         quarantined=manifest.counts.quarantined,
         completions=manifest.completions.generated,
@@ -219,6 +221,13 @@ def ask(
     )
     write_text(path, found.model_dump_json() + "\n")
     return found
+
+
+class Seen(NamedTuple):
+    """What training saw, by its messages and by its tokens: a default system turn makes two prompts of one."""
+
+    prompts: frozenset[str]  # `prompt_id`
+    read_as: frozenset[str]  # `tokens_key`
 
 
 class AnsweredTraining(NamedTuple):
@@ -234,12 +243,15 @@ def answers_compared(
     found: Sequence[AnsweredTraining],
     variants: Sequence[str],
     budgets: Sequence[Budget],
-    trained: frozenset[str],
+    seen: Seen,
     config: ComparedAnswers,
 ) -> AnswersCompared | None:
     """All standings; None without a training whose model answered."""
     if not found:
         return None
+    trained = seen.prompts | {
+        name for one in found for name, key in one.answered.read_as.items() if key in seen.read_as
+    }
     trials = [
         AnswersTrial(
             one.variant,

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from flows.answers.reading import tokens_key
+from flows.compare.answers import Seen
 from flows.compare.plan import ComparisonPlan
 from flows.evaluate.data import LabelledPairs
 from flows.train.pairs import read_splits, with_kept
@@ -21,7 +23,7 @@ class HeldOut:
     table: pa.Table  # schema.CURATED, keeps as the context allows
     examples: list[Example]  # in the policy's tokens, chosen first
     whole: list[Example]  # the same, whatever the context
-    trained: frozenset[str]  # `prompt_id` of what training saw
+    trained: Seen
     left_out: int  # pairs with a prompt of training
     cut_by_context: int
 
@@ -74,7 +76,7 @@ def hold_out(plan: ComparisonPlan) -> HeldOut:
     dataset = shared.recipe.dataset.model_copy(update={"splits": ("train", "test")})
     where = f"{dataset.path}, held out"
     tables = read_splits(shared.run._replace(dataset=dataset))
-    trained = {example.prompt.tobytes() for example in read_whole(tables["train"], where=where)}
+    trained = {example.prompt.tobytes(): example.prompt for example in read_whole(tables["train"], where=where)}
     test = tables["test"]
     # Ids hash messages. Two ways to write a prompt, such as with the default system message, are one to a model.
     fresh = [example.prompt.tobytes() not in trained for example in read_whole(test, where=where)] if len(test) else []
@@ -89,6 +91,9 @@ def hold_out(plan: ComparisonPlan) -> HeldOut:
     kept = with_kept(test, "full", max_length=shared.context, where=where)
     examples = read_examples(kept.table, where=where)
     check_readable(examples, vocabulary=shared.vocabulary, context=shared.context, where=where)
-    seen = frozenset(key[:PROMPT_DIGITS] for key in tables["train"]["pair_id"].to_pylist())
+    seen = Seen(
+        frozenset(key[:PROMPT_DIGITS] for key in tables["train"]["pair_id"].to_pylist()),
+        frozenset(tokens_key(prompt) for prompt in trained.values()),
+    )
     whole = read_whole(test, where=where)
     return HeldOut(kept.table, examples, whole, seen, fresh.count(False), kept.cut_by_context)

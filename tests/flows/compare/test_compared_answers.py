@@ -10,8 +10,10 @@ from flows_support import call_plainly, model_folders, write_rows
 from pydantic import ValidationError
 
 import flows.generate.flow as generate_module
-from flows.compare.answers import AnsweredModel, JudgedBy, write_template
+from flows.answers.reading import tokens_key
+from flows.compare.answers import AnsweredModel, AnsweredTraining, JudgedBy, Seen, answers_compared, write_template
 from flows.compare.config import ComparedAnswers
+from flows.compare.held_out import hold_out
 from flows.compare.plan import plan_comparison
 from transforms.errors import ConfigError, EngineError
 from transforms.records.manifest import TemplateRecord
@@ -76,6 +78,32 @@ def test_a_rate_is_the_mean_of_what_lies_beside_each_training(finished):
     for standing in found.answers.standings:
         mine = [one.of(common).shares.mean() for name, one in each.items() if name.startswith(standing.variant)]
         assert standing.rate.value == pytest.approx(sum(mine) / 2)
+
+
+@pytest.mark.slow
+def test_a_prompt_that_the_model_reads_like_one_of_training_is_left_out_whatever_its_messages(finished):
+    _, config, found = finished
+    folder, held = Path(config.output.dir) / "judged", hold_out(plan_comparison(config))
+    trainings = [
+        AnsweredTraining(
+            one.variant, one.seed, tuple(one.budgets), AnsweredModel.model_validate_json(path.read_bytes())
+        )
+        for one in found.trainings
+        for path in [folder / f"{Path(one.folder).name}.answers.json"]
+    ]
+    read_as = trainings[0].answered.read_as
+    # What is known of prompts that were asked is known in the same way of those that were trained on.
+    assert set(read_as.values()) == {tokens_key(one.prompt) for one in held.examples}
+    assert not set(read_as.values()) & held.trained.read_as
+    seen = Seen(frozenset(), frozenset([read_as[found_in(trainings)]]))
+    again = answers_compared(trainings, ["raw", "curated"], ["steps"], seen, config.answers)
+    assert (again.asked, again.trained_on) == (found.answers.asked, 1)
+    assert again.compared == found.answers.compared - 1
+
+
+def found_in(trainings):
+    """A prompt that every model's answers could be compared on."""
+    return sorted(set.intersection(*(set(one.answered.prompts) for one in trainings)))[0]
 
 
 @pytest.mark.slow

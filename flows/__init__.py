@@ -6,6 +6,7 @@ of its stages, `output` its folder, `summary` and `artifacts` what terminal and 
     curate    generate  audit     explain         data
     train     evaluate  compare  decode           models
     rounds                                        data and models in turn
+    reproduce                                     tables and figures of papers, by the commands above
     publish   export    diff     refresh  deploy  versions
     starter   reference  data_cards               what this repository keeps of itself
 

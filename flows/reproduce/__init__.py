@@ -3,4 +3,10 @@
 __main__   parse, list, run, print
 config     what the catalogue's files hold
 catalogue  the files read and held against each other
+plan       what is asked for, its steps in order, which of them are finished
+steps      a step as a command: its recipe, its files, its words, its fingerprint
+output     the folder: what lies where, and which steps are finished
+run        the steps run, each as a process of its own
+telling    entries read from what the steps left, and written
+summary    what the terminal shows
 """

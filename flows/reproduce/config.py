@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from transforms.records.reproduction import Series
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=48)]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)]  # a name, and no path
 Command = Literal[
     "flows.curate",
     "flows.generate",
@@ -25,19 +26,24 @@ class _Section(BaseModel):
 class Step(_Section):
     """One command, in a file of its own: `small/pairs.yaml` is the step `pairs` of the small size.
 
-    `{NAME}` in a text stands for the folder of the step NAME, `{here}` for this step's own, `{data}` for the folder
-    that `--data` names.
+    `{NAME}` in a text stands for the folder of the step NAME, `{here}` for the one where this step's `files` lie,
+    `{data}` for the folder that `--data` names. Where the results go is not said: it is the step's own folder.
     """
 
     run: Command
     recipe: dict[str, Any] | None = Field(None, description="Its YAML file, with the output folder left out.")
     arguments: list[str] = Field([], description="Of the command, behind the recipe.")
-    files: dict[str, Any] = Field({}, description="YAML files that it reads, by name; they are written into `{here}`.")
+    files: dict[FileName, Any] = Field(
+        {}, description="YAML files that it reads, by name; they are written into `{here}`."
+    )
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         if self.recipe is None and not self.arguments:
             message = "a step needs a recipe, or arguments"
+            raise ValueError(message)
+        if self.recipe is not None and self.run == "flows.decode":
+            message = "flows.decode reads no recipe; say in arguments what it is told"
             raise ValueError(message)
         return self
 
@@ -89,6 +95,11 @@ class Sized(_Section):
     claims: list[Claim] = []
     caveat: str = Field("", description="Why it may come out otherwise than in the paper.")
     cannot: str | None = Field(None, description="Why it is not done at this size.")
+
+    @property
+    def reads(self) -> list[str]:
+        """Every step whose folder is read for it."""
+        return list(dict.fromkeys([*self.steps, *(name for one in self.series for name in one.named)]))
 
     @model_validator(mode="after")
     def _done_or_not(self) -> Self:

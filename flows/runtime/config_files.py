@@ -154,18 +154,23 @@ def _read_yaml(path: Path, shipped_in: Path) -> dict[str, Any]:
     return content
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML whose numbers have no colons, as in 1.2: PyYAML, which is of 1.1, makes 68 of `1:8`."""
+def numbers_of_yaml_1_2(loader: type[Any]) -> None:
+    """Let a loader of PyYAML, which is of 1.1 and makes 68 of `1:8`, read as numbers only what 1.2 does."""
 
-    def number(self, node: yaml.ScalarNode) -> Any:
-        """A number, or the text of what only 1.1 takes for one."""
+    def number(self: Any, node: yaml.ScalarNode) -> Any:
         if ":" in node.value:
             return node.value
         return self.construct_yaml_int(node) if node.tag.endswith("int") else self.construct_yaml_float(node)
 
+    for kind in ("int", "float"):
+        loader.add_constructor(f"tag:yaml.org,2002:{kind}", number)
 
-for _kind in ("int", "float"):
-    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.number)
+
+class _Loader(yaml.SafeLoader):
+    """YAML whose numbers have no colons."""
+
+
+numbers_of_yaml_1_2(_Loader)
 
 
 def _merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -87,6 +89,8 @@ def make_checkout(folder: Path) -> None:
         path.write_text(yaml.safe_dump(_faster(yaml.safe_load(path.read_text()))))
     for path in (folder / "flows/configs/rounds").glob("*.yaml"):
         path.write_text(yaml.safe_dump(_shorter(yaml.safe_load(path.read_text()))))
+    for path in (folder / "flows/configs/reproduce/small").glob("*.yaml"):
+        path.write_text(yaml.safe_dump(_quick(yaml.safe_load(path.read_text()))))
     for name, text in written_files().items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text if name.endswith(".py") else yaml.safe_dump(_small(yaml.safe_load(text))))
@@ -276,6 +280,52 @@ def _faster(training: dict[str, Any]) -> dict[str, Any]:
     """A training with fewer tokens a batch, as a tiny model on a CPU likes it."""
     training["memory"]["batch_tokens"] = 8192
     return training
+
+
+def _quick(step: dict[str, Any]) -> dict[str, Any]:
+    """A step of `flows.reproduce`: its recipe and the files beside it small, and flags of numbers too."""
+    smaller: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+        "flows.curate": _smaller,
+        "flows.audit": _smaller,
+        "flows.generate": _briefer,
+        "flows.train": _few_steps,
+        "flows.evaluate": lambda recipe: _curter(recipe) if "answers" in recipe else recipe,
+        "flows.compare": _less_compared,
+    }
+    if step.get("recipe") is not None:
+        step["recipe"] = smaller[step["run"]](step["recipe"])
+    step["files"] = {name: _few_steps(content) for name, content in step.get("files", {}).items()}
+    most = {"--max-tokens": 4, "--prompts": 4, "--samples": 1, "--pairs": 8, "--n": 2, "--curve-pairs": 4,
+            "--curve-tokens": 4, "--value-pairs": 2, "--position-pairs": 2}  # fmt: skip
+    words = step.get("arguments", [])
+    for flag, value in pairwise(words):
+        if flag in most and int(value) > most[flag]:
+            words[words.index(flag) + 1] = str(most[flag])
+    return step
+
+
+def _few_steps(training: dict[str, Any]) -> dict[str, Any]:
+    """A training of two steps, on a few pairs each. Its numbers are of no use."""
+    if "optimisation" not in training:  # a file of a comparison that is no training
+        return training
+    training["memory"] = training.get("memory", {}) | {"batch_tokens": 8192}
+    optimisation = training["optimisation"]
+    for name in ("epochs", "steps"):
+        optimisation.pop(name, None)
+    training["optimisation"] = optimisation | {"steps": 2, "pairs_per_step": 2}
+    return training
+
+
+def _less_compared(comparison: dict[str, Any]) -> dict[str, Any]:
+    """A comparison of two trainings each."""
+    comparison["seeds"] = 2
+    if "answers" in comparison:
+        comparison["answers"]["policy"] = comparison["answers"].get("policy", {}) | {
+            "engine": "transformers",
+            "dtype": "float32",
+            "max_new_tokens": 4,
+        }
+    return comparison
 
 
 def _keep_few_prompts(path: Path) -> None:

@@ -1,0 +1,112 @@
+"""`python -m flows.reproduce PAPER FIGURE`: a table or figure of a paper, by this project's commands, and beside it.
+
+`--list` names all there are. What is finished is not run again, and a run that was stopped goes on.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast, get_args
+
+from rich.console import Console
+
+from flows.reproduce.catalogue import read_catalogue
+from flows.reproduce.output import check_size, claimed
+from flows.reproduce.plan import choose, plan
+from flows.runtime.cli import prepare_process, run_command
+from transforms.errors import ConfigError
+from transforms.records.reproduction import Size
+
+if TYPE_CHECKING:
+    from flows.reproduce.plan import Plan
+
+OUT: Final = Path("runs") / "reproduce"
+
+
+def main() -> int:
+    """Parse, list or run, print; 1 where something cannot be shown."""
+    arguments = _parse()
+    catalogue = read_catalogue()
+    size = cast(Size, arguments.size)
+    console = Console(soft_wrap=True)
+    if arguments.list:
+        from flows.reproduce.summary import listed, print_list
+
+        lines = listed(catalogue, size, arguments.paper)
+        if arguments.json:
+            sys.stdout.write(json.dumps(lines, ensure_ascii=False, indent=2) + "\n")
+        else:
+            width = None if console.is_terminal or "COLUMNS" in os.environ else 100
+            print_list(Console(width=width), catalogue, lines, size)
+        return 0
+    chosen = choose(catalogue, size, arguments.paper, arguments.entries)
+    out = arguments.out or OUT / size
+    check_size(out, size)
+    data: Path | None = arguments.data
+
+    def planned(*, dry: bool) -> "Plan":
+        return plan(catalogue, size, chosen, out, data, dry=dry)
+
+    if not arguments.dry_run:
+        planned(dry=False)  # what is wrong with the arguments is said before a folder is made
+        with claimed(out, size):
+            return _run(console, planned(dry=False))
+    from flows.reproduce.summary import print_dry_run
+
+    found = planned(dry=True)
+    if size == "paper":
+        with claimed(out, size):
+            for step in found.steps.values():
+                step.write()
+    print_dry_run(console, found, written=size == "paper", data=data)
+    return 0
+
+
+def _run(console: Console, found: "Plan") -> int:
+    from flows.reproduce.run import run_steps
+    from flows.reproduce.summary import print_told
+    from flows.reproduce.telling import tell
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False)
+
+    def say_failed(line: str, log: str) -> None:
+        console.print(line, style="bold red", highlight=False, markup=False)
+        console.print(log, style="dim", highlight=False, markup=False)
+
+    ran = run_steps(found, say, say_failed)
+    told = tell(found, ran)
+    print_told(console, told, found.places)
+    return 1 if told.failed else 0
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m flows.reproduce", description=__doc__)
+    parser.add_argument("paper", nargs="?", metavar="PAPER", help="one of those that --list names")
+    parser.add_argument("entries", nargs="*", metavar="FIGURE", help="its tables and figures; all by default")
+    parser.add_argument("--all", action="store_true", help="everything that is done at that size")
+    parser.add_argument("--list", action="store_true", help="every table and figure: what it shows, needs and takes")
+    parser.add_argument("--json", action="store_true", help="--list as JSON")
+    parser.add_argument(
+        "--size", choices=get_args(Size), default="small", help="small: two cores, what ships (default)"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help=f"folder of everything; {OUT}/SIZE by default")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder with data that some steps read")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the commands; at the paper's size, write their recipes too"
+    )
+    arguments = parser.parse_intermixed_args()  # a flag may stand between the two names
+    if arguments.all if arguments.paper else not (arguments.all or arguments.list):
+        message = "name a paper, with its figures or without, or say --all; --list names all there are"
+        raise ConfigError(message)
+    if arguments.json and not arguments.list:
+        message = "--json is of --list; leave it out, or say --list"
+        raise ConfigError(message)
+    return arguments
+
+
+if __name__ == "__main__":
+    prepare_process()
+    run_command(main)

@@ -1,0 +1,146 @@
+"""The steps run, each as a process of its own; one that fails stops only those that build on it."""
+
+import os
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from flows.reproduce.output import Places, StepDone
+from flows.reproduce.plan import Plan
+from flows.reproduce.steps import ReadyStep
+from flows.runtime.cli import Terminated
+from transforms.text import visible_plain
+
+TAIL: Final = 15  # lines of a log that are shown of a step that failed
+_GRACE: Final = 60.0  # seconds that a command has for its end: it writes what it has paid for to the ledger
+
+
+@dataclass
+class Ran:
+    """What became of the steps."""
+
+    done: dict[str, StepDone]
+    failed: dict[str, str] = field(default_factory=dict)  # step → why, in a line
+
+
+def run_steps(plan: Plan, say: Callable[[str], None], say_failed: Callable[[str, str], None]) -> Ran:
+    """Run what is not finished, in order.
+
+    Args:
+        plan: the steps; its folder is held by this process.
+        say: a line of progress.
+        say_failed: what failed, and the end of its log.
+    """
+    ran = Ran(dict(plan.finished))
+    for number, (name, step) in enumerate(plan.steps.items(), 1):
+        place = f"step {number} of {len(plan.steps)}  {name}"
+        if name in plan.finished:
+            say(f"{place}  finished before, in {seconds_in_words(plan.finished[name].seconds)}")
+            continue
+        if missing := [one for one in step.built_on if one not in ran.done]:
+            ran.failed[name] = f"not run: it reads {', '.join(missing)}, which failed"
+            say(f"{place}  {ran.failed[name]}")
+            continue
+        log = plan.places.log(name)
+        say(f"{place}  {step.shown}")
+        for path in step.edited:
+            say(f"    {path} was changed by hand, and is used as it is")
+        code, done = _run(step, plan.places, ran.done)
+        if code == 0 and plan.places.step(name).is_dir():
+            ran.done[name] = done
+            say(f"    {seconds_in_words(done.seconds)}; to come: {hours_in_words(*plan.hours(ran.done))}")
+            continue
+        why = f"{_end_in_words(code)}; its log is {log}"
+        ran.failed[name] = why
+        say_failed(f"step {name} failed: {why}", tail(log))
+    return ran
+
+
+def seconds_in_words(seconds: float) -> str:
+    """`41 s`, `12 min` or `3.4 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def hours_in_words(hours: float, unknown: int) -> str:
+    """Of an estimate, and of how many entries have none."""
+    parts = [f"at most about {seconds_in_words(hours * 3600)}"] if hours else []
+    parts += [f"{unknown} without an estimate"] if unknown else []
+    return ", and ".join(parts) or "nothing"
+
+
+def tail(log: Path) -> str:
+    """The end of a log; what it holds of strangers' texts cannot write to the terminal."""
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        return visible_plain("".join(deque(lines, TAIL))).rstrip()
+
+
+def _run(step: ReadyStep, places: Places, done: dict[str, StepDone]) -> tuple[int, StepDone]:
+    """Its exit code, and the record that is kept of it also where it is stopped."""
+    start = time.monotonic()
+    before = places.done(step.name)
+    # A try with these inputs that did not come to its end: what it paid for is not paid again, so its time counts.
+    earlier = before.seconds if before and not before.finished and before.fingerprint == step.fingerprint else 0.0
+    built_on = {name: done[name].ended_at for name in step.built_on}
+
+    def note(*, finished: bool) -> StepDone:
+        seconds = earlier + time.monotonic() - start
+        ended_at = datetime.now(UTC).isoformat()
+        found = StepDone(
+            fingerprint=step.fingerprint, finished=finished, seconds=seconds, ended_at=ended_at, built_on=built_on
+        )
+        places.note(step.name, found)
+        return found
+
+    note(finished=False)  # from here on its folder holds nothing finished, however this process ends
+    step.write()
+    log = places.log(step.name)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    code = None
+    try:
+        with log.open("w", encoding="utf-8") as sink:
+            sink.write(f"{step.shown}\n")
+            sink.flush()
+            code = _wait(step.argv, sink.fileno())
+    finally:
+        found = note(finished=code == 0 and places.step(step.name).is_dir())
+    return code, found
+
+
+def _wait(argv: list[str], sink: int) -> int:
+    # A log is wider than a terminal, and is read while it is written.
+    environment = {"COLUMNS": "120", "PYTHONUNBUFFERED": "1"} | os.environ
+    # In this process's group: Ctrl-C reaches it without us, and so does the end of a terminal.
+    with subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, env=environment
+    ) as process:
+        try:
+            return process.wait()
+        except (KeyboardInterrupt, Terminated) as stopped:
+            if isinstance(stopped, KeyboardInterrupt):
+                _ends_within(process, 10)
+            if process.poll() is None:
+                process.terminate()
+                if not _ends_within(process, _GRACE):
+                    process.kill()
+            raise
+
+
+def _ends_within(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _end_in_words(code: int) -> str:
+    if code == 0:
+        return "it ended without an error and left no folder"
+    return f"exit code {code}" if code > 0 else f"it was killed by signal {-code}"

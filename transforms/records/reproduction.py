@@ -25,6 +25,7 @@ class Series(Record):
 
     label: str
     points: list[SeriesPoint]
+    missing: list[str] = Field([], description="What has no point, and why.")
 
 
 class ClaimFound(Record):

@@ -32,6 +32,7 @@ rounds_page         report.html of rounds
 difference_words    what became other, in sentences
 difference_page     diff.html
 pictures            the report's figures as PNG
+reproduction_pictures  a paper's table or figure beside what came out here, as PNG
 markdown            text of strangers in Markdown
 card                the dataset card
 generation_card     that of a generation

@@ -60,7 +60,7 @@ def draw_pictures(manifest: Manifest, rows: pl.DataFrame | pl.LazyFrame) -> dict
         "lengths": length_plots(kept)[:2] if kept.height else [],
     }
     pictures = {"funnel": draw_funnel(manifest.counts)}
-    return pictures | {name: _png(_panels(plots)) for name, plots in panels.items() if plots}
+    return pictures | {name: to_png(_panels(plots)) for name, plots in panels.items() if plots}
 
 
 def draw_funnel(counts: Counts) -> bytes:
@@ -88,12 +88,12 @@ def draw_generation(manifest: GenerationManifest, responses: pl.DataFrame, pairs
         "margins": [margin] if margin else [],
     }
     pictures = {"funnel": draw_waterfall(prompt_funnel(manifest))}
-    return pictures | {name: _png(_panels(plots)) for name, plots in panels.items() if plots}
+    return pictures | {name: to_png(_panels(plots)) for name, plots in panels.items() if plots}
 
 
 def draw_waterfall(rows: Sequence[FunnelRow]) -> bytes:
     """PNG of a funnel's bars."""
-    figure = _figure(0.34 * len(rows) + 0.45)
+    figure = new_figure(0.34 * len(rows) + 0.45)
     axes = figure.subplots()
     at = range(len(rows))
     axes.barh(
@@ -114,8 +114,8 @@ def draw_waterfall(rows: Sequence[FunnelRow]) -> bytes:
             axes.annotate(
                 text, (100, place), (points, 0), textcoords="offset points", ha="right", va="center", fontsize=10
             )
-    _bare(axes)
-    return _png(figure)
+    bare(axes)
+    return to_png(figure)
 
 
 def draw_scores(
@@ -131,7 +131,7 @@ def draw_scores(
         unpaired: scores of responses in no pair, where there are such.
     """
     colours = palette()
-    figure = _figure(2.9)
+    figure = new_figure(2.9)
     axes = figure.subplots()
     groups = [("chosen", "chosen", chosen), ("rejected", "rejected", rejected)]
     if unpaired is not None:
@@ -147,10 +147,10 @@ def draw_scores(
     axes.set_xlabel("score of the whole response", fontsize=8.5, color=colours["soft"])
     axes.set_ylabel("responses", fontsize=8.5, color=colours["soft"])
     axes.legend(frameon=False, fontsize=8.5)
-    _bare(axes)
+    bare(axes)
     axes.spines["bottom"].set_visible(True)
     axes.spines["bottom"].set_color(colours["faint"])
-    return _png(figure)
+    return to_png(figure)
 
 
 @cache
@@ -161,7 +161,7 @@ def palette() -> dict[str, str]:
 
 
 def _panels(plots: Sequence[Plot]) -> "Figure":
-    figure = _figure(2.9)
+    figure = new_figure(2.9)
     for plot, axes in zip(plots, figure.subplots(1, len(plots), squeeze=False).flat, strict=True):
         _draw(plot, axes)
     return figure
@@ -188,7 +188,7 @@ def _draw(plot: Plot, axes: "Axes") -> None:
     axes.tick_params(length=0, labelsize=8.5, colors=colours["soft"])
     axes.tick_params(axis="x", pad=7)  # a label at the corner stands below the other axis's lowest
     axes.set_xlabel("\n".join([plot.x_name, *([plot.note] if plot.note else [])]), fontsize=8.5, color=colours["soft"])
-    _bare(axes)
+    bare(axes)
     axes.spines["bottom"].set_visible(True)
     axes.spines["bottom"].set_color(colours["faint"])
     _title(plot, axes)
@@ -272,13 +272,15 @@ def _path(drawn: str) -> Any:
     return Path(np.array(points), codes)
 
 
-def _bare(axes: "Axes") -> None:
+def bare(axes: "Axes") -> None:
+    """No box and no ground of its own."""
     axes.set_facecolor("none")
     for spine in axes.spines.values():
         spine.set_visible(False)
 
 
-def _figure(height: float) -> "Figure":
+def new_figure(height: float) -> "Figure":
+    """An empty picture, `height` inches high."""
     from matplotlib.figure import Figure  # 0.4 s, and only a finished run draws
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -286,7 +288,8 @@ def _figure(height: float) -> "Figure":
     return Figure(figsize=(WIDTH, height), layout=room, facecolor=palette()["paper"])
 
 
-def _png(figure: "Figure") -> bytes:
+def to_png(figure: "Figure") -> bytes:
+    """Its file."""
     sink = BytesIO()
     # Without the name and version of the software equal pictures are equal bytes.
     figure.savefig(sink, format="png", dpi=DPI, metadata={"Software": None})

@@ -1,0 +1,222 @@
+"""papers.md: every table and figure of every paper, what came out here beside it, and what was not done and why.
+
+Links are relative and stable, so that the page can be copied with its pictures: PAPER/ENTRY.png.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from flows.reproduce.catalogue import Catalogue
+from flows.reproduce.config import Entry, Paper, Sized
+from flows.reproduce.found import as_x
+from flows.reproduce.numbers import as_printed, unit, with_interval, x_in_words
+from flows.versions.output_folder import disk_errors, write_bytes, write_text
+from transforms.errors import without_secrets
+from transforms.records.reproduction import Outcome, Reproduction, Series, SeriesPoint, Size
+from transforms.report.markdown import markdown
+from transforms.text import count, duration, one_line
+
+PAGE: Final = "papers.md"
+ROWS: Final = 12  # of a series in a table; of a longer curve some are shown
+_OUTCOMES: Final[tuple[Outcome, ...]] = ("holds", "does not hold", "not told")
+_OF: Final[dict[Size, str]] = {"small": "of two CPU cores", "paper": "of one H100"}
+_AT: Final[dict[Size, str]] = {
+    "small": "at a small size, which two CPU cores can do: the same commands on smaller models and fewer pairs",
+    "paper": "at the papers' size",
+}
+_ERROR: Final = 300  # characters
+
+
+def write_pages(
+    out: Path, catalogue: Catalogue, size: Size, found: Sequence[Reproduction], failed: Mapping[str, str]
+) -> Path:
+    """OUT/papers.md and a picture of each entry that was redone, OUT/PAPER/ENTRY.png.
+
+    Args:
+        out: made if it is not there.
+        catalogue: all papers.
+        size: of this run; reproductions of another size are left out.
+        found: what came out, in any order.
+        failed: PAPER/ENTRY → why a step of it, or its reading, failed.
+
+    Returns:
+        The page.
+
+    Raises:
+        OutputError: the disk is full or read-only.
+    """
+    from transforms.report.reproduction_pictures import draw_reproduction  # with matplotlib's shapes
+
+    there = {f"{one.paper}/{one.entry}": one for one in found if one.size == size}
+    for name, paper in catalogue.papers.items():
+        for entry in paper.entries:
+            if (one := there.get(f"{name}/{entry.id}")) is not None:
+                picture = draw_reproduction(one, kind=entry.kind, log_x=entry.log_x)
+                with disk_errors(out):
+                    (out / name).mkdir(parents=True, exist_ok=True)
+                write_bytes(out / name / f"{entry.id}.png", picture)
+    with disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    write_text(out / PAGE, render_page(catalogue, size, there, failed))
+    return out / PAGE
+
+
+def render_page(catalogue: Catalogue, size: Size, there: Mapping[str, Reproduction], failed: Mapping[str, str]) -> str:
+    """The page's Markdown.
+
+    Args:
+        catalogue: all papers.
+        size: of this run.
+        there: PAPER/ENTRY → what came out.
+        failed: PAPER/ENTRY → why it failed.
+    """
+    blocks = ["# Tables and figures of four papers, redone", _about(size)]
+    blocks += [_summary(catalogue, size, there, failed)]
+    if (tried := sum(len(one.claims) for one in there.values())) > 0:
+        blocks.append(_luck(tried))
+    for name, paper in catalogue.papers.items():
+        blocks += [f"## {_ours(paper.title)}", f"{_ours(paper.source)}", _ours(paper.known)]
+        for entry in paper.entries:
+            key = f"{name}/{entry.id}"
+            sized = catalogue.sizes[size].get(key)
+            blocks += [f"### {heading(paper, entry)}", _ours(entry.shows)]
+            if key in there:
+                blocks += _done(there[key], entry, sized, size)
+            else:
+                blocks.append(_not_done(key, entry, sized, size, failed))
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def heading(paper: Paper, entry: Entry) -> str:
+    """`Table 1 of poet`, whose anchor is `table-1-of-poet`."""
+    kind, _, rest = entry.id.partition("-")
+    return f"{kind.capitalize()} {rest.replace('-', ' ')} of {paper.paper}"
+
+
+def _about(size: Size) -> str:
+    return (
+        f"What `python -m flows.reproduce` made of the papers' tables and figures {_AT[size]}. In each picture the left "
+        "panel has the paper's printed numbers and the right one those of this run, with 95 % intervals. A claim **holds** "
+        "where the interval of the number that the paper has higher lies wholly above that of the other; where "
+        "intervals overlap it is not told. Intervals that lie apart are the stricter of two ways to compare; paired "
+        "differences are held against 0."
+    )
+
+
+def _luck(tried: int) -> str:
+    """A 95 % interval lies wholly above the truth in 2.5 % of samples; of two that lie apart it is rarer still."""
+    claims = "1 claim was tried" if tried == 1 else f"{count(tried)} claims were tried"
+    return (
+        f"{claims}, and none was corrected for the others. If the two sides of a claim were really equal, it would still "
+        "seem to hold by luck once in forty times at most (2.5 %, the upper end of a 95 % interval), and as often not to "
+        f"hold: of {count(tried)} such claims {tried / 40:.1f} on average would seem to hold."
+    )
+
+
+def _summary(catalogue: Catalogue, size: Size, there: Mapping[str, Reproduction], failed: Mapping[str, str]) -> str:
+    rows = []
+    for name, paper in catalogue.papers.items():
+        for entry in paper.entries:
+            key = f"{name}/{entry.id}"
+            title = heading(paper, entry)
+            link = f"[{title}](#{title.lower().replace(' ', '-')})"
+            if key not in there:
+                rows.append([link, _state(key, entry, catalogue.sizes[size].get(key), failed), "", "", ""])
+                continue
+            outcomes = [claim.outcome for claim in there[key].claims]
+            counted = [str(outcomes.count(one)) if outcomes else "–" for one in _OUTCOMES]
+            rows.append([link, "done", *counted])
+    return _table(["", "state", *(f"claims: {one}" for one in _OUTCOMES)], rows)
+
+
+def _state(key: str, entry: Entry, sized: Sized | None, failed: Mapping[str, str]) -> str:
+    if entry.nothing is not None:
+        return "nothing to redo"
+    if sized is not None and sized.cannot is not None:
+        return "not possible at this size"
+    return "failed" if key in failed else "not in this run"
+
+
+def _not_done(key: str, entry: Entry, sized: Sized | None, size: Size, failed: Mapping[str, str]) -> str:
+    if entry.nothing is not None:
+        return f"Nothing to redo: {_ours(entry.nothing)}"
+    if sized is not None and sized.cannot is not None:
+        return f"Not possible at this size: {_ours(sized.cannot)}"
+    if key in failed:
+        return f"Failed: {markdown(one_line(without_secrets(failed[key]), _ERROR))}"
+    return f"Not in this run. {_needs(sized, size)}".strip()
+
+
+def _needs(sized: Sized | None, size: Size) -> str:
+    if sized is None:
+        return ""
+    hours = "" if sized.hours is None else f" About {sized.hours:g} hours {_OF[size]}."
+    return f"Needs: {_ours(sized.needs).rstrip('.')}.{hours}"
+
+
+def _done(found: Reproduction, entry: Entry, sized: Sized | None, size: Size) -> list[str]:
+    picture = f"![{markdown(one_line(found.title, 120))}]({found.paper}/{found.entry}.png)"
+    read = f"The paper's numbers were read in {_ours(entry.printed_in)}." if entry.printed_in else ""
+    claims = [
+        f"- {_ours(claim.says).rstrip('.')}: **{claim.outcome}**. {markdown(claim.found).rstrip('.')}."
+        for claim in found.claims
+    ]
+    missing = [f"- {markdown(one.label)}: {markdown(why)}" for one in found.series for why in one.missing]
+    spent = sum(found.steps.values())
+    steps = f"{len(found.steps)} step{'' if len(found.steps) == 1 else 's'}"
+    rests = [*map(markdown, found.rests_on), *([f"{steps}, {duration(spent)}"] if found.steps else [])]
+    return [
+        picture,
+        _numbers(found),
+        "\n".join(claims),
+        "No number for:\n\n" + "\n".join(missing) if missing else "",
+        read,
+        f"Caveat: {_ours(found.caveat)}" if found.caveat else "",
+        "Rests on: " + "; ".join(rests) + "." if rests else "",
+        _needs(sized, size),
+    ]
+
+
+def _numbers(found: Reproduction) -> str:
+    """Series by x: the paper's numbers beside those here. Of long curves some points, the first and the last among them."""
+    of = unit(found.y)
+    labels = list(dict.fromkeys(one.label for one in (*found.printed, *found.series)))
+    rows, shortened = [], 0
+    for label in labels:
+        printed, here = _by_x(found.printed, label), _by_x(found.series, label)
+        xs = list(dict.fromkeys([*printed, *here]))
+        shown = _some(xs)
+        shortened += len(xs) - len(shown)
+        for x in shown:
+            paper = as_printed(printed[x].y) if x in printed else ""
+            mine = with_interval(here[x], of) if x in here else ""
+            rows.append([markdown(label), markdown(x_in_words(x)), *([paper] if found.printed else []), mine])
+    if not rows:
+        return ""
+    columns = ["series", markdown(found.x) or "x", *(["in the paper"] if found.printed else []), "here"]
+    said = f"In {markdown(of)}. " if of else ""
+    left_out = f"{count(shortened)} points of longer curves are left out." if shortened else ""
+    return _table(columns, rows) + (f"\n\n{(said + left_out).strip()}" if said or left_out else "")
+
+
+def _by_x(series: Iterable[Series], label: str) -> dict[float | str, SeriesPoint]:
+    """By x, where "0.5" and 0.5 are one."""
+    return {as_x(point.x): point for one in series if one.label == label for point in one.points}
+
+
+def _some(xs: Sequence[float | str]) -> list[float | str]:
+    if len(xs) <= ROWS:
+        return list(xs)
+    places = sorted({round(at * (len(xs) - 1) / (ROWS - 1)) for at in range(ROWS)})
+    return [xs[at] for at in places]
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _ours(text: str) -> str:
+    """The catalogue's own words, on one line."""
+    return " ".join(text.split())

@@ -96,11 +96,11 @@ def heading(paper: Paper, entry: Entry) -> str:
 
 def _about(size: Size) -> str:
     return (
-        f"What `python -m flows.reproduce` made of the papers' tables and figures {_AT[size]}. In each picture the left "
-        "panel has the paper's printed numbers and the right one those of this run, with 95 % intervals. A claim **holds** "
-        "where the interval of the number that the paper has higher lies wholly above that of the other; where "
-        "intervals overlap it is not told. Intervals that lie apart are the stricter of two ways to compare; paired "
-        "differences are held against 0."
+        f"What `python -m flows.reproduce` made of the papers' tables and figures {_AT[size]}. In each picture the "
+        "left panel has the paper's printed numbers and the right one those of this run, with 95 % intervals. A claim "
+        "**holds** where the interval of the number that the paper has higher lies wholly above that of the other; "
+        "where intervals overlap it is not told. Intervals that lie apart are the stricter of two ways to compare; "
+        "paired differences are held against 0."
     )
 
 
@@ -108,9 +108,9 @@ def _luck(tried: int) -> str:
     """A 95 % interval lies wholly above the truth in 2.5 % of samples; of two that lie apart it is rarer still."""
     claims = "1 claim was tried" if tried == 1 else f"{count(tried)} claims were tried"
     return (
-        f"{claims}, and none was corrected for the others. If the two sides of a claim were really equal, it would still "
-        "seem to hold by luck once in forty times at most (2.5 %, the upper end of a 95 % interval), and as often not to "
-        f"hold: of {count(tried)} such claims {tried / 40:.1f} on average would seem to hold."
+        f"{claims}, and none was corrected for the others. If the two sides of a claim were really equal, it would "
+        "still seem to hold by luck once in forty times at most (2.5 %, beyond one end of a 95 % interval), and as "
+        f"often seem not to hold: of {count(tried)} such claims {tried / 40:.1f} on average would seem to hold."
     )
 
 
@@ -179,7 +179,7 @@ def _done(found: Reproduction, entry: Entry, sized: Sized | None, size: Size) ->
 
 
 def _numbers(found: Reproduction) -> str:
-    """Series by x: the paper's numbers beside those here. Of long curves some points, the first and the last among them."""
+    """Series by x: the paper's numbers beside those here; of long curves some points, both ends among them."""
     of = unit(found.y)
     labels = list(dict.fromkeys(one.label for one in (*found.printed, *found.series)))
     rows, shortened = [], 0

@@ -156,8 +156,10 @@ def _points(
     axes.margins(x=0.06)
     if named:
         wide = max(len(_name(x)) for x in xs) > _ACROSS_PANEL // len(xs)
-        slanted = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if wide else {}
-        axes.set_xticks(range(len(xs)), [_wrapped(_name(x)) for x in xs], **slanted)
+        axes.set_xticks(range(len(xs)), [_wrapped(_name(x)) for x in xs])
+        if wide:
+            for text in axes.get_xticklabels():
+                text.set(rotation=30, ha="right", rotation_mode="anchor")
         axes.set_xlim(-0.5, len(xs) - 0.5)
         return
     if log_x:
@@ -200,6 +202,7 @@ def _curve(
         marker="" if many else _MARKERS[number % len(_MARKERS)],
         markersize=4.5,
         transform=moved,
+        clip_on=False,  # a mark at the edge is drawn whole
     )
     spans = [(x, *ends) for x, point in zip(at, one.points, strict=True) if (ends := _ends(point)) is not None]
     across, lows, highs = ([span[part] for span in spans] for part in range(3))

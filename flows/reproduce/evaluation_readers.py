@@ -280,8 +280,8 @@ def rewardbench2(folder: Path, options: RewardBench2Options) -> Found:
     ]
     if not found:
         return nothing("the evaluation has no RewardBench 2")
-    points: list[SeriesPoint] = Field([])
-    missing: list[str] = Field([])
+    points: list[SeriesPoint] = []
+    missing: list[str] = []
     if options.by == "total":
         totals = {one.source: one for one in found}
         for name, x in chosen(options.names, totals, "source"):

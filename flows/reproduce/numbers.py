@@ -6,7 +6,7 @@ from typing import Final
 from transforms.records.reproduction import SeriesPoint
 
 PERCENT: Final = "%"
-_UNIT: Final = re.compile(r"\(([^()]+)\)\s*$|,\s*([^,]+)$")
+_UNIT: Final = re.compile(r"\s\(([^()]+)\)\s*$|,\s*([^,]+)$")  # ΔQ(k) has none
 
 
 def unit(axis: str) -> str:

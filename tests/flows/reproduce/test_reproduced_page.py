@@ -1,0 +1,194 @@
+"""papers.md: what came out beside the paper, what was not done and why, and nothing of a stranger's becomes markup."""
+
+import re
+
+import pytest
+from reading_support import audit_step, reading
+from report_support import HOSTILE
+
+from flows.reproduce.catalogue import Catalogue
+from flows.reproduce.config import Claim, Entry, Paper, Place, Sized
+from flows.reproduce.pages import heading, render_page, write_pages
+from flows.reproduce.results import reproduce_entry
+from transforms.errors import ConfigError, OutputError
+from transforms.records.reproduction import ClaimFound, Reproduction, Series, SeriesPoint
+
+TABLE = Entry(
+    id="table-1",
+    shows="Consistency of two ways to cut.",
+    x="method",
+    y="consistency rate, %",
+    printed=[Series(label="POET", points=[SeriesPoint(x="poet", y=93.8)])],
+    printed_in="the authors' repository",
+)
+
+
+def sized(**changes):
+    fields = {
+        "steps": ["audit"],
+        "needs": "SmolLM2-135M, no GPU",
+        "hours": 0.5,
+        "series": [reading("consistency", step="audit", label="POET", names={"poet": "poet", "ratio 0.25": "quarter"})],
+        "claims": [
+            Claim(says="POET keeps the order more often than a quarter.", higher=Place(series="POET", x="poet"),
+                  than=Place(series="POET", x="quarter")),
+            Claim(says="It keeps 99 %", higher=Place(series="POET", x="poet"), than=99),
+        ],
+        "caveat": "Other models.",
+    }  # fmt: skip
+    return Sized(**(fields | changes))
+
+
+@pytest.fixture
+def done(tmp_path):
+    folders = {"audit": audit_step(tmp_path / "audit")}
+    return reproduce_entry("poet", TABLE, sized(), "small", folders, {"audit": 75.0}, "f1")
+
+
+def catalogue(*more, lines=None):
+    paper = Paper(
+        paper="poet", title="POET", source="arXiv 2506.09457", known="All of them are printed.", entries=[TABLE, *more]
+    )
+    return Catalogue({"poet": paper}, {"small": {"poet/table-1": sized()} | (lines or {}), "paper": {}}, {})
+
+
+def section(page, title):
+    return page.split(f"### {title}\n")[1].split("\n### ")[0]
+
+
+def test_an_entry_is_made_of_its_readings_claims_and_records(done):
+    assert (done.paper, done.entry, done.size, done.title) == ("poet", "table-1", "small", TABLE.shows)
+    assert (done.x, done.y, done.printed, done.caveat) == (TABLE.x, TABLE.y, TABLE.printed, "Other models.")
+    assert [(point.x, point.y) for point in done.series[0].points] == [("poet", 97.0), ("quarter", 80.0)]
+    assert [one.outcome for one in done.claims] == ["holds", "not told"]
+    assert done.rests_on == ["40 pairs of 25 prompts audited, 2 completions a prefix", "policy tiny, reward model tiny"]
+    assert (done.steps, done.fingerprint) == ({"audit": 75.0}, "f1")
+    assert Reproduction.model_validate_json(done.model_dump_json()) == done
+
+
+def test_an_entry_whose_record_is_missing_or_has_no_folder_is_an_error_of_its_series(tmp_path):
+    with pytest.raises(OutputError, match=r"series 'POET': .*audit\.json is missing"):
+        reproduce_entry("poet", TABLE, sized(), "small", {"audit": tmp_path}, {}, "f1")
+    with pytest.raises(ConfigError, match="series 'POET': the step audit has no folder"):
+        reproduce_entry("poet", TABLE, sized(), "small", {}, {}, "f1")
+
+
+def test_the_page_has_both_numbers_the_claims_and_what_they_rest_on(done):
+    part = section(render_page(catalogue(), "small", {"poet/table-1": done}, {}), "Table 1 of poet")
+    assert "![Consistency of two ways to cut.](poet/table-1.png)" in part
+    assert "| series | method | in the paper | here |" in part
+    assert "| POET | poet | 93.8 | 97.0 [92.0, 100.0] |\n| POET | quarter |  | 80.0 [75.0, 85.0] |" in part
+    assert "In %." in part
+    assert (
+        "- POET keeps the order more often than a quarter: **holds**. 97.0 \\[92.0, 100.0\\] against "
+        "80.0 \\[75.0, 85.0\\] %: the intervals lie apart.\n- It keeps 99 %: **not told**. 97.0 "
+    ) in part
+    assert "Caveat: Other models." in part
+    assert "The paper's numbers were read in the authors' repository." in part
+    assert (
+        "Rests on: 40 pairs of 25 prompts audited, 2 completions a prefix; policy tiny, reward model tiny; 1 step, 1"
+        in part
+    )
+    assert "Needs: SmolLM2-135M, no GPU. About 0.5 hours of two CPU cores." in part
+
+
+def test_the_summary_counts_outcomes_and_says_what_luck_would_do(done):
+    page = render_page(catalogue(), "small", {"poet/table-1": done}, {})
+    assert "| [Table 1 of poet](#table-1-of-poet) | done | 1 | 0 | 1 |" in page
+    assert "2 claims were tried" in page
+    assert "of 2 such claims 0.1 on average would seem to hold" in page  # 2 · 0.025 = 0.05
+    nothing = render_page(catalogue(), "small", {}, {})
+    assert "claims were tried" not in nothing
+
+
+def test_luck_is_two_and_a_half_percent_a_claim(done):
+    many = done.model_copy(update={"claims": done.claims * 40})
+    assert "of 80 such claims 2.0 on average" in render_page(catalogue(), "small", {"poet/table-1": many}, {})
+
+
+def test_what_was_not_done_says_why():
+    drawing = Entry(id="figure-1", shows="How it works.", nothing="a drawing")
+    large = Entry(id="table-2", shows="Eight billion parameters.")
+    lost = Entry(id="figure-2a", shows="Entropy.")
+    lines = {
+        "poet/table-2": Sized(needs="8 H100", cannot="no machine here is large enough"),
+        "poet/figure-2a": sized(),
+    }
+    page = render_page(
+        catalogue(drawing, large, lost, lines=lines),
+        "small",
+        {},
+        {"poet/figure-2a": "the *disk* is\nfull hf_abcdefghijk"},
+    )
+    assert "Nothing to redo: a drawing" in section(page, "Figure 1 of poet")
+    assert "Not possible at this size: no machine here is large enough" in section(page, "Table 2 of poet")
+    assert "Failed: the \\*disk\\* is full \\*\\*\\*" in section(page, "Figure 2a of poet")
+    assert "Not in this run. Needs: SmolLM2-135M" in section(page, "Table 1 of poet")
+    states = re.findall(r"^\| \[.*?\) \| ([^|]*) \|", page, re.MULTILINE)
+    assert states == ["not in this run", "nothing to redo", "not possible at this size", "failed"]
+
+
+def test_a_part_of_the_id_behind_the_number_is_in_the_heading():
+    paper = catalogue().papers["poet"]
+    assert heading(paper, TABLE.model_copy(update={"id": "figure-2a-left"})) == "Figure 2a left of poet"
+
+
+def test_a_long_curve_is_shown_at_some_points_with_both_ends(done):
+    points = [SeriesPoint(x=float(k), y=k / 100) for k in range(100)]
+    long = done.model_copy(update={"series": [Series(label="POET", points=points)], "printed": [], "claims": []})
+    part = section(render_page(catalogue(), "small", {"poet/table-1": long}, {}), "Table 1 of poet")
+    rows = re.findall(r"^\| POET \| (\d+) \| ([\d.]+) \|$", part, re.MULTILINE)
+    assert [int(x) for x, _ in rows] == [0, 9, 18, 27, 36, 45, 54, 63, 72, 81, 90, 99]
+    assert "88 points of longer curves are left out." in part
+    assert "in the paper" not in part
+
+
+def test_a_series_without_numbers_says_why(done):
+    gone = done.model_copy(update={"series": [Series(label="POET", points=[], missing=["no <b>pair</b>"])]})
+    part = section(render_page(catalogue(), "small", {"poet/table-1": gone}, {}), "Table 1 of poet")
+    assert "No number for:\n\n- POET: no &lt;b&gt;pair&lt;/b&gt;" in part
+
+
+def test_text_of_strangers_is_no_markup(done):
+    hostile = HOSTILE + " | [x](javascript:1) ![y](z) **b** <!--"
+    bad = done.model_copy(
+        update={
+            "series": [
+                Series(label="POET", points=[SeriesPoint(x=hostile, y=1.0)], missing=[f"{hostile}: no number"]),
+            ],
+            "rests_on": [hostile],
+            "claims": [ClaimFound(says="A", outcome="not told", found=hostile)],
+        }
+    )
+    lost = Entry(id="figure-2a", shows="Entropy.")
+    page = render_page(
+        catalogue(lost, lines={"poet/figure-2a": sized()}), "small", {"poet/table-1": bad}, {"poet/figure-2a": hostile}
+    )
+    assert "<" not in page
+    assert "javascript:1" in page
+    assert not re.search(r"(?<!\\)\]\((?!#|poet/table-1\.png)", page)
+    assert not re.search("[\x00\u202e\u2066\ud800]", page)
+    rows = [line for line in page.splitlines() if line.startswith("| POET")]
+    assert [len(re.findall(r"(?<!\\)\|", row)) for row in rows] == [5, 5]
+    page.encode("utf-8")
+
+
+def test_the_page_and_its_pictures_are_written_side_by_side_and_again_the_same(done, tmp_path):
+    other_size = done.model_copy(update={"size": "paper"})
+    out = tmp_path / "out"
+    page = write_pages(out, catalogue(), "small", [done, other_size], {})
+    assert page == out / "papers.md"
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*")) == ["papers.md", "poet/table-1.png"]
+    for link in re.findall(r"\]\((?!#)([^)]+)\)", page.read_text()):
+        assert (out / link).is_file()
+    picture, text = (out / "poet/table-1.png").read_bytes(), page.read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    write_pages(out, catalogue(), "small", [done], {})
+    assert ((out / "poet/table-1.png").read_bytes(), page.read_bytes()) == (picture, text)
+
+
+def test_anchors_of_the_summary_are_those_of_the_headings(done):
+    page = render_page(catalogue(), "small", {"poet/table-1": done}, {})
+    titles = re.findall(r"^#+ (.*)$", page, re.MULTILINE)
+    anchors = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+    assert set(re.findall(r"\]\(#([^)]+)\)", page)) <= anchors

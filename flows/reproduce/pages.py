@@ -110,7 +110,7 @@ def _luck(tried: int) -> str:
     return (
         f"{claims}, and none was corrected for the others. If the two sides of a claim were really equal, it would "
         "still seem to hold by luck once in forty times at most (2.5 %, beyond one end of a 95 % interval), and as "
-        f"often seem not to hold: of {count(tried)} such claims {tried / 40:.1f} on average would seem to hold."
+        f"often seem not to hold: of {count(tried)} such claims {tried / 40:.1f} on average at most."
     )
 
 
@@ -140,9 +140,9 @@ def _state(key: str, entry: Entry, sized: Sized | None, failed: Mapping[str, str
 
 def _not_done(key: str, entry: Entry, sized: Sized | None, size: Size, failed: Mapping[str, str]) -> str:
     if entry.nothing is not None:
-        return f"Nothing to redo: {_ours(entry.nothing)}"
+        return f"Nothing to redo: {_ours(entry.nothing).rstrip('.')}."
     if sized is not None and sized.cannot is not None:
-        return f"Not possible at this size: {_ours(sized.cannot)}"
+        return f"Not possible at this size: {_ours(sized.cannot).rstrip('.')}."
     if key in failed:
         return f"Failed: {markdown(one_line(without_secrets(failed[key]), _ERROR))}"
     return f"Not in this run. {_needs(sized, size)}".strip()

@@ -13,4 +13,5 @@ rounds      rounds.json
 decoding    decode.json
 difference  diff.json
 export      export.json
+reproduction  a table or figure of a paper beside what came out here
 """

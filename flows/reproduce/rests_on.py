@@ -149,7 +149,11 @@ def _training(path: Path, options: trainings.TrainingOptions) -> list[str]:
     if found is None:
         return []
     seen = f"{_of(found.data.examples, 'example')}, {_of(found.trained.steps, 'step')}"
-    measured = f", measured on {_of(found.data.test_examples, 'test example')}" if options.on == "test" else ""
+    measured = (
+        f", measured on {_of(found.data.test_examples, 'test example')}"
+        if options.on == "test" and found.data.test_examples
+        else ""
+    )
     return [seen + measured, f"trained from {model_name(found.model)}"]
 
 

@@ -175,7 +175,9 @@ def training(folder: Path, options: TrainingOptions) -> Found:
     points = []
     missing: tuple[str, ...] = ()
     times = 100.0 if options.measure in _SHARES else 1.0
+    measured = False
     for line in _lines(path):
+        measured |= "eval_loss" in line
         value, step = line.get(options.key), line.get("step")
         if not isinstance(value, int | float) or not isinstance(step, int | float):
             continue
@@ -184,13 +186,21 @@ def training(folder: Path, options: TrainingOptions) -> Found:
         else:
             missing = (f"{options.key} is not finite at some steps",)
     if not points:
-        return Found([], missing or (f"{METRICS} has no {options.key} at any step",))
+        return Found([], missing or (_not_logged(options, measured=measured),))
     return Found(points[-1:] if options.last else points, missing)
 
 
 def metrics_of(folder: Path, options: TrainingOptions) -> Path:
     """The log of a training, or of one of a comparison's."""
     return (folder if options.training is None else folder / TRAININGS / options.training) / METRICS
+
+
+def _not_logged(options: TrainingOptions, *, measured: bool) -> str:
+    """Why; a comparison's trainings hold no test pairs out of their own, so that they log steps alone."""
+    said = f"{METRICS} has no {options.key} at any step"
+    if options.on == "train" or measured:
+        return said
+    return f"{said}: nothing was measured on test pairs, as in a comparison's trainings (`on: train` reads the steps)"
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -107,6 +107,12 @@ def test_a_figure_that_a_log_lacks_or_that_has_no_step_is_no_number(tmp_path):
     folder = write_lines(tmp_path, *LOG)
     assert series(folder, "training", measure="kl").missing == ["metrics.jsonl has no eval_kl at any step"]
     assert series(folder, "training", measure="accuracy").points == []
+    steps_alone = write_lines(tmp_path / "steps", {"loss": 0.7, "kl": 0.5, "step": 1})
+    assert series(steps_alone, "training", measure="kl").missing == [
+        "metrics.jsonl has no eval_kl at any step: nothing was measured on test pairs, as in a comparison's trainings "
+        "(`on: train` reads the steps)"
+    ]
+    assert numbers(series(steps_alone, "training", measure="kl", on="train")) == [(1.0, 0.5)]
 
 
 def test_a_figure_that_is_not_finite_is_left_out_and_said(tmp_path):

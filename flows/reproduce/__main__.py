@@ -28,8 +28,8 @@ OUT: Final = Path("runs") / "reproduce"
 def main() -> int:
     """Parse, list or run, print; 1 where something cannot be shown."""
     arguments = _parse()
-    catalogue = read_catalogue()
     size = cast(Size, arguments.size)
+    catalogue = read_catalogue(steps=() if arguments.list else (size,))
     console = Console(soft_wrap=True)
     if arguments.list:
         from flows.reproduce.summary import listed, print_list

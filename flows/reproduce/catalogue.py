@@ -43,7 +43,7 @@ class Catalogue:
 
     papers: dict[str, Paper]
     sizes: dict[Size, dict[str, Sized]]  # PAPER/ENTRY → how
-    steps: dict[Size, dict[str, Step]]
+    steps: dict[Size, dict[str, Step]]  # of the sizes that were asked for
 
     def entry(self, paper: str, entry: str) -> Entry:
         """One table or figure.
@@ -96,8 +96,12 @@ def built_on(step: Step) -> list[str]:
     return list(found)
 
 
-def read_catalogue(folder: Path = FOLDER) -> Catalogue:
-    """All papers, both sizes and their steps.
+def read_catalogue(folder: Path = FOLDER, *, steps: tuple[Size, ...] = SIZES) -> Catalogue:
+    """All papers, and how each entry is redone at both sizes.
+
+    Args:
+        folder: of the files.
+        steps: sizes whose steps are read and checked too; the papers' size has hundreds, which take a while.
 
     Raises:
         ConfigError: a file that does not fit, a step that is named and not there, or an entry that has no line at
@@ -107,28 +111,34 @@ def read_catalogue(folder: Path = FOLDER) -> Catalogue:
     found = Catalogue(
         {one.paper: one for one in papers},
         {size: _read(Sizes, folder / f"{size}.yaml").entries for size in SIZES},
-        {size: {path.stem: _read(Step, path) for path in sorted((folder / size).glob("*.yaml"))} for size in SIZES},
+        {size: {path.stem: _read(Step, path) for path in sorted((folder / size).glob("*.yaml"))} for size in steps},
     )
     for size in SIZES:
-        _check(found, size)
+        _check_lines(found, size)
+    for size in steps:
+        _check_steps(found, size)
     return found
 
 
-def _check(found: Catalogue, size: Size) -> None:
+def _check_lines(found: Catalogue, size: Size) -> None:
     measured = {f"{name}/{one.id}" for name, paper in found.papers.items() for one in paper.entries if not one.nothing}
-    lines, steps = found.sizes[size], found.steps[size]
+    lines = found.sizes[size]
     if missing := sorted(measured - set(lines)):
         message = f"{size}.yaml has no line for {', '.join(missing)}"
         raise ConfigError(message)
     if foreign := sorted(set(lines) - measured):
         message = f"{size}.yaml has {', '.join(foreign)}, which no paper has"
         raise ConfigError(message)
+
+
+def _check_steps(found: Catalogue, size: Size) -> None:
+    steps = found.steps[size]
     for name, step in steps.items():
         if unknown := [one for one in built_on(step) if one not in steps]:
             message = f"{size}/{name}.yaml reads {', '.join(unknown)}, and no step of that size is called so"
             raise ConfigError(message)
     found.order(size, list(steps))
-    for key, line in lines.items():
+    for key, line in found.sizes[size].items():
         if unknown := sorted(set(line.reads) - set(steps)):
             message = f"{size}.yaml, {key}: no step is called {', '.join(unknown)}"
             raise ConfigError(message)

@@ -99,7 +99,7 @@ def _chosen(catalogue: Catalogue, size: Size, paper: str, name: str) -> Chosen:
 def why_not(catalogue: Catalogue, size: Size, paper: str, entry: Entry) -> str | None:
     """Why a table or figure is not redone at a size; None if it is."""
     if entry.nothing is not None:
-        return f"there is nothing to redo: {entry.nothing.rstrip('.')}"
+        return f"nothing to redo: {entry.nothing.rstrip('.')}"
     cannot = catalogue.sizes[size][f"{paper}/{entry.id}"].cannot
     return None if cannot is None else f"not done at the {size} size: {cannot.rstrip('.')}"
 

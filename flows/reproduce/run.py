@@ -62,10 +62,12 @@ def run_steps(plan: Plan, say: Callable[[str], None], say_failed: Callable[[str,
 
 
 def seconds_in_words(seconds: float) -> str:
-    """`41 s`, `12 min` or `3.4 h`."""
+    """`41 s`, `12 min`, `3.4 h` or `42 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 36000 else f"{seconds / 3600:.0f} h"
 
 
 def hours_in_words(hours: float, unknown: int) -> str:

@@ -1,6 +1,7 @@
 """A catalogue of a few lines, a stand-in for the commands that its steps run, and for how entries are read."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -96,8 +97,8 @@ class Terminal:
 
     def change(self, **files: Any) -> None:
         """Another catalogue from here on."""
-        found = catalogue(self.home / "catalogue", **files)
-        self._monkeypatch.setattr(command, "read_catalogue", lambda: found)
+        folder = write_catalogue(self.home / "catalogue", **files)
+        self._monkeypatch.setattr(command, "read_catalogue", partial(read_catalogue, folder))
 
     def type(self, *words: str) -> tuple[int, str]:
         """Exit code and what was printed."""

@@ -1,9 +1,9 @@
 """The catalogue's files, held against each other: what does not fit is one error that names it."""
 
 import pytest
-from reproduce_support import ENTRIES, PAPER, SMALL, STEPS, catalogue
+from reproduce_support import ENTRIES, PAPER, SMALL, STEPS, catalogue, write_catalogue
 
-from flows.reproduce.catalogue import built_on
+from flows.reproduce.catalogue import built_on, read_catalogue
 from flows.reproduce.config import Step
 from transforms.errors import ConfigError
 
@@ -120,3 +120,11 @@ def test_both_sizes_have_steps_of_their_own(tmp_path):
     found = catalogue(tmp_path, **{"paper/pairs": STEPS["pairs"] | {"arguments": ["--seed", "3"]}})
     assert found.steps["small"]["pairs"].arguments == []
     assert found.steps["paper"]["pairs"].arguments == ["--seed", "3"]
+
+
+def test_steps_are_read_of_the_sizes_that_are_asked_for_and_the_list_needs_none(tmp_path):
+    folder = write_catalogue(tmp_path, **{"paper/dpo": "run: ["})
+    assert read_catalogue(folder, steps=()).steps == {}
+    assert set(read_catalogue(folder, steps=("small",)).steps["small"]) == set(STEPS)
+    with pytest.raises(ConfigError, match=r"paper/dpo\.yaml is no YAML"):
+        read_catalogue(folder)

@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import documented_world
 import pytest
 from documented_world import make_checkout, smollm2_is_tiny
 
@@ -30,10 +32,30 @@ def checkout(tmp_path_factory, shared_server):
     }
 
 
-def reproduce(checkout, *words):
+# The command itself, but its steps are run in its process: torch and Prefect are imported once, and not for each.
+HERE = """
+import contextlib, os, sys
+sys.path.insert(0, {support!r})
+from reader_process import answer
+import flows.reproduce.run as run
+
+def wait(argv, sink):
+    with os.fdopen(os.dup(sink), "w") as said, contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        return answer({{"argv": argv[2:]}}, {{}})
+
+run._wait = wait
+from flows.reproduce.__main__ import main
+from flows.runtime.cli import prepare_process, run_command
+prepare_process()
+run_command(main)
+"""
+
+
+def reproduce(checkout, *words, here=False):
     folder, environment = checkout
+    (folder / "reproduce_here.py").write_text(HERE.format(support=str(Path(documented_world.__file__).parent)))
     return subprocess.run(
-        [sys.executable, "-m", "flows.reproduce", *words],
+        [sys.executable, *(["reproduce_here.py"] if here else ["-m", "flows.reproduce"]), *words],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -46,7 +68,7 @@ def test_every_entry_of_the_list_has_its_numbers_and_a_second_run_does_nothing(c
     listed = reproduce(checkout, "--list", "--json")
     wanted = [one for one in json.loads(listed.stdout) if one["why_not"] is None]
     assert wanted
-    done = reproduce(checkout, "--all", "--size", "small")
+    done = reproduce(checkout, "--all", "--size", "small", here=True)
     assert done.returncode == 0, f"{done.stdout[-8000:]}\n{done.stderr[-3000:]}"
     out = checkout[0] / "runs" / "reproduce" / "small"
     for one in wanted:

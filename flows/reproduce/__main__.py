@@ -47,7 +47,7 @@ def main() -> int:
     data: Path | None = arguments.data
 
     def planned(*, dry: bool) -> "Plan":
-        return plan(catalogue, size, chosen, out, data, dry=dry)
+        return plan(catalogue, size, chosen, out, data, dry=dry, processes=arguments.processes)
 
     if not arguments.dry_run:
         planned(dry=False)  # what is wrong with the arguments is said before a folder is made
@@ -82,6 +82,13 @@ def _run(console: Console, found: "Plan") -> int:
     return 1 if told.failed else 0
 
 
+def _some(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        message = f"{text!r} is no number of processes; give 1 or more"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m flows.reproduce", description=__doc__)
     parser.add_argument("paper", nargs="?", metavar="PAPER", help="one of those that --list names")
@@ -94,6 +101,9 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help=f"folder of everything; {OUT}/SIZE by default")
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder with data that some steps read")
+    parser.add_argument(
+        "--processes", type=_some, default=1, metavar="N", help="of a sharded training, one a GPU, by torchrun (1)"
+    )
     parser.add_argument(
         "--dry-run", action="store_true", help="print the commands; at the paper's size, write their recipes too"
     )

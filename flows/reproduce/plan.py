@@ -105,7 +105,14 @@ def why_not(catalogue: Catalogue, size: Size, paper: str, entry: Entry) -> str |
 
 
 def plan(
-    catalogue: Catalogue, size: Size, chosen: tuple[Chosen, ...], out: Path, data: Path | None, *, dry: bool
+    catalogue: Catalogue,
+    size: Size,
+    chosen: tuple[Chosen, ...],
+    out: Path,
+    data: Path | None,
+    *,
+    dry: bool,
+    processes: int = 1,
 ) -> Plan:
     """Every step resolved, in order, and those that are finished.
 
@@ -116,6 +123,7 @@ def plan(
         out: where everything goes.
         data: what `{data}` stands for.
         dry: nothing will run: steps that read `{data}` are shown without it.
+        processes: of a sharded training, one a GPU.
 
     Raises:
         ConfigError: a step reads `{data}` and none is given, or it is no folder.
@@ -128,7 +136,8 @@ def plan(
     steps: dict[str, ReadyStep] = {}
     finished: dict[str, StepDone] = {}
     for name, step in found.items():
-        steps[name] = resolve(name, step, places, data, {key: one.fingerprint for key, one in steps.items()})
+        known = {key: one.fingerprint for key, one in steps.items()}
+        steps[name] = resolve(name, step, places, data, known, processes)
         if (done := finished_step(steps[name], places, finished)) is not None:
             finished[name] = done
     return Plan(catalogue, size, places, chosen, steps, finished)

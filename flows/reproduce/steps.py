@@ -50,7 +50,9 @@ class ReadyStep:
                 write_whole(path, text)
 
 
-def resolve(name: str, step: Step, places: Places, data: Path | None, fingerprints: Mapping[str, str]) -> ReadyStep:
+def resolve(
+    name: str, step: Step, places: Places, data: Path | None, fingerprints: Mapping[str, str], processes: int = 1
+) -> ReadyStep:
     """A step as a command.
 
     Args:
@@ -59,6 +61,7 @@ def resolve(name: str, step: Step, places: Places, data: Path | None, fingerprin
         places: where everything goes.
         data: what `{data}` stands for; where it is None, `{data}` is left as it is.
         fingerprints: of the steps that it builds on.
+        processes: of a sharded training, one a GPU; no part of the fingerprint, as the training is the same.
     """
     on = built_on(step)
     known = {HERE: as_named(places.files(name))} | {one: as_named(places.step(one)) for one in on}
@@ -70,7 +73,7 @@ def resolve(name: str, step: Step, places: Places, data: Path | None, fingerprin
 
     folder = as_named(places.step(name))
     files = {places.files(name) / file: _mapped(content, put) for file, content in step.files.items()}
-    words = ["-m", step.run]
+    words = [*_launcher(step, processes), "-m", step.run]
     if step.recipe is not None:
         recipe = _mapped(step.recipe, put)
         recipe["output"] = {**(recipe.get("output") or {}), "dir": folder, "overwrite": True}
@@ -99,6 +102,14 @@ def resolve(name: str, step: Step, places: Places, data: Path | None, fingerprin
     }
     digest = sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
     return ReadyStep(name, tuple(words), written, tuple(edited), tuple(on), digest)
+
+
+def _launcher(step: Step, processes: int) -> list[str]:
+    sharded = step.run == "flows.train" and "shard" in (step.recipe or {}).get("memory", {})
+    if not sharded or processes == 1:
+        return []
+    # torchrun by its module's name: the one of this interpreter.
+    return ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
 
 
 def reads_data(step: Step) -> bool:

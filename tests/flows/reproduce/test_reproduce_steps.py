@@ -32,6 +32,20 @@ def test_a_recipe_has_the_folders_of_the_steps_before_it_and_its_own_as_output()
     assert found.built_on == ("pairs",)
 
 
+def test_a_sharded_training_is_started_on_several_gpus_by_torchrun_and_is_the_same_step():
+    sharded = {"run": "flows.train", "recipe": {**TRAINING["recipe"], "memory": {"shard": "fsdp"}}}
+
+    def on(step, processes):
+        return resolve("mine", Step.model_validate(step), Places(Path("out")), None, {"pairs": "1"}, processes)
+
+    assert on(sharded, 8).words == (
+        *("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "8"),
+        *("-m", "flows.train", "out/recipes/mine.yaml"),
+    )
+    assert on(sharded, 1).words == on(TRAINING, 8).words == ("-m", "flows.train", "out/recipes/mine.yaml")
+    assert on(sharded, 8).fingerprint == on(sharded, 1).fingerprint
+
+
 def test_an_absolute_folder_stays_as_it_is():
     found = ready(TRAINING, Path("/out"), pairs="1")
     assert recipe(found, Path("/out"))["output"]["dir"] == "/out/steps/mine"

@@ -49,8 +49,9 @@ def generation(folder: Path, arguments: argparse.Namespace) -> Any:
 def started(folder: Path, config: Any, name: str) -> Any:
     """A run with its prompts read, and a ledger of its own."""
     from flows.generate.plan import plan_generation
-    from flows.generate.prompts import load, read_prompts
+    from flows.generate.prompts import read_prompts
     from flows.generate.run import GenerationRun
+    from flows.generate.sources import load
 
     work = folder / name
     work.mkdir()

@@ -1,10 +1,11 @@
-"""`python -m flows.decode RUN --policy MODEL`: what decoding by shallow signals gains, at which distance from the
-reference (mixing, length control, KL threshold)."""
+"""`python -m flows.decode RUN --policy MODEL`, or `--prompts FILE` without a run: what decoding by shallow signals
+gains, at which distance from the reference (mixing, length control, KL threshold)."""
 
 import argparse
+import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -12,11 +13,15 @@ from rich.table import Table
 
 from flows.decode.config import DecodeConfig
 from flows.runtime.cli import prepare_process, run_command
-from flows.runtime.config_files import problems_in_words
+from flows.runtime.config_files import problems_in_words, read_config
 from transforms.errors import ConfigError
 
 if TYPE_CHECKING:  # the imports behind it take seconds, and --help needs none of them
     from transforms.records.decoding import Decodings
+
+
+_RULES: Final = ("mix", "length", "kl")
+_YAML: Final = (".yaml", ".yml")
 
 
 def main() -> int:
@@ -37,41 +42,81 @@ def main() -> int:
 
 
 def parse(argv: list[str]) -> DecodeConfig:
-    """The configuration of a command line.
+    """The configuration of a command line: flags, with a run before them, or with a YAML file of the same keys.
 
     Raises:
-        ConfigError: a value that does not fit, by the name of its flag.
+        ConfigError: what is missing, or a value that does not fit, by the name of its flag or key.
     """
+    given = vars(_parser().parse_args(argv))
+    first = given.pop("first", None)
+    for name in ("prompts", "chat_template_kwargs"):
+        if name in given:
+            given[name] = _from_json(name, given[name])
+    if first is not None and Path(first).suffix in _YAML and not Path(first).is_dir():
+        return read_config(DecodeConfig, Path(first), given)
+    if first is not None and "run" in given:
+        message = f"two runs: {first} and that of --run, {given['run']}; name one of them"
+        raise ConfigError(message)
+    try:
+        return DecodeConfig(**({} if first is None else {"run": Path(first)}) | given)
+    except ValidationError as error:
+        raise ConfigError(problems_in_words(error, _flag)) from error
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m flows.decode", description=__doc__)
-    parser.add_argument("run", help="folder of a curated run; its test prompts are answered")
+    parser.add_argument(
+        "first",
+        nargs="?",
+        metavar="RUN",
+        default=argparse.SUPPRESS,
+        help="folder of a curated run, whose test prompts are answered; or a YAML file of the keys below",
+    )
     for name, field in DecodeConfig.model_fields.items():
-        if name in ("run", "trust_remote_code"):
+        if name == "trust_remote_code":
             continue
-        many = name in ("mix", "length", "kl")
-        default = "" if field.default is None or field.is_required() else f" (default {_words(field.default)})"
-        if name == "out":
-            default = " (default RUN-decode)"
+        many = name in _RULES
+        default = (
+            "" if field.default in (None, [], {}) or field.is_required() else f" (default {_words(field.default)})"
+        )
         parser.add_argument(
             f"--{name.replace('_', '-')}",
-            nargs="*" if many else None,
-            metavar="VALUE" if many else name.rsplit("_", 1)[-1].upper(),
-            required=name == "policy",
+            nargs="*" if many else "+" if name == "prompts" else None,
+            metavar="VALUE" if many else "FILE" if name == "prompts" else name.rsplit("_", 1)[-1].upper(),
             default=argparse.SUPPRESS,
             help=f"{(field.description or name.replace('_', ' ')).rstrip('.')}{default}".replace("%", "%%"),
         )
-    parser.add_argument("--trust-remote-code", action="store_true", help="run Python code that comes with a model")
-    given = vars(parser.parse_args(argv))
-    run = Path(given["run"])
+    parser.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="run Python code that comes with a model",
+    )
+    return parser
+
+
+def _from_json(name: str, typed: str | list[str]) -> Any:
+    """JSON of a flag: sources among paths of prompts, or the arguments of a chat template."""
+    if isinstance(typed, list):
+        read = [_from_json(name, word) if word.lstrip().startswith(("{", "[")) else word for word in typed]
+        return [one for entry in read for one in (entry if isinstance(entry, list) else [entry])]
     try:
-        return DecodeConfig(**{"out": run.with_name(f"{run.name}-decode")} | given)
-    except ValidationError as error:
-        said = problems_in_words(error, lambda at: f"--{str(at[0]).replace('_', '-') if at else 'mix, --length, --kl'}")
-        raise ConfigError(said) from error
+        return json.loads(typed)
+    except ValueError as error:
+        message = f"--{name.replace('_', '-')} is no JSON: {error} (found {typed!r})"
+        raise ConfigError(message) from error
+
+
+def _flag(place: tuple[int | str, ...]) -> str:
+    """`--mix`, or the key of a source: `--prompts.0.prompts.weight`."""
+    named = place if place[:1] == ("prompts",) else place[:1]
+    return f"--{'.'.join(map(str, named)).replace('_', '-')}" if named else ""
 
 
 def print_decodings(console: Console, found: "Decodings", folder: Path, *, unchanged: bool) -> None:
     """A line a rule, the best one marked; distances in nats a response."""
     from transforms.evaluation.decodings import best
+    from transforms.report.decode_page import prompts_in_words
 
     if unchanged:
         console.print(f"Nothing changed since {found.finished_at}: no model was loaded.", style="bold green")
@@ -85,8 +130,14 @@ def print_decodings(console: Console, found: "Decodings", folder: Path, *, uncha
         numbers = f"{rule.log_ratio.value:.2f}", f"{rule.tokens:.0f}", f"{rule.finished:.0%}"
         table.add_row(f"{rule.kind} {rule.name}", reward, *numbers, style="bold" if rule is top else None)
     console.print(table)
-    if found.prompts_too_long:
+    if found.read is None and found.prompts_too_long:
         console.print(f"left out     {found.prompts_too_long:,} prompts without room for a response")
+    if found.read is not None:
+        files = ", ".join(f"{source.label} ({source.path})" for source in found.read.sources)
+        console.print(f"prompts      of {files}: {prompts_in_words(found)}", markup=False, highlight=False)
+        if trained := found.read.trained_on:
+            words = f"{trained:,} of the answered prompts are in the training split of {found.name}"
+            console.print(f"warning      {words}", markup=False, highlight=False)
     if found.unscored:
         console.print(f"unscored     {found.unscored:,} responses that the reward model could not read")
     console.print(f"report       {folder / 'decode.html'}   responses {folder / 'decode.parquet'}", highlight=False)

@@ -6,6 +6,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from flows.runtime.artifacts import in_a_flow_run, slug
 from transforms.records.decoding import Decodings
+from transforms.report.decode_page import prompts_in_words
 
 
 def show_decodings(found: Decodings, folder: Path) -> None:
@@ -19,6 +20,8 @@ def show_decodings(found: Decodings, folder: Path) -> None:
         f"| {rule.log_ratio.value:.2f} |"
         for rule in found.rules
     ]
+    if found.read is not None:
+        lines += ["", f"Prompts: {prompts_in_words(found)}."]
     lines += ["", f"Report: `{(folder / 'decode.html').resolve()}`"]
     key = f"{slug(found.name)}-decode"
     create_markdown_artifact("\n".join(lines), key=key, description="Reward against distance from the reference.")

@@ -1,4 +1,4 @@
-"""The comparison of decoding rules as a Prefect flow: answer test prompts by every rule, score the answers, sum up."""
+"""The comparison of decoding rules as a Prefect flow: answer prompts by every rule, score the answers, sum up."""
 
 import logging
 import math
@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from prefect import flow
 from flows.decode.artifacts import show_decodings
 from flows.decode.config import DecodeConfig
 from flows.decode.plan import PAGE, RESULT, TABLE, DecodePlan, plan_decoding
+from flows.decode.prompts import Prompts, prompts_of
 from flows.models import recipe_models as models
 from flows.models.engine_calls import Pay
 from flows.models.scoring import Scorer
@@ -27,32 +27,22 @@ from flows.runtime.progress import Advance, Progress
 from flows.runtime.tasks import engine_call
 from flows.runtime.temporary_server import end_server_with_us
 from flows.versions.output_folder import write_bytes, write_text
-from flows.versions.version import open_folder, recipe_of
+from flows.versions.run_record import QUARANTINE
 from trainers.policies.decoding import Decoded, Decoder, Rule, Settings
 from transforms.asking.readings import spoken
 from transforms.asking.requests import request_seed
-from transforms.chat.conversation import Asked, Turn, asked_of
+from transforms.chat.conversation import Asked, Turn
 from transforms.choices import RuleKind
 from transforms.engines.causal_model import load_causal
 from transforms.engines.models import ResolvedModel
-from transforms.errors import ConfigError
 from transforms.evaluation.decodings import policy_curve, rule_results
 from transforms.records.decoding import Decodings
 from transforms.records.manifest import SpendRecord
 from transforms.report.decode_page import render_decodings
-from transforms.tables.ragged import Ids, Ragged
-from transforms.tables.schema import DECODED, STRUCTURE, check
+from transforms.tables.ragged import Ids
+from transforms.tables.schema import DECODED, check
 
 logger = logging.getLogger(__name__)
-
-
-class Prompts(NamedTuple):
-    """Distinct prompts of a test split, in the order of their pairs' ids, which are hashes."""
-
-    pair_ids: list[str]
-    ids: list[Ids]
-    asked: list[Asked]
-    too_long: int  # prompts left out because they leave no room for a response
 
 
 class _Task(NamedTuple):
@@ -63,9 +53,9 @@ class _Task(NamedTuple):
     seed: int
 
 
-@flow(name="decode", flow_run_name="decode {config.run.name}", persist_result=False)
+@flow(name="decode", flow_run_name="decode {config.name}", persist_result=False)
 def decode(config: DecodeConfig) -> Decodings:
-    """Answer a run's test prompts by every rule; decode.json, decode.parquet and decode.html go to `config.out`."""
+    """Answer prompts by every rule; decode.json, decode.parquet and decode.html go to `config.out`."""
     end_server_with_us()
     plan = plan_decoding(config)
     if plan.finished is not None:
@@ -86,26 +76,28 @@ def decode_run(plan: DecodePlan, pay: Pay, progress: Progress) -> Decodings:
         progress: shows responses, tokens a second and the time that is left.
 
     Raises:
-        ConfigError: fewer than two test prompts leave room for a response.
+        SourceError: prompts that cannot be read.
+        ConfigError: fewer than two prompts leave room for a response.
         EngineError: a model failed, whatever was tried.
     """
     start = time.monotonic()
     config = plan.config
-    prompts = read_prompts(config.run, config.prompts, room=plan.context - config.max_tokens)
+    prompts = prompts_of(plan, progress)
     # Before anything is decoded: a ledger that cannot be written would cost all of it.
     scorer = _scorer(plan)
     table = _scored(plan, prompts, _decode(plan, prompts, pay, progress), scorer, pay, progress)
     check(table, DECODED, where="decode")
     found = Decodings(
-        name=plan.manifest.name,
-        version=plan.manifest.version,
+        name=plan.name,
+        version=plan.version,
         fingerprint=plan.fingerprint,
-        settings=config.model_dump(mode="json", exclude={"out"}),
+        settings=plan.settings,
         policy=models.model_record(plan.policy.identity),
         reference=models.model_record(plan.reference.identity),
         reward=models.model_record(plan.reward.identity),
         prompts=len(prompts.ids),
         prompts_too_long=prompts.too_long,
+        read=prompts.read,
         unscored=table["reward"].null_count,
         rules=rule_results(table),
         policy_kl=policy_curve(table),
@@ -114,48 +106,14 @@ def decode_run(plan: DecodePlan, pay: Pay, progress: Progress) -> Decodings:
     )
     config.out.mkdir(parents=True, exist_ok=True)
     (config.out / RESULT).unlink(missing_ok=True)
+    if prompts.read is None:
+        (config.out / QUARANTINE).unlink(missing_ok=True)  # of a comparison on other prompts, which this one replaces
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     write_bytes(config.out / TABLE, sink.getvalue().to_pybytes())
     write_text(config.out / PAGE, render_decodings(found))
     write_text(config.out / RESULT, found.model_dump_json(indent=2))
     return found
-
-
-def read_prompts(run: Path, wanted: int, *, room: int) -> Prompts:
-    """The first `wanted` distinct prompts of a run's test split that have at most `room` tokens.
-
-    Raises:
-        SourceError: no finished run there, or shards that are missing or not those it wrote.
-        ConfigError: there are fewer than two.
-    """
-    version = open_folder(run)
-    table = version.read("test").sort_by("pair_id") if "test" in version.tables else None
-    names = ["pair_id", "prompt", "prompt_ids", STRUCTURE.name]
-    table = table.select([name for name in names if name in table.column_names]) if table is not None else None
-    found, too_long = Prompts([], [], [], 0), 0
-    seen: set[bytes] = set()
-    if table is not None:
-        rows = Ragged.from_arrow(table["prompt_ids"])
-        pair_ids, asked = table["pair_id"].to_pylist(), asked_of(table)
-        for row in range(len(table)):
-            ids = rows.row(row)
-            if len(found.ids) == wanted or ids.tobytes() in seen:
-                continue
-            seen.add(ids.tobytes())
-            if len(ids) > room:
-                too_long += 1
-                continue
-            found.pair_ids.append(pair_ids[row])
-            found.ids.append(ids)
-            found.asked.append(asked[row])
-    if len(found.ids) < 2:
-        message = (
-            f"the test split of {run} has {len(found.ids)} prompts of at most {room} tokens, and {too_long} longer "
-            "ones; at least 2 are needed. Curate with output.test_size above 0, or lower --max-tokens"
-        )
-        raise ConfigError(message)
-    return found._replace(too_long=too_long)
 
 
 def rules_of(config: DecodeConfig) -> list[Rule]:
@@ -225,6 +183,7 @@ def _scored(
             "sample": task.sample,
             "seed": task.seed,
             **answer._asdict(),
+            **_row_of(prompts, task.prompt),
             "text": plan.chat.response_text(np.array(answer.token_ids, np.int32)),
         }
         for rule, of_rule in answers.by_rule.items()
@@ -237,11 +196,15 @@ def _scored(
     return pa.Table.from_pylist(rows, schema=DECODED)
 
 
+def _row_of(prompts: Prompts, number: int) -> dict[str, str | None]:
+    label, row = prompts.rows[number] if prompts.rows else (None, None)
+    return {"source": label, "source_id": row}
+
+
 def _scorer(plan: DecodePlan) -> Scorer:
-    today = recipe_of(plan.manifest, str(plan.config.run)).chat_template_date
     crew = reward_crew(plan.reward, plan.reward_config, None)
     spend = SpendRecord.nothing()
-    return Scorer(plan.reward, plan.reward_config, ledger_root=plan.ledger, spend=spend, today=today, crew=crew)
+    return Scorer(plan.reward, plan.reward_config, ledger_root=plan.ledger, spend=spend, today=plan.today, crew=crew)
 
 
 def _rewards(

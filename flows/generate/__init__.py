@@ -7,7 +7,8 @@ dry_run     what it would cost, before it costs anything
 voices      the policies that answer, found and identified
 judges      the annotators, likewise
 run         what the stages share: work folder, accounts, the record of every prompt and response
-prompts     stage 1: sources to distinct prompts that every policy can read
+sources     stage 1: sources to distinct prompts, which flows.decode reads too
+prompts     those of them that every policy can read
 answering   stage 2: responses through the ledger, a wave of prompts at a time
 annotating  stage 3: scores of all responses by every annotator
 pairing     stage 4: one score a response, and which two make a pair

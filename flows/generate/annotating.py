@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from flows.annotators.protocol import Annotator, Group, Marks
-from flows.generate.run import GenerationRun, Judged, quarantine_row
+from flows.generate.run import GenerationRun, Judged
+from flows.generate.sources import quarantine_row
 from flows.models.engine_calls import Pay
 from transforms.asking.answers import shown
 from transforms.chat.conversation import asked_of

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 
 from flows.generate.prompts import prompts_from
-from flows.generate.run import GenerationRun, quarantine_row
+from flows.generate.run import GenerationRun
+from flows.generate.sources import quarantine_row
 from flows.generate.voices import FoundPolicy
 from flows.models.engine_calls import Pay, pay_for, rebatched
 from flows.models.sampling import SamplingCalls

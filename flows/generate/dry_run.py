@@ -14,8 +14,9 @@ from rich.table import Table
 from flows.generate.answering import calls_of, requests_of
 from flows.generate.drawing import next_wave
 from flows.generate.plan import GenerationPlan
-from flows.generate.prompts import load, read_prompts
+from flows.generate.prompts import read_prompts
 from flows.generate.run import GenerationRun
+from flows.generate.sources import load
 from flows.models.sampling import SamplingCalls
 from flows.recipe.generation import AnnotatorConfig
 from transforms.engines.protocol import CompletionRequest, Sampling

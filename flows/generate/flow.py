@@ -15,8 +15,9 @@ from flows.generate.drawing import next_wave
 from flows.generate.finish import build_manifest, write_pages
 from flows.generate.pairing import Paired, pair_up
 from flows.generate.plan import GenerationPlan, plan_generation
-from flows.generate.prompts import load, read_prompts
+from flows.generate.prompts import read_prompts
 from flows.generate.run import GenerationRun
+from flows.generate.sources import load
 from flows.generate.tracked import tracked
 from flows.generate.writing import write_data
 from flows.models.engine_calls import Pay

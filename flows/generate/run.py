@@ -7,30 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from flows.generate.plan import GenerationPlan
-from flows.runtime.progress import Progress
-from flows.versions.run_record import RunRecord
+from flows.generate.sources import PromptReading
 from transforms.records.generation import Ended
 from transforms.records.manifest import SpendRecord
-from transforms.sources.adapter import json_safe
-from transforms.sources.load import Quarantined
 from transforms.tables.parts import Parts
 
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass
-class Prompted:
-    """What became of the sources' prompts."""
-
-    found: int = 0
-    repeated: int = 0
-    weighed_out: int = 0
-    quarantined: int = 0
-    prompts: int = 0  # distinct ones that every policy can read
-    longest: dict[str, int] = field(default_factory=dict)  # policy → tokens of its longest prompt
 
 
 @dataclass
@@ -63,7 +47,7 @@ class Judged:
     unreadable: int = 0
 
 
-class GenerationRun(RunRecord):
+class GenerationRun(PromptReading):
     """The state that stages share. A plain class, so that Prefect hands it on without looking inside.
 
     Args:
@@ -77,17 +61,14 @@ class GenerationRun(RunRecord):
     """
 
     def __init__(self, plan: GenerationPlan, work: Path) -> None:
-        super().__init__(work)
+        super().__init__(work, plan.config.prompts, plan.sources)
         self.plan, self.config = plan, plan.config
-        self.progress = Progress()
-        self.prompted = Prompted()
         self.prompts = Parts(work / "prompts")
         self.answers = Parts(work / "answers")
         self.drawn = 0
         self.ended: Ended = "all_prompts"
         self.judged = [Judged() for _ in plan.annotators]
         self.quarantined_responses = 0
-        self.structured = False  # whether a row has more than roles and contents
 
     @property
     def spend(self) -> SpendRecord:
@@ -101,9 +82,3 @@ class GenerationRun(RunRecord):
     def responses_a_prompt(self) -> int:
         """Of all policies together."""
         return sum(one.config.n for one in self.plan.policies)
-
-
-def quarantine_row(stage: str, table: pa.Table, row: int, error: str) -> Quarantined:
-    """A row of prompts or answers as a line of quarantine.jsonl."""
-    content = table.slice(row, 1).to_pylist()[0]
-    return Quarantined(stage, content["source"], content["source_id"], error, json_safe(content))

@@ -4,6 +4,7 @@ A curation's recipe may hold it as its section `generate`; policy and annotator 
 names others.
 """
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -32,6 +33,7 @@ from transforms.choices import Strategy, Thinking, Ties, Unfinished
 from transforms.errors import ConfigError
 from transforms.sources.kinds import PromptSource
 from transforms.sources.labels import labels
+from transforms.sources.options import SourceOptions
 
 AGGREGATES: Final = ("mean_z", "mean_rank", "minimum")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)]
@@ -152,6 +154,25 @@ class GenerationBudget(Section):
     tokens: Positive | None = Field(None, description="Sampled tokens; a response counts with all it may have.")
 
 
+def check_prompt_sources(sources: Sequence[SourceOptions], instead: str = "") -> None:
+    """Refuse what cannot be told apart, and a key that no reading of prompts heeds.
+
+    Args:
+        sources: of prompts.
+        instead: what to use in place of `max_pairs_per_prompt`, if there is anything.
+
+    Raises:
+        ValueError: two are called the same, or one has `max_pairs_per_prompt`.
+    """
+    try:
+        labels(sources)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+    if any(source.max_pairs_per_prompt is not None for source in sources):
+        message = f"max_pairs_per_prompt means nothing of prompts{instead}"
+        raise ValueError(message)
+
+
 class GenerateConfig(Section):
     """From prompts to scored responses to pairs."""
 
@@ -188,18 +209,11 @@ class GenerateConfig(Section):
 
     @model_validator(mode="after")
     def _names_are_told_apart(self) -> Self:
-        try:
-            labels(self.prompts)
-        except ConfigError as error:
-            raise ValueError(str(error)) from error
+        check_prompt_sources(self.prompts, "; pairing.max_per_prompt caps the pairs made")
         for what, found in (("policies", self.policy_labels()), ("annotators", self.annotator_labels())):
             twice = sorted({name for name in found if found.count(name) > 1})
             if twice:
                 message = f"two {what} are called {twice[0]!r}; give each a name of its own"
-                raise ValueError(message)
-        for source in self.prompts:
-            if source.max_pairs_per_prompt is not None:
-                message = "max_pairs_per_prompt means nothing of prompts; pairing.max_per_prompt caps the pairs made"
                 raise ValueError(message)
         if taken := sorted({*AGGREGATES} & {*self.annotator_labels()}):
             message = f"an annotator is called {taken[0]}, as an aggregate is; give it another name"

@@ -54,6 +54,7 @@ _ELSEWHERE: Final[dict[type[BaseModel], dict[str, str]]] = {
         "prompts": "list of [sources](sources.md)",
         "judge": "[annotator](generation.md#annotators)",
     },
+    DecodeConfig: {"prompts": "list of [sources](sources.md)"},
     RoundsConfig: {
         "sources": "list of [sources](sources.md)",
         "prompts": "list of [sources](sources.md), at least 1",
@@ -102,8 +103,8 @@ CONFIGS: Final[dict[str, tuple[str, type[BaseModel], str]]] = {
     "decoding.md": (
         "Decoding",
         DecodeConfig,
-        "What `python -m flows.decode RUN --policy MODEL` takes. A key is a flag with dashes: `--policy-revision main`,"
-        " `--mix 0 0.5 1`.",
+        "What `python -m flows.decode RUN --policy MODEL` takes, or `python -m flows.decode FILE.yaml`. A key is a "
+        "flag with dashes: `--policy-revision main`, `--mix 0 0.5 1`, `--prompts mine.jsonl`.",
     ),
     "rounds.md": (
         "Rounds",

@@ -107,12 +107,12 @@ def problems_in_words(
     Args:
         error: of the model.
         key: what a place in it is called, nothing for the whole.
-        found: whether values are shown.
+        found: whether values are shown; of what is wrong with several keys together none is, it says them itself.
     """
     lines = []
     for problem in error.errors(include_url=False):
         name, said = key(problem["loc"]), problem["msg"].removeprefix("Value error, ")
-        shown = f" (found {problem['input']!r})" if found else ""
+        shown = f" (found {problem['input']!r})" if found and name else ""
         lines.append(f"{name}: {said}{shown}" if name else f"{said}{shown}")
     return "; ".join(lines)
 

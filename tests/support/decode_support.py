@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 
 from transforms.records.decoding import Decodings, IntervalRecord, RuleResult
-from transforms.records.manifest import ModelRecord
+from transforms.records.manifest import ModelRecord, SourceRecord
 from transforms.tables.schema import DECODED
 
 
@@ -77,3 +77,20 @@ def decodings(**changes: Any) -> Decodings:
         "finished_at": "2026-11-21T00:00:00+00:00",
     }
     return Decodings.model_validate(content | changes)
+
+
+def of_a_file(path: str = "./my[bold]prompts.jsonl", **changes: Any) -> Decodings:
+    """`decodings` on the prompts of a file: 80 = 64 + 2 + 4 + 3 + 7, the 2 too long."""
+    source = SourceRecord(
+        label="prompts", kind="prompts", path=path, revision=None, fingerprint="e" * 64, raw_rows=80, pairs=80
+    )
+    read: dict[str, Any] = {
+        "sources": [source.model_dump()],
+        "found": 80,
+        "repeated": 4,
+        "weighed_out": 0,
+        "quarantined": 3,
+        "not_drawn": 7,
+        "trained_on": 5,
+    }
+    return decodings(read=read, **changes)

@@ -230,9 +230,8 @@ def _small(written: dict[str, Any]) -> dict[str, Any]:
         return _shorter(written)
     if "answers" in written:
         return _curter(written)
-    if (
-        "annotations" in written or "tasks" in written or "task" in written
-    ):  # nothing is sampled, or by lm_eval's stand-in
+    # Nothing is sampled, or by lm_eval's stand-in, or by both models of a decoding, which are tiny.
+    if written.keys() & {"annotations", "tasks", "task", "reference"}:
         return written
     return _briefer(written) if "policies" in written else _smaller(written)
 

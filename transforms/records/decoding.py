@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from transforms.choices import RuleKind
 from transforms.records.audit import CurvePoint
-from transforms.records.manifest import ModelRecord
+from transforms.records.manifest import ModelRecord, SourceRecord
 from transforms.statistics.intervals import MeanRecord
 
 SYMBOLS: Final[dict[RuleKind, str]] = {"mix": "a", "length": "t", "kl": "b"}
@@ -41,11 +41,23 @@ class RuleResult(_Part):
         return f"{SYMBOLS[self.kind]} = {self.value:g}"
 
 
+class PromptsRead(_Part):
+    """Prompts of sources: found = answered + too long + repeated + weighed_out + quarantined + not_drawn."""
+
+    sources: list[SourceRecord]
+    found: int  # rows that could not be read among them
+    repeated: int  # the same prompt again, or one of the same tokens
+    weighed_out: int  # left out by a source's `weight`
+    quarantined: int  # lines of quarantine.jsonl
+    not_drawn: int  # beyond max_prompts, and not looked at
+    trained_on: int | None  # answered ones that are in the run's training split; None without a run
+
+
 class Decodings(_Part):
     """Everything that a comparison of decoding rules says, as JSON."""
 
-    name: str  # of the curated run whose test prompts were answered
-    version: str  # of its dataset
+    name: str  # of the curated run; without one, of the output folder
+    version: str | None  # of the run's dataset
     fingerprint: str  # equal means nothing changed
     settings: dict[str, Any]
     policy: ModelRecord
@@ -53,6 +65,7 @@ class Decodings(_Part):
     reward: ModelRecord
     prompts: int
     prompts_too_long: int  # left out: no room for a response
+    read: PromptsRead | None = None  # None: those of the run's test split
     unscored: int  # responses that the reward model could not read
     rules: list[RuleResult]
     policy_kl: list[CurvePoint]  # KL(π_DPO ‖ π_ref) by position, on what the policy itself wrote (a = 1)

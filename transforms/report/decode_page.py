@@ -24,10 +24,31 @@ def render_decodings(found: Decodings) -> str:
         "found": found,
         "best": best(found.rules),
         "names": NAMES,
+        "prompts": prompts_in_words(found),
         "tradeoff": tradeoff_plot(found.rules),
         "positions": lines_plot({"policy": found.policy_kl}, "KL from the reference", over="responses"),
     }
     return render("decode.html.j2", page)
+
+
+def prompts_in_words(found: Decodings) -> str:
+    """What became of the prompts of sources; nothing of a run's test split."""
+    if (read := found.read) is None:
+        return ""
+    left = {
+        "without room for a response": found.prompts_too_long,
+        "doubled": read.repeated,
+        "left out by a weight": read.weighed_out,
+        "in quarantine.jsonl": read.quarantined,
+        "beyond max_prompts": read.not_drawn,
+    }
+    return ", ".join(
+        [
+            f"{read.found:,} read",
+            f"{found.prompts:,} answered",
+            *(f"{number:,} {why}" for why, number in left.items() if number),
+        ]
+    )
 
 
 def tradeoff_plot(rules: Sequence[RuleResult]) -> Plot:

@@ -271,7 +271,9 @@ DECODED: Final = pa.schema(
     [
         pa.field("rule", pa.string(), nullable=False),  # RuleKind
         pa.field("value", pa.float64(), nullable=False),
-        pa.field("pair_id", pa.string(), nullable=False),  # the pair whose prompt it answers
+        pa.field(
+            "pair_id", pa.string(), nullable=False
+        ),  # the pair whose prompt it answers; of a source the prompt's id
         pa.field("sample", pa.int32(), nullable=False),
         pa.field("seed", pa.int64(), nullable=False),
         pa.field("token_ids", TOKEN_IDS, nullable=False),
@@ -281,6 +283,8 @@ DECODED: Final = pa.schema(
         pa.field("kl", pa.list_(pa.float32()), nullable=False),  # KL(π ‖ π_ref) at each token, nats
         pa.field("policy_kl", pa.list_(pa.float32()), nullable=False),  # KL(π_DPO ‖ π_ref) there
         pa.field("reward", pa.float64()),  # null: the reward model could not read it
+        pa.field("source", pa.string()),  # label; null for a run's test split
+        pa.field("source_id", pa.string()),  # the row there that the prompt is of
     ]
 )
 

@@ -6,87 +6,20 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-import torch
-from flows_support import call_plainly, model_folders, pair, sampling_recipe
+from decoding_runs import config, curated, decode
 from transformers import AutoTokenizer, LlamaForCausalLM
 
-import flows.curate.flow as curate_module
 import flows.decode.flow as flow_module
-from flows.curate.plan import plan_run
 from flows.decode import flow as decoding
-from flows.decode.config import DecodeConfig
-from flows.decode.flow import decode_run
+from flows.decode import plan as plan_module
+from flows.decode import prompts as decode_prompts
 from flows.decode.plan import plan_decoding
 from flows.models import recipe_models as flow_models
-from flows.runtime.progress import Progress
 from trainers.policies.decoding import Decoder
 from transforms.errors import ConfigError, EngineError, ModelError, OutputError, SourceError
-from transforms.records.decoding import Decodings
 from transforms.tables.schema import DECODED, check
 
 pytestmark = pytest.mark.slow
-ROWS = [pair(i, chosen=f"the cat sat on the mat {i}", rejected="dog and cat") for i in range(10)]
-ROWS += [pair(0, chosen="another answer", rejected="to the same prompt")]
-
-
-def curated(home, models, **changes):
-    patch = pytest.MonkeyPatch()
-    call_plainly(patch, curate_module)
-    output = {"dir": str(home / "run"), "test_size": 0.99}
-    consistency = {"threshold": 0.001}  # keeps all pairs
-    curate_module.run_stages(
-        plan_run(sampling_recipe(home, models, ROWS, **{"output": output, "consistency": consistency} | changes))
-    )
-    patch.undo()
-    return home / "run"
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    return model_folders(tmp_path_factory.mktemp("models"))
-
-
-@pytest.fixture(scope="module")
-def trained(models):
-    """The reference with other numbers in its head."""
-    model = LlamaForCausalLM.from_pretrained(models[0])
-    torch.manual_seed(7)
-    with torch.no_grad():
-        model.lm_head.weight.add_(0.3 * torch.randn_like(model.lm_head.weight))
-    folder = models[0].parent / "trained"
-    model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(models[0]).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, models):
-    return curated(tmp_path_factory.mktemp("run"), models)
-
-
-def config(run, trained, out, **changes) -> DecodeConfig:
-    content = {
-        "run": run,
-        "policy": str(trained),
-        "out": out,
-        "dtype": "float32",
-        "mix": (0, 0.5, 1),
-        "length": (2,),
-        "kl": (0.5,),
-        "prompts": 5,
-        "samples": 2,
-        "max_tokens": 8,
-        "batch": 3,
-    }
-    return DecodeConfig(**content | changes)
-
-
-def pay(name, work):
-    work()
-
-
-def decode(run, trained, out, **changes) -> Decodings:
-    return decode_run(plan_decoding(config(run, trained, out, **changes)), pay, Progress())
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +69,7 @@ def test_rewards_are_those_of_the_run_s_own_reward_model(found, run, models):
     from transforms.engines.select import open_rewards
 
     row = pq.read_table(found[1] / "decode.parquet").to_pylist()[7]
-    prompts = decoding.read_prompts(run, 5, room=100)
+    prompts = decode_prompts.read_prompts(run, 5, room=100)
     prompt = prompts.asked[prompts.pair_ids.index(row["pair_id"])]
     engine = open_rewards(resolve_model(models[1], dtype="float32", engine="transformers"))
     [ids] = RewardInputs(models[1]).token_ids([prompt], [answer(row["text"])])
@@ -148,6 +81,45 @@ def test_a_rerun_with_nothing_changed_is_found_and_another_setting_is_not(found,
     assert plan_decoding(config(run, trained, out)).finished == result
     assert plan_decoding(config(run, trained, out, seed=1)).finished is None
     assert Path(out / "decode.html").read_text().startswith("<!doctype html>")
+
+
+def test_what_is_hashed_of_a_comparison_on_a_test_split_is_what_it_was_before_prompts_had_sources(
+    found, run, trained, models, monkeypatch
+):
+    """Word for word what the release before hashed and wrote: a folder that it finished is known again."""
+    result, out = found
+    before = {
+        "policy": str(trained),
+        "policy_revision": None,
+        "reference": None,
+        "reference_revision": None,
+        "reward": None,
+        "dtype": "float32",
+        "trust_remote_code": False,
+        "mix": [0.0, 0.5, 1.0],
+        "length": [2],
+        "kl": [0.5],
+        "prompts": 5,
+        "samples": 2,
+        "max_tokens": 8,
+        "temperature": 1.0,
+        "top_p": 1.0,
+        "seed": 0,
+        "batch": 3,
+    }
+    assert result.settings == {"run": str(run), **before}
+    hashed = []
+    monkeypatch.setattr(plan_module, "evaluation_fingerprint", lambda *of: hashed.append(of) or result.fingerprint)
+    content = json.loads((out / "decode.json").read_text())
+    assert content.pop("read") is None
+    copy = shutil.copytree(out, out.with_name("before"))
+    (copy / "decode.json").write_text(json.dumps(content))
+    assert plan_decoding(config(run, trained, copy)).finished == result
+    [(settings, sources, identities)] = hashed
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert settings == {"decode": before, "version": result.version, "reward": manifest["config"]["reward"]}
+    assert sources == []
+    assert [one.name for one in identities] == ["trained", "policy", "reward"]
 
 
 def test_a_second_comparison_samples_the_same_and_pays_for_no_reward(found, run, trained, tmp_path, monkeypatch):
@@ -191,30 +163,30 @@ def test_a_batch_that_fails_is_asked_again(found, run, trained, tmp_path, monkey
 
 
 def test_prompts_are_distinct_and_those_without_room_are_left_out(run):
-    whole = decoding.read_prompts(run, 100, room=100)
+    whole = decode_prompts.read_prompts(run, 100, room=100)
     assert len(whole.ids) == len({ids.tobytes() for ids in whole.ids})
     lengths = sorted(len(ids) for ids in whole.ids)
     if lengths[0] < lengths[-1]:
-        fewer = decoding.read_prompts(run, 100, room=lengths[-1] - 1)
+        fewer = decode_prompts.read_prompts(run, 100, room=lengths[-1] - 1)
         assert len(fewer.ids) + fewer.too_long == len(whole.ids)
     with pytest.raises(ConfigError, match=r"has 0 prompts of at most 1 tokens, and \d+ longer ones"):
-        decoding.read_prompts(run, 100, room=1)
+        decode_prompts.read_prompts(run, 100, room=1)
 
 
 def test_what_map_left_in_the_test_split_is_no_prompt(run, tmp_path):
     import datasets
 
-    whole = decoding.read_prompts(run, 100, room=100)
+    whole = decode_prompts.read_prompts(run, 100, room=100)
     copy = shutil.copytree(run, tmp_path / "run")
     test = datasets.load_from_disk(str(copy / "dataset"))["test"]
     test.map(lambda row: {"prompt_ids": row["prompt_ids"][1:]})
     test.filter(lambda row: row["chosen_cut"])
-    found = decoding.read_prompts(copy, 100, room=100)
+    found = decode_prompts.read_prompts(copy, 100, room=100)
     assert found.pair_ids == whole.pair_ids
     assert [ids.tolist() for ids in found.ids] == [ids.tolist() for ids in whole.ids]
     next((copy / "dataset" / "test").glob("data-*.arrow")).write_bytes(b"")
     with pytest.raises(SourceError, match=r"dataset/test/data-00000-of-00001\.arrow has sha256 e3b0c44298fc…"):
-        decoding.read_prompts(copy, 100, room=100)
+        decode_prompts.read_prompts(copy, 100, room=100)
 
 
 def test_more_tokens_than_the_models_read_are_refused_before_anything_is_loaded(run, trained, tmp_path):

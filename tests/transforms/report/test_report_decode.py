@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from decode_support import decodings, rule
+from decode_support import decodings, of_a_file, rule
 
 from transforms.report.decode_page import render_decodings, tradeoff_plot
 
@@ -57,3 +57,20 @@ def test_a_single_rule_is_a_point():
 def test_names_of_models_are_escaped():
     hostile = decodings(name="</title><script>alert(1)</script>")
     assert "<script>" not in render_decodings(hostile)
+
+
+def test_the_page_says_which_prompts_were_answered(page):
+    assert "answered the same 64 test prompts" in page
+    assert "of the test split,<br>2 too long" in page
+    assert "test split of unit, version" in page
+    ours = of_a_file("./<script>x.jsonl")
+    said = render_decodings(ours)
+    assert "answered the same 64 prompts" in said
+    assert "of 80 read,<br>2 too long" in said
+    assert "80 read, 64 answered, 2 without room for a response, 4 doubled, 3 in quarantine.jsonl, 7 beyond" in said
+    assert 'prompts, ./&lt;script&gt;x.jsonl, content <span class="mono">eeeeeeeeeeee</span>' in said
+    assert "<script" not in said
+    assert "5 of the prompts are in the training split of unit" in said
+    assert "test split" not in said
+    alone = ours.model_copy(update={"version": None, "read": ours.read.model_copy(update={"trained_on": None})})
+    assert "training split" not in render_decodings(alone)

@@ -24,7 +24,7 @@ argilla                  what its SDK exports
 generated                what flows.generate made
 curated                  what a run of this project wrote
 starter                  the starter's own data
-prompts                  prompts without responses, for flows.generate alone
+prompts                  prompts without responses, which models are to answer
 rewardbench2             right and wrong responses to a prompt, for flows.evaluate alone
 """
 

@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from flows.decode.config import DecodeConfig
+from flows.decode.files import PAGE, RESULT, TABLE, of_another_command
 from flows.models import recipe_models as models
 from flows.recipe.curation import Recipe
 from flows.recipe.models import RewardConfig
 from flows.versions.fingerprint import evaluation_fingerprint, source_records
-from flows.versions.output_folder import MANIFEST
 from flows.versions.run_record import QUARANTINE
 from flows.versions.version import open_folder, recipe_of
 from transforms.chat.template import DEFAULT_DATE
@@ -23,14 +23,6 @@ from transforms.errors import ConfigError, OutputError
 from transforms.paths import ledger_root
 from transforms.records.decoding import Decodings
 from transforms.records.manifest import Manifest, SourceRecord
-
-RESULT: Final = "decode.json"  # written last: it says that the others are there
-TABLE: Final = "decode.parquet"
-PAGE: Final = "decode.html"
-
-
-# Of other folders of this project, whose quarantine.jsonl is not this one's to replace.
-_OTHERS: Final = (MANIFEST, "evaluation.json")
 
 
 @dataclass(frozen=True)
@@ -164,8 +156,7 @@ def _chat_of_policy(config: DecodeConfig, policy: ResolvedModel, reference: Reso
 
 
 def _refuse_others(folder: Path) -> None:
-    found = next((name for name in _OTHERS if (folder / name).exists()), None)
-    if found:
+    if found := of_another_command(folder):
         message = (
             f"{folder} holds a {found} of another command, and bad prompts go to {QUARANTINE} there; choose another "
             "--out"

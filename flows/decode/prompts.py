@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
+from flows.decode.files import RESULT
 from flows.generate.prompts import PART_PROMPTS
 from flows.generate.sources import PromptReading, distinct, load, quarantine_row
 from flows.runtime.progress import Progress
@@ -39,6 +40,7 @@ class Prompts:
         too_long: prompts left out because they leave no room for a response.
         rows: label and row of each in its source; empty for a test split.
         read: what became of the others; None for a test split.
+        quarantine: lines of quarantine.jsonl. It is written with the result: another one may lie there until then.
     """
 
     pair_ids: list[str] = field(default_factory=list)
@@ -47,10 +49,11 @@ class Prompts:
     too_long: int = 0
     rows: list[tuple[str, str]] = field(default_factory=list)
     read: PromptsRead | None = None
+    quarantine: bytes = b""
 
 
 def prompts_of(plan: "DecodePlan", progress: Progress) -> Prompts:
-    """What a plan answers, at most `max_prompts`; of sources, quarantine.jsonl goes to the output folder.
+    """What a plan answers, at most `max_prompts`.
 
     Raises:
         SourceError: a run or source that is missing, or cannot be read.
@@ -111,10 +114,12 @@ def _of_sources(plan: "DecodePlan", progress: Progress, *, room: int) -> Prompts
         reading = PromptReading(Path(work), config.prompts, plan.sources)
         reading.progress = progress
         found = _take(reading, load(reading), plan.chat, config.max_prompts, room=room)
-        write_bytes(out / QUARANTINE, (Path(work) / QUARANTINE).read_bytes())
+        found.quarantine = (Path(work) / QUARANTINE).read_bytes()
         errors = reading.quarantine_errors()
     if len(found.ids) < 2:
-        raise ConfigError(_too_few(plan, reading, found.too_long, len(found.ids), errors, room))
+        if not (out / RESULT).exists():
+            write_bytes(out / QUARANTINE, found.quarantine)
+        raise ConfigError(_too_few(reading, found.too_long, len(found.ids), errors, room))
     trained = None if config.run is None else _in_training_split(config.run, found.pair_ids)
     asked = reading.prompted
     found.read = PromptsRead(
@@ -173,14 +178,12 @@ def _in_training_split(run: Path, prompt_ids: list[str]) -> int:
     return len(found)
 
 
-def _too_few(
-    plan: "DecodePlan", reading: PromptReading, too_long: int, kept: int, errors: Mapping[str, int], room: int
-) -> str:
+def _too_few(reading: PromptReading, too_long: int, kept: int, errors: Mapping[str, int], room: int) -> str:
     labels = ", ".join(f"{record.label} ({record.path})" for record in reading.records)
     asked = reading.prompted
     why = "".join(f"; {rows:,} × {error}" for error, rows in list(errors.items())[:_SHOWN])
     return (
         f"{labels}: {kept} of {asked.found:,} prompts can be answered, and at least 2 are needed: {too_long:,} of more "
         f"than {room:,} tokens (lower --max-tokens), {asked.repeated:,} doubled, {asked.weighed_out:,} left out by a "
-        f"weight, {asked.quarantined:,} in {plan.config.out / QUARANTINE}{why}"
+        f"weight, {asked.quarantined:,} for {QUARANTINE}{why}"
     )

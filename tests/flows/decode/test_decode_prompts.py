@@ -178,13 +178,17 @@ def test_a_rerun_is_found_and_another_file_template_or_loss_of_the_quarantine_is
     assert planned(models, trained, out, str(mixed)).finished == result
 
 
-def test_a_comparison_on_a_test_split_leaves_no_quarantine_of_the_one_before(run, trained, tmp_path):
+def test_a_comparison_on_a_test_split_leaves_no_quarantine_of_the_one_before_but_that_of_a_run(run, trained, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "quarantine.jsonl").write_text("of another comparison\n")
     result = decode(run, trained, out, **SMALL)
     assert result.read is None
     assert sorted(path.name for path in out.iterdir()) == ["decode.html", "decode.json", "decode.parquet"]
+    (out / "manifest.json").touch()
+    (out / "quarantine.jsonl").write_text("of a run\n")
+    decode(run, trained, out, **SMALL | {"mix": (0,)})
+    assert (out / "quarantine.jsonl").read_text() == "of a run\n"
 
 
 def test_too_few_prompts_are_one_message_that_says_where_the_others_went(models, trained, tmp_path):
@@ -194,9 +198,15 @@ def test_too_few_prompts_are_one_message_that_says_where_the_others_went(models,
         asked(plan)
     assert str(caught.value).startswith(
         f"prompts ({path}): 1 of 4 prompts can be answered, and at least 2 are needed: 1 of more than 120 tokens "
-        f"(lower --max-tokens), 1 doubled, 0 left out by a weight, 1 in {tmp_path / 'out' / 'quarantine.jsonl'}; 1 × "
+        f"(lower --max-tokens), 1 doubled, 0 left out by a weight, 1 for quarantine.jsonl; 1 × "
     )
-    assert len((tmp_path / "out" / "quarantine.jsonl").read_text().splitlines()) == 1
+    kept = tmp_path / "out" / "quarantine.jsonl"
+    assert len(kept.read_text().splitlines()) == 1
+    kept.write_text("of what is finished\n")
+    (tmp_path / "out" / "decode.json").touch()
+    with pytest.raises(ConfigError, match="1 of 4 prompts can be answered"):
+        asked(plan)
+    assert kept.read_text() == "of what is finished\n"
 
 
 def test_a_prompt_file_that_is_missing_is_said_before_a_model_is_looked_for(models, tmp_path):
@@ -230,3 +240,14 @@ def test_bad_prompts_never_go_into_the_folder_of_a_run(run, models, trained, mix
     with pytest.raises(OutputError, match=r"holds a manifest\.json of another command.*choose another --out"):
         planned(models, trained, Path(run), str(mixed))
     assert (run / "quarantine.jsonl").read_bytes() == before
+
+
+def test_prompts_that_a_template_writes_alike_are_one(models, trained, tmp_path):
+    own = AutoTokenizer.from_pretrained(trained).chat_template
+    template = tmp_path / "trims.jinja"
+    template.write_text(own.replace("m['content']", "m['content'] | trim"))
+    assert template.read_text() != own
+    path = write_rows(tmp_path / "alike.jsonl", [MIXED[0], {"prompt": " question 1 "}, MIXED[1]])
+    keys = {"chat_template": str(template)}
+    prompts = asked(planned(models, trained, tmp_path / "out", str(path), **keys))
+    assert (len(prompts.ids), prompts.read.found, prompts.read.repeated) == (2, 3, 1)

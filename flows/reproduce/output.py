@@ -98,10 +98,10 @@ def write_whole(path: Path, text: str) -> None:
 
 @contextmanager
 def claimed(out: Path, size: Size) -> Iterator[Places]:
-    """Hold the folder of a reproduction for this process.
+    """Hold the folder of a reproduction for this process; `check_size` is the caller's.
 
     Raises:
-        OutputError: another process is at work in it, it holds the other size, or it cannot be written.
+        OutputError: another process is at work in it, or it cannot be written.
     """
     if out.exists() and not out.is_dir():
         message = f"{out} is a file; name a folder with --out"
@@ -114,7 +114,6 @@ def claimed(out: Path, size: Size) -> Iterator[Places]:
         except OutputError as error:
             message = f"another reproduction is at work in {out}; wait for it, or choose another folder with --out"
             raise OutputError(message) from error
-        check_size(out, size)
         write_whole(out / SIZE, f"{size}\n")
         yield Places(out)
         with suppress(FileNotFoundError):

@@ -29,7 +29,7 @@ class ReadyStep:
     name: str
     words: tuple[str, ...]  # behind `python`
     texts: dict[Path, str]  # the files that it reads, as they will lie there
-    edited: tuple[Path, ...]  # those that somebody changed: they stay
+    edited: tuple[Path, ...]  # those that somebody changed, whose text is theirs
     built_on: tuple[str, ...]
     fingerprint: str  # 64 hex digits
 
@@ -46,8 +46,7 @@ class ReadyStep:
     def write(self) -> None:
         """Put its files where the command looks for them."""
         for path, text in self.texts.items():
-            if path not in self.edited:
-                write_whole(path, text)
+            write_whole(path, text)
 
 
 def resolve(

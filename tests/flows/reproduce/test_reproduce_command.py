@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -58,7 +59,7 @@ def test_a_finished_step_is_not_run_again_and_a_new_entry_adds_its_own_alone(ter
     code, printed = terminal.type("poet", "table-1", "figure-2")
     assert code == 0
     assert terminal.calls() == ["other"]
-    assert "step 1 of 4  pairs  finished before, in 0 s" in printed
+    assert re.search(r"^step 1 of 4  pairs  finished before, in \d+ s$", printed, re.MULTILINE)
 
 
 def test_another_input_of_a_step_runs_it_and_those_that_build_on_it(terminal):
@@ -130,6 +131,7 @@ def test_the_time_of_a_failed_try_with_the_same_inputs_counts(terminal):
     broken.unlink()
     terminal.type("poet", "figure-2")
     assert 1000 < read(terminal, "figure-2").steps["other"] < 1060
+    places.note("other", done.model_copy(update={"seconds": 1000.0}))
     terminal.change(**{"small/other": STEPS["other"] | {"arguments": ["--pairs", "9"]}})
     terminal.type("poet", "figure-2")
     assert read(terminal, "figure-2").steps["other"] < 60
@@ -174,7 +176,7 @@ def test_a_dry_run_prints_the_commands_in_order_and_writes_nothing_at_the_small_
     assert "0 of them finished. To come: at most about 30 min, and 1 without an estimate." in printed
     terminal.type("poet", "figure-2")
     _, printed = terminal.type("poet", "--dry-run")
-    assert "4. other  finished, 0 s" in printed
+    assert re.search(r"^4\. other  finished, \d+ s$", printed, re.MULTILINE)
     assert "1 of them finished. To come: at most about 30 min." in printed
 
 

@@ -270,7 +270,9 @@ def _shorter(rounds: dict[str, Any]) -> dict[str, Any]:
 
 def _curter(evaluation: dict[str, Any]) -> dict[str, Any]:
     """Answers of few tokens, without vLLM."""
-    for model in evaluation["answers"]["models"]:
+    answers = evaluation["answers"]
+    completers = [answers["prefixes"]["completer"]] if answers.get("prefixes") else []
+    for model in (*answers["models"], *completers):
         model |= {"engine": "transformers", "dtype": "float32", "max_new_tokens": 4}
     return evaluation
 

@@ -92,6 +92,7 @@ class Sized(_Section):
     needs: str = Field(description="Models, data, hardware, keys.")
     hours: float | None = Field(None, gt=0, description="Small: of two cores. Paper: of one H100. None: nobody knows.")
     series: list[Reading] = []
+    also: list[Reading] = Field([], description="Numbers that claims rest on and that are not drawn.")
     claims: list[Claim] = []
     caveat: str = Field("", description="Why it may come out otherwise than in the paper.")
     cannot: str | None = Field(None, description="Why it is not done at this size.")
@@ -99,14 +100,14 @@ class Sized(_Section):
     @property
     def reads(self) -> list[str]:
         """Every step whose folder is read for it."""
-        return list(dict.fromkeys([*self.steps, *(name for one in self.series for name in one.named)]))
+        return list(dict.fromkeys([*self.steps, *(name for one in (*self.series, *self.also) for name in one.named)]))
 
     @model_validator(mode="after")
     def _done_or_not(self) -> Self:
         if bool(self.steps) == (self.cannot is not None):
             message = "an entry has steps, or says in `cannot` why it has none"
             raise ValueError(message)
-        labels = [one.label for one in self.series]
+        labels = [one.label for one in (*self.series, *self.also)]
         if twice := sorted({label for label in labels if labels.count(label) > 1}):
             message = f"series: {', '.join(twice)} stands there twice"
             raise ValueError(message)

@@ -34,8 +34,9 @@ def reproduce_entry(
         ConfigError: a series that cannot be read as the catalogue says.
         OutputError: a record that is missing or of another version.
     """
-    series = [read(one, folders) for one in sized.series]
-    said = [sentence for one in sized.series for step in one.named for sentence in rests_on(one, folders[step])]
+    series, also = ([read(one, folders) for one in part] for part in (sized.series, sized.also))
+    readings = [*sized.series, *sized.also]
+    said = [sentence for one in readings for step in one.named for sentence in rests_on(one, folders[step])]
     return Reproduction(
         paper=paper,
         entry=entry.id,
@@ -45,7 +46,7 @@ def reproduce_entry(
         y=entry.y,
         printed=entry.printed,
         series=series,
-        claims=[judge(claim, series, entry.y) for claim in sized.claims],
+        claims=[judge(claim, [*series, *also], entry.y) for claim in sized.claims],
         caveat=sized.caveat,
         rests_on=list(dict.fromkeys(said)),
         steps=dict(seconds),

@@ -17,6 +17,7 @@ from flows.recipe.curation import Recipe
 from flows.recipe.generation import Generation
 from flows.reproduce.catalogue import SIZES, built_on, read_catalogue
 from flows.reproduce.config import Place
+from flows.reproduce.readings import options_of
 from flows.runtime.config_files import CONFIGS, load_config, read_config
 from flows.train.config import TrainingRecipe
 from transforms.records.audit import AuditSettings
@@ -135,13 +136,20 @@ def test_places_of_claims_are_numbers_on_an_axis_and_names_under_bars(size, key)
     entry = CATALOGUE.entry(*key.split("/"))
     for claim in CATALOGUE.sizes[size][key].claims:
         for place in (claim.higher, claim.than):
-            if isinstance(place, Place):
+            if isinstance(place, Place) and place.series in {one.label for one in CATALOGUE.sizes[size][key].series}:
                 assert isinstance(place.x, float if entry.kind == "points" else str), claim.says
+
+
+@pytest.mark.parametrize(("size", "key"), LINES, ids=lambda one: str(one))
+def test_every_series_has_a_reader_that_takes_its_options(size, key):
+    line = CATALOGUE.sizes[size][key]
+    for one in (*line.series, *line.also):
+        options_of(one)
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_no_step_is_there_for_nothing(size):
-    wanted = [step for line in CATALOGUE.sizes[size].values() for step in line.steps]
+    wanted = [step for line in CATALOGUE.sizes[size].values() for step in line.reads]
     assert set(CATALOGUE.order(size, wanted)) == set(CATALOGUE.steps[size])
 
 

@@ -56,6 +56,24 @@ def section(page, title):
     return page.split(f"### {title}\n")[1].split("\n### ")[0]
 
 
+def test_a_claim_may_rest_on_a_number_that_is_not_drawn(tmp_path):
+    other = audit_step(tmp_path / "other")
+    hidden = reading("consistency", step="other", label="not drawn", names={"poet": "poet"})
+    claim = Claim(says="It is above a tenth.", higher=Place(series="not drawn", x="poet"), than=10)
+    line = sized(also=[hidden], claims=[claim])
+    assert line.reads == ["audit", "other"]
+    folders = {"audit": audit_step(tmp_path / "audit"), "other": other}
+    found = reproduce_entry("poet", TABLE, line, "small", folders, {}, "f1")
+    assert [one.label for one in found.series] == ["POET"]
+    assert found.claims[0].outcome == "holds"
+
+
+def test_a_series_that_is_not_drawn_has_a_name_of_its_own():
+    twice = reading("consistency", step="other", label="POET")
+    with pytest.raises(ValueError, match="POET stands there twice"):
+        sized(also=[twice])
+
+
 def test_an_entry_is_made_of_its_readings_claims_and_records(done):
     assert (done.paper, done.entry, done.size, done.title) == ("poet", "table-1", "small", TABLE.shows)
     assert (done.x, done.y, done.printed, done.caveat) == (TABLE.x, TABLE.y, TABLE.printed, "Other models.")

@@ -20,6 +20,7 @@ NOT_RUN: Final = {
     "--memory.gradient_checkpointing true --save_steps 50": "tests/flows/train/test_sharded_training.py launches two",
     "torchrun --nproc-per-node 4 -m flows.train flows/configs/train/dpo.yaml --memory.shard fsdp "
     "--memory.gradient_checkpointing true --save_steps 50": "goes on from that one",
+    "python -m flows.reproduce --all": "tests/flows/reproduce/test_small_size.py runs all its steps in one process",
     "vllm serve Qwen/Qwen2.5-7B-Instruct --port 8000": "serves until it is stopped; tests/transforms/engines has one",
     "python -m flows.curate flows/configs/mixed.yaml --policy.url http://127.0.0.1:8000/v1": "asks that one",
     "python -m flows.deploy my-recipe.yaml --repo my-org/my-dataset --cron '0 3 * * *'": "serves until it is stopped",

@@ -33,6 +33,7 @@ class Step(_Section):
     run: Command
     recipe: dict[str, Any] | None = Field(None, description="Its YAML file, with the output folder left out.")
     arguments: list[str] = Field([], description="Of the command, behind the recipe.")
+    hours: float | None = Field(None, gt=0, description="Of two cores, or of one H100; None: nobody knows.")
     files: dict[FileName, Any] = Field(
         {}, description="YAML files that it reads, by name; they are written into `{here}`."
     )
@@ -90,7 +91,11 @@ class Sized(_Section):
 
     steps: list[Name] = Field([], description="Those that are read; the steps that they build on come along.")
     needs: str = Field(description="Models, data, hardware, keys.")
-    hours: float | None = Field(None, gt=0, description="Small: of two cores. Paper: of one H100. None: nobody knows.")
+    hours: float | None = Field(
+        None,
+        gt=0,
+        description="Of all steps that it rests on. Small: of two cores. Paper: of one H100. None: nobody knows.",
+    )
     series: list[Reading] = []
     also: list[Reading] = Field([], description="Numbers that claims rest on and that are not drawn.")
     claims: list[Claim] = []

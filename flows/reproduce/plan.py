@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 from flows.reproduce.catalogue import Catalogue
 from flows.reproduce.config import Entry, Sized
@@ -45,13 +46,25 @@ class Plan:
     steps: dict[str, ReadyStep]  # in the order in which they run
     finished: dict[str, StepDone]  # those of them that need not run
 
-    def hours(self, finished: Mapping[str, StepDone]) -> tuple[float, int]:
-        """Hours of the entries of which a step is to come, and how many of those have no estimate.
+    def hours(self, finished: Mapping[str, StepDone]) -> "ToCome":
+        """How long what is not finished takes.
 
-        Entries share steps, and each counts all of its own: what it takes is less.
+        Args:
+            finished: steps that need not run.
         """
+        of_steps = [self.catalogue.steps[self.size][name].hours for name in self.steps if name not in finished]
+        if None not in of_steps:
+            return ToCome(sum(hours for hours in of_steps if hours is not None), 0, exact=True)
         waiting = [one.line.hours for one in self.chosen if not finished.keys() >= set(one.steps)]
-        return sum(hours for hours in waiting if hours is not None), waiting.count(None)
+        return ToCome(sum(hours for hours in waiting if hours is not None), waiting.count(None), exact=False)
+
+
+class ToCome(NamedTuple):
+    """Hours of what is to come, of how many entries nobody knows them, and whether shared steps count once."""
+
+    hours: float
+    unknown: int
+    exact: bool
 
 
 def choose(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from flows.reproduce.output import Places, StepDone
-from flows.reproduce.plan import Plan
+from flows.reproduce.plan import Plan, ToCome
 from flows.reproduce.steps import ReadyStep
 from flows.runtime.cli import Terminated
 from transforms.text import visible_plain
@@ -53,7 +53,7 @@ def run_steps(plan: Plan, say: Callable[[str], None], say_failed: Callable[[str,
         code, done = _run(step, plan.places, ran.done)
         if code == 0 and plan.places.step(name).is_dir():
             ran.done[name] = done
-            say(f"    {seconds_in_words(done.seconds)}; to come: {hours_in_words(*plan.hours(ran.done))}")
+            say(f"    {seconds_in_words(done.seconds)}; to come: {to_come_in_words(plan.hours(ran.done))}")
             continue
         why = f"{_end_in_words(code)}; its log is {log}"
         ran.failed[name] = why
@@ -70,10 +70,11 @@ def seconds_in_words(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 36000 else f"{seconds / 3600:.0f} h"
 
 
-def hours_in_words(hours: float, unknown: int) -> str:
+def to_come_in_words(found: ToCome) -> str:
     """Of an estimate, and of how many entries have none."""
-    parts = [f"at most about {seconds_in_words(hours * 3600)}"] if hours else []
-    parts += [f"{unknown} without an estimate"] if unknown else []
+    about = "about" if found.exact else "at most about"
+    parts = [f"{about} {seconds_in_words(found.hours * 3600)}"] if found.hours else []
+    parts += [f"{found.unknown} without an estimate"] if found.unknown else []
     return ", and ".join(parts) or "nothing"
 
 

@@ -12,7 +12,7 @@ from flows.reproduce.catalogue import Catalogue
 from flows.reproduce.config import Entry
 from flows.reproduce.output import Places
 from flows.reproduce.plan import Plan, why_not
-from flows.reproduce.run import hours_in_words, seconds_in_words
+from flows.reproduce.run import seconds_in_words, to_come_in_words
 from flows.reproduce.telling import Told
 from transforms.records.reproduction import Size
 
@@ -62,8 +62,8 @@ def print_list(console: Console, catalogue: Catalogue, lines: list[dict[str, Any
         console.print()
     done = sum(one["why_not"] is None for one in lines)
     console.print(
-        f"{done} of {len(lines)} are done at the {size} size. time: {hours_of}, with the steps that an entry shares "
-        "with others; ? where nobody knows. printed: numbers that the paper prints for it.",
+        f"{done} of {len(lines)} are done at the {size} size. time: {hours_of}, with all steps that an entry rests "
+        "on, which others share; ? where nobody knows. printed: numbers that the paper prints for it.",
         highlight=False,
     )
 
@@ -82,7 +82,7 @@ def print_dry_run(console: Console, plan: Plan, *, written: bool, data: Path | N
     )
     console.print(
         f"Dry run: {entries}, {len(plan.steps)} steps, {len(plan.finished)} of them finished. To come: "
-        f"{hours_in_words(*plan.hours(plan.finished))}.",
+        f"{to_come_in_words(plan.hours(plan.finished))}.",
         highlight=False,
     )
     if written:

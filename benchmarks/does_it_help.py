@@ -73,6 +73,7 @@ def comparison_recipe(
         "answers": {
             "prompts": [{"kind": "prompts", "path": str(held_out)}],
             "policy": {
+                "engine": arguments.engine,
                 "temperature": 0.7,
                 "max_new_tokens": arguments.max_new_tokens,
                 "dtype": "auto",
@@ -205,6 +206,7 @@ def main() -> None:
     parser.add_argument("--unfinished", default="rejected_only", help="as pairing.unfinished")
     parser.add_argument("--threshold", type=float, default=0.5, help="as consistency.threshold")
     parser.add_argument("--test-size", type=float, default=0.12)
+    parser.add_argument("--engine", default="auto", help="that trained models answer with; vLLM starts anew for each")
     parser.add_argument("--objectives", nargs="+", choices=list(OBJECTIVES), default=list(OBJECTIVES))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=3)

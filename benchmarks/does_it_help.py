@@ -17,7 +17,7 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,9 +33,7 @@ OBJECTIVES: Final = {
     "dpo": {"name": "dpo", "settings": {"beta": 0.1}},
 }
 MEASURES: Final = {"simpo": "mean_log_ratio", "dpo": "log_ratio"}
-POWER: Final = 0.8
-# Standard normal quantiles of a two-sided test at 5 % and of that power.
-_REACH: Final = 1.960 + 0.842
+_OF_POWER: Final = 0.842  # standard normal quantile of 80 %
 
 
 def pairs_recipe(arguments: argparse.Namespace, annotator: Path, prompts: Path, run: Path) -> dict[str, Any]:
@@ -106,35 +104,40 @@ def training_recipe(arguments: argparse.Namespace, objective: str, run: Path) ->
     }
 
 
-def interval(mean: dict[str, float] | None, *, signed: bool = False) -> str:
+def interval(mean: Mapping[str, float | None] | None, *, signed: bool = False) -> str:
     """A rate or a difference of rates in percent, with its interval."""
     if mean is None:
         return "–"
     number = "{:+.1f}" if signed else "{:.1f}"
-    value, low, high = (number.format(100 * mean[key]) for key in ("value", "low", "high"))
+    found = [mean[key] for key in ("value", "low", "high")]
+    value, low, high = ("–" if one is None else number.format(100 * one) for one in found)
     return f"{value} [{low}, {high}]"
 
 
 def table(objective: str, found: dict[str, Any]) -> str:
-    """What a comparison found, as Markdown: by answers and by held-out pairs."""
+    """What a comparison found, as Markdown: by answers and by held-out pairs, and what failed."""
     heads = ("", "trainings", "win rate over the start", "minus raw", "at equal length", "minus raw", "characters")
     lines = ["| " + " | ".join([*heads, "ended", "pairs ordered", "minus raw"]) + " |", "| --- |" + " ---: |" * 9]
-    pairs_by = {one["variant"]: one for one in found["standings"]}
-    for one in found["answers"]["standings"]:
-        difference, paired = one["difference"] or {}, pairs_by[one["variant"]]
-        cells = [
-            f"{objective}, {one['variant']}",
-            str(one["trainings"]),
-            interval(one["rate"]),
-            interval(difference.get("rate"), signed=True),
-            interval(one["at_equal_length"]),
-            interval(difference.get("at_equal_length"), signed=True),
-            f"{one['characters']:.0f}",
-            f"{one['ended']:.0%}",
-            interval(paired["accuracy"]),
-            interval((paired["difference"] or {}).get("accuracy"), signed=True),
-        ]
+    answers = {one["variant"]: one for one in (found["answers"] or {"standings": []})["standings"]}
+    for paired in found["standings"]:
+        one = answers.get(paired["variant"])
+        cells = [f"{objective}, {paired['variant']}", str(paired["trainings"])]
+        if one is None:
+            cells += ["–"] * 6
+        else:
+            difference = one["difference"] or {}
+            cells += [
+                interval(one["rate"]),
+                interval(difference.get("rate"), signed=True),
+                interval(one["at_equal_length"]),
+                interval(difference.get("at_equal_length"), signed=True),
+                f"{one['characters']:.0f}",
+                f"{one['ended']:.0%}",
+            ]
+        cells += [interval(paired["accuracy"]), interval((paired["difference"] or {}).get("accuracy"), signed=True)]
         lines.append("| " + " | ".join(cells) + " |")
+    failed = [(one, one["error"] or one["answers_error"]) for one in found["trainings"]]
+    lines += [f"\n{one['variant']}, seed {one['seed']}: {error}" for one, error in failed if error]
     return "\n".join(lines)
 
 
@@ -143,8 +146,10 @@ def outcomes(folder: Path) -> dict[str, dict[int, dict[str, float]]]:
     comparison = json.loads((folder / "comparison.json").read_text())
     found: dict[str, dict[int, dict[str, float]]] = {}
     for one in comparison["trainings"]:
-        key = Path(one["folder"]).name
-        judged = json.loads((folder / "judged" / f"{key}.answers.json").read_text())
+        path = folder / "judged" / f"{Path(one['folder']).name}.answers.json"
+        if not path.is_file():
+            continue  # the table says what failed
+        judged = json.loads(path.read_text())
         wins: dict[str, list[float]] = {}
         for prompt, won in zip(judged["prompts"], judged["wins"], strict=True):
             wins.setdefault(prompt, []).append(won)
@@ -174,16 +179,28 @@ def spread(raw: dict[int, dict[str, float]], other: dict[int, dict[str, float]])
 
 
 def least_shown(variances: tuple[float, float, float], prompts: int, seeds: int) -> float:
-    """The smallest true difference of win rates that a two-sided test at 5 % shows in four of five such experiments."""
+    """The smallest true difference of win rates that flows.compare shows in four of five such experiments.
+
+    Half of its interval (transforms/statistics/two_way.py: a Student's t for what seeds and one for what prompts add,
+    and (G + 2)⁻² between prompts), and 0.842 standard errors for the power.
+    """
+    from scipy import stats
+
     of_prompts, of_seeds, residual = variances
-    return _REACH * math.sqrt(of_prompts / prompts + of_seeds / seeds + residual / (prompts * seeds))
+    by_seed = of_seeds / seeds + residual / (prompts * seeds)
+    by_prompt = of_prompts / prompts
+    t_s, t_g = (float(stats.t.ppf(0.975, count - 1)) for count in (seeds, prompts))
+    half = math.sqrt(t_s**2 * by_seed + t_g**2 * (by_prompt + (prompts + 2) ** -2))
+    return half + _OF_POWER * math.sqrt(by_seed + by_prompt)
 
 
 def power(folder: Path, sizes: Sequence[tuple[int, int]]) -> list[str]:
     """The smallest difference by prompts and seeds, the variances pooled over variants; Markdown."""
     found = outcomes(folder)
-    raw = found.pop("raw")
-    each = [spread(raw, other) for other in found.values()]
+    raw = found.pop("raw", {})
+    each = [spread(raw, other) for other in found.values() if len(set(raw) & set(other)) > 1]
+    if not each:
+        return ["no two seeds of raw and another variant answered: nothing is known of the spread"]
     of_prompts, of_seeds, residual = (sum(one[at] for one in each) / len(each) for at in range(3))
     pooled = (of_prompts, of_seeds, residual)
     said = ", ".join(f"{name} {value:.4f}" for name, value in zip(("prompts", "seeds", "rest"), pooled, strict=True))
@@ -213,6 +230,8 @@ def main() -> None:
     parser.add_argument("--pairs-per-step", type=int, default=12)
     parser.add_argument("--learning-rate", type=float, default=5e-4, help="of LoRA")
     arguments = parser.parse_args()
+    if arguments.seeds < 2:
+        parser.error(f"--seeds {arguments.seeds}: an interval over trainings takes 2 or more")
     arguments.out = arguments.out.resolve()
     arguments.out.mkdir(parents=True, exist_ok=True)
     found = by_instruction(arguments.responses)
@@ -223,27 +242,26 @@ def main() -> None:
     parts = [names[start:end] for start, end in zip(ends, [*ends[1:], len(names)], strict=True)]
     prompts = write(arguments.out / "prompts.jsonl", [{"prompt": one} for one in parts[0][: arguments.prompts]])
     held_out = write(arguments.out / "held-out.jsonl", [{"prompt": one} for one in parts[1][: arguments.held_out]])
-    models, lines = {}, []
+    models = {}
     for name, instructions in (("annotator", parts[2]), ("judge", parts[3])):
         mine = [pair for one in instructions for pair in pairs(one, found[one], arguments.pairs, longest=900)]
         data = write(arguments.out / f"{name}-pairs.jsonl", mine)
         models[name], seconds, accuracy = reward_model(name, data, arguments.out, arguments.model)
         right = "–" if accuracy is None else f"{accuracy:.1%}"
-        lines.append(f"{name}: {len(mine)} pairs, {right} of held-out pairs right, {seconds:.0f} s")
+        print(f"{name}: {len(mine)} pairs, {right} of held-out pairs right, {seconds:.0f} s", flush=True)
     run = arguments.out / "run"
     seconds = command("flows.curate", pairs_recipe(arguments, models["annotator"], prompts, run), arguments.out)
-    lines.append(f"pairs: {seconds:.0f} s; {run / 'report.html'}")
+    print(f"pairs: {seconds:.0f} s; {run / 'report.html'}", flush=True)
     for objective in arguments.objectives:
         training = arguments.out / f"{objective}-training.yaml"
         training.write_text(yaml.safe_dump(training_recipe(arguments, objective, run), sort_keys=False))
         compared = comparison_recipe(arguments, objective, training, models["judge"], held_out)
         seconds = command("flows.compare", compared, arguments.out)
         folder = arguments.out / f"compare-{objective}"
-        lines += [f"{objective}: {seconds:.0f} s; {folder / 'comparison.html'}", ""]
-        lines += [table(objective, json.loads((folder / "comparison.json").read_text())), ""]
+        print(f"{objective}: {seconds:.0f} s; {folder / 'comparison.html'}\n")
+        print(table(objective, json.loads((folder / "comparison.json").read_text())) + "\n")
         sizes = [(p, s) for p in (arguments.held_out, 300, 805, 3000) for s in (arguments.seeds, 10)]
-        lines += [*power(folder, sizes), ""]
-    print("\n".join(lines))
+        print("\n".join(power(folder, sizes)) + "\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -93,8 +93,8 @@ def read_record(folder: Path, name: str, kind: type[Record]) -> Record:
         raise OutputError(message) from error
     except ValidationError as error:
         message = (
-            f"{path} is no {kind.__name__} of this version ({error.error_count()} problems); run the step again, or "
-            "name another one"
+            f"{path} is no {kind.__name__} of this version ({error.error_count()} problems); remove {folder} and run "
+            "the same command again"
         )
         raise OutputError(message) from error
 

@@ -35,6 +35,7 @@ class StepDone(Record):
     seconds: float  # of this and of earlier tries that were stopped or failed; one that was killed is not counted
     ended_at: str
     built_on: dict[str, str]  # step whose folder it read → when that one had ended
+    code: str = ""  # of this project's, when it ran
 
 
 @dataclass(frozen=True)

@@ -165,7 +165,10 @@ def finished_step(step: ReadyStep, places: Places, finished: Mapping[str, StepDo
         finished: the steps before it that are.
     """
     done = places.done(step.name)
-    if done is None or not done.finished or done.fingerprint != step.fingerprint or not places.step(step.name).is_dir():
+    folder = places.step(step.name)
+    if done is None or not done.finished or done.fingerprint != step.fingerprint:
+        return None
+    if not folder.is_dir() or not any(folder.iterdir()):
         return None
     now = {name: finished[name].ended_at if name in finished else None for name in step.built_on}
     return done if now == done.built_on else None

@@ -1,12 +1,16 @@
 """The steps run, each as a process of its own; one that fails stops only those that build on it."""
 
+import ctypes
 import os
+import signal
 import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,9 +18,11 @@ from flows.reproduce.output import Places, StepDone
 from flows.reproduce.plan import Plan, ToCome
 from flows.reproduce.steps import ReadyStep
 from flows.runtime.cli import Terminated
+from flows.versions.fingerprint import code_hash
 from transforms.text import visible_plain
 
 TAIL: Final = 15  # lines of a log that are shown of a step that failed
+_PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 _GRACE: Final = 60.0  # seconds that a command has for its end: it writes what it has paid for to the ledger
 
 
@@ -96,7 +102,12 @@ def _run(step: ReadyStep, places: Places, done: dict[str, StepDone]) -> tuple[in
         seconds = earlier + time.monotonic() - start
         ended_at = datetime.now(UTC).isoformat()
         found = StepDone(
-            fingerprint=step.fingerprint, finished=finished, seconds=seconds, ended_at=ended_at, built_on=built_on
+            fingerprint=step.fingerprint,
+            finished=finished,
+            seconds=seconds,
+            ended_at=ended_at,
+            built_on=built_on,
+            code=code_hash("flows", "transforms", "trainers"),
         )
         places.note(step.name, found)
         return found
@@ -121,7 +132,12 @@ def _wait(argv: list[str], sink: int) -> int:
     environment = {"COLUMNS": "120", "PYTHONUNBUFFERED": "1"} | os.environ
     # In this process's group: Ctrl-C reaches it without us, and so does the end of a terminal.
     with subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, env=environment
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=sink,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        preexec_fn=_end_with_us(),
     ) as process:
         try:
             return process.wait()
@@ -133,6 +149,14 @@ def _wait(argv: list[str], sink: int) -> int:
                 if not _ends_within(process, _GRACE):
                     process.kill()
             raise
+
+
+def _end_with_us() -> Callable[[], object] | None:
+    """What a process does first so that it ends where this one is killed: else another run would find it at work."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl  # found before the fork, behind which little is safe
+    return partial(prctl, _PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _ends_within(process: "subprocess.Popen[bytes]", seconds: float) -> bool:

@@ -75,14 +75,16 @@ def resolve(
     words = [*_launcher(step, processes), "-m", step.run]
     if step.recipe is not None:
         recipe = _mapped(step.recipe, put)
-        recipe["output"] = {**(recipe.get("output") or {}), "dir": folder, "overwrite": True}
+        # What somebody ran by hand from this recipe its command takes as finished or refuses, and never replaces.
+        ours = places.done(name) is not None
+        recipe["output"] = {**(recipe.get("output") or {}), "dir": folder, "overwrite": ours}
         files[places.recipe(name)] = recipe
         words.append(str(places.recipe(name)))
     words += map(put, step.arguments)
     if step.run in _OUT:
         words += ["--out", folder]
     elif step.recipe is None:
-        words += ["--output.dir", folder, "--output.overwrite", "true"]
+        words += ["--output.dir", folder, "--output.overwrite", str(places.done(name) is not None).lower()]
     written, edited = {}, []
     for path, content in files.items():
         text = marked(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110), shlex.join(words))

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from flows.reproduce.output import write_whole
 from flows.reproduce.plan import Chosen, Plan, choose
 from flows.reproduce.run import Ran
+from flows.versions.fingerprint import code_hash
 from transforms.errors import CurationError
 from transforms.records.reproduction import Reproduction
 
@@ -71,7 +72,10 @@ def _read(done: Plan, ran: Ran, one: Chosen) -> Reproduction:
     seconds = {name: ran.done[name].seconds for name in one.steps}
     fingerprint = one.fingerprint(ran.done)
     found = reproduce_entry(one.paper, one.entry, one.line, done.size, folders, seconds, fingerprint)
-    edited = [path.name for name in one.steps for path in done.steps[name].edited]
-    if not edited:
-        return found
-    return found.model_copy(update={"rests_on": [*found.rests_on, f"changed by hand: {', '.join(edited)}"]})
+    said = list(found.rests_on)
+    if edited := [path.name for name in one.steps for path in done.steps[name].edited]:
+        said.append(f"changed by hand: {', '.join(edited)}")
+    now = code_hash("flows", "transforms", "trainers")
+    if other := [name for name in one.steps if ran.done[name].code not in ("", now)]:
+        said.append(f"run by another version of this code: {', '.join(other)}")
+    return found.model_copy(update={"rests_on": said})

@@ -288,10 +288,8 @@ def test_the_list_imports_nothing_heavy():
     assert "flows.reproduce.plan" in imported
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_stopped_run_ends_its_command_and_goes_on_where_it_was(name, code, tmp_path):
-    """A process of its own, whose step waits until it is told to end."""
+def waiting_step(tmp_path):
+    """A run, as a process of its own, whose step has started and waits until it is told to end."""
     waits = tmp_path / "waits"
     waits.write_text(
         f"#!{sys.executable} -SE\n"
@@ -321,7 +319,6 @@ def test_a_stopped_run_ends_its_command_and_goes_on_where_it_was(name, code, tmp
         f"found = catalogue(Path({str(tmp_path / 'catalogue')!r}))\n"
         "command.read_catalogue = lambda **_: found\n"
         f"steps.sys = SimpleNamespace(executable={str(waits)!r})\n"
-        "command._tell = lambda *_: 0\n"
         f"sys.argv = ['x', 'poet', 'figure-2', '--out', {str(tmp_path / 'out')!r}]\n"
         "run_command(command.main)\n"
     )
@@ -329,6 +326,14 @@ def test_a_stopped_run_ends_its_command_and_goes_on_where_it_was(name, code, tmp
     while not (tmp_path / "started").exists():
         assert process.poll() is None
         time.sleep(0.05)
+    return process
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_run_ends_its_command_and_goes_on_where_it_was(name, code, tmp_path):
+    """A process of its own, whose step waits until it is told to end."""
+    process = waiting_step(tmp_path)
     os.kill(process.pid, name)
     _, said = process.communicate(timeout=60)
     assert process.returncode == code
@@ -336,3 +341,16 @@ def test_a_stopped_run_ends_its_command_and_goes_on_where_it_was(name, code, tmp
     assert (tmp_path / "ended").exists()
     places = Places(tmp_path / "out")
     assert places.done("other").finished is False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing tells a process that its parent is gone")
+def test_a_run_that_is_killed_takes_its_command_with_it(tmp_path):
+    process = waiting_step(tmp_path)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    until = time.monotonic() + 60
+    while not (tmp_path / "ended").exists():
+        assert time.monotonic() < until, "the command goes on without the run that started it"
+        time.sleep(0.05)
+    assert Places(tmp_path / "out").done("other").finished is False

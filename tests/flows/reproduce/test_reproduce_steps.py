@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from flows.reproduce.config import Step
-from flows.reproduce.output import Places
+from flows.reproduce.output import Places, StepDone
 from flows.reproduce.steps import check_data, resolve
 from transforms.errors import ConfigError
 
@@ -26,7 +26,7 @@ def test_a_recipe_has_the_folders_of_the_steps_before_it_and_its_own_as_output()
     found = ready(TRAINING, pairs="1")
     assert recipe(found) == {
         "dataset": {"path": "./out/steps/pairs"},
-        "output": {"dir": "./out/steps/mine", "resume": False, "overwrite": True},
+        "output": {"dir": "./out/steps/mine", "resume": False, "overwrite": False},
     }
     assert found.words == ("-m", "flows.train", "out/recipes/mine.yaml")
     assert found.built_on == ("pairs",)
@@ -75,13 +75,23 @@ def test_files_lie_outside_the_steps_own_folder_and_here_is_where():
         ),
         (
             {"run": "flows.curate", "arguments": ["flows/configs/starter.yaml"]},
-            "flows.curate flows/configs/starter.yaml --output.dir ./out/steps/mine --output.overwrite true",
+            "flows.curate flows/configs/starter.yaml --output.dir ./out/steps/mine --output.overwrite false",
         ),
     ],
 )
 def test_each_command_is_told_its_folder_in_its_own_way(step, words):
     found = ready(step, pairs="1", dpo="2")
     assert found.shown == f"python -m {words}"
+
+
+def test_only_what_a_step_of_ours_left_is_replaced(tmp_path):
+    """What somebody ran by hand from the recipe, its command takes as finished or refuses."""
+    assert recipe(ready(TRAINING, tmp_path, pairs="1"), tmp_path)["output"]["overwrite"] is False
+    done = StepDone(fingerprint="f", finished=False, seconds=1, ended_at="now", built_on={})
+    Places(tmp_path).note("mine", done)
+    assert recipe(ready(TRAINING, tmp_path, pairs="1"), tmp_path)["output"]["overwrite"] is True
+    typed = {"run": "flows.curate", "arguments": ["a.yaml"]}
+    assert ready(typed, tmp_path).words[-2:] == ("--output.overwrite", "true")
 
 
 def test_data_is_the_folder_that_was_named_and_stays_a_name_without_one():

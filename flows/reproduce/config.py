@@ -1,6 +1,6 @@
 """What the files under flows/configs/reproduce hold: papers, their tables and figures, and the steps that redo them."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -17,6 +17,8 @@ Command = Literal[
     "flows.compare",
     "flows.decode",
 ]
+POINTS: Final = "points"  # what a difference of two percentages is in
+_NO_SHARES: Final = ("margin", "chosen")  # of held-out pairs: a difference of them has the unit of the axis
 
 
 class _Section(BaseModel):
@@ -57,6 +59,11 @@ class Reading(_Section):
     steps: dict[str, Name] = Field({}, description="In place of `step`: x → the step whose one number stands there.")
     reads: str = Field(description="Which reader: see flows.reproduce.readings.")
     options: dict[str, Any] = Field({}, description="Of the reader, such as the variant or the side.")
+    unit: str | None = Field(
+        None,
+        description="Where it is another than that of the axis; empty: none. Differences of shares (`minus_first`) "
+        "are in points unless it says otherwise.",
+    )
 
     @model_validator(mode="after")
     def _from_somewhere(self) -> Self:
@@ -70,6 +77,12 @@ class Reading(_Section):
         """The steps that it reads."""
         return [self.step] if self.step is not None else list(self.steps.values())
 
+    @property
+    def own_unit(self) -> str | None:
+        """The unit of its numbers; None: that of the axis."""
+        of_shares = self.options.get("minus_first") and self.options.get("measure") not in _NO_SHARES
+        return POINTS if self.unit is None and of_shares else self.unit
+
 
 class Place(_Section):
     """A point of a series here."""
@@ -82,8 +95,20 @@ class Claim(_Section):
     """What the paper says, as an order of two numbers that this run has, or as a sign."""
 
     says: str = Field(description="A sentence of ours, not the paper's words.")
-    higher: Place
+    higher: Place | float = Field(description="A point, or a number such as 0 where a difference is below it.")
     than: Place | float = Field(description="Another point, or a number such as 0 for a difference.")
+
+    @model_validator(mode="after")
+    def _of_this_run(self) -> Self:
+        if not self.places:
+            message = f"claim {self.says!r}: `higher` and `than` are both numbers; one of them has to be a point"
+            raise ValueError(message)
+        return self
+
+    @property
+    def places(self) -> list[Place]:
+        """Its points, one or two."""
+        return [one for one in (self.higher, self.than) if isinstance(one, Place)]
 
 
 class Sized(_Section):
@@ -96,9 +121,15 @@ class Sized(_Section):
         gt=0,
         description="Of all steps that it rests on. Small: of two cores. Paper: of one H100. None: nobody knows.",
     )
+    y_here: str = Field(
+        "", description="What y is here, with its unit, where that is another quantity than in the paper."
+    )
     series: list[Reading] = []
     also: list[Reading] = Field([], description="Numbers that claims rest on and that are not drawn.")
     claims: list[Claim] = []
+    one_training: bool = Field(
+        False, description="A side of a claim is one training: its interval is over prompts or pairs, over no seeds."
+    )
     caveat: str = Field("", description="Why it may come out otherwise than in the paper.")
     cannot: str | None = Field(None, description="Why it is not done at this size.")
 
@@ -117,8 +148,8 @@ class Sized(_Section):
             message = f"series: {', '.join(twice)} stands there twice"
             raise ValueError(message)
         for claim in self.claims:
-            for place in (claim.higher, claim.than):
-                if isinstance(place, Place) and place.series not in labels:
+            for place in claim.places:
+                if place.series not in labels:
                     message = f"claims: there is no series {place.series!r}; there are {', '.join(labels)}"
                     raise ValueError(message)
         return self

@@ -26,6 +26,7 @@ _AT: Final[dict[Size, str]] = {
     "paper": "at the papers' size",
 }
 _ERROR: Final = 300  # characters
+_ONE_TRAINING: Final = " Of one training a side: this is said of these models, not of the methods."
 
 
 def write_pages(
@@ -73,8 +74,8 @@ def render_page(catalogue: Catalogue, size: Size, there: Mapping[str, Reproducti
     """
     blocks = ["# Tables and figures of four papers, redone", _about(size)]
     blocks += [_summary(catalogue, size, there, failed)]
-    if (tried := sum(len(one.claims) for one in there.values())) > 0:
-        blocks.append(_luck(tried))
+    if claims := [claim for one in there.values() for claim in one.claims]:
+        blocks.append(_luck(len(claims), sum(one.one_training for one in claims)))
     for name, paper in catalogue.papers.items():
         blocks += [f"## {_ours(paper.title)}", f"{_ours(paper.source)}", _ours(paper.known)]
         for entry in paper.entries:
@@ -100,17 +101,29 @@ def _about(size: Size) -> str:
         "left panel has the paper's printed numbers and the right one those of this run, with 95 % intervals. A claim "
         "**holds** where the interval of the number that the paper has higher lies wholly above that of the other; "
         "where intervals overlap it is not told. Intervals that lie apart are the stricter of two ways to compare; "
-        "paired differences are held against 0."
+        "paired differences are held against 0. Numbers that a claim rests on and that no picture has are marked as "
+        "not drawn."
     )
 
 
-def _luck(tried: int) -> str:
-    """A 95 % interval lies wholly above the truth in 2.5 % of samples; of two that lie apart it is rarer still."""
+def _luck(tried: int, one_training: int) -> str:
+    """A 95 % interval lies wholly above the truth in 2.5 % of samples; of two that lie apart it is rarer still.
+
+    Samples of what the interval covers, that is: of prompts or pairs alone, where a side is one training.
+    """
     claims = "1 claim was tried" if tried == 1 else f"{count(tried)} claims were tried"
-    return (
+    said = (
         f"{claims}, and none was corrected for the others. If the two sides of a claim were really equal, it would "
         "still seem to hold by luck once in forty times at most (2.5 %, beyond one end of a 95 % interval), and as "
-        f"often seem not to hold: of {count(tried)} such claims {tried / 40:.1f} on average at most."
+        f"often seem not to hold: of {count(tried)} such claims {tried / 40:.1f} on average at most. That is so where "
+        "an interval covers all that is random."
+    )
+    if not one_training:
+        return said
+    of = "this one" if tried == 1 else f"{count(one_training)} of them"
+    return (
+        f"{said} In {of} a side is one training: intervals are over prompts or pairs alone, another seed is in none of "
+        "them, and such a claim may hold by luck more often. It says so."
     )
 
 
@@ -160,9 +173,11 @@ def _done(found: Reproduction, entry: Entry, sized: Sized | None, size: Size) ->
     read = f"The paper's numbers were read in {_ours(entry.printed_in)}." if entry.printed_in else ""
     claims = [
         f"- {_ours(claim.says).rstrip('.')}: **{claim.outcome}**. {markdown(claim.found).rstrip('.')}."
+        f"{_ONE_TRAINING if claim.one_training else ''}"
         for claim in found.claims
     ]
-    missing = [f"- {markdown(one.label)}: {markdown(why)}" for one in found.series for why in one.missing]
+    read_here = (*found.series, *found.also)
+    missing = [f"- {markdown(one.label)}: {markdown(why)}" for one in read_here for why in one.missing]
     spent = sum(found.steps.values())
     steps = f"{len(found.steps)} step{'' if len(found.steps) == 1 else 's'}"
     rests = [*map(markdown, found.rests_on), *([f"{steps}, {duration(spent)}"] if found.steps else [])]
@@ -179,8 +194,11 @@ def _done(found: Reproduction, entry: Entry, sized: Sized | None, size: Size) ->
 
 
 def _numbers(found: Reproduction) -> str:
-    """Series by x: the paper's numbers beside those here; of long curves some points, both ends among them."""
-    of = unit(found.y)
+    """Series by x: the paper's numbers beside those here; of long curves some points, both ends among them.
+
+    Below them what is not drawn, each number with its unit.
+    """
+    of = unit(found.y_here or found.y)
     labels = list(dict.fromkeys(one.label for one in (*found.printed, *found.series)))
     rows, shortened = [], 0
     for label in labels:
@@ -192,12 +210,29 @@ def _numbers(found: Reproduction) -> str:
             paper = as_printed(printed[x].y) if x in printed else ""
             mine = with_interval(here[x], of) if x in here else ""
             rows.append([markdown(label), markdown(x_in_words(x)), *([paper] if found.printed else []), mine])
+    for one in found.also:
+        own = of if one.unit is None else one.unit
+        xs = _by_x([one], one.label)
+        shown = _some(list(xs))
+        shortened += len(xs) - len(shown)
+        for x in shown:
+            mine = f"{with_interval(xs[x], own)} {markdown(own)}".rstrip()
+            label = f"{markdown(one.label)} (not drawn)"
+            rows.append([label, markdown(x_in_words(x)), *([""] if found.printed else []), mine])
     if not rows:
         return ""
     columns = ["series", markdown(found.x) or "x", *(["in the paper"] if found.printed else []), "here"]
-    said = f"In {markdown(of)}. " if of else ""
+    said = _quantity(found, of)
     left_out = f"{count(shortened)} points of longer curves are left out." if shortened else ""
     return _table(columns, rows) + (f"\n\n{(said + left_out).strip()}" if said or left_out else "")
+
+
+def _quantity(found: Reproduction, of: str) -> str:
+    """What the numbers are, where the paper's are something else; else their unit."""
+    if found.y_here:
+        paper = f"In the paper: {markdown(found.y)}. " if found.printed else ""
+        return f"{paper}Here: {markdown(found.y_here)}. "
+    return f"In {markdown(of)}. " if of else ""
 
 
 def _by_x(series: Iterable[Series], label: str) -> dict[float | str, SeriesPoint]:

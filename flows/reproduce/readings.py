@@ -73,7 +73,7 @@ def options_of(reading: Reading) -> Options:
 
 
 def read(reading: Reading, folders: Mapping[str, Path]) -> Series:
-    """The series, in the unit of its axis: shares in percent.
+    """The series, in its own unit or that of its axis: shares in percent.
 
     Args:
         reading: of a catalogue.
@@ -91,7 +91,7 @@ def read(reading: Reading, folders: Mapping[str, Path]) -> Series:
         reader = READERS[reading.reads].read
         if reading.step is not None:
             found = finite(reader(_folder(reading.step, folders), options))
-            return Series(label=reading.label, points=found.points, missing=list(found.missing))
+            return Series(label=reading.label, points=found.points, missing=list(found.missing), unit=reading.own_unit)
         points, missing = [], []
         for x, step in reading.steps.items():
             found = finite(reader(_folder(step, folders), options))
@@ -103,7 +103,7 @@ def read(reading: Reading, folders: Mapping[str, Path]) -> Series:
                 raise ConfigError(message)
             points += [one.model_copy(update={"x": as_x(x)}) for one in found.points]
             missing += [f"{x}: {why}" for why in found.missing]
-        return Series(label=reading.label, points=points, missing=missing)
+        return Series(label=reading.label, points=points, missing=missing, unit=reading.own_unit)
 
 
 @contextmanager

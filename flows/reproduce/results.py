@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from flows.reproduce.claims import judge
+from flows.reproduce.claims import check_units, judge
 from flows.reproduce.config import Entry, Sized
 from flows.reproduce.readings import read
 from flows.reproduce.rests_on import rests_on
@@ -31,9 +31,11 @@ def reproduce_entry(
         fingerprint: of the steps' inputs and of how they are read.
 
     Raises:
-        ConfigError: a series that cannot be read as the catalogue says.
+        ConfigError: a series that cannot be read as the catalogue says, or units that do not fit each other.
         OutputError: a record that is missing or of another version.
     """
+    axis = sized.y_here or entry.y
+    check_units(sized, axis)
     series, also = ([read(one, folders) for one in part] for part in (sized.series, sized.also))
     readings = [*sized.series, *sized.also]
     said = [sentence for one in readings for step in one.named for sentence in rests_on(one, folders[step])]
@@ -44,9 +46,14 @@ def reproduce_entry(
         title=entry.shows,
         x=entry.x,
         y=entry.y,
+        y_here=sized.y_here,
         printed=entry.printed,
         series=series,
-        claims=[judge(claim, [*series, *also], entry.y) for claim in sized.claims],
+        also=also,
+        claims=[
+            judge(claim, [*series, *also], axis).model_copy(update={"one_training": sized.one_training})
+            for claim in sized.claims
+        ],
         caveat=sized.caveat,
         rests_on=list(dict.fromkeys(said)),
         steps=dict(seconds),

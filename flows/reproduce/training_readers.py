@@ -77,7 +77,7 @@ class DecodingsOptions(Options):
     """Rules of one kind, those of some values only if `only` names them."""
 
     kind: RuleKind
-    x: Literal["kl", "log_ratio"] = "kl"
+    x: Literal["kl", "log_ratio"] = "log_ratio"
     only: list[float] = Field([])
 
 
@@ -152,7 +152,7 @@ def pairs_ordered(folder: Path, options: PairsOptions) -> Found:
 def decodings(folder: Path, options: DecodingsOptions) -> Found:
     """The reward of a decoding rule's responses against how far it goes from the reference, by the rule's value.
 
-    x is KL(π ‖ π_ref) of a response in nats, or the log-ratio, which estimates it.
+    x is Σ log(π/π_ref) of a response in nats, as the paper has it, or the KL(π ‖ π_ref) that it estimates.
     """
     rules = [one for one in read_record(folder, DECODINGS, Decodings).rules if one.kind == options.kind]
     missing = [f"no rule has the value {value:g}" for value in options.only if value not in [r.value for r in rules]]

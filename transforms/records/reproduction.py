@@ -26,6 +26,7 @@ class Series(Record):
     label: str
     points: list[SeriesPoint]
     missing: list[str] = Field([], description="What has no point, and why.")
+    unit: str | None = Field(None, description="None: that of the axis.")
 
 
 class ClaimFound(Record):
@@ -34,6 +35,7 @@ class ClaimFound(Record):
     says: str
     outcome: Outcome
     found: str = Field(description="The numbers that it rests on, in words.")
+    one_training: bool = Field(False, description="A side is one training: another seed is in no interval.")
 
 
 class Reproduction(Record):
@@ -45,8 +47,10 @@ class Reproduction(Record):
     title: str
     x: str
     y: str
+    y_here: str = Field("", description="What y is in this run, where that is another quantity than in the paper.")
     printed: list[Series] = Field(description="Of the paper; empty where it prints a curve without numbers.")
     series: list[Series] = Field(description="Of this run.")
+    also: list[Series] = Field([], description="Of this run, and not drawn: claims rest on them.")
     claims: list[ClaimFound]
     caveat: str = Field(description="Why it may come out otherwise than in the paper.")
     rests_on: list[str] = Field(description="What the numbers rest on: models, pairs, prompts, seeds.")

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 from textwrap import wrap
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from transforms.records.reproduction import Reproduction, Series, SeriesPoint
 from transforms.report.pictures import bare, new_figure, palette, to_png
@@ -20,10 +20,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Kind = Literal["points", "bars"]
-# Colours of the style sheet, in the order in which labels get them; more labels than colours go round again, lighter.
+# Colours of the style sheet, in the order in which labels get them; more labels than colours go round again, lighter,
+# hatched as bars, as points with other marks and lines.
 COLOURS: Final = ("chosen", "rejected", "kept", "dropped", "before", "ink")
 _OWN: Final = {"chosen": "chosen", "rejected": "rejected"}  # sides keep the colour that they have in every report
 _MARKERS: Final = ("o", "s", "^", "D", "v", "P")
+_HATCHES: Final = ("", "////", "....", "xxxx", "----", "++++")
+_LINESTYLES: Final = ("-", "--", ":", "-.", (0, (6, 1)), (0, (1, 3)))
+_FAINTEST: Final = 0.35  # opacity; fainter bars are not seen on the light ground
+_MOST: Final = 24  # labels: six rounds of the four colours that are free beside chosen and rejected
+_MOST_BARS: Final = 64  # in a panel, 13 inches; a picture of more is taller than two screens
 _FONT: Final = 8.5
 _BAND_FROM: Final = 9  # points of a curve; fewer have an error bar each
 _NAME: Final = 24  # characters of a bar's name in a line
@@ -36,19 +42,49 @@ _TICKS_AT_POINTS: Final = 8  # x values that can each have a tick
 _PAPER: Final = "In the paper"
 
 
+class _Look(NamedTuple):
+    """How a label is drawn in both panels."""
+
+    colour: str
+    alpha: float
+    turn: int  # how many labels had its colour before
+
+    @property
+    def hatch(self) -> str:
+        return _HATCHES[self.turn % len(_HATCHES)]
+
+    @property
+    def marker(self) -> str:
+        """No two labels have colour and mark in common."""
+        names = [palette()[name] for name in COLOURS]
+        return _MARKERS[(names.index(self.colour) + self.turn) % len(_MARKERS)]
+
+    @property
+    def linestyle(self) -> Any:
+        return _LINESTYLES[self.turn % len(_LINESTYLES)]
+
+
 def draw_reproduction(found: Reproduction, *, kind: Kind = "bars", log_x: bool = False) -> bytes:
     """PNG of one table or figure.
 
     Args:
         found: with its series in the unit of the y axis.
         kind: `bars` lie, named at their left, with whiskers; `points` are joined where x is a number, with error bars,
-            or from nine of them on with a band.
+            or from nine of them on with a band. Series beyond 24, or beyond 64 bars a panel, are left out, the paper's
+            own first; the picture says how many.
         log_x: whether x is drawn by doublings, where all of it is above zero.
 
     Returns:
         Equal bytes for equal data on one machine.
     """
-    labels = list(dict.fromkeys(one.label for one in (*found.printed, *found.series)))
+    every = list(dict.fromkeys(one.label for one in (*found.printed, *found.series)))
+    labels = _fitting(found, every, kind)
+    found = found.model_copy(
+        update={
+            "printed": [one for one in found.printed if one.label in labels],
+            "series": [one for one in found.series if one.label in labels],
+        }
+    )
     colours = _colours(labels)
     with warnings.catch_warnings():
         # Names of data may be in a script that the font lacks: a box stands in their place.
@@ -68,11 +104,11 @@ def draw_reproduction(found: Reproduction, *, kind: Kind = "bars", log_x: bool =
             elif there:
                 _points(axes, series, labels, colours, log_x=log_x and _above_zero(found))
             if there:
-                _axis_names(axes, found, kind)
-        if all(drawn):
+                _axis_names(axes, found, kind, here=axes is right)
+        if all(drawn) and not found.y_here:
             _same_scale(left, right, kind, found.y)
-            if names[0] and names[0] == names[1]:
-                right.set_yticklabels([])
+        if all(drawn) and names[0] and names[0] == names[1]:
+            right.set_yticklabels([])
         left.set_title(_PAPER, loc="left", fontsize=10, fontweight="bold")
         right.set_title(f"Here, {found.size} size", loc="left", fontsize=10, fontweight="bold")
         if not drawn[0]:
@@ -82,17 +118,35 @@ def draw_reproduction(found: Reproduction, *, kind: Kind = "bars", log_x: bool =
             _say(right, f"No number came out. {why}".strip())
         if any(drawn):
             _legend(figure, labels, colours, kind)
+        if len(labels) < len(every):
+            figure.supxlabel(
+                f"{len(labels)} of {len(every)} series; the other {len(every) - len(labels)} are in the table alone.",
+                fontsize=_FONT,
+                color=palette()["soft"],
+            )
         return to_png(figure)
 
 
-def _colours(labels: Sequence[str]) -> dict[str, tuple[str, float]]:
-    """Label → its colour and how opaque it is."""
+def _fitting(found: Reproduction, labels: Sequence[str], kind: Kind) -> list[str]:
+    """Labels that are drawn, in their order: those that have numbers here come before the paper's own."""
+    most = _MOST
+    if kind == "bars":
+        rows = max((len(some) for some in _names(found)), default=0)
+        most = min(most, max(1, _MOST_BARS // max(rows, 1)))
+    here = {one.label for one in found.series}
+    kept = sorted(labels, key=lambda label: label not in here)[:most]
+    return [label for label in labels if label in kept]
+
+
+def _colours(labels: Sequence[str]) -> dict[str, _Look]:
+    """Label → how it is drawn."""
     taken = {_OWN[label.lower()] for label in labels if label.lower() in _OWN}
     free = [name for name in COLOURS if name not in taken]
     others = [label for label in labels if label.lower() not in _OWN]
-    found = {label: (palette()[_OWN[label.lower()]], 1.0) for label in labels if label.lower() in _OWN}
+    found = {label: _Look(palette()[_OWN[label.lower()]], 1.0, 0) for label in labels if label.lower() in _OWN}
     for at, label in enumerate(others):
-        found[label] = (palette()[free[at % len(free)]], 0.5 ** (at // len(free)))
+        turn = at // len(free)
+        found[label] = _Look(palette()[free[at % len(free)]], max(0.5**turn, _FAINTEST), turn)
     return found
 
 
@@ -117,17 +171,26 @@ def _bars(
     series: Sequence[Series],
     names: Sequence[str],
     labels: Sequence[str],
-    colours: dict[str, tuple[str, float]],
+    colours: dict[str, _Look],
 ) -> None:
     """Lying bars from zero, in groups from above."""
     inside = [one for one in labels if any(one == drawn.label for drawn in series)]
     high = 0.78 / max(len(inside), 1)
     for one in series:
-        colour, alpha = colours[one.label]
+        look, edge = colours[one.label], palette()["paper"]
         offset = (inside.index(one.label) - (len(inside) - 1) / 2) * high
         for point in one.points:
             at = names.index(_name(point.x)) + offset
-            axes.barh(at, point.y, height=0.86 * high, color=colour, alpha=0.78 * alpha)
+            axes.barh(
+                at,
+                point.y,
+                height=0.86 * high,
+                facecolor=look.colour,
+                alpha=0.78 * look.alpha,
+                hatch=look.hatch,
+                edgecolor=edge,
+                linewidth=0,
+            )
             if point.low is not None and point.high is not None:
                 axes.plot([point.low, point.high], [at, at], color=palette()["ink"], linewidth=1.1)
     axes.set_ylim(len(names) - 0.45, -0.55)
@@ -140,7 +203,7 @@ def _points(
     axes: "Axes",
     series: Sequence[Series],
     labels: Sequence[str],
-    colours: dict[str, tuple[str, float]],
+    colours: dict[str, _Look],
     *,
     log_x: bool,
 ) -> None:
@@ -181,13 +244,13 @@ def _curve(
     at: Sequence[float],
     one: Series,
     labels: Sequence[str],
-    colours: dict[str, tuple[str, float]],
+    colours: dict[str, _Look],
     *,
     joined: bool,
 ) -> None:
     from matplotlib.transforms import ScaledTranslation
 
-    number, (colour, alpha) = labels.index(one.label), colours[one.label]
+    number, look = labels.index(one.label), colours[one.label]
     many = len(one.points) >= _BAND_FROM and joined
     # Error bars of several series at one x stand beside one another, however the axis is scaled.
     aside = 0.0 if many else _ASIDE * (number - (len(labels) - 1) / 2) / 72
@@ -195,11 +258,11 @@ def _curve(
     axes.plot(
         at,
         [point.y for point in one.points],
-        color=colour,
-        alpha=alpha,
+        color=look.colour,
+        alpha=look.alpha,
         linewidth=1.6,
-        linestyle="-" if joined else "none",
-        marker="" if many else _MARKERS[number % len(_MARKERS)],
+        linestyle=look.linestyle if joined else "none",
+        marker="" if many else look.marker,
         markersize=4.5,
         transform=moved,
         clip_on=False,  # a mark at the edge is drawn whole
@@ -207,9 +270,9 @@ def _curve(
     spans = [(x, *ends) for x, point in zip(at, one.points, strict=True) if (ends := _ends(point)) is not None]
     across, lows, highs = ([span[part] for span in spans] for part in range(3))
     if many:
-        axes.fill_between(across, lows, highs, color=colour, alpha=0.16 * alpha, linewidth=0)
+        axes.fill_between(across, lows, highs, color=look.colour, alpha=0.16 * look.alpha, linewidth=0)
     else:
-        axes.vlines(across, lows, highs, color=colour, alpha=alpha, linewidth=1.1, transform=moved)
+        axes.vlines(across, lows, highs, color=look.colour, alpha=look.alpha, linewidth=1.1, transform=moved)
         # Lines that are moved aside are not seen by the axis' limits.
         axes.update_datalim([(x, end) for x, *ends in spans for end in ends])
     axes.update_datalim([(x, point.y) for x, point in zip(at, one.points, strict=True)])
@@ -242,8 +305,9 @@ def _same_scale(left: "Axes", right: "Axes", kind: Kind, y: str) -> None:
         getattr(axes, put)(min(ends), max(ends))
 
 
-def _axis_names(axes: "Axes", found: Reproduction, kind: Kind) -> None:
-    across, up = (found.y, "") if kind == "bars" else (found.x, found.y)
+def _axis_names(axes: "Axes", found: Reproduction, kind: Kind, *, here: bool) -> None:
+    y = found.y_here if here and found.y_here else found.y
+    across, up = (y, "") if kind == "bars" else (found.x, y)
     axes.set_xlabel(_lined(across, 48), fontsize=_FONT, color=palette()["soft"])
     if up:
         axes.set_ylabel(_lined(up, 38), fontsize=_FONT, color=palette()["soft"])
@@ -266,17 +330,19 @@ def _say(axes: "Axes", text: str) -> None:
     axes.text(0, 0.96, "\n".join(lines), transform=axes.transAxes, va="top", fontsize=9, color=palette()["soft"])
 
 
-def _legend(figure: "Figure", labels: Sequence[str], colours: dict[str, tuple[str, float]], kind: Kind) -> None:
+def _legend(figure: "Figure", labels: Sequence[str], colours: dict[str, _Look], kind: Kind) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     handles: list[Line2D | Patch] = []
-    for number, label in enumerate(labels):
-        colour, alpha = colours[label]
+    for look in (colours[label] for label in labels):
+        colour, alpha = look.colour, look.alpha
         if kind == "bars":
-            handles.append(Patch(facecolor=colour, alpha=0.78 * alpha))
+            edge = palette()["paper"]
+            handles.append(Patch(facecolor=colour, alpha=0.78 * alpha, hatch=look.hatch, edgecolor=edge, linewidth=0))
         else:
-            handles.append(Line2D([], [], color=colour, alpha=alpha, marker=_MARKERS[number % len(_MARKERS)], ms=4.5))
+            marks = Line2D([], [], color=colour, alpha=alpha, marker=look.marker, ms=4.5, linestyle=look.linestyle)
+            handles.append(marks)
     figure.legend(
         handles,
         [_plain(one_line(visible_plain(label), _LABEL)) for label in labels],

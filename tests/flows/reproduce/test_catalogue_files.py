@@ -16,8 +16,9 @@ from flows.evaluate.config import EvaluationConfig
 from flows.recipe.curation import Recipe
 from flows.recipe.generation import Generation
 from flows.reproduce.catalogue import SIZES, built_on, read_catalogue
-from flows.reproduce.config import Place
+from flows.reproduce.claims import check_units
 from flows.reproduce.readings import options_of
+from flows.reproduce.training_readers import DecodingsOptions
 from flows.runtime.config_files import CONFIGS, load_config, read_config
 from flows.train.config import TrainingRecipe
 from transforms.records.audit import AuditSettings
@@ -135,8 +136,8 @@ def test_what_is_redone_has_series_hours_and_a_caveat(size, key):
 def test_places_of_claims_are_numbers_on_an_axis_and_names_under_bars(size, key):
     entry = CATALOGUE.entry(*key.split("/"))
     for claim in CATALOGUE.sizes[size][key].claims:
-        for place in (claim.higher, claim.than):
-            if isinstance(place, Place) and place.series in {one.label for one in CATALOGUE.sizes[size][key].series}:
+        for place in claim.places:
+            if place.series in {one.label for one in CATALOGUE.sizes[size][key].series}:
                 assert isinstance(place.x, float if entry.kind == "points" else str), claim.says
 
 
@@ -145,6 +146,49 @@ def test_every_series_has_a_reader_that_takes_its_options(size, key):
     line = CATALOGUE.sizes[size][key]
     for one in (*line.series, *line.also):
         options_of(one)
+
+
+@pytest.mark.parametrize(("size", "key"), LINES, ids=lambda one: str(one))
+def test_what_is_drawn_is_in_the_unit_of_its_axis_and_both_points_of_a_claim_in_one(size, key):
+    line = CATALOGUE.sizes[size][key]
+    check_units(line, line.y_here or CATALOGUE.entry(*key.split("/")).y)
+
+
+def test_numbers_of_another_quantity_than_the_papers_say_so():
+    """AlpacaEval's rates are over GPT-4 Turbo's answers and by GPT-4 Turbo; here nothing is."""
+    wins = ("win_rates", "answers")
+    for size, key in LINES:
+        line = CATALOGUE.sizes[size][key]
+        if any(one.reads in wins for one in line.series):
+            assert line.y_here.startswith("win rate "), (size, key)
+            assert line.y_here.endswith(", %"), (size, key)
+    held_out = [key for key, line in CATALOGUE.sizes["small"].items() if "held-out pairs" in line.y_here]
+    assert held_out == ["shallow/table-1", "shallow/table-ultrafeedback-tasks"]
+
+
+@pytest.mark.parametrize(("size", "key"), LINES, ids=lambda one: str(one))
+def test_claims_that_rest_on_one_training_say_so(size, key):
+    """A comparison trains several seeds; everything else that builds on a training builds on one."""
+    line = CATALOGUE.sizes[size][key]
+    labels = {place.series for claim in line.claims for place in claim.places}
+    readings = [
+        one for one in (*line.series, *line.also) if one.label in labels and one.options.get("model") != "start"
+    ]
+    read = {step for one in readings for step in one.named}
+    commands = {step: CATALOGUE.steps[size][step].run for step in CATALOGUE.order(size, sorted(read))}
+    if "flows.compare" in {commands[step] for step in read}:
+        assert all((CATALOGUE.steps[size][step].recipe or {})["seeds"] > 1 for step in read)
+        assert not line.one_training
+    else:
+        assert line.one_training == ("flows.train" in commands.values())
+
+
+def test_rewards_of_decoding_rules_stand_over_the_log_ratio_of_the_response_as_the_papers_axis_says():
+    for size in SIZES:
+        for one in CATALOGUE.sizes[size]["shallow/figure-4"].series:
+            options = options_of(one)
+            assert isinstance(options, DecodingsOptions)
+            assert options.x == "log_ratio"
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -161,17 +205,6 @@ def test_the_small_size_needs_no_data_of_the_user_and_no_network():
         assert all(one in ("smollm2", "starter") or "{" in one for one in re.findall(r"\bmodel: ([^\s{]\S*)", text)), (
             name
         )
-
-
-def test_all_of_the_small_size_is_meant_to_take_an_hour():
-    """An entry's hours are its own steps', so every step is counted once, with the first entry that names it."""
-    done: set[str] = set()
-    hours = 0.0
-    for line in CATALOGUE.sizes["small"].values():
-        fresh = [step for step in line.steps if step not in done]
-        hours += (line.hours or 0) * len(fresh) / max(len(line.steps), 1)
-        done |= set(fresh)
-    assert hours < 1.25
 
 
 def test_steps_that_share_completions_sample_in_the_same_way():

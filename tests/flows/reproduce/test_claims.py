@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.reproduce.claims import judge
-from flows.reproduce.config import Claim, Place
-from flows.reproduce.numbers import as_printed, number, unit, with_interval, x_in_words
+from flows.reproduce.claims import check_units, judge
+from flows.reproduce.config import Claim, Place, Reading, Sized
+from flows.reproduce.numbers import as_printed, decimals, number, unit, with_interval, x_in_words
+from transforms.errors import ConfigError
 from transforms.records.reproduction import Series, SeriesPoint
 
 AXIS = "win rate, %"
@@ -96,8 +97,79 @@ def test_a_place_is_the_same_number_however_it_is_written():
     series = [Series(label="ours", points=[at(0.5, 2.0, 1.0, 3.0), at("7", 9.0, 8.0, 10.0)])]
     claim = Claim(says="s", higher=Place(series="ours", x="0.50"), than=0)
     assert judge(claim, series, "").outcome == "holds"
-    assert judge(claim.model_copy(update={"higher": Place(series="ours", x=7)}), series, "").found.startswith("9.00 [")
+    assert judge(claim.model_copy(update={"higher": Place(series="ours", x=7)}), series, "").found.startswith("9.0 [")
     assert judge(claim.model_copy(update={"higher": Place(series="ours", x=0.51)}), series, "").outcome == "not told"
+
+
+@pytest.mark.parametrize(
+    ("than", "outcome", "found"),
+    [
+        (at("a", -4.0, -7.5, -0.5), "holds", "−4.0 [−7.5, −0.5] against 0 points: the interval lies below it"),
+        (at("a", 4.0, 0.5, 7.5), "does not hold", "4.0 [0.5, 7.5] against 0 points: the interval lies above it"),
+        (at("a", -4.0, -8.5, 0.5), "not told", "−4.0 [−8.5, 0.5] against 0 points: the interval holds it"),
+        (at("a", -4.0), "not told", "−4.0 against 0 points: it has no interval"),
+    ],
+)
+def test_a_difference_may_be_claimed_to_lie_below_a_number(than, outcome, found):
+    claim = Claim(says="s", higher=0, than=Place(series="ours", x="a"))
+    said = judge(claim, [Series(label="ours", points=[than], unit="points")], AXIS)
+    assert (said.outcome, said.found) == (outcome, found)
+    gone = judge(claim, [Series(label="ours", points=[], missing=["no pair"])], AXIS)
+    assert (gone.outcome, gone.found) == ("not told", "there is no number of ours, a (no pair)")
+
+
+def test_a_claim_of_two_numbers_is_none():
+    with pytest.raises(ValueError, match="claim 's': `higher` and `than` are both numbers"):
+        Claim(says="s", higher=1, than=0)
+
+
+def test_a_point_is_shown_in_its_own_unit_and_not_in_that_of_the_axis():
+    series = [Series(label="moved", points=[at("chosen", 0.012, 0.01, 0.014)], unit="nats a token")]
+    claim = Claim(says="s", higher=Place(series="moved", x="chosen"), than=0)
+    assert judge(claim, series, "βΔ, nats times β").found == (
+        "0.0120 [0.0100, 0.0140] against 0 nats a token: the interval lies above it"
+    )
+
+
+def test_a_claim_of_two_units_is_an_error_of_the_catalogue():
+    series = [Series(label="moved", points=[], unit="nats a token"), Series(label="rate", points=[])]
+    claim = Claim(says="s", higher=Place(series="moved", x="a"), than=Place(series="rate", x="a"))
+    with pytest.raises(ConfigError, match="claim 's' is of two units: moved in nats a token, rate in %; hold like"):
+        judge(claim, series, AXIS)
+
+
+def reading(label, **changes):
+    return Reading(**({"label": label, "step": "s", "reads": "win_rates"} | changes))
+
+
+def line(**changes):
+    return Sized(**({"steps": ["s"], "needs": "n", "series": [reading("rate")]} | changes))
+
+
+def test_differences_of_shares_are_in_points_unless_they_say_otherwise():
+    paired = {"minus_first": True}
+    assert reading("r").own_unit is None
+    assert reading("r", options=paired).own_unit == "points"
+    assert reading("r", options=paired, unit="%").own_unit == "%"
+    assert reading("r", options=paired, unit="").own_unit == ""
+    assert reading("r", reads="pairs_ordered", options=paired | {"measure": "accuracy"}).own_unit == "points"
+    assert reading("r", reads="pairs_ordered", options=paired | {"measure": "margin"}).own_unit is None
+
+
+def test_what_is_drawn_on_one_axis_is_in_one_unit():
+    change = reading("change", options={"minus_first": True})
+    check_units(line(also=[change]), AXIS)
+    check_units(line(series=[change]), "change, points")
+    with pytest.raises(ConfigError, match=r"series 'change' is in points and the axis in %: put it under `also`"):
+        check_units(line(series=[change]), AXIS)
+
+
+def test_units_of_a_claim_are_checked_before_anything_is_read():
+    change = reading("change", options={"minus_first": True})
+    claim = Claim(says="s", higher=Place(series="change", x="a"), than=Place(series="rate", x="a"))
+    with pytest.raises(ConfigError, match="claim 's' is of two units: change in points, rate in %"):
+        check_units(line(also=[change], claims=[claim]), AXIS)
+    check_units(line(also=[change], claims=[claim]), "change, points")
 
 
 ends = st.tuples(*[st.floats(-100, 100, allow_nan=False)] * 3).map(sorted)
@@ -140,8 +212,18 @@ def test_the_unit_stands_behind_the_last_comma_or_in_brackets(axis, found):
 
 def test_numbers_have_the_digits_that_their_unit_bears():
     assert [number(value, "%") for value in (61.249, -0.04, 100.0)] == ["61.2", "0.0", "100.0"]
-    assert [number(value, "nats") for value in (0.12345, -1.2345, 12.345, 1234.5)] == ["0.123", "−1.23", "12.3", "1234"]
+    assert [number(value, "points") for value in (0.0123, -2.85)] == ["0.0", "−2.9"]
+    assert [number(value, "nats") for value in (0.12345, -1.2345, 12.345, 1234.5, 0.00012345, 0.0)] == [
+        "0.123", "−1.23", "12.3", "1234", "0.000123", "0.00",
+    ]  # fmt: skip
     assert with_interval(at(1.0, 5.0, 4.0, 6.0), "%") == "5.0 [4.0, 6.0]"
     assert with_interval(at(1.0, 5.0), "%") == "5.0"
+    assert with_interval(at(1.0, 0.0003, 0.0001, 0.0005), "nats") == "0.00030 [0.00010, 0.00050]"
+    assert with_interval(at(1.0, 1234.5, 1000.0, 1469.0), "nats") == "1234 [1000, 1469]"
+    assert with_interval(at(1.0, 0.45, 0.0004, 0.9), "nats") == "0.4500 [0.0004, 0.9000]"  # or it would look like 0
+    assert with_interval(at(1.0, 0.45, 0.0, 0.9), "nats") == "0.45 [0.00, 0.90]"
+    assert with_interval(at(1.0, 0.00002, -0.5, 0.5), "nats") == "0.00 [−0.50, 0.50]"
+    assert with_interval(at(1.0, 2.5, 2.5, 2.5), "nats") == "2.50 [2.50, 2.50]"
+    assert decimals(at(1.0, 1e-30, 1e-31, 1e-29), "nats") == 9
     assert [x_in_words(x) for x in (4.0, -0.5, "a")] == ["4", "−0.5", "a"]
     assert [as_printed(value) for value in (61.0, -2.85)] == ["61", "−2.85"]

@@ -26,6 +26,14 @@ def test_a_point_of_each_step_stands_at_its_x_a_number_where_it_is_one(tmp_path)
     assert found.missing == ["3: the evaluation has no log-prob of chosen"]
 
 
+def test_a_series_has_its_own_unit_where_the_catalogue_says_one(tmp_path):
+    folder = write(tmp_path, "evaluation.json", evaluation(policy=policy()))
+    for where in ({"step": "one"}, {"steps": {"1": "one"}}):
+        one = Reading(label="ours", reads="displacement", unit="nats a token", **where)
+        assert read(one, {"one": folder}).unit == "nats a token"
+        assert read(one.model_copy(update={"unit": None}), {"one": folder}).unit is None
+
+
 def test_a_step_that_gives_several_numbers_has_no_one_place(tmp_path):
     folder = write(tmp_path, "evaluation.json", evaluation(policy=policy()))
     with pytest.raises(ConfigError, match="series 'ours': distance reads 2 numbers from the step one, and one can"):

@@ -2,6 +2,7 @@
 
 import pytest
 from decode_support import decodings as decoded
+from decode_support import rule
 from reading_support import answered, comparison, numbers, series, standing, write, write_lines
 
 from transforms.errors import ConfigError, OutputError
@@ -23,6 +24,7 @@ def test_win_rates_are_of_each_variant_under_its_x(compared):
 
 def test_minus_first_is_the_paired_difference_with_its_own_interval(compared):
     found = series(compared, "win_rates", minus_first=True)
+    assert found.unit == "points"
     assert numbers(found) == [("poet", 12.0, 7.0, 17.0), ("ratio 0.5", -5.0, -10.0, 0.0)]
     assert found.missing == ["curated: no training of it was judged by answers at equal steps"]
     equal = series(compared, "win_rates", minus_first=True, measure="at_equal_length", variants={"poet": 1})
@@ -71,12 +73,20 @@ def test_a_comparison_of_pairs_alone_has_no_win_rates(tmp_path):
 
 def test_decoding_rules_of_a_kind_are_rewards_over_their_distance(tmp_path):
     folder = write(tmp_path, "decode.json", decoded())
-    assert numbers(series(folder, "decodings", kind="mix", only=[0.5, 1.0, 7.0])) == [
+    assert numbers(series(folder, "decodings", kind="mix", x="kl", only=[0.5, 1.0, 7.0])) == [
         (5.0, 0.875, 0.475, 1.275), (20.0, 1.5, 1.1, 1.9),
     ]  # fmt: skip
     assert series(folder, "decodings", kind="mix", only=[7.0]).missing == ["no rule has the value 7"]
-    assert len(series(folder, "decodings", kind="length", x="log_ratio").points) == 3
+    assert len(series(folder, "decodings", kind="length").points) == 3
     assert numbers(series(folder, "decoding_kl"))[:2] == [(1.0, 2.0, 1.5, 2.5), (2.0, 1.0, 0.75, 1.25)]
+
+
+def test_rewards_stand_over_the_log_ratio_unless_the_kl_is_asked_for(tmp_path):
+    one = rule("mix", 1.0, 1.5, 20.0)
+    rules = [one.model_copy(update={"kl": one.kl.model_copy(update={"value": 12.0})})]
+    folder = write(tmp_path, "decode.json", decoded(rules=rules))
+    assert [one[0] for one in numbers(series(folder, "decodings", kind="mix"))] == [20.0]
+    assert [one[0] for one in numbers(series(folder, "decodings", kind="mix", x="kl"))] == [12.0]
 
 
 def test_rules_and_a_policy_that_were_not_tried_are_empty_series(tmp_path):

@@ -65,7 +65,67 @@ def test_a_claim_may_rest_on_a_number_that_is_not_drawn(tmp_path):
     folders = {"audit": audit_step(tmp_path / "audit"), "other": other}
     found = reproduce_entry("poet", TABLE, line, "small", folders, {}, "f1")
     assert [one.label for one in found.series] == ["POET"]
+    assert [one.label for one in found.also] == ["not drawn"]
     assert found.claims[0].outcome == "holds"
+
+
+def test_what_is_not_drawn_stands_in_the_table_with_its_own_unit(done):
+    more = [
+        Series(
+            label="change", unit="points", points=[SeriesPoint(x="poet", y=4.0, low=1.0, high=7.0)],
+            missing=["quarter: no pair"],
+        ),
+        Series(label="same unit", points=[SeriesPoint(x="poet", y=4.0)]),
+        Series(label="plain", unit="", points=[SeriesPoint(x="poet", y=4.0)]),
+    ]  # fmt: skip
+    page = render_page(catalogue(), "small", {"poet/table-1": done.model_copy(update={"also": more})}, {})
+    part = section(page, "Table 1 of poet")
+    assert "| change (not drawn) | poet |  | 4.0 [1.0, 7.0] points |" in part
+    assert "| same unit (not drawn) | poet |  | 4.0 % |" in part
+    assert "| plain (not drawn) | poet |  | 4.00 |" in part
+    assert "- change: quarter: no pair" in part
+    alone = done.model_copy(update={"also": more, "printed": []})
+    assert "| change (not drawn) | poet | 4.0 [1.0, 7.0] points |" in render_page(
+        catalogue(), "small", {"poet/table-1": alone}, {}
+    )
+
+
+def test_where_y_is_another_quantity_than_the_papers_both_are_named(tmp_path):
+    folders = {"audit": audit_step(tmp_path / "audit")}
+    other = sized(y_here="consistency in nats, nats")
+    found = reproduce_entry("poet", TABLE, other, "small", folders, {}, "f1")
+    assert (found.y, found.y_here) == (TABLE.y, "consistency in nats, nats")
+    assert "nats: the interval" in found.claims[1].found
+    part = section(render_page(catalogue(), "small", {"poet/table-1": found}, {}), "Table 1 of poet")
+    assert "In the paper: consistency rate, %. Here: consistency in nats, nats." in part
+    assert "In %." not in part
+    alone = found.model_copy(update={"printed": []})
+    part = section(render_page(catalogue(), "small", {"poet/table-1": alone}, {}), "Table 1 of poet")
+    assert "In the paper:" not in part
+    assert "Here: consistency in nats, nats." in part
+
+
+def test_units_that_do_not_fit_are_an_error_before_anything_is_read():
+    drawn = [reading("win_rates", step="audit", label="change", minus_first=True)]
+    with pytest.raises(ConfigError, match="series 'change' is in points and the axis in %"):
+        reproduce_entry("poet", TABLE, sized(series=drawn, claims=[]), "small", {}, {}, "f1")
+
+
+def test_claims_of_one_training_a_side_say_so_and_the_page_says_what_their_intervals_lack(done, tmp_path):
+    folders = {"audit": audit_step(tmp_path / "audit")}
+    found = reproduce_entry("poet", TABLE, sized(one_training=True), "small", folders, {}, "f1")
+    assert [one.one_training for one in found.claims] == [True, True]
+    assert [one.one_training for one in done.claims] == [False, False]
+    page = render_page(catalogue(), "small", {"poet/table-1": found}, {})
+    behind = ". Of one training a side: this is said of these models, not of the methods."
+    assert f"the intervals lie apart{behind}" in page
+    lacks = "In 2 of them a side is one training: intervals are over prompts or pairs alone, another seed is in none"
+    assert lacks in page
+    plain = render_page(catalogue(), "small", {"poet/table-1": done}, {})
+    assert "where an interval covers all that is random." in plain
+    assert "one training" not in plain
+    one = found.model_copy(update={"claims": found.claims[:1]})
+    assert "In this one a side is one training" in render_page(catalogue(), "small", {"poet/table-1": one}, {})
 
 
 def test_a_series_that_is_not_drawn_has_a_name_of_its_own():

@@ -134,13 +134,63 @@ def test_points_over_names_are_not_joined(drawn: Any) -> None:
 
 def test_sides_keep_their_colours_and_the_seventh_label_is_the_first_one_lighter(drawn: Any) -> None:
     assert pictures._colours(["POET", "rejected", "chosen"]) == {
-        "chosen": (palette()["chosen"], 1.0),
-        "rejected": (palette()["rejected"], 1.0),
-        "POET": (palette()["kept"], 1.0),
+        "chosen": (palette()["chosen"], 1.0, 0),
+        "rejected": (palette()["rejected"], 1.0, 0),
+        "POET": (palette()["kept"], 1.0, 0),
     }
     colours = pictures._colours([f"v{number}" for number in range(7)])
-    assert colours["v6"] == (palette()["chosen"], 0.5)
+    assert colours["v6"] == (palette()["chosen"], 0.5, 1)
     assert len(set(colours.values())) == 7
+
+
+@pytest.mark.parametrize("first", [[], ["chosen"], ["chosen", "rejected"]])
+def test_no_label_is_too_faint_to_be_seen_and_no_two_look_the_same(first: list[str]) -> None:
+    looks = list(pictures._colours([*first, *(f"v{number}" for number in range(24 - len(first)))]).values())
+    assert min(look.alpha for look in looks) == 0.35
+    assert len({(look.colour, look.hatch) for look in looks}) == 24
+    assert len({(look.colour, look.linestyle) for look in looks}) == 24
+    assert len({(look.colour, look.marker) for look in looks}) == 24
+
+
+def test_later_rounds_of_colours_are_hatched_as_bars_and_marked_otherwise_as_points(drawn: Any) -> None:
+    many = [line(f"v{number}", ("DPO", 40.0)) for number in range(13)]
+    figure = drawn(found([], many))
+    bars = figure.axes[1].patches
+    assert [bar.get_hatch() or "" for bar in (bars[0], bars[6], bars[12])] == ["", "////", "...."]
+    shown = figure.legends[0].get_patches()
+    assert [patch.get_hatch() or "" for patch in (shown[0], shown[6], shown[12])] == ["", "////", "...."]
+    curves = [line(f"v{number}", (1.0, 1.0), (2.0, 2.0)) for number in range(13)]
+    lines = drawn(found([], curves), kind="points").axes[1].lines
+    assert [one.get_marker() for one in (lines[0], lines[6], lines[12])] == ["o", "s", "^"]
+    assert [one.get_linestyle() for one in (lines[0], lines[6], lines[12])] == ["-", "--", ":"]
+
+
+def test_a_picture_of_sixty_series_has_those_that_fit_and_says_how_many_are_left_to_the_table(drawn: Any) -> None:
+    many = [line(f"v{number}", *[(f"task {at}", 40.0) for at in range(6)]) for number in range(60)]
+    figure = drawn(found([], many))
+    assert figure.get_figheight() < 16
+    assert len(figure.axes[1].patches) == 60
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [f"v{number}" for number in range(10)]
+    assert figure.get_supxlabel() == "10 of 60 series; the other 50 are in the table alone."
+    curves = [line(f"v{number}", (1.0, 1.0), (2.0, 2.0)) for number in range(30)]
+    assert len(drawn(found([], curves), kind="points").legends[0].get_texts()) == 24
+    assert drawn(found(PRINTED, HERE)).get_supxlabel() == ""
+
+
+def test_series_of_this_run_are_drawn_before_those_that_the_paper_has_alone(drawn: Any) -> None:
+    printed = [line(f"v{number}", *[(f"task {at}", 40.0) for at in range(6)]) for number in range(20)]
+    figure = drawn(found(printed, [line("ours", ("task 0", 50.0, 5.0))]))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [*(f"v{n}" for n in range(9)), "ours"]
+    assert len(figure.axes[1].patches) == 1
+
+
+def test_another_quantity_than_the_papers_is_named_and_shares_no_scale(drawn: Any) -> None:
+    left, right = drawn(found(PRINTED, HERE, y_here="win rate over the start, %")).axes
+    assert (left.get_xlabel(), right.get_xlabel()) == ("win rate, %", "win rate over the start, %")
+    assert left.get_xlim() != right.get_xlim()
+    assert [text.get_text() for text in right.get_yticklabels()] == ["", ""]
+    left, right = drawn(found(CURVE, CURVE, y_here="gain, %"), kind="points").axes
+    assert (left.get_ylabel(), right.get_ylabel()) == ("win rate, %", "gain, %")
 
 
 @pytest.mark.parametrize("kind", ["bars", "points"])

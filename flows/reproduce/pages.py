@@ -212,11 +212,11 @@ def _numbers(found: Reproduction) -> str:
             rows.append([markdown(label), markdown(x_in_words(x)), *([paper] if found.printed else []), mine])
     for one in found.also:
         own = of if one.unit is None else one.unit
-        xs = _by_x([one], one.label)
-        shown = _some(list(xs))
-        shortened += len(xs) - len(shown)
+        known = _by_x([one], one.label)
+        shown = _some(list(known))
+        shortened += len(known) - len(shown)
         for x in shown:
-            mine = f"{with_interval(xs[x], own)} {markdown(own)}".rstrip()
+            mine = f"{with_interval(known[x], own)} {markdown(own)}".rstrip()
             label = f"{markdown(one.label)} (not drawn)"
             rows.append([label, markdown(x_in_words(x)), *([""] if found.printed else []), mine])
     if not rows:

@@ -356,7 +356,7 @@ def _legend(figure: "Figure", labels: Sequence[str], colours: dict[str, _Look], 
 
 def _columns(labels: Sequence[str]) -> int:
     longest = max(min(len(label), _LABEL) for label in labels)
-    return max(1, min(len(labels), _ACROSS // (longest + 7)))
+    return max(1, min(len(labels), _ACROSS // (longest + 9)))
 
 
 def _legend_height(labels: Sequence[str]) -> float:

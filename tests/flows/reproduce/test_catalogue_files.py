@@ -17,6 +17,7 @@ from flows.recipe.curation import Recipe
 from flows.recipe.generation import Generation
 from flows.reproduce.catalogue import SIZES, built_on, read_catalogue
 from flows.reproduce.claims import check_units
+from flows.reproduce.numbers import unit
 from flows.reproduce.readings import options_of
 from flows.reproduce.training_readers import DecodingsOptions
 from flows.runtime.config_files import CONFIGS, load_config, read_config
@@ -103,6 +104,7 @@ def test_every_entry_says_what_it_shows_and_what_its_axes_are(paper, entry):
     found = CATALOGUE.entry(paper, entry)
     assert found.shows
     assert found.nothing or (found.x and found.y)
+    assert " or " not in unit(found.y), "a unit stands behind every number, so it is one"
 
 
 @pytest.mark.parametrize(("paper", "entry"), PAPERS, ids=lambda one: str(one))

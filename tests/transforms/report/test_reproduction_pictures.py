@@ -143,6 +143,10 @@ def test_sides_keep_their_colours_and_the_seventh_label_is_the_first_one_lighter
     assert len(set(colours.values())) == 7
 
 
+def test_short_labels_of_a_legend_stay_within_the_picture() -> None:
+    assert pictures._columns([f"v{number}" for number in range(20)]) == 9  # eleven were cut off at the right
+
+
 @pytest.mark.parametrize("first", [[], ["chosen"], ["chosen", "rejected"]])
 def test_no_label_is_too_faint_to_be_seen_and_no_two_look_the_same(first: list[str]) -> None:
     looks = list(pictures._colours([*first, *(f"v{number}" for number in range(24 - len(first)))]).values())

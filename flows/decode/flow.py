@@ -16,7 +16,7 @@ from prefect import flow
 
 from flows.decode.artifacts import show_decodings
 from flows.decode.config import DecodeConfig
-from flows.decode.files import PAGE, RESULT, TABLE, of_another_command
+from flows.decode.files import PAGE, RESULT, TABLE, quarantine_is_ours
 from flows.decode.plan import DecodePlan, plan_decoding
 from flows.decode.prompts import Prompts, prompts_of
 from flows.models import recipe_models as models
@@ -106,11 +106,11 @@ def decode_run(plan: DecodePlan, pay: Pay, progress: Progress) -> Decodings:
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     config.out.mkdir(parents=True, exist_ok=True)
+    if prompts.read is None and quarantine_is_ours(config.out):  # asked while decode.json is there to say so
+        (config.out / QUARANTINE).unlink(missing_ok=True)
     (config.out / RESULT).unlink(missing_ok=True)
     if prompts.read is not None:
         write_bytes(config.out / QUARANTINE, prompts.quarantine)
-    elif of_another_command(config.out) is None:  # else it is a run's, which is not to lose its own
-        (config.out / QUARANTINE).unlink(missing_ok=True)
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     write_bytes(config.out / TABLE, sink.getvalue().to_pybytes())

@@ -74,7 +74,7 @@ def plan_decoding(config: DecodeConfig) -> DecodePlan:
             release, or `max_tokens` leaves no room for a prompt.
         ModelError: a model that cannot be found, that reads other tokens than the run's, or without a run other
             tokens than the policy.
-        OutputError: prompts of sources are answered, and the output folder is that of a run or an evaluation.
+        OutputError: prompts of sources are answered, and the output folder is another command's.
     """
     manifest = None if config.run is None else open_folder(config.run).manifest
     lent = _from_run(config, manifest) if manifest else _from_config(config)
@@ -158,7 +158,7 @@ def _chat_of_policy(config: DecodeConfig, policy: ResolvedModel, reference: Reso
 def _refuse_others(folder: Path) -> None:
     if found := of_another_command(folder):
         message = (
-            f"{folder} holds a {found} of another command, and bad prompts go to {QUARANTINE} there; choose another "
+            f"{folder} holds {found} of another command, and bad prompts go to {QUARANTINE} there; choose another "
             "--out"
         )
         raise OutputError(message)

@@ -178,17 +178,19 @@ def test_a_rerun_is_found_and_another_file_template_or_loss_of_the_quarantine_is
     assert planned(models, trained, out, str(mixed)).finished == result
 
 
-def test_a_comparison_on_a_test_split_leaves_no_quarantine_of_the_one_before_but_that_of_a_run(run, trained, tmp_path):
+def test_a_comparison_on_a_test_split_removes_the_quarantine_of_one_on_prompts_before_and_no_other(
+    run, trained, mixed, tmp_path
+):
     out = tmp_path / "out"
-    out.mkdir()
-    (out / "quarantine.jsonl").write_text("of another comparison\n")
+    decode(run, trained, out, prompts=str(mixed), **SMALL)
+    assert len((out / "quarantine.jsonl").read_text().splitlines()) == 3
     result = decode(run, trained, out, **SMALL)
     assert result.read is None
     assert sorted(path.name for path in out.iterdir()) == ["decode.html", "decode.json", "decode.parquet"]
-    (out / "manifest.json").touch()
-    (out / "quarantine.jsonl").write_text("of a run\n")
+    # The decode.json that lies there now is of a test split, which has no quarantine: this one is somebody else's.
+    (out / "quarantine.jsonl").write_text("of somebody else\n")
     decode(run, trained, out, **SMALL | {"mix": (0,)})
-    assert (out / "quarantine.jsonl").read_text() == "of a run\n"
+    assert (out / "quarantine.jsonl").read_text() == "of somebody else\n"
 
 
 def test_too_few_prompts_are_one_message_that_says_where_the_others_went(models, trained, tmp_path):
@@ -237,7 +239,7 @@ def test_a_reference_needs_no_template_but_the_policy_s_vocabulary(models, train
 
 def test_bad_prompts_never_go_into_the_folder_of_a_run(run, models, trained, mixed):
     before = (run / "quarantine.jsonl").read_bytes()
-    with pytest.raises(OutputError, match=r"holds a manifest\.json of another command.*choose another --out"):
+    with pytest.raises(OutputError, match=r"holds manifest\.json of another command.*choose another --out"):
         planned(models, trained, Path(run), str(mixed))
     assert (run / "quarantine.jsonl").read_bytes() == before
 

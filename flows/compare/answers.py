@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -43,6 +44,7 @@ class JudgedBy(NamedTuple):
     folder: Path  # of the comparison's answers
     ledger: str | None
     fingerprint: str  # of prompts, judge and how models answer
+    today: date = DEFAULT_DATE  # that chat templates are told
 
 
 class AnsweredModel(BaseModel):
@@ -80,13 +82,20 @@ class AnsweredModel(BaseModel):
         )
 
 
-def plan_judging(config: ComparedAnswers, folder: Path, base: TrainingRecipe) -> JudgedBy:
+def date_of(template: TemplateRecord | None) -> date:
+    """The day that a run's chat template was told, on which trained models are asked too: with another one no prompt
+    would be in the tokens that were trained on. A template that asks for no day has the default one."""
+    return date.fromisoformat(template.date) if template and template.date else DEFAULT_DATE
+
+
+def plan_judging(config: ComparedAnswers, folder: Path, base: TrainingRecipe, today: date) -> JudgedBy:
     """Find prompts and judge.
 
     Args:
         config: the section.
         folder: of the comparison.
         base: the training recipe, for its ledger.
+        today: that chat templates are told.
 
     Raises:
         ConfigError: what no generation takes.
@@ -105,16 +114,18 @@ def plan_judging(config: ComparedAnswers, folder: Path, base: TrainingRecipe) ->
         batch=config.batch,
         folder=folder / ANSWERS,
         ledger=base.ledger,
-        chat_template_date=DEFAULT_DATE,
+        chat_template_date=today,
     )  # says now what it would not take after the first training
-    judge = find_annotator(JUDGE, config.judge, ledger_root=ledger_root(base.ledger), today=DEFAULT_DATE, cluster=None)
+    judge = find_annotator(JUDGE, config.judge, ledger_root=ledger_root(base.ledger), today=today, cluster=None)
     sources = [[one.label, one.revision, one.fingerprint] for one in source_records(config.prompts)]
     content: dict[str, Any] = {
         "config": config.model_dump(mode="json", exclude={"policy": MODEL_INDIFFERENT, "judge": MODEL_INDIFFERENT}),
         "sources": sources,
         "judge": [str(judge.identity), *judge.inputs_key],
     }
-    return JudgedBy(config, folder / ANSWERS, base.ledger, fingerprint_of(content))
+    if today != DEFAULT_DATE:  # comparisons were made before there was another
+        content["chat_template_date"] = today.isoformat()
+    return JudgedBy(config, folder / ANSWERS, base.ledger, fingerprint_of(content), today)
 
 
 def write_prompts(judged_by: JudgedBy, pairs: pa.Table) -> None:
@@ -194,7 +205,7 @@ def ask(
             batch=config.batch,
             folder=judged_by.folder / key,
             ledger=judged_by.ledger,
-            chat_template_date=DEFAULT_DATE,
+            chat_template_date=judged_by.today,
         )
     )
     manifest, by_comparing = made(plan, pay), compares(config.judge)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from flows.compare.answers import JudgedBy, plan_judging
+from flows.compare.answers import JudgedBy, date_of, plan_judging
 from flows.compare.config import ComparisonConfig
 from flows.compare.output import finished_comparison
 from flows.runtime.config_files import read_config
@@ -92,7 +92,8 @@ def plan_comparison(config: ComparisonConfig) -> ComparisonPlan:
         )
         raise ConfigError(message)
     settings = config.settings() | {"training": shared.fingerprint, "base": base.settings()}
-    judged_by = plan_judging(config.answers, Path(config.output.dir), base) if config.answers else None
+    today = date_of(shared.run.manifest.template)
+    judged_by = plan_judging(config.answers, Path(config.output.dir), base, today) if config.answers else None
     if judged_by:
         settings |= {"answered": judged_by.fingerprint}
     fingerprint = evaluation_fingerprint(settings, [], [shared.model.identity])

@@ -158,8 +158,7 @@ def _chat_of_policy(config: DecodeConfig, policy: ResolvedModel, reference: Reso
 def _refuse_others(folder: Path) -> None:
     if found := of_another_command(folder):
         message = (
-            f"{folder} holds {found} of another command, and bad prompts go to {QUARANTINE} there; choose another "
-            "--out"
+            f"{folder} holds {found} of another command, and bad prompts go to {QUARANTINE} there; choose another --out"
         )
         raise OutputError(message)
 

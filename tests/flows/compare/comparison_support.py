@@ -16,7 +16,12 @@ from transforms.records.comparison import Comparison
 
 
 def comparison(
-    tmp_path: Path, *, pairs: int = 40, training: dict[str, Any] | None = None, **changes: Any
+    tmp_path: Path,
+    *,
+    pairs: int = 40,
+    training: dict[str, Any] | None = None,
+    curation: dict[str, Any] | None = None,
+    **changes: Any,
 ) -> ComparisonConfig:
     """A configuration over a run of `pairs` that dropped those with fewer than four kept tokens.
 
@@ -24,9 +29,10 @@ def comparison(
         tmp_path: of run, models, recipe and output.
         pairs: of the run.
         training: keys of the training recipe that are others.
+        curation: keys of the run's recipe that are others.
         changes: keys of the configuration that are others.
     """
-    run, policy = curated_run(tmp_path, pairs=pairs, filters={"min_kept_tokens": 4})
+    run, policy = curated_run(tmp_path, pairs=pairs, **{"filters": {"min_kept_tokens": 4}} | (curation or {}))
     recipe = training_recipe(tmp_path, run, policy).model_dump(mode="json")
     recipe["optimisation"] |= {"pairs_per_step": 4, "epochs": None, "steps": 3}
     path = tmp_path / "training.yaml"

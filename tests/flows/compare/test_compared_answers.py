@@ -1,6 +1,7 @@
 """Trained policies judged by what they write: one table of the same prompts, paid for once."""
 
 import re
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,25 @@ import pytest
 from comparison_support import comparison, count_trainings, run, without_prefect
 from flows_support import call_plainly, model_folders, write_rows
 from pydantic import ValidationError
+from transformers import AutoTokenizer
 
 import flows.generate.flow as generate_module
 from flows.answers.reading import tokens_key
-from flows.compare.answers import AnsweredModel, AnsweredTraining, JudgedBy, Seen, answers_compared, write_template
+from flows.compare import answers as answers_module
+from flows.compare.answers import (
+    AnsweredModel,
+    AnsweredTraining,
+    JudgedBy,
+    Seen,
+    answers_compared,
+    date_of,
+    plan_judging,
+    write_template,
+)
 from flows.compare.config import ComparedAnswers
 from flows.compare.held_out import hold_out
 from flows.compare.plan import plan_comparison
+from transforms.chat.template import DEFAULT_DATE
 from transforms.errors import ConfigError, EngineError
 from transforms.records.manifest import TemplateRecord
 from transforms.report.comparison_page import render_comparison
@@ -178,6 +191,48 @@ def test_all_answer_in_the_runs_own_chat_template(tmp_path):
     own = judged_by.config.model_copy(update={"policy": {**judged_by.config.policy, "chat_template": "mine.jinja"}})
     assert own.answering("m", **keys).chat_template == "mine.jinja"
     assert write_template(judged_by, None) == {}
+
+
+@pytest.mark.slow
+def test_all_answer_on_the_day_that_the_run_told_its_template(tmp_path):
+    policy, _ = model_folders(tmp_path)
+    dated = tmp_path / "dated.jinja"
+    dated.write_text(
+        "{{ '<|im_start|>' + strftime_now('%d %Y') }}" + AutoTokenizer.from_pretrained(policy).chat_template
+    )
+    curation = {
+        "policy": {"model": str(policy), "engine": "none", "chat_template": str(dated)},
+        "chat_template_date": "2025-03-04",
+    }
+    config = comparison(
+        tmp_path, curation=curation, answers=judged(tmp_path), budgets=["steps"], variants=["raw", "curated"]
+    )
+    assert plan_comparison(config).judged_by.today == date(2025, 3, 4)
+    run(config)
+    held = hold_out(plan_comparison(config))
+    known = {tokens_key(one.prompt) for one in held.examples}
+    files = list((Path(config.output.dir) / "judged").glob("*.answers.json"))
+    assert len(files) == 4
+    for file in files:
+        assert set(AnsweredModel.model_validate_json(file.read_bytes()).read_as.values()) == known
+
+
+def test_a_template_that_asks_for_no_day_is_told_the_default_one():
+    empty = {"stops": [2], "before_text": [], "before_reasoning": [], "after_text": [], "changed": 0, "probes": []}
+    assert date_of(None) == date_of(TemplateRecord(**empty)) == DEFAULT_DATE
+    assert date_of(TemplateRecord(date="2031-05-06", **empty)) == date(2031, 5, 6)
+
+
+def test_another_day_makes_another_comparison_and_the_default_one_the_one_that_it_made_before(tmp_path, monkeypatch):
+    plan, hashed = plan_comparison(comparison(tmp_path)), []
+    monkeypatch.setattr(answers_module, "fingerprint_of", lambda content: hashed.append(content) or str(len(hashed)))
+    section = ComparedAnswers.model_validate(judged(tmp_path))
+    for day in (DEFAULT_DATE, date(2025, 3, 4)):
+        plan_judging(section, tmp_path / "compared", plan.base, day)
+    assert set(hashed[0]) == {"config", "sources", "judge"}
+    assert {key: value for key, value in hashed[1].items() if hashed[0].get(key) != value} == {
+        "chat_template_date": "2025-03-04"
+    }
 
 
 def test_a_comparison_without_answers_has_the_settings_that_it_had_before(tmp_path):

@@ -85,7 +85,12 @@ def _flags(lines: Iterable[str]) -> set[str]:
 
 
 def _resolved(value: Any) -> Any:
-    return precision_here() if value == "auto" else value
+    if value == "auto":
+        return precision_here()
+    if value not in ("bfloat16", "float32"):
+        message = "expected auto, bfloat16 or float32"
+        raise ValueError(message)
+    return value
 
 
 # Of a recipe: `auto` is what suits the machine that reads it, and is kept as that, since numbers depend on it.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from flows.compare.answers import JudgedBy, date_of, plan_judging
 from flows.compare.config import ComparisonConfig
 from flows.compare.output import finished_comparison
-from flows.runtime.config_files import read_config
+from flows.runtime.config_files import CONFIGS, read_config
 from flows.train.config import Kept, Pairs, TrainingRecipe
 from flows.train.plan import TrainingPlan, plan_training
 from flows.versions.fingerprint import evaluation_fingerprint
@@ -66,7 +66,7 @@ def plan_comparison(config: ComparisonConfig) -> ComparisonPlan:
         ModelError: no such model, or one with another tokenizer than the run's.
         OutputError: a comparison.json that this project did not write.
     """
-    base = read_config(TrainingRecipe, Path(config.training), config.changes)
+    base = read_config(TrainingRecipe, Path(config.training), config.changes, shipped_in=CONFIGS / "train")
     if base.head is not None:
         message = (
             f"{config.training} fits a head alone, which takes no steps: there is no budget to hold equal. Compare "

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from flows.decode.config import DecodeConfig
+from flows.decode.config import FLAGS, DecodeConfig
 from flows.runtime.cli import prepare_process, run_command
-from flows.runtime.config_files import problems_in_words, read_config
+from flows.runtime.config_files import CONFIGS, problems_in_words, read_config
 from transforms.errors import ConfigError
 
 if TYPE_CHECKING:  # the imports behind it take seconds, and --help needs none of them
@@ -22,6 +22,26 @@ if TYPE_CHECKING:  # the imports behind it take seconds, and --help needs none o
 
 _RULES: Final = ("mix", "length", "kl")
 _YAML: Final = (".yaml", ".yml")
+_METAVARS: Final = {
+    "run": "RUN",
+    "policy": "MODEL",
+    "reference": "MODEL",
+    "reward": "MODEL",
+    "out": "FOLDER",
+    "ledger": "FOLDER",
+    "dtype": "{auto,bfloat16,float32}",
+    "chat_template": "FILE",
+    "chat_template_kwargs": "JSON",
+    "mix": "A",
+    "length": "T",
+    "kl": "B",
+    "prompts": "FILE",
+    "max_prompts": "N",
+    "samples": "N",
+    "max_tokens": "N",
+    "seed": "N",
+    "batch": "N",
+}
 
 
 def main() -> int:
@@ -53,24 +73,28 @@ def parse(argv: list[str]) -> DecodeConfig:
         if name in given:
             given[name] = _from_json(name, given[name])
     if first is not None and Path(first).suffix in _YAML and not Path(first).is_dir():
-        return read_config(DecodeConfig, Path(first), given)
+        return read_config(DecodeConfig, Path(first), given, shipped_in=CONFIGS / "decode")
     if first is not None and "run" in given:
         message = f"two runs: {first} and that of --run, {given['run']}; name one of them"
         raise ConfigError(message)
     try:
-        return DecodeConfig(**({} if first is None else {"run": Path(first)}) | given)
+        named = {} if first is None else {"run": Path(first)}
+        return DecodeConfig.model_validate(named | given, context=FLAGS)
     except ValidationError as error:
         raise ConfigError(problems_in_words(error, _flag)) from error
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m flows.decode", description=__doc__)
+    usage = "%(prog)s [RUN | FILE.yaml] --policy MODEL [--KEY VALUE …]"
+    parser = argparse.ArgumentParser(prog="python -m flows.decode", usage=usage, description=__doc__)
     parser.add_argument(
         "first",
         nargs="?",
         metavar="RUN",
         default=argparse.SUPPRESS,
-        help="folder of a curated run, whose test prompts are answered; or a YAML file of the keys below",
+        help="folder of a curated run, whose test prompts are answered, and which lends chat template, reference and "
+        "reward model; or a YAML file of the keys below. Without a run, prompts, reference, reward and out are to be "
+        "named.",
     )
     for name, field in DecodeConfig.model_fields.items():
         if name == "trust_remote_code":
@@ -82,9 +106,12 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             nargs="*" if many else "+" if name == "prompts" else None,
-            metavar="VALUE" if many else "FILE" if name == "prompts" else name.rsplit("_", 1)[-1].upper(),
+            metavar=_METAVARS.get(name, name.rsplit("_", 1)[-1].upper()),
             default=argparse.SUPPRESS,
-            help=f"{(field.description or name.replace('_', ' ')).rstrip('.')}{default}".replace("%", "%%"),
+            # RUN is said once; on top of a file it has to be a flag.
+            help=f"{(field.description or name.replace('_', ' ')).rstrip('.')}{default}".replace("%", "%%")
+            if name != "run"
+            else "That of a file, or another one in its place",
         )
     parser.add_argument(
         "--trust-remote-code",

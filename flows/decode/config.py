@@ -4,14 +4,39 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from flows.recipe.generation import check_prompt_sources
 from flows.recipe.models import Positive, TemplateKwargs
 from transforms.precision import Dtype
 from transforms.sources.kinds import PromptSource
 
-NotNegative = Annotated[float, Field(ge=0)]
+FLAGS: Final = {"flags": True}  # context of a validation whose messages are to name flags in place of keys
+
+
+def _expected(words: str) -> WrapValidator:
+    """One sentence in place of what pydantic says of a number that does not fit."""
+
+    def said(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            message = f"expected {words}"
+            raise ValueError(message) from error
+
+    return WrapValidator(said)
+
+
+NotNegative = Annotated[float, Field(ge=0), _expected("a finite number, 0 or more")]
 
 # What a run lends, and what it is for.
 _LENT: Final = {
@@ -23,6 +48,7 @@ _LENT: Final = {
 }
 # Of prompts from sources, and of a command without a run: none of them is in a fingerprint of before.
 _LATER: Final = {"prompts", "max_prompts", "chat_template", "chat_template_kwargs"}
+_SET_BELOW: Final[Any] = None  # before anything is validated: RUN-decode, or what is missing is said
 # Where things lie.
 _PLACES: Final = {"run", "out", "ledger"}
 
@@ -43,7 +69,9 @@ class DecodeConfig(BaseModel):
     reference_revision: str | None = Field(None, description="Branch, tag or commit of a hub id.")
     reward: str | None = Field(None, description="Scores the responses; the run's own reward model by default.")
     out: Path = Field(
-        description="Folder for decode.json, decode.parquet and decode.html; of a run RUN-decode by default."
+        _SET_BELOW,
+        description="Folder for decode.json, decode.parquet and decode.html; RUN-decode by default; without a run it "
+        "is to be named.",
     )
     ledger: str | None = Field(
         None, description="Of rewards: folder or fsspec URL; the run's by default, without a run the user's cache."
@@ -57,7 +85,9 @@ class DecodeConfig(BaseModel):
         {}, description="Without a run: what the policy's chat template is called with."
     )
     mix: tuple[NotNegative, ...] = Field((0.0, 0.25, 0.5, 0.75, 1.0, 1.5), description="a of π_DPO^a π_ref^(1−a).")
-    length: tuple[Annotated[int, Field(ge=0)], ...] = Field((4, 16, 64), description="t: first tokens by π_DPO.")
+    length: tuple[Annotated[int, Field(ge=0), _expected("a whole number, 0 or more")], ...] = Field(
+        (4, 16, 64), description="t: first tokens by π_DPO."
+    )
     kl: tuple[NotNegative, ...] = Field((0.05, 0.2, 1.0), description="b: π_DPO where its KL is above b nats.")
     prompts: list[PromptSource] = Field(
         [],
@@ -67,7 +97,9 @@ class DecodeConfig(BaseModel):
     max_prompts: Annotated[int, Field(ge=2)] = Field(64, description="Distinct ones, at random but always the same.")
     samples: Positive = Field(1, description="Responses a prompt and rule.")
     max_tokens: Positive = Field(256, description="Of a response.")
-    temperature: Annotated[float, Field(gt=0, le=5)] = Field(1.0, description="Of both models.")
+    temperature: Annotated[
+        float, Field(gt=0, le=5), _expected("a number above 0 and at most 5: at 0 a KL would be infinite")
+    ] = Field(1.0, description="Of both models.")
     top_p: Annotated[float, Field(gt=0, le=1)] = Field(
         1.0, description="Below 1, every rule is at some distance from the reference."
     )
@@ -76,31 +108,35 @@ class DecodeConfig(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _words_to_keys(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping):
-            return given
+    def _words_to_keys(cls, given: Any, info: ValidationInfo) -> Any:
+        if not isinstance(given, Mapping) or not set(given) <= set(cls.model_fields):
+            return given  # a key that is misspelt is said first: another one may be missing for it alone
         found = dict(given)
-        _read_prompts(found)
+        number = _read_prompts(found)
         run = found.get("run")
         if run is not None and found.get("out") is None:
             found["out"] = Path(run).with_name(f"{Path(run).name}-decode")
         wanted = _LENT if run is None else ("policy",)
-        missing = [f"--{name} ({_LENT[name]})" for name in wanted if found.get(name) in (None, "", [])]
+        missing = [f"{_said(name, info)} ({_LENT[name]})" for name in wanted if found.get(name) in (None, "", [])]
         if missing:
             why = "without a run nothing else says them" if run is None else "no run says it"
             message = f"missing: {', '.join(missing)}; {why}"
+            if number is not None and run is None:
+                taken = _said("max_prompts", info)
+                message += f". The {number} of {_said('prompts', info)} is how many are taken, which is {taken} now"
             raise ValueError(message)
         return found
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
+    def _fits_together(self, info: ValidationInfo) -> Self:
         if not (self.mix or self.length or self.kl):
-            message = "no rule to compare: give at least one value of --mix, --length or --kl"
+            mix, length, kl = (_said(name, info) for name in ("mix", "length", "kl"))
+            message = f"no rule to compare: give at least one value of {mix}, {length} or {kl}"
             raise ValueError(message)
         if self.run is not None and (self.chat_template is not None or self.chat_template_kwargs):
             message = (
-                f"--chat-template and --chat-template-kwargs are for a policy without a run; {self.run} has a chat "
-                "template of its own, leave them out"
+                f"{_said('chat_template', info)} and {_said('chat_template_kwargs', info)} are for a policy without a "
+                f"run; {self.run} has a chat template of its own, leave them out"
             )
             raise ValueError(message)
         check_prompt_sources(self.prompts)
@@ -120,12 +156,17 @@ class DecodeConfig(BaseModel):
         return found | {"prompts": self.max_prompts}
 
 
-def _read_prompts(given: dict[str, Any]) -> None:
-    """Paths become sources; a number, which `prompts` was, is how many are taken."""
+def _said(name: str, info: ValidationInfo) -> str:
+    """A key as whoever gave it knows it: of a command line a flag."""
+    return f"--{name.replace('_', '-')}" if info.context == FLAGS else name
+
+
+def _read_prompts(given: dict[str, Any]) -> str | None:
+    """Paths become sources; a number, which `prompts` was, is how many are taken, and is returned."""
     prompts = given.get("prompts")
     if prompts is None:
         given.pop("prompts", None)
-        return
+        return None
     entries = list(prompts) if isinstance(prompts, list | tuple) else [prompts]
     if len(entries) == 1 and (isinstance(entries[0], int) or _is_number(entries[0])):
         if "max_prompts" in given:
@@ -133,10 +174,11 @@ def _read_prompts(given: dict[str, Any]) -> None:
             raise ValueError(message)
         given["max_prompts"] = entries[0]
         del given["prompts"]
-        return
+        return str(entries[0])
     given["prompts"] = [
         {"kind": "prompts", "path": str(one)} if isinstance(one, str | Path) else one for one in entries
     ]
+    return None
 
 
 def _is_number(value: Any) -> bool:

@@ -6,6 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from flows.decode.files import RESULT
 from flows.generate.prompts import PART_PROMPTS
 from flows.generate.sources import PromptReading, distinct, load, quarantine_row
@@ -120,7 +122,7 @@ def _of_sources(plan: "DecodePlan", progress: Progress, *, room: int) -> Prompts
         if not (out / RESULT).exists():
             write_bytes(out / QUARANTINE, found.quarantine)
         raise ConfigError(_too_few(reading, found.too_long, len(found.ids), errors, room))
-    trained = None if config.run is None else _in_training_split(config.run, found.pair_ids)
+    trained = None if config.run is None else _in_training_split(config.run, found)
     asked = reading.prompted
     found.read = PromptsRead(
         sources=list(reading.records),
@@ -168,13 +170,21 @@ def _take(reading: PromptReading, buckets: Buckets, chat: ChatTokens, wanted: in
     return found
 
 
-def _in_training_split(run: Path, prompt_ids: list[str]) -> int:
-    """Prompts that a run's training split has, by content."""
-    version, wanted = open_folder(run), set(prompt_ids)
-    found: set[str] = set()
+def _in_training_split(run: Path, prompts: Prompts) -> int:
+    """Prompts that a run's training split has, by their messages or by their tokens; each is counted once.
+
+    Ids hash messages. Two ways to write a prompt, such as with the default system message, are one to a model.
+    """
+    version = open_folder(run)
+    by_messages = {name: row for row, name in enumerate(prompts.pair_ids)}
+    by_tokens = {ids.astype(np.int32).tobytes(): row for row, ids in enumerate(prompts.ids)}
+    found: set[int] = set()
     if "train" in version.tables:
-        for batch in version.all_batches("train", ["pair_id"]):
-            found |= wanted & {key[:PROMPT_DIGITS] for key in batch["pair_id"].to_pylist()}
+        for batch in version.all_batches("train", ["pair_id", "prompt_ids"]):
+            ids = Ragged.from_arrow(batch["prompt_ids"])
+            for row, key in enumerate(batch["pair_id"].to_pylist()):
+                told = by_messages.get(key[:PROMPT_DIGITS]), by_tokens.get(ids.row(row).astype(np.int32).tobytes())
+                found |= {one for one in told if one is not None}
     return len(found)
 
 

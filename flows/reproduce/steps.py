@@ -77,7 +77,8 @@ def resolve(
         recipe = _mapped(step.recipe, put)
         # What somebody ran by hand from this recipe its command takes as finished or refuses, and never replaces.
         ours = places.done(name) is not None
-        recipe["output"] = {**(recipe.get("output") or {}), "dir": folder, "overwrite": ours}
+        if step.run != "flows.decode":  # its folder is a key of its own, and the flag below says it
+            recipe["output"] = {**(recipe.get("output") or {}), "dir": folder, "overwrite": ours}
         files[places.recipe(name)] = recipe
         words.append(str(places.recipe(name)))
     words += map(put, step.arguments)

@@ -82,19 +82,22 @@ def load_config(
         raise ConfigError(_explain(error, f"{path} with the flags" if rest else str(path), kind)) from error
 
 
-def read_config(kind: type[Config], path: Path, changes: Mapping[str, Any]) -> Config:
+def read_config(
+    kind: type[Config], path: Path, changes: Mapping[str, Any], *, shipped_in: Path | None = None
+) -> Config:
     """The configuration of a YAML file, some of its keys changed.
 
     Args:
         kind: the model that it must fit.
         path: of the file.
         changes: nested as in the file; a mapping changes keys of a mapping, anything else takes a key's place.
+        shipped_in: folder of examples, which are named where there is no such file; None for those beside it.
 
     Raises:
         ConfigError: as `load_config`.
     """
     try:
-        return kind.model_validate(_merged(_read_yaml(path, path.parent), changes))
+        return kind.model_validate(_merged(_read_yaml(path, shipped_in or path.parent), changes))
     except ValidationError as error:
         raise ConfigError(_explain(error, str(path), kind)) from error
 
@@ -142,16 +145,26 @@ def _read_yaml(path: Path, shipped_in: Path) -> dict[str, Any]:
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
     except FileNotFoundError as error:
-        shipped = ", ".join(sorted(p.name for p in shipped_in.glob("*.yaml")))
-        message = f"there is no recipe {path}; shipped ones: {shipped} in {shipped_in}"
+        message = f"there is no recipe {path}{_shipped(shipped_in)}"
         raise ConfigError(message) from error
     except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: no UTF-8, or a day that no month has
         message = f"{path} cannot be read as YAML: {error}"
         raise ConfigError(message) from error
+    if content is None:
+        message = f"{path} is empty, expected a mapping of recipe keys"
+        raise ConfigError(message)
     if not isinstance(content, dict):
         message = f"{path} holds a {type(content).__name__}, expected a mapping of recipe keys"
         raise ConfigError(message)
     return content
+
+
+def _shipped(folder: Path) -> str:
+    """The examples in a folder of ours; any other one holds files of the user."""
+    names = sorted(path.name for path in folder.glob("*.yaml"))
+    return (
+        f"; shipped ones: {', '.join(names)} in {folder}" if names and folder.resolve().is_relative_to(CONFIGS) else ""
+    )
 
 
 def numbers_of_yaml_1_2(loader: type[Any]) -> None:

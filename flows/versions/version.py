@@ -27,6 +27,7 @@ from transforms.sources.read import is_hub_id
 QUARANTINE: Final = "quarantine.jsonl"
 RESPONSES: Final = "responses"  # the one table that holds no pairs
 _Recipe = TypeVar("_Recipe", Recipe, Generation)
+STARTER: Final = Path("runs/starter")  # where flows/configs/starter.yaml goes
 _ATTEMPTS: Final = 4  # at what is read: seven seconds, where publishing is worth minutes
 
 
@@ -255,7 +256,9 @@ def _no_run(folder: Path, where: str, of: str = "flows.curate") -> str:
     forms = "a folder is written ./runs/NAME, a dataset on the Hub org/name"
     none = f"{where} holds no finished run of {of} (no {MANIFEST})"
     if not folder.is_dir():
-        return f"{none}: {'it is a file' if folder.exists() else 'there is no such folder'}; {forms}"
+        # What the shipped trainings and comparisons name, and a fresh clone has not.
+        made = "; make curate (or python -m flows.curate) makes it" if folder == STARTER else ""
+        return f"{none}: {'it is a file' if folder.exists() else 'there is no such folder'}{made}; {forms}"
     for above in folder.resolve().parents[:2]:
         if (above / MANIFEST).is_file():
             return f"{none}, but {above} does: name that folder"

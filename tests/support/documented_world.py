@@ -296,7 +296,7 @@ def _quick(step: dict[str, Any]) -> dict[str, Any]:
     if step.get("recipe") is not None:
         step["recipe"] = smaller[step["run"]](step["recipe"])
     step["files"] = {name: _few_steps(content) for name, content in step.get("files", {}).items()}
-    most = {"--max-tokens": 4, "--prompts": 4, "--samples": 1, "--pairs": 8, "--n": 2, "--curve-pairs": 4,
+    most = {"--max-tokens": 4, "--max-prompts": 4, "--samples": 1, "--pairs": 8, "--n": 2, "--curve-pairs": 4,
             "--curve-tokens": 4, "--value-pairs": 2, "--position-pairs": 2}  # fmt: skip
     words = step.get("arguments", [])
     for flag, value in pairwise(words):

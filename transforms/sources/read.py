@@ -113,10 +113,12 @@ def _files(options: SourceOptions) -> _Files:
     path = options.path
     if "://" not in path:
         path = os.path.expanduser(path)  # noqa: PTH111 - Path would drop the leading ./ that decides
-        if not ending_of(path)[0] and not path.startswith(("/", "./", "../")) and path not in (".", ".."):
+        local = path.startswith(("/", "./", "../")) or path in (".", "..")
+        local = local or os.path.isfile(path)  # noqa: PTH113 - Path's raises where a name is too long
+        if not local and not ending_of(path)[0]:
             message = (
                 f"path {options.path!r} is neither a Hub id (org/name) nor a file ending in one of"
-                f" {', '.join(ENDINGS)}; write ./{options.path} for a local folder"
+                f" {', '.join(ENDINGS)}; write ./{options.path} for a local file or folder"
             )
             raise SourceError(message)
         path = Path(path).resolve().as_uri()

@@ -1,14 +1,21 @@
 """The command line of `flows.decode`."""
 
+import shlex
 from io import StringIO
 from pathlib import Path
 
 import pytest
+import yaml
 from decode_support import decodings, of_a_file
+from docs_support import Page, module_of
 from rich.console import Console
 
 from flows.decode.__main__ import parse, print_decodings
+from flows.decode.config import DecodeConfig
+from flows.runtime.config_files import CONFIGS
 from transforms.errors import ConfigError
+
+RECIPES = sorted((CONFIGS / "decode").glob("*.yaml"))
 
 
 def test_run_and_policy_are_enough():
@@ -42,10 +49,14 @@ def test_each_flag_replaces_its_own_grid_and_an_empty_one_turns_a_rule_off():
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--temperature", "0"], "--temperature: Input should be greater than 0"),
-        (["--mix", "0", "x"], "--mix: Input should be a valid number"),
-        (["--length", "1.5"], "--length: Input should be a valid integer"),
-        (["--kl", "inf"], "--kl: Input should be a finite number"),
+        (
+            ["--temperature", "0"],
+            r"--temperature: expected a number above 0 and at most 5: at 0 a KL would be infinite \(found '0'\)",
+        ),
+        (["--mix", "0", "x"], r"--mix: expected a finite number, 0 or more \(found 'x'\)"),
+        (["--length", "1.5"], r"--length: expected a whole number, 0 or more \(found '1\.5'\)"),
+        (["--kl", "inf"], r"--kl: expected a finite number, 0 or more \(found 'inf'\)"),
+        (["--dtype", "fp16"], r"^--dtype: expected auto, bfloat16 or float32 \(found 'fp16'\)$"),
         (["--prompts", "1"], "--max-prompts: Input should be greater than or equal to 2"),
         (["--max-prompts", "1"], "--max-prompts: Input should be greater than or equal to 2"),
         (["--prompts", "8", "--max-prompts", "9"], "prompts is the number 8, and max_prompts is 9: leave one out"),
@@ -75,7 +86,7 @@ def test_all_values_that_do_not_fit_are_named_at_once():
         parse(["runs/mine", "--policy", "./trained", "--max-prompts", "1", "--temperature", "0"])
     assert str(caught.value) == (
         "--max-prompts: Input should be greater than or equal to 2 (found '1'); "
-        "--temperature: Input should be greater than 0 (found '0')"
+        "--temperature: expected a number above 0 and at most 5: at 0 a KL would be infinite (found '0')"
     )
 
 
@@ -149,7 +160,14 @@ def test_a_yaml_file_holds_the_same_keys_and_flags_stand_over_it(tmp_path):
     ("text", "message"),
     [
         ("run: runs/mine\npolcy: ./p\npolicy: ./p\n", "polcy: no such key; did you mean policy"),
-        ("policy: ./p\n", r"missing: --reference .*--reward .*--prompts .*--out "),
+        ("run: runs/mine\npolcy: ./p\n", r"\n  policy: missing\n  polcy: no such key; did you mean policy\?$"),
+        ("policy: ./p\nrefrence: ./r\n", r":\n  refrence: no such key; did you mean reference\?$"),
+        ("policy: ./p\n", r"\n  missing: reference \(what .*, reward \(.*, prompts \(.*, out \(the folder"),
+        ("run: r\npolicy: ./p\nmix: []\nlength: []\nkl: []\n", "at least one value of mix, length or kl$"),
+        ("run: r\npolicy: ./p\nchat_template: x\n", r"\n  chat_template and chat_template_kwargs are for"),
+        ("", "mine.yaml is empty, expected a mapping"),
+        ("run: r\npolicy: ./p\ntemperature: 0\n", r"temperature: expected a number above 0 .* \(found 0\)$"),
+        ("run: r\npolicy: ./p\nmix: [abc]\n", r"mix\.0: expected a finite number, 0 or more \(found 'abc'\)$"),
         ("run: runs/mine\npolicy: ./p\nmix: 0\n", "mix: expected a list"),
         ("run: runs/mine\npolicy: ./p\nprompts: [{kind: prompt, path: x}]\n", r"there is no 'prompt'.*prompts"),
     ],
@@ -159,8 +177,57 @@ def test_what_does_not_fit_in_a_yaml_file_is_named_by_its_key(text, message, tmp
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         parse([str(path)])
-    with pytest.raises(ConfigError, match="there is no recipe"):
+    with pytest.raises(
+        ConfigError, match=r"there is no recipe .*none\.yaml; shipped ones: starter\.yaml in .*/decode$"
+    ):
         parse([str(tmp_path / "none.yaml")])
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=[p.stem for p in RECIPES])
+def test_every_shipped_recipe_loads(path):
+    found = parse([str(path)])
+    assert (found.run, found.policy, found.out) == (
+        Path("runs/starter"),
+        "./runs/starter-dpo/model",
+        Path("runs/starter-decode"),
+    )
+
+
+def test_the_file_of_the_how_to_says_what_its_flags_say():
+    page = Page("docs/how-to/decode.md")
+    commands = [shlex.split(one)[3:] for one in page.commands() if module_of(one) == "flows.decode"]
+    typed = next(words for words in commands if words[:3] == ["--prompts", "alpaca_eval.json", "--max-prompts"])
+    [block] = [one for one in page.blocks("yaml") if one.text.startswith("# my-decoding.yaml\n")]
+    assert DecodeConfig(**yaml.safe_load(block.text)) == parse(typed)
+    shown = next(words for words in commands if words[0] == "runs/starter")
+    assert parse(shown) == parse([str(CONFIGS / "decode" / "starter.yaml")])
+
+
+def test_a_number_of_prompts_without_a_run_is_said_to_be_how_many_and_that_a_file_is_missing():
+    with pytest.raises(ConfigError) as caught:
+        parse([word for both in (ALONE | {"--prompts": "12"}).items() for word in both])
+    assert str(caught.value) == (
+        "missing: --prompts (a file of them); without a run nothing else says them. The 12 of --prompts is how many "
+        "are taken, which is --max-prompts now"
+    )
+    with pytest.raises(ConfigError, match=r"^missing: --policy [^;]*; no run says it$"):
+        parse(["runs/mine", "--prompts", "12"])
+
+
+def test_help_says_what_each_flag_takes(capsys):
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    text = capsys.readouterr().out
+    for words in (
+        "usage: python -m flows.decode [RUN | FILE.yaml] --policy MODEL",
+        "--max-prompts N ",
+        "--chat-template-kwargs JSON\n",
+        "--dtype {auto,bfloat16,float32}\n",
+        "--out FOLDER ",
+        "--kl [B ...] ",
+    ):
+        assert words in text
+    assert text.count("older of a curated run") == 1
 
 
 def test_the_output_folder_is_the_one_that_is_named():

@@ -150,6 +150,25 @@ def test_what_is_in_the_run_s_training_split_is_answered_and_counted(tmp_path_fa
     assert "2 of the prompts are in the training split of unit" in page
 
 
+def test_a_prompt_that_the_template_writes_like_one_of_training_is_counted_too_and_each_once(
+    tmp_path_factory, models, trained
+):
+    import datasets
+
+    home = tmp_path_factory.mktemp("alike")
+    template = home / "trims.jinja"
+    template.write_text(
+        AutoTokenizer.from_pretrained(models[0]).chat_template.replace("m['content']", "m['content'] | trim")
+    )
+    policy = {"model": str(models[0]), "engine": "transformers", "dtype": "float32", "chat_template": str(template)}
+    run = curated(home, models, test_size=0.5, policy=policy)
+    train = datasets.load_from_disk(str(run / "dataset"))["train"]
+    one, other = sorted({turns[0]["content"] for turns in train["prompt"]})[:2]
+    texts = [one, f" {other} ", "question 100", "question 101"]
+    prompts = write_rows(home / "mine.jsonl", [{"prompt": text} for text in texts])
+    assert asked(plan_decoding(config(run, trained, home / "out", prompts=str(prompts)))).read.trained_on == 2
+
+
 def test_a_run_lends_template_reference_and_reward_and_the_file_its_prompts(run, models, trained, mixed, tmp_path):
     plan = plan_decoding(config(run, trained, tmp_path / "out", prompts=str(mixed)))
     own = plan_decoding(config(run, trained, tmp_path / "out"))

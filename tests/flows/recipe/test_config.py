@@ -7,7 +7,7 @@ import yaml
 
 from flows.recipe.command_line import load_recipe
 from flows.recipe.curation import Recipe
-from flows.runtime.config_files import CONFIGS
+from flows.runtime.config_files import CONFIGS, load_config, read_config
 from transforms.errors import ConfigError
 
 RECIPES = sorted(CONFIGS.glob("*.yaml"))
@@ -145,9 +145,20 @@ def test_a_missing_recipe_names_the_shipped_ones():
         load("--config", "nowhere.yaml")
 
 
+def test_files_of_the_user_are_no_shipped_ones(tmp_path):
+    (tmp_path / "mine.yaml").write_text("name: mine\n")
+    for read in (
+        lambda: read_config(Recipe, tmp_path / "none.yaml", {}),
+        lambda: load_config(Recipe, ["none.yaml"], default=tmp_path / "mine.yaml", program="test"),
+    ):
+        with pytest.raises(ConfigError, match=r"^there is no recipe [^;]*none\.yaml$"):
+            read()
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        ("", "recipe.yaml is empty, expected a mapping"),
         ("- a list", "holds a list"),
         ("a: [", "cannot be read as YAML"),
         ("a: 2024-02-30", "cannot be read as YAML: day is out of range for month"),

@@ -88,7 +88,6 @@ def test_an_entry_has_steps_or_a_reason_and_not_both(tmp_path):
     [
         ({"run": "flows.train"}, "a step needs a recipe, or arguments"),
         ({"run": "flows.publish", "arguments": ["x"]}, "run: Input should be 'flows.curate'"),
-        ({"run": "flows.decode", "recipe": {"a": 1}}, "flows.decode reads no recipe"),
         ({"run": "flows.train", "recipe": {}, "files": {"../x.yaml": {}}}, "should match pattern"),
         ("run: [", "is no YAML"),
     ],

@@ -94,6 +94,12 @@ def test_only_what_a_step_of_ours_left_is_replaced(tmp_path):
     assert ready(typed, tmp_path).words[-2:] == ("--output.overwrite", "true")
 
 
+def test_the_folder_of_a_recipe_of_flows_decode_is_a_flag_and_no_section():
+    found = ready({"run": "flows.decode", "recipe": {"run": "{pairs}", "mix": [0]}}, pairs="1")
+    assert found.shown == "python -m flows.decode out/recipes/mine.yaml --out ./out/steps/mine"
+    assert recipe(found) == {"run": "./out/steps/pairs", "mix": [0]}
+
+
 def test_data_is_the_folder_that_was_named_and_stays_a_name_without_one():
     step = {"run": "flows.decode", "arguments": ["{data}/rows.jsonl", "{unknown}"]}
     assert ready(step, data=Path("mine"), unknown="1").words[2:4] == ("./mine/rows.jsonl", "./out/steps/unknown")

@@ -137,7 +137,7 @@ def test_a_run_is_in_prefects_database_with_its_tasks(finished):
         (
             "decode",
             ["runs/x", "--policy", "./x", "--temperature", "0"],
-            "--temperature: Input should be greater than 0",
+            "--temperature: expected a number above 0",
         ),
         ("refresh", ["no-such.yaml"], "there is no recipe no-such.yaml"),
         ("refresh", ["--repo", "starter"], "repo: String should match pattern"),

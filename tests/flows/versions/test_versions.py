@@ -116,13 +116,18 @@ def test_the_recipe_of_another_release_is_refused_by_the_keys_that_differ(run):
         _ = open_version(str(run)).recipe
 
 
-def test_what_is_there_instead_of_a_run_is_said(run, tmp_path):
+def test_what_is_there_instead_of_a_run_is_said(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
     def said(path):
         with pytest.raises(SourceError, match=r"holds no finished run of flows\.curate \(no manifest\.json\)") as error:
             open_version(str(path))
         return str(error.value).split("(no manifest.json)")[1]
 
     assert said(tmp_path / "nothing").startswith(": there is no such folder; a folder is written ./runs/NAME")
+    assert said("./runs/starter").startswith(
+        ": there is no such folder; make curate (or python -m flows.curate) makes it; a folder is written"
+    )
     assert said(run / "report.html").startswith(": it is a file")
     assert said(run / "dataset" / "train") == f", but {run} does: name that folder"
     (tmp_path / "new").mkdir()

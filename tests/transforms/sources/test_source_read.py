@@ -182,7 +182,7 @@ def test_a_file_of_another_format_is_one_clear_error(tmp_path, name, content):
     ("path", "message"),
     [
         ("./nowhere.jsonl", "no such file or folder"),
-        ("a/b/c", "write ./a/b/c for a local folder"),
+        ("a/b/c", "write ./a/b/c for a local file or folder"),
         ("rows", "neither a Hub id"),
         ("memory://nowhere/at/all", "no such file or folder"),
         ("nosuch://x/y.jsonl", "cannot be read: ValueError"),
@@ -193,9 +193,14 @@ def test_a_missing_source_says_what_to_do(path, message):
         read(path)
 
 
-def test_an_empty_folder_and_an_unknown_ending_are_refused(tmp_path):
+def test_an_empty_folder_and_an_unknown_ending_are_refused(tmp_path, monkeypatch):
     with pytest.raises(SourceError, match="a folder without data files"):
         read(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "README.md").write_text("a")
+    with pytest.raises(SourceError, match=r"^README\.md: .*unknown format"):
+        read("README.md")
+    (tmp_path / "README.md").unlink()
     (tmp_path / "x.csv").write_text("a,b")
     with pytest.raises(SourceError, match="a file of unknown format"):
         read(tmp_path / "x.csv")

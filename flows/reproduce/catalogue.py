@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -44,6 +44,7 @@ class Catalogue:
     papers: dict[str, Paper]
     sizes: dict[Size, dict[str, Sized]]  # PAPER/ENTRY → how
     steps: dict[Size, dict[str, Step]]  # of the sizes that were asked for
+    notes: dict[Size, dict[str, str]] = field(default_factory=dict)  # what many entries need, by name
 
     def entry(self, paper: str, entry: str) -> Entry:
         """One table or figure.
@@ -108,10 +109,12 @@ def read_catalogue(folder: Path = FOLDER, *, steps: tuple[Size, ...] = SIZES) ->
             some size.
     """
     papers = [_read(Paper, path) for path in sorted(folder.glob("*.yaml")) if path.stem not in SIZES]
+    sizes = {size: _read(Sizes, folder / f"{size}.yaml") for size in SIZES}
     found = Catalogue(
         {one.paper: one for one in papers},
-        {size: _read(Sizes, folder / f"{size}.yaml").entries for size in SIZES},
+        {size: found.entries for size, found in sizes.items()},
         {size: {path.stem: _read(Step, path) for path in sorted((folder / size).glob("*.yaml"))} for size in steps},
+        {size: found.notes for size, found in sizes.items()},
     )
     for size in SIZES:
         _check_lines(found, size)

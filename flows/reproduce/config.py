@@ -112,7 +112,8 @@ class Sized(_Section):
     """How an entry is redone at one size."""
 
     steps: list[Name] = Field([], description="Those that are read; the steps that they build on come along.")
-    needs: str = Field(description="Models, data, hardware, keys.")
+    needs: str = Field(description="Models, data, hardware, keys: what this entry has of its own.")
+    notes: list[Name] = Field([], description="Names of the file's notes that hold of it too.")
     hours: float | None = Field(
         None,
         gt=0,
@@ -187,4 +188,16 @@ class Paper(_Section):
 class Sizes(_Section):
     """How each entry is redone at one size: `small.yaml`, `paper.yaml`. Keys are PAPER/ENTRY."""
 
+    notes: dict[Name, str] = Field({}, description="What many entries need, said once; they name it in `notes`.")
     entries: dict[str, Sized]
+
+    @model_validator(mode="after")
+    def _notes_are_there(self) -> Self:
+        for key, line in self.entries.items():
+            if unknown := [name for name in line.notes if name not in self.notes]:
+                message = f"{key}: no note is called {', '.join(unknown)}; there are {', '.join(self.notes) or 'none'}"
+                raise ValueError(message)
+        if idle := [name for name in self.notes if all(name not in line.notes for line in self.entries.values())]:
+            message = f"notes: no entry names {', '.join(idle)}"
+            raise ValueError(message)
+        return self

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from flows.reproduce.catalogue import Catalogue
 from flows.reproduce.config import Entry, Sized
+from flows.reproduce.data import check_data
 from flows.reproduce.output import Places, StepDone
-from flows.reproduce.steps import ReadyStep, check_data, resolve
+from flows.reproduce.steps import ReadyStep, resolve
 from transforms.errors import ConfigError
 from transforms.records.reproduction import Size
 
@@ -30,7 +31,7 @@ class Chosen:
 
     def fingerprint(self, done: Mapping[str, StepDone]) -> str:
         """Of the inputs of its steps and of how they are read: 64 hex digits."""
-        parts = [self.line.model_dump_json(), self.entry.model_dump_json()]
+        parts = [self.line.model_dump_json(exclude={"notes"}), self.entry.model_dump_json()]
         parts += [done[name].fingerprint for name in self.steps]
         return sha256("\n".join(parts).encode()).hexdigest()
 
@@ -139,13 +140,13 @@ def plan(
         processes: of a sharded training, one a GPU.
 
     Raises:
-        ConfigError: a step reads `{data}` and none is given, or it is no folder.
+        ConfigError: a step reads `{data}` and none is given, it is no folder, or lacks what is read.
     """
     places = Places(out)
     names = list(dict.fromkeys(name for one in chosen for name in one.steps))
     found = {name: catalogue.steps[size][name] for name in names}
     if not dry or data is not None:
-        check_data(found, data)
+        check_data({(one.paper, one.entry.id): one.steps for one in chosen}, found, data)
     steps: dict[str, ReadyStep] = {}
     finished: dict[str, StepDone] = {}
     for name, step in found.items():

@@ -15,7 +15,6 @@ import yaml
 from flows.reproduce.catalogue import DATA, HERE, NAMED, built_on, texts
 from flows.reproduce.config import Step
 from flows.reproduce.output import Places, as_named, write_whole
-from transforms.errors import ConfigError
 
 # Commands that take the folder as a flag of their own; the others have it in their recipe.
 _OUT: Final = ("flows.audit", "flows.decode")
@@ -107,34 +106,20 @@ def resolve(
 
 
 def _launcher(step: Step, processes: int) -> list[str]:
-    sharded = step.run == "flows.train" and "shard" in (step.recipe or {}).get("memory", {})
-    if not sharded or processes == 1:
+    if not sharded(step) or processes == 1:
         return []
     # torchrun by its module's name: the one of this interpreter.
     return ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
 
 
+def sharded(step: Step) -> bool:
+    """Whether it is a training that is meant for several GPUs, which `--processes` starts."""
+    return step.run == "flows.train" and "shard" in (step.recipe or {}).get("memory", {})
+
+
 def reads_data(step: Step) -> bool:
     """Whether `{data}` stands in it."""
     return any(DATA in NAMED.findall(text) for text in texts([step.recipe, step.arguments, step.files]))
-
-
-def check_data(steps: Mapping[str, Step], data: Path | None) -> None:
-    """A folder for the steps that read one.
-
-    Raises:
-        ConfigError: it is not named, or not there.
-    """
-    readers = [name for name, step in steps.items() if reads_data(step)]
-    if data is None and readers:
-        message = (
-            f"{', '.join(readers)}: what these steps read is not with this project; --list says what it is. Name the "
-            "folder that holds it with --data DIR"
-        )
-        raise ConfigError(message)
-    if data is not None and not data.is_dir():
-        message = f"--data {data} is no folder"
-        raise ConfigError(message)
 
 
 def marked(body: str, command: str) -> str:

@@ -1,75 +1,23 @@
-"""What the terminal shows: every table and figure there is, what would be run, and what came out."""
+"""What the terminal shows of a run: what would be run, what it needs, and what came out."""
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from flows.reproduce.catalogue import Catalogue
-from flows.reproduce.config import Entry
 from flows.reproduce.output import Places
-from flows.reproduce.plan import Plan, why_not
+from flows.reproduce.plan import Plan
 from flows.reproduce.run import seconds_in_words, to_come_in_words
+from flows.reproduce.steps import reads_data, sharded
 from flows.reproduce.telling import Told
-from transforms.records.reproduction import Size
+
+_AT_START: Final = 3  # texts of needs that are printed before a run; more would hide its first step
 
 
-def listed(catalogue: Catalogue, size: Size, paper: str | None) -> list[dict[str, Any]]:
-    """Every table and figure of a paper, or of all, as `--list --json` prints them.
-
-    Raises:
-        ConfigError: no paper is called so.
-    """
-    found = []
-    for name in catalogue.papers if paper is None else [catalogue.paper(paper).paper]:
-        for entry in catalogue.papers[name].entries:
-            line = None if entry.nothing else catalogue.sizes[size][f"{name}/{entry.id}"]
-            found.append(
-                {
-                    "paper": name,
-                    "entry": entry.id,
-                    "shows": entry.shows,
-                    "size": size,
-                    "why_not": why_not(catalogue, size, name, entry),
-                    "needs": line.needs if line else None,
-                    "hours": line.hours if line else None,
-                    "printed_numbers": _printed(entry),
-                }
-            )
-    return found
-
-
-def print_list(console: Console, catalogue: Catalogue, lines: list[dict[str, Any]], size: Size) -> None:
-    """A table a paper."""
-    hours_of = "of two cores" if size == "small" else "of one H100"
-    for name in dict.fromkeys(one["paper"] for one in lines):
-        paper = catalogue.papers[name]
-        console.print(Text(f"{name}  ", style="bold cyan") + Text(f"{paper.title}, {paper.source}", style="bold"))
-        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-        table.add_column("", no_wrap=True)
-        table.add_column("shows", ratio=5)
-        table.add_column("needs, or why it is not done", ratio=6)
-        table.add_column("time", justify="right", no_wrap=True)
-        table.add_column("printed", justify="right", no_wrap=True)
-        for one in (one for one in lines if one["paper"] == name):
-            needs = Text(one["why_not"], style="dim") if one["why_not"] else Text(one["needs"])
-            time = "" if one["why_not"] else _time(one["hours"])
-            table.add_row(Text(one["entry"]), Text(one["shows"]), needs, time, str(one["printed_numbers"] or ""))
-        console.print(table)
-        console.print()
-    done = sum(one["why_not"] is None for one in lines)
-    console.print(
-        f"{done} of {len(lines)} are done at the {size} size. time: {hours_of}, with all steps that an entry rests "
-        "on, which others share; ? where nobody knows. printed: numbers that the paper prints for it.",
-        highlight=False,
-    )
-
-
-def print_dry_run(console: Console, plan: Plan, *, written: bool, data: Path | None) -> None:
-    """Each step's command in order, and what is finished already."""
+def print_dry_run(console: Console, plan: Plan) -> None:
+    """Each step's command in order, what is finished already, and what the whole needs and takes."""
     for number, (name, step) in enumerate(plan.steps.items(), 1):
         done = plan.finished.get(name)
         state = f"  finished, {seconds_in_words(done.seconds)}" if done else ""
@@ -77,27 +25,78 @@ def print_dry_run(console: Console, plan: Plan, *, written: bool, data: Path | N
         console.print(step.shown, highlight=False, markup=False)
         for path in step.edited:
             console.print(f"   {path} was changed by hand, and is used as it is", highlight=False, markup=False)
-    entries = (
-        f"{len(plan.chosen)} table or figure" if len(plan.chosen) == 1 else f"{len(plan.chosen)} tables and figures"
+    entries = _counted(len(plan.chosen), "table or figure", "tables and figures")
+    _say(
+        console,
+        f"Dry run: {entries}, {_counted(len(plan.steps), 'step', 'steps')}, {len(plan.finished)} of them finished. "
+        f"To come: {to_come(plan)}.",
     )
-    console.print(
-        f"Dry run: {entries}, {len(plan.steps)} steps, {len(plan.finished)} of them finished. To come: "
-        f"{to_come_in_words(plan.hours(plan.finished))}.",
-        highlight=False,
-    )
-    if written:
-        out = plan.places.out
-        console.print(
-            f"The recipes are in {out / 'recipes'}: change them as you like and run the commands above in that order, "
+    print_needs(console, plan)
+    recipes = plan.places.out / "recipes"
+    if plan.size == "paper":
+        _say(
+            console,
+            f"The recipes are in {recipes}: change them as you like and run the commands above in that order, "
             "wherever you have the hardware. A changed recipe is kept, and the same command without --dry-run takes "
             "what is finished as it is and reads the numbers.",
-            highlight=False,
-            markup=False,
         )
-    if data is None and any(
-        "{data}" in text for step in plan.steps.values() for text in (*step.texts.values(), *step.words)
-    ):
-        console.print("{data} stands for the folder that --data names.", highlight=False, markup=False)
+    else:
+        _say(console, f"Nothing is written by a dry run of this size; {recipes} is written when it runs.")
+
+
+def print_start(console: Console, plan: Plan) -> None:
+    """Before a run at the papers' size, in a few lines: how long it takes, and what it needs."""
+    steps = _counted(len(plan.steps) - len(plan.finished), "step", "steps")
+    _say(console, f"{steps} to run. To come: {to_come(plan)}.")
+    needs, notes = _needs(plan)
+    if len(needs) > _AT_START:
+        _say(console, f"{len(plan.chosen)} tables and figures; --dry-run says what each needs.")
+        return
+    for text, keys in needs.items():
+        _say(console, f"{', '.join(keys)}: {text}")
+    if notes:
+        _say(console, f"Needed as well, and told by --dry-run: {', '.join(notes)}.")
+
+
+def to_come(plan: Plan) -> str:
+    """How long what is not finished takes, and of which hardware."""
+    found = to_come_in_words(plan.hours(plan.finished))
+    return f"{found} of one H100 (GPU-hours)" if plan.size == "paper" else found
+
+
+def print_needs(console: Console, plan: Plan) -> None:
+    """At the papers' size, what its entries need: each text once."""
+    if plan.size != "paper":
+        return
+    needs, notes = _needs(plan)
+    for text, keys in needs.items():
+        _say(console, f"{', '.join(keys)}: {text}")
+    for name, text in notes.items():
+        _say(console, f"{name}: {text}")
+
+
+def _needs(plan: Plan) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """What is needed → by which entries, and the notes that they name."""
+    needs: dict[str, list[str]] = {}
+    for one in plan.chosen:
+        needs.setdefault(one.line.needs, []).append(f"{one.paper} {one.entry.id}")
+    known = plan.catalogue.notes.get(plan.size, {})
+    return needs, {name: known[name] for one in plan.chosen for name in one.line.notes}
+
+
+def print_flags(console: Console, plan: Plan, data: Path | None, processes: int) -> None:
+    """What flags would do for these steps, or do not."""
+    steps = [plan.catalogue.steps[plan.size][name] for name in plan.steps]
+    wide = sum(map(sharded, steps))
+    if wide and processes == 1:
+        _say(console, f"{_counted(wide, 'training wants', 'trainings want')} several GPUs: --processes 8.")
+    if processes > 1 and not wide:
+        _say(console, f"--processes {processes} is of no use here: no step is a sharded training.")
+    reads = any(map(reads_data, steps))
+    if reads and data is None:
+        _say(console, "{data} stands for the folder that --data names.")
+    if data is not None and not reads:
+        _say(console, f"--data {data} is of no use here: no step reads it.")
 
 
 def print_told(console: Console, told: Told, places: Places) -> None:
@@ -118,9 +117,9 @@ def print_told(console: Console, told: Told, places: Places) -> None:
     console.print(f"page         {told.page}", highlight=False, markup=False)
 
 
-def _printed(entry: Entry) -> int:
-    return sum(len(series.points) for series in entry.printed)
+def _counted(number: int, one: str, more: str) -> str:
+    return f"{number} {one if number == 1 else more}"
 
 
-def _time(hours: float | None) -> str:
-    return "?" if hours is None else seconds_in_words(hours * 3600)
+def _say(console: Console, line: str) -> None:
+    console.print(line, highlight=False, markup=False)

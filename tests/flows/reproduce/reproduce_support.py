@@ -93,6 +93,8 @@ class Terminal:
         monkeypatch.setattr("flows.reproduce.steps.sys", SimpleNamespace(executable=str(script)))
         results = SimpleNamespace(reproduce_entry=self._reproduce)
         monkeypatch.setitem(sys.modules, "flows.reproduce.results", results)
+        # The recipes of these steps are nobody's; tests of `check_edited` have real ones.
+        monkeypatch.setattr(command, "check_edited", lambda steps: None)
         monkeypatch.setitem(sys.modules, "flows.reproduce.pages", SimpleNamespace(write_pages=self._write_pages))
 
     def change(self, **files: Any) -> None:

@@ -1,41 +1,28 @@
 """The catalogue's own files: every step is a command that its command would take, and every entry says something."""
 
+import contextlib
 import math
 import re
 from typing import Any, Final
 
 import pytest
 import yaml
-from pydantic import BaseModel
 
 from flows.audit.__main__ import _settings
-from flows.compare.config import ComparisonConfig
-from flows.decode.__main__ import parse
 from flows.decode.config import DecodeConfig
-from flows.evaluate.config import EvaluationConfig
-from flows.recipe.curation import Recipe
-from flows.recipe.generation import Generation
 from flows.reproduce.catalogue import SIZES, built_on, read_catalogue
 from flows.reproduce.claims import check_units
+from flows.reproduce.edited import configuration
 from flows.reproduce.numbers import unit
 from flows.reproduce.readings import options_of
 from flows.reproduce.training_readers import DecodingsOptions
-from flows.runtime.config_files import CONFIGS, load_config, read_config
-from flows.train.config import TrainingRecipe
+from flows.runtime.config_files import CONFIGS
 from transforms.records.audit import AuditSettings
 
 CATALOGUE: Final = read_catalogue()
 STEPS: Final = [(size, name) for size in SIZES for name in CATALOGUE.steps[size]]
 LINES: Final = [(size, key) for size in SIZES for key in CATALOGUE.sizes[size]]
 PAPERS: Final = [(paper, one.id) for paper, found in CATALOGUE.papers.items() for one in found.entries]
-CONFIGS_OF: Final[dict[str, type[BaseModel]]] = {
-    "flows.curate": Recipe,
-    "flows.audit": Recipe,
-    "flows.generate": Generation,
-    "flows.train": TrainingRecipe,
-    "flows.evaluate": EvaluationConfig,
-    "flows.compare": ComparisonConfig,
-}
 AUDIT_FLAGS: Final = {f"--{name.replace('_', '-')}": name for name in AuditSettings.model_fields}
 
 
@@ -56,27 +43,16 @@ def taken(size: str, name: str, folder: Any) -> Any:
     for file, content in step.files.items():
         (folder / "here" / file).write_text(yaml.safe_dump(filled(content)))
     arguments = filled(step.arguments)
-    if step.run == "flows.decode":
-        return parse(arguments)
-    settings = {}
     if step.run == "flows.audit":
-        while arguments and arguments[0] in AUDIT_FLAGS:
-            flag, value = arguments.pop(0), arguments.pop(0)
-            settings[AUDIT_FLAGS[flag]] = int(value)
-        _settings(settings)
-    files = arguments[:1] if arguments and not arguments[0].startswith("--") else []
+        given = dict(zip(arguments[::2], arguments[1::2], strict=True))
+        _settings({AUDIT_FLAGS[flag]: int(value) for flag, value in given.items() if flag in AUDIT_FLAGS})
     if step.recipe is not None:
         recipe = filled(step.recipe)
         recipe["output"] = {**recipe.get("output", {}), "dir": str(folder / "here")}
-        files = [str(folder / "recipe.yaml")]
+        arguments.insert(0, str(folder / "recipe.yaml"))
         (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-    else:
-        arguments = arguments[1:]
-    default = CONFIGS / "starter.yaml"
-    found = load_config(CONFIGS_OF[step.run], [*files, *arguments], default=default, program=step.run)
-    if isinstance(found, ComparisonConfig):
-        read_config(TrainingRecipe, CONFIGS.parents[1] / found.training, found.changes)
-    return found
+    with contextlib.chdir(CONFIGS.parents[1]):
+        return configuration(step.run, arguments)
 
 
 @pytest.mark.parametrize(("size", "name"), STEPS, ids=lambda one: str(one))

@@ -193,13 +193,18 @@ def test_a_dry_run_at_the_papers_size_writes_the_recipes_and_runs_nothing(termin
 def test_a_step_that_reads_data_is_refused_before_anything_is_made_and_shown_in_a_dry_run(terminal):
     other = STEPS["other"] | {"recipe": {"path": "{data}/rows"}}
     terminal.change(**{"small/other": other})
-    with pytest.raises(ConfigError, match=r"other: .* --data DIR"):
+    with pytest.raises(ConfigError, match=r"^poet figure-2 needs --data DIR with rows, .*; --list poet figure-2 says"):
         terminal.type("--all")
     assert not terminal.out.exists()
     _, printed = terminal.type("--all", "--dry-run")
     assert "{data} stands for the folder that --data names." in printed
     data = terminal.home / "rows"
     data.mkdir()
+    for flags in ((), ("--dry-run",)):
+        with pytest.raises(ConfigError, match=r"poet figure-2 reads .*/rows/rows, and there is no such path"):
+            terminal.type("--all", "--data", str(data), *flags)
+    assert not terminal.out.exists()
+    (data / "rows").mkdir()
     assert terminal.type("--all", "--data", str(data))[0] == 0
     assert f"path: {data}/rows" in (terminal.out / "steps" / "other" / "told.yaml").read_text()
 
@@ -226,7 +231,7 @@ def test_a_folder_of_the_other_size_is_refused(terminal):
     ("words", "said"),
     [
         ((), "name a paper, with its figures or without, or say --all"),
-        (("poet", "--all"), "name a paper, with its figures or without, or say --all"),
+        (("poet", "--all"), "--all or a paper, not both"),
         (("poet", "--json"), "--json is of --list"),
         (("poe",), "no paper is called 'poe'; did you mean poet?"),
         (("poet", "figure-22"), "poet has no 'figure-22'; did you mean figure-2?"),
@@ -259,22 +264,87 @@ def test_the_list_has_a_line_for_every_entry_and_why_some_are_not_done(terminal)
     assert found["figure-1"]["why_not"] == "nothing to redo: A drawing"
     assert found["figure-3"]["why_not"] == "not done at the small size: Needs a GPU"
     assert found["table-1"] == {
-        "paper": "poet", "entry": "table-1", "shows": "Judged policies.", "size": "small", "why_not": None,
-        "needs": "what ships", "hours": 0.5, "printed_numbers": 1,
+        "paper": "poet", "title": "POET", "source": "arXiv", "known": "all", "entry": "table-1",
+        "shows": "Judged policies.", "size": "small", "why_not": None, "needs": "what ships", "notes": {}, "hours": 0.5,
+        "printed_numbers": 1, "printed_in": "", "steps": ["judged"], "claims": [],
     }  # fmt: skip
 
 
-def test_the_list_is_readable_at_100_columns(terminal, monkeypatch):
-    monkeypatch.delenv("COLUMNS", raising=False)
-    _, printed = terminal.type("--list", "poet")
-    lines = printed.splitlines()
-    assert max(map(len, lines)) <= 100
-    [line] = [line for line in lines if line.startswith("table-1")]
-    assert line.split("  ")[-1].strip() == "1"
-    assert "Judged policies." in line
-    assert "30 min" in line
-    assert "A drawing [sic]." in printed
-    assert "2 of 4 are done at the small size" in printed
+def test_a_folder_that_is_a_file_or_below_one_is_one_error_at_both_sizes(terminal):
+    terminal.out.write_text("mine")
+    for size in ("small", "paper"):
+        for flags in ((), ("--dry-run",)):
+            with pytest.raises(OutputError, match=r"out is a file; name a folder with --out"):
+                terminal.type("poet", "--size", size, *flags)
+    terminal.out = terminal.out / "below"
+    with pytest.raises(OutputError, match=r"/out is a file, and .*/out/below lies below it; name a folder"):
+        terminal.type("poet", "--size", "paper", "--dry-run")
+    assert terminal.out.parent.read_text() == "mine"
+
+
+def test_a_dry_run_says_of_each_size_where_recipes_are_and_at_the_papers_size_what_is_needed(terminal):
+    notes = {"big": "It is big.", "key": "A key."}
+    line = PAPER["poet/table-1"] | {"notes": ["big"]}
+    other = PAPER["poet/figure-3"] | {"notes": ["big", "key"]}
+    lines = PAPER | {"poet/table-1": line, "poet/figure-3": other}
+    terminal.change(paper={"notes": notes, "entries": lines})
+    _, printed = terminal.type("poet", "figure-2", "--dry-run")
+    assert "Dry run: 1 table or figure, 1 step, 0 of them finished." in printed
+    assert f"{terminal.out / 'recipes'} is written when it runs." in printed
+    _, printed = terminal.type("poet", "--size", "paper", "--dry-run")
+    said = ["poet table-1, poet figure-3: an H100", "big: It is big.", "key: A key."]
+    assert [line for line in printed.splitlines() if line in said] == said
+    assert "at most about 42 h of one H100 (GPU-hours)." in printed
+    _, printed = terminal.type("poet", "table-1", "--size", "paper")
+    assert printed.startswith("3 steps to run. To come: at most about 40 h of one H100 (GPU-hours).\n")
+    assert printed.splitlines()[1:3] == ["poet table-1: an H100", "Needed as well, and told by --dry-run: big."]
+    assert "key" not in printed
+
+
+def test_a_run_of_many_entries_at_the_papers_size_starts_without_a_list_of_what_each_needs(terminal):
+    lines = {f"poet/{name}": {"steps": ["judged"], "needs": f"what {name} needs"} for name in "abcd"}
+    names = {one: f"table-{number}" for number, one in enumerate(lines, 11)}
+    entries = [{"id": one, "shows": "x"} for one in names.values()]
+    sizes = {f"poet/{names[one]}": line for one, line in lines.items()}
+    poet = {"paper": "poet", "title": "POET", "source": "arXiv", "known": "all", "entries": entries}
+    terminal.change(poet=poet, paper={"entries": sizes}, small={"entries": sizes})
+    _, printed = terminal.type("poet", "--size", "paper")
+    assert "4 tables and figures; --dry-run says what each needs." in printed
+    assert "what a needs" not in printed
+    _, printed = terminal.type("poet", "table-11", "table-12", "table-13", "--size", "paper")
+    assert "poet table-12: what b needs" in printed
+
+
+def test_flags_that_would_help_are_named_and_those_that_are_of_no_use(terminal):
+    for flags in (("--dry-run",), ()):
+        _, printed = terminal.type("poet", *flags, "--processes", "8", "--data", str(terminal.home))
+        assert "--processes 8 is of no use here: no step is a sharded training." in printed
+        assert f"--data {terminal.home} is of no use here: no step reads it." in printed
+    dpo = STEPS["dpo"] | {"recipe": {"name": "dpo", "dataset": {"path": "{pairs}"}, "memory": {"shard": "full"}}}
+    terminal.change(**{"small/dpo": dpo})
+    _, printed = terminal.type("poet", "--dry-run")
+    assert "1 training wants several GPUs: --processes 8." in printed
+    assert "of no use" not in printed
+    _, printed = terminal.type("poet", "--dry-run", "--processes", "8")
+    assert "several GPUs" not in printed
+    assert "of no use" not in printed
+
+
+def test_a_changed_recipe_is_checked_in_a_dry_run_and_before_a_step_runs(terminal, monkeypatch):
+    checked = []
+    monkeypatch.setattr("flows.reproduce.__main__.check_edited", lambda steps: checked.append([s.name for s in steps]))
+    terminal.type("poet", "table-1", "--dry-run")
+    assert checked == [["pairs", "dpo", "judged"]]
+
+    def refuse(steps):
+        message = "does not fit"
+        raise ConfigError(message)
+
+    monkeypatch.setattr("flows.reproduce.__main__.check_edited", refuse)
+    with pytest.raises(ConfigError, match="does not fit"):
+        terminal.type("poet", "table-1")
+    assert terminal.calls() == []
+    assert not terminal.out.exists()
 
 
 @pytest.mark.slow

@@ -7,8 +7,7 @@ import yaml
 
 from flows.reproduce.config import Step
 from flows.reproduce.output import Places, StepDone
-from flows.reproduce.steps import check_data, resolve
-from transforms.errors import ConfigError
+from flows.reproduce.steps import resolve
 
 
 def ready(step, out=Path("out"), data=None, **on):
@@ -104,19 +103,6 @@ def test_data_is_the_folder_that_was_named_and_stays_a_name_without_one():
     step = {"run": "flows.decode", "arguments": ["{data}/rows.jsonl", "{unknown}"]}
     assert ready(step, data=Path("mine"), unknown="1").words[2:4] == ("./mine/rows.jsonl", "./out/steps/unknown")
     assert ready(step, unknown="1").words[2] == "{data}/rows.jsonl"
-
-
-def test_a_step_that_reads_data_needs_the_folder(tmp_path):
-    steps = {
-        "judged": Step(run="flows.evaluate", recipe={"annotations": [{"path": "{data}/a"}]}),
-        "other": Step(run="flows.decode", arguments=["x"]),
-    }
-    with pytest.raises(ConfigError, match=r"^judged: .* with --data DIR$"):
-        check_data(steps, None)
-    with pytest.raises(ConfigError, match=r"--data .*nowhere is no folder"):
-        check_data(steps, tmp_path / "nowhere")
-    check_data(steps, tmp_path)
-    check_data({"other": steps["other"]}, None)
 
 
 def test_the_fingerprint_is_of_what_goes_in_and_not_of_where_it_goes(tmp_path):

@@ -33,6 +33,7 @@ WORK = {
     "flows.compare": "flows.compare.plan.plan_comparison",
     "flows.rounds": "flows.rounds.plan.plan_rounds",
     "flows.decode": "flows.decode.plan.plan_decoding",
+    "flows.reproduce": "flows.reproduce.__main__.read_catalogue",
     "flows.generate": "flows.generate.plan.plan_generation",
     "flows.export": "flows.versions.version.open_any",
     "flows.explain": "flows.explain.facts.explain",

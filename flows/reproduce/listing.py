@@ -64,14 +64,11 @@ def print_list(console: Console, lines: Sequence[dict[str, Any]], size: Size) ->
         of_paper = [one for one in lines if one["paper"] == name]
         _print_paper(console, of_paper[0])
         table = _table()
-        table.add_column("")
+        table.add_column("", overflow="fold")
         for head in ("time", "printed"):
             table.add_column(head, justify="right", no_wrap=True)
         table.add_column("shows", ratio=5, overflow="fold")
         table.add_column("needs, or why it is not done", ratio=4, overflow="fold")
-        table.columns[0].overflow = "fold"
-        # A name is copied from here: it stands in one piece where the terminal has room for it.
-        table.columns[0].min_width = min(max(len(one["entry"]) for one in of_paper), console.width // 3)
         for one in (one for one in of_paper if not _not_known(one)):
             reason = one["why_not"] and one["why_not"].replace(f"not done at the {size} size", "not done")
             needs = Text(_short(reason), style="dim") if reason else Text(_needs_in_short(one, common))

@@ -64,7 +64,9 @@ def print_list(console: Console, lines: Sequence[dict[str, Any]], size: Size) ->
         of_paper = [one for one in lines if one["paper"] == name]
         _print_paper(console, of_paper[0])
         table = _table()
-        table.add_column("", overflow="fold")
+        # A name is copied from here: it stands in one piece where the terminal has room for it.
+        name_width = min(max(len(one["entry"]) for one in of_paper), console.width // 3)
+        table.add_column("", overflow="fold", min_width=name_width)
         for head in ("time", "printed"):
             table.add_column(head, justify="right", no_wrap=True)
         table.add_column("shows", ratio=5, overflow="fold")

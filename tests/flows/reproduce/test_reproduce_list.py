@@ -9,7 +9,7 @@ from reproduce_support import ENTRIES, PAPER, SMALL, Terminal, catalogue
 from flows.reproduce.listing import listed
 from transforms.errors import ConfigError
 
-LONG = "table-ultrafeedback-tasks-by-aspect-and-ratio"
+LONG = "table-ultrafeedback-tasks"
 NOT_KNOWN = {"shows": "Not known here.", "nothing": "Its content is not known here."}
 UNKNOWN = [{"id": one} | NOT_KNOWN for one in ("figure-4", "figure-5", "figure-6", "figure-8", "table-2", "table-3-b")]
 PATH = "docs/how-to/" + "a-very-long-name-of-a-page-that-is-longer-than-any-column-" * 2 + ".md"
@@ -83,7 +83,7 @@ def test_a_line_has_name_time_numbers_what_it_shows_and_what_it_needs(terminal, 
 
 
 def test_a_long_name_stands_in_one_piece_where_there_is_room(terminal, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("COLUMNS", "80")
     _, printed = terminal.type("--list")
     assert any(line.startswith(f"{LONG} ") for line in printed.splitlines())
 
@@ -95,7 +95,7 @@ def test_what_is_not_known_is_one_row_a_paper(terminal):
 
 
 def test_notes_are_printed_once_and_those_of_every_entry_mark_none(terminal, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "500")
     _, printed = terminal.type("--list")
     assert printed.count("Gated models want a token.") == 1
     assert "all: Hours are an estimate." in printed

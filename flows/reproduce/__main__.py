@@ -106,7 +106,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("entries", nargs="*", metavar="FIGURE", help="its tables and figures; all by default")
     parser.add_argument("--all", action="store_true", help="everything that is done at that size")
     parser.add_argument(
-        "--list", action="store_true", help="every table and figure, a line each; all of those that are named"
+        "--list", action="store_true", help="every table and figure, a line each; with PAPER FIGURE all of it"
     )
     parser.add_argument("--json", action="store_true", help="--list as JSON")
     parser.add_argument(

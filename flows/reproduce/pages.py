@@ -29,6 +29,10 @@ _ERROR: Final = 300  # characters
 _ONE_TRAINING: Final = " Of one training a side: this is said of these models, not of the methods."
 
 
+_NOTES: Final = "What many need"
+_NOTES_ANCHOR: Final = "#what-many-need"
+
+
 def write_pages(
     out: Path, catalogue: Catalogue, size: Size, found: Sequence[Reproduction], failed: Mapping[str, str]
 ) -> Path:
@@ -86,6 +90,8 @@ def render_page(catalogue: Catalogue, size: Size, there: Mapping[str, Reproducti
                 blocks += _done(there[key], entry, sized, size)
             else:
                 blocks.append(_not_done(key, entry, sized, size, failed))
+    if notes := catalogue.notes.get(size):
+        blocks += [f"## {_NOTES}", "\n".join(f"- **{name}**: {_ours(text)}" for name, text in notes.items())]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
@@ -165,7 +171,8 @@ def _needs(sized: Sized | None, size: Size) -> str:
     if sized is None:
         return ""
     hours = "" if sized.hours is None else f" About {sized.hours:g} hours {_OF[size]}."
-    return f"Needs: {_ours(sized.needs).rstrip('.')}.{hours}"
+    more = f" [And]({_NOTES_ANCHOR}): {', '.join(sized.notes)}." if sized.notes else ""
+    return f"Needs: {_ours(sized.needs).rstrip('.')}.{more}{hours}"
 
 
 def _done(found: Reproduction, entry: Entry, sized: Sized | None, size: Size) -> list[str]:

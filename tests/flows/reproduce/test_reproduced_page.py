@@ -1,6 +1,7 @@
 """papers.md: what came out beside the paper, what was not done and why, and nothing of a stranger's becomes markup."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from reading_support import audit_step, reading
@@ -54,6 +55,15 @@ def catalogue(*more, lines=None):
 
 def section(page, title):
     return page.split(f"### {title}\n")[1].split("\n### ")[0]
+
+
+def test_what_many_entries_need_stands_once_and_they_point_to_it():
+    found = catalogue(lines={"poet/table-1": sized(notes=["judge"])})
+    found = replace(found, notes={"small": {"judge": "A key."}})
+    page = render_page(found, "small", {}, {})
+    assert "Needs: SmolLM2-135M, no GPU. [And](#what-many-need): judge. About 0.5 hours" in page
+    assert page.endswith("## What many need\n\n- **judge**: A key.\n")
+    assert "What many need" not in render_page(catalogue(), "small", {}, {})
 
 
 def test_a_claim_may_rest_on_a_number_that_is_not_drawn(tmp_path):

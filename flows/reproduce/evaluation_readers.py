@@ -95,6 +95,12 @@ class ModelOptions(Options):
     model: str
 
 
+class HistogramOptions(ModelOptions):
+    """How many bins are put together: few answers fill few."""
+
+    merged: int = Field(1, ge=1)
+
+
 class EntropyOptions(ModelOptions):
     """Of whom."""
 
@@ -231,10 +237,11 @@ def answer_entropy(folder: Path, options: EntropyOptions) -> Found:
     return Found(curve(curves[options.model].points))
 
 
-def score_histogram(folder: Path, options: ModelOptions) -> Found:
+def score_histogram(folder: Path, options: HistogramOptions) -> Found:
     """The share of a model's answers in each bin of the judge's scores; x is the middle of the bin.
 
-    The outermost bins hold what lies beyond them, too.
+    The outermost bins hold what lies beyond them, too. With `merged`, so many neighbours are one, the last one of fewer
+    where they do not come out even.
     """
     found = _answers(folder)
     if found is None or found.scores is None:
@@ -244,8 +251,11 @@ def score_histogram(folder: Path, options: ModelOptions) -> Found:
     total = sum(counts)
     if not total:
         return nothing(f"no answer of {options.model} has a score")
-    middles = [(left + right) / 2 for left, right in pairwise(edges)]
-    return Found([SeriesPoint(x=x, y=100 * n / total) for x, n in zip(middles, counts, strict=True)])
+    starts = range(0, len(counts), options.merged)
+    shares = [100 * sum(counts[at : at + options.merged]) / total for at in starts]
+    ends = [edges[at] for at in starts] + [edges[-1]]
+    middles = [(left + right) / 2 for left, right in pairwise(ends)]
+    return Found([SeriesPoint(x=x, y=y) for x, y in zip(middles, shares, strict=True)])
 
 
 def tasks(folder: Path, options: TasksOptions) -> Found:

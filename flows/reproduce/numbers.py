@@ -9,6 +9,7 @@ from transforms.records.reproduction import SeriesPoint
 
 PERCENT: Final = "%"
 _MOST: Final = 9  # decimals
+_WITHOUT: Final = 6  # of a number without an interval: a training's log has 1e-7 where nothing has changed yet
 _UNIT: Final = re.compile(r"\s\(([^()]+)\)\s*$|,\s*([^,]+)$")  # ΔQ(k) has none
 
 
@@ -23,14 +24,14 @@ def decimals(point: SeriesPoint, of: str) -> int:
 
     One of a percentage or of points. Of other units two digits of half the interval, and so many more that
     an end that is not 0 does not look like it: beside 0 it is what a claim hangs on. Without an interval three
-    digits of the number.
+    digits of the number, and six decimals at most.
     """
     if of.startswith((PERCENT, POINTS)):
         return 1
     ends = [] if point.low is None or point.high is None else [point.low, point.high]
     half = (ends[1] - ends[0]) / 2 if ends else 0.0
     if half <= 0:
-        return _decimals(point.y, 3)
+        return min(_decimals(point.y, 3), _WITHOUT)
     own = _decimals(half, 2)
     nearest = max((_decimals(end, 1) for end in ends if end), default=own)
     return max(own, nearest)

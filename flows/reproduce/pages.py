@@ -171,7 +171,7 @@ def _needs(sized: Sized | None, size: Size) -> str:
     if sized is None:
         return ""
     hours = "" if sized.hours is None else f" About {sized.hours:g} hours {_OF[size]}."
-    more = f" [And]({_NOTES_ANCHOR}): {', '.join(sized.notes)}." if sized.notes else ""
+    more = f" [Also needed]({_NOTES_ANCHOR}): {', '.join(sized.notes)}." if sized.notes else ""
     return f"Needs: {_ours(sized.needs).rstrip('.')}.{more}{hours}"
 
 

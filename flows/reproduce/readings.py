@@ -42,7 +42,7 @@ READERS: Final[dict[str, Reader]] = {
     "lengths": Reader(evaluation_readers.LengthsOptions, evaluation_readers.lengths),
     "prefix_quality": Reader(evaluation_readers.PrefixOptions, evaluation_readers.prefix_quality),
     "answer_entropy": Reader(evaluation_readers.EntropyOptions, evaluation_readers.answer_entropy),
-    "score_histogram": Reader(evaluation_readers.ModelOptions, evaluation_readers.score_histogram),
+    "score_histogram": Reader(evaluation_readers.HistogramOptions, evaluation_readers.score_histogram),
     "tasks": Reader(evaluation_readers.TasksOptions, evaluation_readers.tasks),
     "rewardbench2": Reader(evaluation_readers.RewardBench2Options, evaluation_readers.rewardbench2),
     # comparison.json, decode.json, metrics.jsonl

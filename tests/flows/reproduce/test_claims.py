@@ -213,6 +213,7 @@ def test_the_unit_stands_behind_the_last_comma_or_in_brackets(axis, found):
 def test_numbers_have_the_digits_that_their_unit_bears():
     assert [number(value, "%") for value in (61.249, -0.04, 100.0)] == ["61.2", "0.0", "100.0"]
     assert [number(value, "points") for value in (0.0123, -2.85)] == ["0.0", "−2.9"]
+    assert number(-1.2e-7, "nats") == "0.000000"
     assert [number(value, "nats") for value in (0.12345, -1.2345, 12.345, 1234.5, 0.00012345, 0.0)] == [
         "0.123", "−1.23", "12.3", "1234", "0.000123", "0.00",
     ]  # fmt: skip

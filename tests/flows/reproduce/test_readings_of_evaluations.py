@@ -102,6 +102,9 @@ def test_quality_and_entropy_of_answers_are_a_models_own(whole):
 
 def test_a_histogram_is_shares_at_the_middles_of_bins(whole):
     assert numbers(series(whole, "score_histogram", model="base")) == [(-0.5, 75.0), (1.0, 25.0)]
+    # Edges −1, 0, 2: all in one bin, and one of more than there are is that as well.
+    for merged in (2, 3):
+        assert numbers(series(whole, "score_histogram", model="base", merged=merged)) == [(0.5, 100.0)]
     assert series(whole, "score_histogram", model="mine").missing == ["no answer of mine has a score"]
 
 

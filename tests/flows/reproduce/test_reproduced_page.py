@@ -61,7 +61,7 @@ def test_what_many_entries_need_stands_once_and_they_point_to_it():
     found = catalogue(lines={"poet/table-1": sized(notes=["judge"])})
     found = replace(found, notes={"small": {"judge": "A key."}})
     page = render_page(found, "small", {}, {})
-    assert "Needs: SmolLM2-135M, no GPU. [And](#what-many-need): judge. About 0.5 hours" in page
+    assert "Needs: SmolLM2-135M, no GPU. [Also needed](#what-many-need): judge. About 0.5 hours" in page
     assert page.endswith("## What many need\n\n- **judge**: A key.\n")
     assert "What many need" not in render_page(catalogue(), "small", {}, {})
 

@@ -77,7 +77,7 @@ def render_page(catalogue: Catalogue, size: Size, there: Mapping[str, Reproducti
         failed: PAPER/ENTRY → why it failed.
     """
     blocks = ["# Tables and figures of four papers, redone", _about(size)]
-    blocks += [_summary(catalogue, size, there, failed)]
+    blocks += [_summary(catalogue, size, there, failed), _time(there.values())]
     if claims := [claim for one in there.values() for claim in one.claims]:
         blocks.append(_luck(len(claims), sum(one.one_training for one in claims)))
     for name, paper in catalogue.papers.items():
@@ -110,6 +110,14 @@ def _about(size: Size) -> str:
         "paired differences are held against 0. Numbers that a claim rests on and that no picture has are marked as "
         "not drawn."
     )
+
+
+def _time(found: Iterable[Reproduction]) -> str:
+    """Steps that entries share count once."""
+    seconds = {name: took for one in found for name, took in one.steps.items()}
+    if not seconds:
+        return ""
+    return f"Together they rest on {len(seconds)} steps, which took {duration(sum(seconds.values()))}."
 
 
 def _luck(tried: int, one_training: int) -> str:

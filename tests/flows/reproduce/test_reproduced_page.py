@@ -57,6 +57,13 @@ def section(page, title):
     return page.split(f"### {title}\n")[1].split("\n### ")[0]
 
 
+def test_steps_that_entries_share_count_once_in_the_time_of_all(done):
+    other = done.model_copy(update={"entry": "table-2", "steps": {"audit": 75.0, "pairs": 120.0}})
+    page = render_page(catalogue(), "small", {"poet/table-1": done, "poet/table-2": other}, {})
+    assert "Together they rest on 2 steps, which took 3\xa0min 15\xa0s." in page
+    assert "Together" not in render_page(catalogue(), "small", {}, {})
+
+
 def test_what_many_entries_need_stands_once_and_they_point_to_it():
     found = catalogue(lines={"poet/table-1": sized(notes=["judge"])})
     found = replace(found, notes={"small": {"judge": "A key."}})

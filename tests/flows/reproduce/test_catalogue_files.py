@@ -14,6 +14,7 @@ from flows.reproduce.catalogue import SIZES, built_on, read_catalogue
 from flows.reproduce.claims import check_units
 from flows.reproduce.edited import configuration
 from flows.reproduce.numbers import unit
+from flows.reproduce.plan import choose, plan
 from flows.reproduce.readings import options_of
 from flows.reproduce.training_readers import DecodingsOptions
 from flows.runtime.config_files import CONFIGS
@@ -210,3 +211,17 @@ def test_what_a_policy_answers_was_held_out_of_every_training():
             prompts = (step.recipe or {})["answers"]["prompts"]
             assert prompts == [{"kind": "curated", "path": "{pairs}", "split": "test"}]
             assert "pairs" in built_on(step)
+
+
+@pytest.mark.parametrize("key", sorted(CATALOGUE.sizes["small"]))
+def test_the_hours_of_a_small_entry_are_those_of_all_steps_that_it_rests_on(key):
+    line = CATALOGUE.sizes["small"][key]
+    steps = [CATALOGUE.steps["small"][name].hours for name in CATALOGUE.order("small", line.reads)]
+    assert line.hours == (pytest.approx(sum(steps), abs=0.005) if line.cannot is None else None)
+
+
+def test_what_is_left_of_the_small_size_counts_each_step_once(tmp_path):
+    found = plan(CATALOGUE, "small", choose(CATALOGUE, "small"), tmp_path, None, dry=True)
+    hours = sum(step.hours for step in CATALOGUE.steps["small"].values())
+    assert found.hours({}) == (pytest.approx(hours), 0, True)
+    assert found.hours(dict.fromkeys(found.steps)) == (0, 0, True)

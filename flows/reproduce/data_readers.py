@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from flows.reproduce.found import Found, Names, Options, chosen, nothing, point, read_record
+from flows.reproduce.found import Found, Names, Options, chosen, gathered, nothing, point, read_record
 from transforms.records.audit import Audit, CurvePoint
 from transforms.records.manifest import Manifest
 from transforms.records.reproduction import SeriesPoint
@@ -66,14 +66,12 @@ def curve_or(points: list[CurvePoint], why: str, *, times: float = 1.0) -> Found
 def consistency(folder: Path, options: ConsistencyOptions) -> Found:
     """Of each way to truncate, the consistency rate of the audited pairs (POET, table 1); x is the method."""
     methods = {one.name: one for one in read_record(folder, AUDIT, Audit).methods}
-    points, missing = [], []
-    for name, x in chosen(options.names, methods, "method"):
+
+    def read(name: str, x: float | str) -> SeriesPoint | str:
         rate = methods[name].consistency if options.against == "label" else methods[name].by_reward
-        if rate.count:
-            points.append(point(x, rate.value, rate, times=100))
-        else:
-            missing.append(f"{name}: no pair was audited")
-    return Found(points, tuple(missing))
+        return point(x, rate.value, rate, times=100) if rate.count else "no pair was audited"
+
+    return gathered(chosen(options.names, methods, "method"), read)
 
 
 def quality(folder: Path, options: QualityOptions) -> Found:
@@ -99,14 +97,12 @@ def rate(folder: Path, options: RateOptions) -> Found:
     if not found:
         return nothing(f"the run has no consistency rate against the {options.against}")
     by_source = {one.source: one for one in found}
-    points, missing = [], []
-    for name, x in chosen(options.names, by_source, "source"):
+
+    def read(name: str, x: float | str) -> SeriesPoint | str:
         one = by_source[name]
-        if one.pairs:
-            points.append(point(x, one.rate, one, times=100))
-        else:
-            missing.append(f"{name}: the rate speaks of no pair")
-    return Found(points, tuple(missing))
+        return point(x, one.rate, one, times=100) if one.pairs else "the rate speaks of no pair"
+
+    return gathered(chosen(options.names, by_source, "source"), read)
 
 
 def groups(folder: Path, options: GroupsOptions) -> Found:

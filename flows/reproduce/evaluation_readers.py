@@ -7,7 +7,7 @@ from typing import Final, Literal, Self
 from pydantic import Field, model_validator
 
 from flows.reproduce.data_readers import curve, curve_or
-from flows.reproduce.found import Found, Names, Options, chosen, nothing, once, point, read_record
+from flows.reproduce.found import Found, Names, Options, chosen, gathered, nothing, once, point, read_record
 from transforms.records.answers import AnswersEvaluation, WinsRecord
 from transforms.records.evaluation import (
     ALL,
@@ -149,14 +149,12 @@ def accuracy(folder: Path, options: AccuracyOptions) -> Found:
         return nothing(f"the evaluation has no accuracy by {options.by}{where}")
     once([name for name, _ in named], "say which `source`")
     by_name = dict(named)
-    points, missing = [], []
-    for name, x in chosen(options.names or {one: one for one in options.only}, by_name, options.by):
+
+    def read(name: str, x: float | str) -> SeriesPoint | str:
         one = by_name[name]
-        if one.pairs:
-            points.append(point(x, one.value, one, times=100))
-        else:
-            missing.append(f"{name}: there is no pair")
-    return Found(points, tuple(missing))
+        return point(x, one.value, one, times=100) if one.pairs else "there is no pair"
+
+    return gathered(chosen(options.names or {one: one for one in options.only}, by_name, options.by), read)
 
 
 def distance(folder: Path, options: DistanceOptions) -> Found:
@@ -191,12 +189,8 @@ def answers(folder: Path, options: AnswersOptions) -> Found:
     if found is None:
         return nothing(_NO_ANSWERS)
     wins = {one.label: one for one in found.wins}
-    points, missing = [], []
-    for name, x in chosen(options.models, wins, "model beside the baseline"):
-        won, why = _won(wins[name], options.measure, x)
-        points += [won] if won else []
-        missing += [] if won else [f"{name}: {why}"]
-    return Found(points, tuple(missing))
+    there = chosen(options.models, wins, "model beside the baseline")
+    return gathered(there, lambda name, x: _won(wins[name], options.measure, x))
 
 
 def lengths(folder: Path, options: LengthsOptions) -> Found:
@@ -205,14 +199,14 @@ def lengths(folder: Path, options: LengthsOptions) -> Found:
     if found is None:
         return nothing(_NO_ANSWERS)
     models = {one.label: one for one in found.models}
-    points, missing = [], []
-    for name, x in chosen(options.models, models, "model"):
-        if models[name].responses:
-            length = models[name].characters if options.unit == "characters" else models[name].tokens
-            points.append(SeriesPoint(x=x, y=length.mean))
-        else:
-            missing.append(f"{name}: there is no answer")
-    return Found(points, tuple(missing))
+
+    def read(name: str, x: float | str) -> SeriesPoint | str:
+        if not models[name].responses:
+            return "there is no answer"
+        length = models[name].characters if options.unit == "characters" else models[name].tokens
+        return SeriesPoint(x=x, y=length.mean)
+
+    return gathered(chosen(options.models, models, "model"), read)
 
 
 def prefix_quality(folder: Path, options: PrefixOptions) -> Found:
@@ -337,19 +331,19 @@ def _answers(folder: Path) -> AnswersEvaluation | None:
 
 def _won(
     wins: WinsRecord, measure: Literal["rate", "at_equal_length", "alpaca_eval"], x: float | str
-) -> tuple[SeriesPoint | None, str]:
+) -> SeriesPoint | str:
     """The point, or why there is none."""
     if measure == "alpaca_eval":
         own = wins.alpaca_eval
         if own is None:
-            return None, wins.alpaca_eval_why or "AlpacaEval's rate was not asked for"
-        return point(x, own.rate, own, times=100), ""
+            return wins.alpaca_eval_why or "AlpacaEval's rate was not asked for"
+        return point(x, own.rate, own, times=100)
     share = wins.rate if measure == "rate" else wins.at_equal_length
     if share is None:
-        return None, f"no rate at equal length: {wins.not_fitted or 'no reason given'}"
+        return f"no rate at equal length: {wins.not_fitted or 'no reason given'}"
     if not share.count:
-        return None, "no prompt could be compared"
-    return point(x, share.value, share, times=100), ""
+        return "no prompt could be compared"
+    return point(x, share.value, share, times=100)
 
 
 def _scored(score: TaskScore, value: float, x: float | str, *, percent: bool) -> SeriesPoint:

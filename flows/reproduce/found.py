@@ -1,7 +1,7 @@
 """What readers stand on: the points that they give, records of a step's folder, names chosen among those there."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -55,6 +55,23 @@ def point(x: float | str, value: float, interval: Estimate | None, *, times: flo
     if low is None or high is None:
         return SeriesPoint(x=x, y=times * value)
     return SeriesPoint(x=x, y=times * value, low=times * low, high=times * high)
+
+
+def gathered(asked: Iterable[tuple[str, float | str]], read: Callable[[str, float | str], SeriesPoint | str]) -> Found:
+    """A point of each name, or why it has none.
+
+    Args:
+        asked: names and where they stand, as `chosen` gives them.
+        read: the point of a name at its x, or the reason.
+    """
+    points, missing = [], []
+    for name, x in asked:
+        one = read(name, x)
+        if isinstance(one, str):
+            missing.append(f"{name}: {one}")
+        else:
+            points.append(one)
+    return Found(points, tuple(missing))
 
 
 def finite(found: Found) -> Found:

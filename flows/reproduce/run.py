@@ -97,6 +97,7 @@ def _run(step: ReadyStep, places: Places, done: dict[str, StepDone]) -> tuple[in
     # A try with these inputs that did not come to its end: what it paid for is not paid again, so its time counts.
     earlier = before.seconds if before and not before.finished and before.fingerprint == step.fingerprint else 0.0
     built_on = {name: done[name].ended_at for name in step.built_on}
+    project = code_hash("flows", "transforms", "trainers")
 
     def note(*, finished: bool) -> StepDone:
         seconds = earlier + time.monotonic() - start
@@ -107,7 +108,7 @@ def _run(step: ReadyStep, places: Places, done: dict[str, StepDone]) -> tuple[in
             seconds=seconds,
             ended_at=ended_at,
             built_on=built_on,
-            code=code_hash("flows", "transforms", "trainers"),
+            code=project,
         )
         places.note(step.name, found)
         return found

@@ -30,13 +30,14 @@ def tell(done: Plan, ran: Ran) -> Told:
 
     found: dict[str, Reproduction] = {}
     failed: dict[str, str] = {}
+    code = code_hash("flows", "transforms", "trainers")
     for one in done.chosen:
         path = done.places.entry(one.paper, one.entry.id)
         if missing := [name for name in one.steps if name not in ran.done]:
             failed[one.key] = f"step {missing[0]}: {ran.failed[missing[0]]}"
         else:
             try:
-                found[one.key] = _read(done, ran, one)
+                found[one.key] = _read(done, ran, one, code)
             except CurationError as error:
                 failed[one.key] = str(error)
         if one.key in failed:
@@ -65,7 +66,7 @@ def _earlier(done: Plan, but: Set[str]) -> dict[str, Reproduction]:
     return found
 
 
-def _read(done: Plan, ran: Ran, one: Chosen) -> Reproduction:
+def _read(done: Plan, ran: Ran, one: Chosen, code: str) -> Reproduction:
     from flows.reproduce.results import reproduce_entry  # with pyarrow and scipy
 
     folders = {name: done.places.step(name) for name in one.steps}
@@ -75,7 +76,6 @@ def _read(done: Plan, ran: Ran, one: Chosen) -> Reproduction:
     said = list(found.rests_on)
     if edited := [path.name for name in one.steps for path in done.steps[name].edited]:
         said.append(f"changed by hand: {', '.join(edited)}")
-    now = code_hash("flows", "transforms", "trainers")
-    if other := [name for name in one.steps if ran.done[name].code not in ("", now)]:
+    if other := [name for name in one.steps if ran.done[name].code not in ("", code)]:
         said.append(f"run by another version of this code: {', '.join(other)}")
     return found.model_copy(update={"rests_on": said})

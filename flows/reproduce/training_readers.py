@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from flows.reproduce.data_readers import curve_or
-from flows.reproduce.found import Found, Names, Options, chosen, nothing, point, read_record
+from flows.reproduce.found import Found, Names, Options, chosen, gathered, nothing, point, read_record
 from transforms.choices import RuleKind
 from transforms.errors import OutputError
 from transforms.records.comparison import AnswersStanding, Budget, Comparison, Standing
@@ -121,14 +121,12 @@ def win_rates(folder: Path, options: WinRatesOptions) -> Found:
     if found.answers is None:
         return nothing("the comparison asked for no answers")
     there = {one.variant: one for one in found.answers.standings if one.budget == options.budget}
-    points, missing = [], []
-    for name, x in _asked(found, options):
+
+    def read(name: str, x: float | str) -> SeriesPoint | str:
         mean, why = _win_rate(there.get(name), options)
-        if mean is None:
-            missing.append(f"{name}: {_first(found, name, options) or why}")
-        else:
-            points.append(point(x, mean.value, mean, times=100))
-    return Found(points, tuple(missing))
+        return _first(found, name, options) or why if mean is None else point(x, mean.value, mean, times=100)
+
+    return gathered(_asked(found, options), read)
 
 
 def pairs_ordered(folder: Path, options: PairsOptions) -> Found:
@@ -139,14 +137,13 @@ def pairs_ordered(folder: Path, options: PairsOptions) -> Found:
     """
     found = read_record(folder, COMPARISON, Comparison)
     there = {one.variant: one for one in found.standings if one.budget == options.budget}
-    points, missing = [], []
-    for name, x in _asked(found, options):
+    times = 100 if options.measure == "accuracy" else 1
+
+    def read(name: str, x: float | str) -> SeriesPoint | str:
         mean, why = _pairs(there.get(name), options)
-        if mean is None:
-            missing.append(f"{name}: {_first(found, name, options) or why}")
-        else:
-            points.append(point(x, mean.value, mean, times=100 if options.measure == "accuracy" else 1))
-    return Found(points, tuple(missing))
+        return _first(found, name, options) or why if mean is None else point(x, mean.value, mean, times=times)
+
+    return gathered(_asked(found, options), read)
 
 
 def decodings(folder: Path, options: DecodingsOptions) -> Found:

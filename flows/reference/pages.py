@@ -16,6 +16,7 @@ from flows.publish.config import PublishConfig
 from flows.recipe.curation import Recipe
 from flows.recipe.generation import AnnotatorConfig, AnsweringPolicy, Generation
 from flows.reference.keys import described, first_paragraph, keys, type_in_words
+from flows.reference.reproduction import reproduction_page
 from flows.reference.rows import rows_page
 from flows.rounds.config import RoundsConfig
 from flows.train.config import TrainingRecipe
@@ -127,6 +128,7 @@ def pages() -> dict[str, str]:
         "columns.md": _columns(),
         "manifest.md": _manifest(),
         "errors.md": _errors(),
+        "reproduction.md": reproduction_page(_table),
     }
     return {name: HEADER + text.rstrip() + "\n" for name, text in (configs | others).items()}
 

@@ -32,7 +32,7 @@ class Step(_Section):
     `{data}` for the folder that `--data` names. Where the results go is not said: it is the step's own folder.
     """
 
-    run: Command
+    run: Command = Field(description="A command of this project.")
     recipe: dict[str, Any] | None = Field(None, description="Its YAML file, with the output folder left out.")
     arguments: list[str] = Field([], description="Of the command, behind the recipe.")
     hours: float | None = Field(None, gt=0, description="Of two cores, or of one H100; None: nobody knows.")
@@ -51,10 +51,10 @@ class Step(_Section):
 class Reading(_Section):
     """A series that is read from what a step left, or a point each from what several left."""
 
-    label: str
-    step: Name | None = None
+    label: str = Field(description="Of the line, the row of bars or the column.")
+    step: Name | None = Field(None, description="Whose folder is read.")
     steps: dict[str, Name] = Field({}, description="In place of `step`: x → the step whose one number stands there.")
-    reads: str = Field(description="Which reader: see flows.reproduce.readings.")
+    reads: str = Field(description="Which reader.")
     options: dict[str, Any] = Field({}, description="Of the reader, such as the variant or the side.")
     unit: str | None = Field(
         None,
@@ -85,7 +85,7 @@ class Place(_Section):
     """A point of a series here."""
 
     series: str = Field(description="Its label.")
-    x: float | str
+    x: float | str = Field(description="Where the point stands, or its name.")
 
 
 class Claim(_Section):
@@ -122,9 +122,9 @@ class Sized(_Section):
     y_here: str = Field(
         "", description="What y is here, with its unit, where that is another quantity than in the paper."
     )
-    series: list[Reading] = []
+    series: list[Reading] = Field([], description="What is drawn beside the paper's.")
     also: list[Reading] = Field([], description="Numbers that claims rest on and that are not drawn.")
-    claims: list[Claim] = []
+    claims: list[Claim] = Field([], description="What is judged by intervals.")
     one_training: bool = Field(
         False, description="A side of a claim is one training: its interval is over prompts or pairs, over no seeds."
     )
@@ -156,25 +156,27 @@ class Sized(_Section):
 class Entry(_Section):
     """A table or figure of a paper."""
 
-    id: Annotated[str, Field(pattern=r"^(table|figure)-[0-9a-z]+(-[a-z0-9-]+)?$", max_length=48)]
-    shows: str
-    x: str = ""
+    id: Annotated[str, Field(pattern=r"^(table|figure)-[0-9a-z]+(-[a-z0-9-]+)?$", max_length=48)] = Field(
+        description="`table-2`, `figure-4`."
+    )
+    shows: str = Field(description="In a sentence of ours.")
+    x: str = Field("", description="What its axis or its rows are.")
     y: str = Field("", description="With its unit.")
     printed: list[Series] = Field([], description="As printed; empty where a curve has no numbers.")
     printed_in: str = Field("", description="Where those numbers were read, if not in the paper.")
-    kind: Literal["points", "bars"] = "bars"
-    log_x: bool = False
+    kind: Literal["points", "bars"] = Field("bars", description="How it is drawn.")
+    log_x: bool = Field(False, description="Whether x is drawn on a logarithmic axis.")
     nothing: str | None = Field(None, description="Why there is nothing to redo: a drawing, a list of settings.")
 
 
 class Paper(_Section):
     """A paper, with every table and figure that it has."""
 
-    paper: Name
-    title: str
+    paper: Name = Field(description="The word that the command takes.")
+    title: str = Field(description="As printed.")
     source: str = Field(description="Where to find it.")
     known: str = Field(description="How its tables and figures are known here, and which are not.")
-    entries: list[Entry]
+    entries: list[Entry] = Field(description="Every table and figure, also where there is nothing to redo.")
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> Self:
@@ -189,7 +191,7 @@ class Sizes(_Section):
     """How each entry is redone at one size: `small.yaml`, `paper.yaml`. Keys are PAPER/ENTRY."""
 
     notes: dict[Name, str] = Field({}, description="What many entries need, said once; they name it in `notes`.")
-    entries: dict[str, Sized]
+    entries: dict[str, Sized] = Field(description="A line for every entry of every paper that can be measured.")
 
     @model_validator(mode="after")
     def _notes_are_there(self) -> Self:

@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +18,9 @@ from flows.reproduce.output import Places, as_named, write_whole
 
 # Commands that take the folder as a flag of their own; the others have it in their recipe.
 _OUT: Final = ("flows.audit", "flows.decode")
+# Of a recipe, and written by what lies there: `overwrite` turns true once a step of ours is done.
+_OF_THE_FOLDER: Final = ("output.dir", "output.overwrite")
+_KEYS_SHOWN: Final = 8  # of a changed file; a recipe that was replaced differs in all
 _MARK: Final = re.compile(r"\A# [^\n]*\n# sha256 (?P<said>[0-9a-f]{64}): [^\n]*\n")
 
 
@@ -28,7 +31,7 @@ class ReadyStep:
     name: str
     words: tuple[str, ...]  # behind `python`
     texts: dict[Path, str]  # the files that it reads, as they will lie there
-    edited: tuple[Path, ...]  # those that somebody changed, whose text is theirs
+    edited: dict[Path, tuple[str, ...]]  # those that somebody changed, whose text is theirs, and which keys differ
     built_on: tuple[str, ...]
     fingerprint: str  # 64 hex digits
 
@@ -85,11 +88,12 @@ def resolve(
         words += ["--out", folder]
     elif step.recipe is None:
         words += ["--output.dir", folder, "--output.overwrite", str(places.done(name) is not None).lower()]
-    written, edited = {}, []
+    written: dict[Path, str] = {}
+    edited: dict[Path, tuple[str, ...]] = {}
     for path, content in files.items():
         text = marked(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110), shlex.join(words))
         if changed := by_hand(path):
-            edited.append(path)
+            edited[path] = changed_keys(content, changed)
         written[path] = changed or text
     # Not the paths: the same steps in a folder that was moved are the same.
     content = {
@@ -102,7 +106,7 @@ def resolve(
         "data": str(data.resolve()) if data is not None and reads_data(step) else None,
     }
     digest = sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
-    return ReadyStep(name, tuple(words), written, tuple(edited), tuple(on), digest)
+    return ReadyStep(name, tuple(words), written, edited, tuple(on), digest)
 
 
 def _launcher(step: Step, processes: int) -> list[str]:
@@ -135,6 +139,38 @@ def by_hand(path: Path) -> str | None:
     text = path.read_text(encoding="utf-8")
     mark = _MARK.match(text)
     return None if mark and _digest(text[mark.end() :]) == mark["said"] else text
+
+
+def changed_in_words(path: Path, keys: Sequence[str]) -> str:
+    """`pairs.yaml (sampling.n, truncate.method)`; the name alone where no key differs, as after a comment."""
+    if not keys:
+        return path.name
+    more = f" and {len(keys) - _KEYS_SHOWN} more" if len(keys) > _KEYS_SHOWN else ""
+    return f"{path.name} ({', '.join(keys[:_KEYS_SHOWN])}{more})"
+
+
+def changed_keys(ours: Any, text: str) -> tuple[str, ...]:
+    """The dotted keys in which a changed file differs from what would be written; a list's items have their number.
+
+    Args:
+        ours: what would be written.
+        text: of the file. Where it is no YAML nothing is named: its command refuses it.
+    """
+    try:
+        theirs = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return ()
+    return tuple(key for key in _different(ours, theirs, ()) if key not in _OF_THE_FOLDER)
+
+
+def _different(ours: Any, theirs: Any, place: tuple[str, ...]) -> Iterator[str]:
+    if isinstance(ours, list) and isinstance(theirs, list):
+        ours, theirs = ({str(at): one for at, one in enumerate(side)} for side in (ours, theirs))
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for key in dict.fromkeys([*ours, *theirs]):
+            yield from _different(ours.get(key), theirs.get(key), (*place, str(key)))
+    elif ours != theirs:
+        yield ".".join(place) or "everything"
 
 
 def _digest(text: str) -> str:

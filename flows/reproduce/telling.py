@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from flows.reproduce.output import write_whole
 from flows.reproduce.plan import Chosen, Plan, choose
 from flows.reproduce.run import Ran
+from flows.reproduce.steps import changed_in_words
 from flows.versions.fingerprint import code_hash
 from transforms.errors import CurationError
 from transforms.records.reproduction import Reproduction
@@ -74,8 +75,9 @@ def _read(done: Plan, ran: Ran, one: Chosen, code: str) -> Reproduction:
     fingerprint = one.fingerprint(ran.done)
     found = reproduce_entry(one.paper, one.entry, one.line, done.size, folders, seconds, fingerprint)
     said = list(found.rests_on)
-    if edited := [path.name for name in one.steps for path in done.steps[name].edited]:
-        said.append(f"changed by hand: {', '.join(edited)}")
+    changed = [changed_in_words(path, keys) for name in one.steps for path, keys in done.steps[name].edited.items()]
+    if changed:
+        said.append(f"changed by hand: {', '.join(changed)}")
     if other := [name for name in one.steps if ran.done[name].code not in ("", code)]:
         said.append(f"run by another version of this code: {', '.join(other)}")
     return found.model_copy(update={"rests_on": said})

@@ -15,16 +15,16 @@ class SeriesPoint(Record):
     """A value and its 95 % interval, in the unit of its axis."""
 
     x: float | str = Field(description="A number on an axis, or the name of a row or bar.")
-    y: float
-    low: float | None = None
-    high: float | None = None
+    y: float = Field(description="The value.")
+    low: float | None = Field(None, description="Where its 95 % interval begins, if it has one.")
+    high: float | None = Field(None, description="Where it ends.")
 
 
 class Series(Record):
     """A line, a row of bars or a column of a table."""
 
-    label: str
-    points: list[SeriesPoint]
+    label: str = Field(description="What it is called in the picture and the table.")
+    points: list[SeriesPoint] = Field(description="In the order in which they are drawn.")
     missing: list[str] = Field([], description="What has no point, and why.")
     unit: str | None = Field(None, description="None: that of the axis.")
 

@@ -164,7 +164,7 @@ def test_a_recipe_changed_by_hand_is_used_and_said(terminal):
     assert terminal.calls() == ["dpo", "judged"]
     assert f"{path} was changed by hand, and is used as it is" in printed
     assert "by_hand: 1" in (terminal.out / "steps" / "dpo" / "told.yaml").read_text()
-    assert read(terminal, "table-1").rests_on[-1] == "changed by hand: dpo.yaml"
+    assert read(terminal, "table-1").rests_on[-1] == "changed by hand: dpo.yaml (by_hand)"
 
 
 def test_a_dry_run_prints_the_commands_in_order_and_writes_nothing_at_the_small_size(terminal):

@@ -65,7 +65,7 @@ def test_a_comparisons_training_that_is_not_written_yet_is_not_missed(tmp_path):
 
 
 def test_what_was_not_changed_is_not_read(tmp_path):
-    assert ready("dpo", tmp_path).edited == ()
+    assert ready("dpo", tmp_path).edited == {}
     check_edited([ready("dpo", tmp_path)])  # its recipe is not there
     assert not tmp_path.joinpath("recipes").exists()
 

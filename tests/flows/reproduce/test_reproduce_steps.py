@@ -7,7 +7,7 @@ import yaml
 
 from flows.reproduce.config import Step
 from flows.reproduce.output import Places, StepDone
-from flows.reproduce.steps import resolve
+from flows.reproduce.steps import changed_in_words, changed_keys, resolve
 
 
 def ready(step, out=Path("out"), data=None, **on):
@@ -127,18 +127,47 @@ def test_the_folder_of_data_is_of_the_fingerprint_where_it_is_read(tmp_path):
 
 def test_a_file_that_somebody_changed_is_kept_and_used_and_is_of_the_fingerprint(tmp_path):
     first = ready(TRAINING, tmp_path, pairs="1")
-    assert first.edited == ()
+    assert first.edited == {}
     first.write()
     path = Places(tmp_path).recipe("mine")
     again = ready(TRAINING, tmp_path, pairs="1")
-    assert (again.edited, again.fingerprint) == ((), first.fingerprint)
+    assert (again.edited, again.fingerprint) == ({}, first.fingerprint)
     path.write_text(path.read_text().replace("resume: false", "resume: true"))
     changed = ready(TRAINING, tmp_path, pairs="1")
-    assert changed.edited == (path,)
+    assert changed.edited == {path: ("output.resume",)}
     assert changed.fingerprint != first.fingerprint
     assert recipe(changed, tmp_path)["output"]["resume"] is True
     changed.write()
     assert yaml.safe_load(path.read_text())["output"]["resume"] is True
+
+
+@pytest.mark.parametrize(
+    ("theirs", "keys"),
+    [
+        ("a: {b: 1, c: [1, {d: 2}]}", ()),
+        ("a: {b: 2, c: [1, {d: 3}]}", ("a.b", "a.c.1.d")),
+        ("a: {b: 1, c: [1]}\nmine: 1", ("a.c.1", "mine")),
+        ("a: 5", ("a",)),
+        ("[1]", ("everything",)),
+        ("a: {b: 1, c: [1, {d: 2}]}\noutput: {dir: x, overwrite: true}", ("output",)),
+        ("a: [", ()),
+    ],
+)
+def test_a_changed_file_says_which_of_its_keys_differ(theirs, keys):
+    assert changed_keys({"a": {"b": 1, "c": [1, {"d": 2}]}}, theirs) == keys
+
+
+def test_what_follows_from_the_folder_is_no_change_of_somebodys():
+    ours = {"name": "a", "output": {"dir": "x", "overwrite": True, "test_size": 0.1}}
+    theirs = "name: b\noutput: {dir: y, overwrite: false, test_size: 0.2}"
+    assert changed_keys(ours, theirs) == ("name", "output.test_size")
+
+
+def test_changed_keys_are_named_up_to_eight():
+    path = Path("recipes/pairs.yaml")
+    assert changed_in_words(path, ()) == "pairs.yaml"
+    assert changed_in_words(path, ("a.b", "c")) == "pairs.yaml (a.b, c)"
+    assert changed_in_words(path, [str(n) for n in range(10)]) == "pairs.yaml (0, 1, 2, 3, 4, 5, 6, 7 and 2 more)"
 
 
 def test_a_file_that_nobody_changed_follows_the_catalogue(tmp_path):
@@ -151,4 +180,4 @@ def test_a_file_says_its_command_in_one_line_whatever_is_in_it(tmp_path):
     found = ready(TRAINING | {"arguments": ["a\nb: 1"]}, tmp_path, pairs="1")
     found.write()
     assert set(yaml.safe_load(Places(tmp_path).recipe("mine").read_text())) == {"dataset", "output"}
-    assert ready(TRAINING | {"arguments": ["a\nb: 1"]}, tmp_path, pairs="1").edited == ()
+    assert ready(TRAINING | {"arguments": ["a\nb: 1"]}, tmp_path, pairs="1").edited == {}

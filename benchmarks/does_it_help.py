@@ -72,6 +72,7 @@ def comparison_recipe(
             "prompts": [{"kind": "prompts", "path": str(held_out)}],
             "policy": {
                 "engine": arguments.engine,
+                "n": arguments.answers,
                 "temperature": 0.7,
                 "max_new_tokens": arguments.max_new_tokens,
                 "dtype": "auto",
@@ -215,8 +216,8 @@ def main() -> None:
     parser.add_argument("--responses", type=Path, required=True, help="parquet: instruction, response, win_prob")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", default="smollm2", help="the start, and what the reward models' heads stand on")
-    parser.add_argument("--prompts", type=int, default=96, help=f"that the policy answers, {PARTS[0]} at most")
-    parser.add_argument("--held-out", type=int, default=48, help=f"prompts to judge by, {PARTS[1]} at most")
+    parser.add_argument("--prompts", type=int, default=PARTS[0], help=f"that the policy answers, {PARTS[0]} at most")
+    parser.add_argument("--held-out", type=int, default=PARTS[1], help=f"prompts to judge by, {PARTS[1]} at most")
     parser.add_argument("--pairs", type=int, default=1, help="pairs an instruction that the reward models learn from")
     parser.add_argument("--n", type=int, default=4, help="responses a prompt")
     parser.add_argument("--max-new-tokens", type=int, default=128)
@@ -224,11 +225,12 @@ def main() -> None:
     parser.add_argument("--threshold", type=float, default=0.5, help="as consistency.threshold")
     parser.add_argument("--test-size", type=float, default=0.12)
     parser.add_argument("--engine", default="auto", help="that trained models answer with; vLLM starts anew for each")
+    parser.add_argument("--answers", type=int, default=2, help="of each model to a held-out prompt")
     parser.add_argument("--objectives", nargs="+", choices=list(OBJECTIVES), default=list(OBJECTIVES))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--pairs-per-step", type=int, default=12)
-    parser.add_argument("--learning-rate", type=float, default=5e-4, help="of LoRA")
+    parser.add_argument("--learning-rate", type=float, default=1e-3, help="of LoRA")
     arguments = parser.parse_args()
     if arguments.seeds < 2:
         parser.error(f"--seeds {arguments.seeds}: an interval over trainings takes 2 or more")

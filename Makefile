@@ -1,7 +1,8 @@
 # make curate   the starter run, end to end and real       make test    every test (vLLM and Prefect for real)
 # make check    linters, types, layers, fast tests         make clean   remove .venv and runs/
+# make static   linters, types, layers: what check has beyond test
 # make accelerator   what .venv is, or would be, built for: cpu or cuda. ACCELERATOR=cpu|cuda decides by hand
-.PHONY: curate test check ruff mypy layers cards fast format lock clean accelerator rebuild
+.PHONY: curate test check static ruff mypy layers cards fast format lock clean accelerator rebuild
 .DEFAULT_GOAL := curate
 
 # Device nodes beside the driver's /proc: a container sees the host's /proc, and no GPU that it was not given.
@@ -54,9 +55,11 @@ TOGETHER := --dist loadfile --no-loadscope-reorder
 curate: .venv/ready
 	$(PY) -m flows.curate
 
-check: .venv/ready
-	@$(MAKE) -j2 --no-print-directory ruff mypy layers cards
+check: static
 	$(PYTEST) -q -m "not slow" -n $(WORKERS) $(TOGETHER)
+
+static: .venv/ready
+	@$(MAKE) -j2 --no-print-directory ruff mypy layers cards
 
 ruff:
 	.venv/bin/ruff check .

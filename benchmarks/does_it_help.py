@@ -19,12 +19,16 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.rounds import by_instruction, command, pairs, reward_model, write
+from transforms.report.pictures import bare, new_figure, palette, to_png
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Instructions that the policy answers, that are held out, and that the annotator learns from; the judge has the others.
 PARTS: Final = (144, 72, 185)
@@ -142,6 +146,40 @@ def table(objective: str, found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def picture(found: Mapping[str, dict[str, Any]]) -> "Figure":
+    """Win rates over the start, and their differences from raw, with 95 % intervals; a row a variant and objective.
+
+    Args:
+        found: objective → comparison.json.
+    """
+    rows = [
+        (f"{objective}, {one['variant']}", one["rate"], (one["difference"] or {}).get("rate"))
+        for objective, comparison in found.items()
+        for one in (comparison["answers"] or {"standings": []})["standings"]
+    ]
+    figure = new_figure(1 + 0.34 * len(rows))
+    left, right = figure.subplots(1, 2, sharey=True)
+    panels = ((left, 1, 50.0, "win rate over the start, %"), (right, 2, 0.0, "difference from raw, points"))
+    for axes, at, nothing, name in panels:
+        axes.axvline(nothing, color=palette()["soft"], linewidth=0.8)
+        for place, row in enumerate(rows):
+            if row[at] is None:
+                continue
+            value, low, high = (
+                None if (end := row[at][key]) is None else 100 * end for key in ("value", "low", "high")
+            )
+            if low is not None and high is not None:
+                axes.plot([low, high], [place, place], color=palette()["chosen"], linewidth=1.4)
+            axes.plot([value], [place], "o", color=palette()["chosen"], markersize=5)
+        axes.set_xlabel(name)
+        bare(axes)
+        axes.tick_params(length=0)
+        axes.spines["bottom"].set_visible(True)
+    left.set_yticks(range(len(rows)), [name for name, *_ in rows])
+    left.set_ylim(len(rows) - 0.5, -0.5)
+    return figure
+
+
 def outcomes(folder: Path) -> dict[str, dict[int, dict[str, float]]]:
     """Variant → seed → prompt → mean share of comparisons that the trained model won."""
     comparison = json.loads((folder / "comparison.json").read_text())
@@ -254,6 +292,7 @@ def main() -> None:
     run = arguments.out / "run"
     seconds = command("flows.curate", pairs_recipe(arguments, models["annotator"], prompts, run), arguments.out)
     print(f"pairs: {seconds:.0f} s; {run / 'report.html'}", flush=True)
+    comparisons: dict[str, dict[str, Any]] = {}
     for objective in arguments.objectives:
         training = arguments.out / f"{objective}-training.yaml"
         training.write_text(yaml.safe_dump(training_recipe(arguments, objective, run), sort_keys=False))
@@ -261,9 +300,13 @@ def main() -> None:
         seconds = command("flows.compare", compared, arguments.out)
         folder = arguments.out / f"compare-{objective}"
         print(f"{objective}: {seconds:.0f} s; {folder / 'comparison.html'}\n")
-        print(table(objective, json.loads((folder / "comparison.json").read_text())) + "\n")
+        comparisons[objective] = json.loads((folder / "comparison.json").read_text())
+        print(table(objective, comparisons[objective]) + "\n")
         sizes = [(p, s) for p in (arguments.held_out, 300, 805, 3000) for s in (arguments.seeds, 10)]
         print("\n".join(power(folder, sizes)) + "\n", flush=True)
+    path = arguments.out / "does-it-help.png"
+    path.write_bytes(to_png(picture(comparisons)))
+    print(f"picture: {path}")
 
 
 if __name__ == "__main__":

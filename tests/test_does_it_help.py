@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.does_it_help import interval, least_shown, outcomes, power, spread, table
+from benchmarks.does_it_help import interval, least_shown, outcomes, picture, power, spread, table
 
 RAW = {0: {"a": 0.0, "b": 0.0}, 1: {"a": 0.0, "b": 0.0}}
 
@@ -101,3 +101,19 @@ def test_a_table_has_what_is_there_and_says_what_failed() -> None:
     assert lines[2] == "| dpo, raw | 2 | – | – | – | – | – | – | 50.0 [25.0, 75.0] | – |"
     assert lines[3] == "| dpo, poet | 1 | – | – | – | – | – | – | 50.0 [–, 75.0] | +50.0 [+25.0, +75.0] |"
     assert lines[-1] == "poet, seed 1: no memory"
+
+
+def test_the_picture_has_a_row_a_variant_in_percent_and_no_interval_that_is_not_known() -> None:
+    raw = {"variant": "raw", "rate": {"value": 0.5, "low": 0.25, "high": 0.75}, "difference": None}
+    rate = {"value": 0.625, "low": None, "high": None}
+    poet = {"variant": "poet", "rate": rate, "difference": {"rate": {"value": 0.125, "low": -0.5, "high": 0.75}}}
+    left, right = picture({"dpo": {"answers": {"standings": [raw, poet]}}, "simpo": {"answers": None}}).axes
+    assert [one.get_text() for one in left.get_yticklabels()] == ["dpo, raw", "dpo, poet"]
+    (nothing, *rates), (zero, *differences) = left.lines, right.lines
+    assert (list(nothing.get_xdata()), list(zero.get_xdata())) == ([50, 50], [0, 0])
+    assert [(list(one.get_xdata()), set(one.get_ydata())) for one in rates] == [
+        ([25, 75], {0}),
+        ([50], {0}),
+        ([62.5], {1}),
+    ]
+    assert [(list(one.get_xdata()), set(one.get_ydata())) for one in differences] == [([-50, 75], {1}), ([12.5], {1})]

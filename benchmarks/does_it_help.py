@@ -9,22 +9,26 @@ is hard to tell, and nothing that made or trained a pair has seen what the judge
 
 One generation, curated with POET; then `flows.compare` per objective: raw, POET, ratio 0.5 and curated at equal steps,
 several seeds. Every trained model answers the held-out instructions, and the judge compares with the start's answers.
-Every step is a command, so a killed benchmark goes on where it was. Prints the tables, and from the spread between
-seeds and between prompts the smallest difference that sizes like these could show.
+Every step is a command, so a killed benchmark goes on where it was. Prints the tables, how often answers win that ended
+like the other one (a judge may dislike an end, or the lack of one, more than anything else), and from the spread
+between seeds and between prompts the smallest difference that sizes like these could show.
 """
 
 import argparse
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.rounds import by_instruction, command, pairs, reward_model, write
+from flows.answers.generations import labels_of
+from flows.answers.reading import responses_in
+from transforms.records.generation import GenerationManifest
 from transforms.report.pictures import bare, new_figure, palette, to_png
 
 if TYPE_CHECKING:
@@ -197,6 +201,142 @@ def outcomes(folder: Path) -> dict[str, dict[int, dict[str, float]]]:
     return found
 
 
+class Alike(NamedTuple):
+    """Of a prompt, the comparisons whose two answers both ended by themselves or were both cut off."""
+
+    won: float
+    compared: int
+
+
+class Scored(NamedTuple):
+    """An answer that the judge scored."""
+
+    ended: bool  # by itself
+    score: float
+
+
+class Wrote(NamedTuple):
+    """What a trained model and the start wrote: prompt → answers."""
+
+    variant: str
+    model: dict[str, list[Scored]]
+    start: dict[str, list[Scored]]
+
+
+def written(folder: Path) -> list[Wrote]:
+    """Of every training whose model answered."""
+    comparison = json.loads((folder / "comparison.json").read_text())
+    found = []
+    for one in comparison["trainings"]:
+        answers = folder / "answers" / Path(one["folder"]).name
+        if not (answers / "manifest.json").is_file():
+            continue  # the table says what failed
+        manifest = GenerationManifest.model_validate_json((answers / "manifest.json").read_bytes())
+        labels = labels_of(manifest)
+        sides: dict[str, dict[str, list[Scored]]] = {labels.model: {}, labels.baseline: {}}
+        for responses in responses_in(answers, manifest):
+            for row in responses.select(["prompt_id", "policy", "finished", "score"]).to_pylist():
+                if row["score"] is not None:
+                    scored = Scored(row["finished"], row["score"])
+                    sides[row["policy"]].setdefault(row["prompt_id"], []).append(scored)
+        found.append(Wrote(one["variant"], sides[labels.model], sides[labels.baseline]))
+    return found
+
+
+def ended_alike(found: Iterable[Wrote]) -> dict[str, dict[str, Alike]]:
+    """Variant → prompt → its comparisons over all seeds."""
+    alike: dict[str, dict[str, Alike]] = {}
+    for one in found:
+        prompts = alike.setdefault(one.variant, {})
+        for prompt, baseline in one.start.items():
+            both = [
+                (ours.score > theirs.score) + 0.5 * (ours.score == theirs.score)
+                for ours in one.model.get(prompt, [])
+                for theirs in baseline
+                if ours.ended == theirs.ended
+            ]
+            before = prompts.get(prompt, Alike(0.0, 0))
+            prompts[prompt] = Alike(before.won + sum(both), before.compared + len(both))
+    return alike
+
+
+def worth_of_an_end(found: Sequence[Wrote]) -> str:
+    """By how much answers that ended score higher than those to the same prompt that were cut off, whoever wrote them.
+
+    The mean over prompts that have both, with Student's interval over prompts.
+    """
+    from scipy import stats
+
+    prompts: dict[str, list[Scored]] = {}
+    for at, one in enumerate(found):
+        # The start's answers are the same beside every training.
+        for side in (one.model, one.start) if at == 0 else (one.model,):
+            for prompt, answers in side.items():
+                prompts.setdefault(prompt, []).extend(answers)
+    apart = [
+        sum(ended) / len(ended) - sum(cut) / len(cut)
+        for answers in prompts.values()
+        for ended, cut in [
+            ([one.score for one in answers if one.ended], [one.score for one in answers if not one.ended])
+        ]
+        if ended and cut
+    ]
+    if len(apart) < 2:
+        return "no two prompts have both answers that ended and answers that were cut off"
+    mean = sum(apart) / len(apart)
+    error = math.sqrt(sum((one - mean) ** 2 for one in apart) / (len(apart) - 1) / len(apart))
+    half = float(stats.t.ppf(0.975, len(apart) - 1)) * error
+    return (
+        f"answers that ended score {mean:+.2f} [{mean - half:+.2f}, {mean + half:+.2f}] against others to the same "
+        f"prompt ({len(apart)} prompts)"
+    )
+
+
+def alike_table(found: Mapping[str, Mapping[str, Alike]]) -> list[str]:
+    """Win rates among those comparisons, and their differences from raw, as Markdown.
+
+    A comparison counts once, not a prompt, for most prompts of few comparisons have none. Intervals are of the
+    delete-one-prompt jackknife, so seeds are in none: to be read beside the table that has both.
+    """
+    lines = [
+        "| answers ended alike | comparisons | win rate over the start | minus raw |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    raw = found.get("raw")
+    for variant, prompts in found.items():
+        compared = sum(one.compared for one in prompts.values())
+        rate = interval(_jackknife(lambda sides: _rate(sides[0]), [prompts]))
+        difference = "–"
+        if raw is not None and variant != "raw":
+            minus = _jackknife(lambda sides: _rate(sides[1]) - _rate(sides[0]), [raw, prompts])
+            difference = interval(minus, signed=True)
+        lines.append(f"| {variant} | {compared:,} | {rate} | {difference} |")
+    return lines
+
+
+def _rate(prompts: Iterable[Alike]) -> float:
+    kept = list(prompts)
+    return sum(one.won for one in kept) / max(sum(one.compared for one in kept), 1)
+
+
+def _jackknife(
+    estimate: Callable[[list[list[Alike]]], float], sides: Sequence[Mapping[str, Alike]]
+) -> dict[str, float | None]:
+    """An estimate from the prompts of each side, with Student's interval of its delete-one-prompt jackknife."""
+    from scipy import stats
+
+    prompts = sorted({prompt for side in sides for prompt, one in side.items() if one.compared})
+    kept = [[side.get(prompt, Alike(0.0, 0)) for prompt in prompts] for side in sides]
+    value, count = estimate(kept), len(prompts)
+    if count < 3:
+        return {"value": value, "low": None, "high": None}
+    without = [estimate([side[:at] + side[at + 1 :] for side in kept]) for at in range(count)]
+    mean = sum(without) / count
+    error = math.sqrt((count - 1) / count * sum((one - mean) ** 2 for one in without))
+    half = float(stats.t.ppf(0.975, count - 1)) * error
+    return {"value": value, "low": value - half, "high": value + half}
+
+
 def spread(raw: dict[int, dict[str, float]], other: dict[int, dict[str, float]]) -> tuple[float, float, float]:
     """Variances of a difference of win rates: of a prompt's mean, of a seed's mean, and of what is left of a cell.
 
@@ -302,6 +442,8 @@ def main() -> None:
         print(f"{objective}: {seconds:.0f} s; {folder / 'comparison.html'}\n")
         comparisons[objective] = json.loads((folder / "comparison.json").read_text())
         print(table(objective, comparisons[objective]) + "\n")
+        wrote = written(folder)
+        print("\n".join([worth_of_an_end(wrote), "", *alike_table(ended_alike(wrote))]) + "\n")
         sizes = [(p, s) for p in (arguments.held_out, 300, 805, 3000) for s in (arguments.seeds, 10)]
         print("\n".join(power(folder, sizes)) + "\n", flush=True)
     path = arguments.out / "does-it-help.png"

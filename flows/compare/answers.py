@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from flows.answers.generations import JUDGE, generation_of, labels_of, made
 from flows.answers.reading import comparisons, left_out, prompt_number, read_answered, record_of
 from flows.compare.config import ComparedAnswers
-from flows.compare.output import ANSWERS
+from flows.compare.output import ANSWERS, training_of
 from flows.generate.judges import find_annotator
 from flows.generate.plan import plan_generation
 from flows.models.engine_calls import Pay
@@ -189,7 +189,7 @@ def ask(
     Raises:
         CurationError: a model that cannot be loaded, or an engine that failed whatever was tried.
     """
-    begun, config, key = time.monotonic(), judged_by.config, path.name.partition(".")[0]
+    begun, config, key = time.monotonic(), judged_by.config, training_of(path)
     own = str(judged_by.folder / PROMPTS)
     held_out = {"kind": "prompts", "path": own if Path(own).is_absolute() else f"./{own}"}
     spoken = write_template(judged_by, template)

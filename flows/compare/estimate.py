@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import torch
 
 from flows.compare.held_out import HeldOut
-from flows.compare.output import JUDGED, TRAININGS
+from flows.compare.output import JUDGED, TRAININGS, answers_path
 from flows.compare.plan import ComparisonPlan
 from flows.compare.schedule import Planned, Schedule
 from flows.compare.scores import JudgedModel
@@ -148,7 +148,7 @@ def _seconds(plan: ComparisonPlan, one: Planned) -> tuple[float, float] | None:
     """Of training and of judging; None where either is not finished."""
     record = read_record(plan.folder / TRAININGS / one.key)
     judged = plan.folder / JUDGED / f"{one.key}.json"
-    written = plan.folder / JUDGED / f"{one.key}.answers.json"
+    written = answers_path(plan.folder, one.key)
     if record is None or not judged.is_file() or (plan.config.answers and not written.is_file()):
         return None
     seconds = sum(spent for stage, spent in record.seconds.items() if stage != "reference log-probs")

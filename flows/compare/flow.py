@@ -14,7 +14,7 @@ from flows.compare.artifacts import show_comparison
 from flows.compare.config import ComparisonConfig
 from flows.compare.estimate import answers_in_words, estimate, in_words, known_speed, seconds_left, tried_speed
 from flows.compare.held_out import HeldOut, hold_out
-from flows.compare.output import JUDGED, NUMBERS, PAGE, comparison_folder
+from flows.compare.output import JUDGED, NUMBERS, PAGE, answers_path, comparison_folder
 from flows.compare.plan import ComparisonPlan, plan_comparison
 from flows.compare.result import Outcome, result_of
 from flows.compare.schedule import Planned, Schedule, schedule
@@ -98,7 +98,7 @@ def _train_and_judge(plan: ComparisonPlan, one: Planned, judging: Judging) -> Ou
     """A training that is finished is not repeated, unless its weights are wanted and gone."""
     training = plan_training(plan.recipe(one.variant, seed=one.seed, steps=one.steps, name=one.key))
     path, model = plan.folder / JUDGED / f"{one.key}.json", training.folder / MODEL
-    wrote = plan.folder / JUDGED / f"{one.key}.answers.json"
+    wrote = answers_path(plan.folder, one.key)
     record = training.finished
     judged = judging.known(path, record.fingerprint) if record else None
     answered = known_answers(wrote, record.fingerprint, plan.judged_by) if record and plan.judged_by else None

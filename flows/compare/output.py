@@ -27,7 +27,18 @@ PAGE: Final = "comparison.html"
 SHARED: Final = "shared.json"
 TRAININGS: Final = "trainings"
 JUDGED: Final = "judged"
+_ANSWERED: Final = ".answers.json"  # behind a training's name
 ANSWERS: Final = "answers"
+
+
+def answers_path(folder: Path, training: str) -> Path:
+    """Where a comparison keeps who won against the model of a training."""
+    return folder / JUDGED / f"{training}{_ANSWERED}"
+
+
+def training_of(path: Path) -> str:
+    """The training that `answers_path` is of. Its name may have dots: `ratio-0.5-8-steps-seed-0`."""
+    return path.name.removesuffix(_ANSWERED)
 
 
 def finished_comparison(folder: Path, fingerprint: str) -> Comparison | None:

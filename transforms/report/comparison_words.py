@@ -3,6 +3,7 @@
 from typing import Final
 
 from transforms.records.comparison import Budget, Comparison, Standing, VariantRecord, Verdict
+from transforms.report.answers import ends_apart
 from transforms.statistics.intervals import MeanRecord
 from transforms.text import count, duration, interval, percent, signed
 
@@ -120,7 +121,17 @@ def caveats(found: Comparison) -> list[str]:
         said.append("Two seeds say little of how seeds differ: with five, intervals are a third as wide or less.")
     if repeated := sorted({one.variant for one in found.standings if one.passes > 1}):
         said.append(f"The steps go round the data more than once for {', '.join(repeated)}.")
-    return said + _of_the_test(found)
+    return said + _of_the_answers(found) + _of_the_test(found)
+
+
+def _of_the_answers(found: Comparison) -> list[str]:
+    written = found.answers
+    if written is None or not written.standings or not written.baseline.responses:
+        return []
+    start = written.baseline.ends.get("ended", 0) / written.baseline.responses
+    first = [one for one in written.standings if one.budget == written.standings[0].budget]
+    apart = ends_apart([(written.baseline.label, start), *((one.variant, one.ended) for one in first)])
+    return [apart] if apart else []
 
 
 def _of_the_test(found: Comparison) -> list[str]:

@@ -20,12 +20,14 @@ from flows.compare.answers import (
     JudgedBy,
     Seen,
     answers_compared,
+    ask,
     date_of,
     plan_judging,
     write_template,
 )
 from flows.compare.config import ComparedAnswers
 from flows.compare.held_out import hold_out
+from flows.compare.output import answers_path
 from flows.compare.plan import plan_comparison
 from transforms.chat.template import DEFAULT_DATE
 from transforms.errors import ConfigError, EngineError
@@ -215,6 +217,23 @@ def test_all_answer_on_the_day_that_the_run_told_its_template(tmp_path):
     assert len(files) == 4
     for file in files:
         assert set(AnsweredModel.model_validate_json(file.read_bytes()).read_as.values()) == known
+
+
+@pytest.mark.parametrize("training", ["raw-8-steps-seed-0", "ratio-0.5-8-steps-seed-0", "ratio-0.5-8-steps-seed-1"])
+def test_every_training_has_a_folder_of_answers_of_its_own_also_with_a_dot_in_its_name(training, tmp_path, monkeypatch):
+    class Asked(Exception):
+        pass
+
+    def stop(*models, name, folder, **others):
+        raise Asked(name, folder)
+
+    monkeypatch.setattr(answers_module, "generation_of", stop)
+    judged_by = JudgedBy(ComparedAnswers.model_validate(judged(tmp_path)), tmp_path / "answers", None, "f")
+    path = answers_path(tmp_path, training)
+    assert path == tmp_path / "judged" / f"{training}.answers.json"
+    with pytest.raises(Asked) as found:
+        ask(path, "f", tmp_path, ("start", None), judged_by, None, None)
+    assert found.value.args == (training, tmp_path / "answers" / training)
 
 
 def test_a_template_that_asks_for_no_day_is_told_the_default_one():

@@ -19,7 +19,7 @@ from transforms.records.audit import CurvePoint
 from transforms.records.evaluation import Counts, Evaluation
 from transforms.records.manifest import ShareRecord, SpendRecord
 from transforms.report import render_evaluation
-from transforms.report.answers import answers_view, headline, notes, wins_forest
+from transforms.report.answers import answers_view, ends_apart, headline, notes, wins_forest
 from transforms.report.figures import Plot
 
 LENGTHS = LengthsRecord(mean=412.4, quantiles=[10.0, 200.0, 400.0, 600.0, 1234.0])
@@ -131,6 +131,20 @@ def test_notes_say_on_what_the_rates_rest():
         "mine: AlpacaEval's rate rests on 30 of its instructions; 4 have no judgement, 1 judgements are of others, "
         "2 were made twice.",
     ]
+
+
+def test_models_that_differ_in_how_often_they_end_are_named_with_their_shares():
+    assert ends_apart([("base", 0.5), ("mine", 0.59)]) is None
+    assert ends_apart([]) is None
+    said = ends_apart([("base", 0.5), ("mine", 0.25), ("theirs", 0.375)])
+    assert said.startswith(
+        "How many answers ended by themselves differs: base 50.0\u00a0%, mine 25.0\u00a0%, theirs 37.5"
+    )
+    few = record("mine", ends={"ended": 10, "out_of_room": 30})
+    assert notes(answers(models=[record("base"), few]))[-1].startswith(
+        "How many answers ended by themselves differs: base 75.0\u00a0%, mine 25.0\u00a0%."
+    )
+    assert not any("ended by themselves" in one for one in notes(answers()))
 
 
 def test_the_page_has_the_numbers_and_escapes_what_strangers_wrote():

@@ -7,7 +7,10 @@ import pytest
 from report_support import HOSTILE, Tags, manifest, words
 
 from transforms.evaluation.standings import verdict
+from transforms.records.answers import AnswersRecord, LengthsRecord
 from transforms.records.comparison import (
+    AnswersCompared,
+    AnswersStanding,
     Comparison,
     Difference,
     HeldOutRecord,
@@ -180,6 +183,30 @@ def test_caveats_name_what_this_comparison_has() -> None:
     assert "2 held-out pairs are left out" in said
     assert "1 held-out pairs are left out because their prompt" in said
     assert undetectable(of(standing("raw", None))) is None
+
+
+def test_caveats_name_variants_whose_answers_end_less_often_than_the_starts() -> None:
+    rate = mean(0.5)
+    written = [
+        AnswersStanding(
+            budget=budget, variant=variant, trainings=3, rate=rate, at_equal_length=None, not_fitted="separated",
+            characters=400.0, ended=ended, difference=None,
+        )
+        for budget, variant, ended in (("steps", "raw", 0.5), ("steps", "curated", 0.125), ("tokens", "raw", 0.5))
+    ]  # fmt: skip
+    lengths = LengthsRecord(mean=1.0, quantiles=[1.0] * 5)
+    start = AnswersRecord(
+        label="start", model=manifest().policy, responses=8, ends={"ended": 2, "out_of_room": 6}, tokens=lengths,
+        characters=lengths, score=None,
+    )  # fmt: skip
+    found = AnswersCompared(
+        judge=manifest().policy, judge_kind="reward", compares=False, samples=1, asked=8, compared=8, trained_on=0,
+        unasked=0, left_out={}, baseline=start, standings=written, completions=0, judgements=0,
+    )  # fmt: skip
+    [said] = [one for one in caveats(comparison(answers=found)) if "ended by themselves" in one]
+    assert "start 25.0\u00a0%, raw 50.0\u00a0%, curated 12.5\u00a0%." in said
+    alike = found.model_copy(update={"standings": written[:0]})
+    assert not any("ended by themselves" in one for one in caveats(comparison(answers=alike)))
 
 
 def test_what_failed_stands_above_everything_else() -> None:

@@ -161,8 +161,8 @@ def ends_apart(shares: Sequence[tuple[str, float]]) -> str | None:
     """A warning where models differ in how often their answers end, which a judge may take for what they are worth.
 
     Measured (docs/measured.md, "Does curation help?"): a reward model that had learned from whole responses liked those
-    that were cut off more than those to the same prompt that ended, and win rates that were 8 points apart were 2 points
-    apart among answers that ended alike.
+    that were cut off more than those to the same prompt that ended, and win rates 8 points apart were 2 points apart
+    among answers that ended alike.
 
     Args:
         shares: model → of its answers, those that ended by themselves.

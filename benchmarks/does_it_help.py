@@ -17,18 +17,19 @@ between seeds and between prompts the smallest difference that sizes like these 
 import argparse
 import json
 import math
+import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+from benchmarks.how_answers_end import alike_table, ended_alike, worth_of_an_end, written
 from benchmarks.rounds import by_instruction, command, pairs, reward_model, write
-from flows.answers.generations import labels_of
-from flows.answers.reading import responses_in
-from transforms.records.generation import GenerationManifest
 from transforms.report.pictures import bare, new_figure, palette, to_png
 
 if TYPE_CHECKING:
@@ -41,11 +42,12 @@ OBJECTIVES: Final = {
     "dpo": {"name": "dpo", "settings": {"beta": 0.1}},
 }
 MEASURES: Final = {"simpo": "mean_log_ratio", "dpo": "log_ratio"}
-_OF_POWER: Final = 0.842  # standard normal quantile of 80 %
+_POWER: Final = 0.8
+_ESTIMATES: Final = 200  # of each variance, at equal chances
 
 
 def pairs_recipe(arguments: argparse.Namespace, annotator: Path, prompts: Path, run: Path) -> dict[str, Any]:
-    """On-policy pairs, best against worst of the answers that ended, curated with POET."""
+    """On-policy pairs, by default the best answer that ended against the worst of all, curated with POET."""
     sampled = {"model": arguments.model, "dtype": "auto", "max_concurrency": 96}
     return {
         "name": "does-it-help",
@@ -201,142 +203,6 @@ def outcomes(folder: Path) -> dict[str, dict[int, dict[str, float]]]:
     return found
 
 
-class Alike(NamedTuple):
-    """Of a prompt, the comparisons whose two answers both ended by themselves or were both cut off."""
-
-    won: float
-    compared: int
-
-
-class Scored(NamedTuple):
-    """An answer that the judge scored."""
-
-    ended: bool  # by itself
-    score: float
-
-
-class Wrote(NamedTuple):
-    """What a trained model and the start wrote: prompt → answers."""
-
-    variant: str
-    model: dict[str, list[Scored]]
-    start: dict[str, list[Scored]]
-
-
-def written(folder: Path) -> list[Wrote]:
-    """Of every training whose model answered."""
-    comparison = json.loads((folder / "comparison.json").read_text())
-    found = []
-    for one in comparison["trainings"]:
-        answers = folder / "answers" / Path(one["folder"]).name
-        if not (answers / "manifest.json").is_file():
-            continue  # the table says what failed
-        manifest = GenerationManifest.model_validate_json((answers / "manifest.json").read_bytes())
-        labels = labels_of(manifest)
-        sides: dict[str, dict[str, list[Scored]]] = {labels.model: {}, labels.baseline: {}}
-        for responses in responses_in(answers, manifest):
-            for row in responses.select(["prompt_id", "policy", "finished", "score"]).to_pylist():
-                if row["score"] is not None:
-                    scored = Scored(row["finished"], row["score"])
-                    sides[row["policy"]].setdefault(row["prompt_id"], []).append(scored)
-        found.append(Wrote(one["variant"], sides[labels.model], sides[labels.baseline]))
-    return found
-
-
-def ended_alike(found: Iterable[Wrote]) -> dict[str, dict[str, Alike]]:
-    """Variant → prompt → its comparisons over all seeds."""
-    alike: dict[str, dict[str, Alike]] = {}
-    for one in found:
-        prompts = alike.setdefault(one.variant, {})
-        for prompt, baseline in one.start.items():
-            both = [
-                (ours.score > theirs.score) + 0.5 * (ours.score == theirs.score)
-                for ours in one.model.get(prompt, [])
-                for theirs in baseline
-                if ours.ended == theirs.ended
-            ]
-            before = prompts.get(prompt, Alike(0.0, 0))
-            prompts[prompt] = Alike(before.won + sum(both), before.compared + len(both))
-    return alike
-
-
-def worth_of_an_end(found: Sequence[Wrote]) -> str:
-    """By how much answers that ended score higher than those to the same prompt that were cut off, whoever wrote them.
-
-    The mean over prompts that have both, with Student's interval over prompts.
-    """
-    from scipy import stats
-
-    prompts: dict[str, list[Scored]] = {}
-    for at, one in enumerate(found):
-        # The start's answers are the same beside every training.
-        for side in (one.model, one.start) if at == 0 else (one.model,):
-            for prompt, answers in side.items():
-                prompts.setdefault(prompt, []).extend(answers)
-    apart = [
-        sum(ended) / len(ended) - sum(cut) / len(cut)
-        for answers in prompts.values()
-        for ended, cut in [
-            ([one.score for one in answers if one.ended], [one.score for one in answers if not one.ended])
-        ]
-        if ended and cut
-    ]
-    if len(apart) < 2:
-        return "no two prompts have both answers that ended and answers that were cut off"
-    mean = sum(apart) / len(apart)
-    error = math.sqrt(sum((one - mean) ** 2 for one in apart) / (len(apart) - 1) / len(apart))
-    half = float(stats.t.ppf(0.975, len(apart) - 1)) * error
-    return (
-        f"answers that ended score {mean:+.2f} [{mean - half:+.2f}, {mean + half:+.2f}] against others to the same "
-        f"prompt ({len(apart)} prompts)"
-    )
-
-
-def alike_table(found: Mapping[str, Mapping[str, Alike]]) -> list[str]:
-    """Win rates among those comparisons, and their differences from raw, as Markdown.
-
-    A comparison counts once, not a prompt, for most prompts of few comparisons have none. Intervals are of the
-    delete-one-prompt jackknife, so seeds are in none: to be read beside the table that has both.
-    """
-    lines = [
-        "| answers ended alike | comparisons | win rate over the start | minus raw |",
-        "| --- | ---: | ---: | ---: |",
-    ]
-    raw = found.get("raw")
-    for variant, prompts in found.items():
-        compared = sum(one.compared for one in prompts.values())
-        rate = interval(_jackknife(lambda sides: _rate(sides[0]), [prompts]))
-        difference = "–"
-        if raw is not None and variant != "raw":
-            minus = _jackknife(lambda sides: _rate(sides[1]) - _rate(sides[0]), [raw, prompts])
-            difference = interval(minus, signed=True)
-        lines.append(f"| {variant} | {compared:,} | {rate} | {difference} |")
-    return lines
-
-
-def _rate(prompts: Iterable[Alike]) -> float:
-    kept = list(prompts)
-    return sum(one.won for one in kept) / max(sum(one.compared for one in kept), 1)
-
-
-def _jackknife(
-    estimate: Callable[[list[list[Alike]]], float], sides: Sequence[Mapping[str, Alike]]
-) -> dict[str, float | None]:
-    """An estimate from the prompts of each side, with Student's interval of its delete-one-prompt jackknife."""
-    from scipy import stats
-
-    prompts = sorted({prompt for side in sides for prompt, one in side.items() if one.compared})
-    kept = [[side.get(prompt, Alike(0.0, 0)) for prompt in prompts] for side in sides]
-    value, count = estimate(kept), len(prompts)
-    if count < 3:
-        return {"value": value, "low": None, "high": None}
-    without = [estimate([side[:at] + side[at + 1 :] for side in kept]) for at in range(count)]
-    mean = sum(without) / count
-    error = math.sqrt((count - 1) / count * sum((one - mean) ** 2 for one in without))
-    half = float(stats.t.ppf(0.975, count - 1)) * error
-    return {"value": value, "low": value - half, "high": value + half}
-
-
 def spread(raw: dict[int, dict[str, float]], other: dict[int, dict[str, float]]) -> tuple[float, float, float]:
     """Variances of a difference of win rates: of a prompt's mean, of a seed's mean, and of what is left of a cell.
 
@@ -357,34 +223,58 @@ def spread(raw: dict[int, dict[str, float]], other: dict[int, dict[str, float]])
     return of_prompts, of_seeds, residual
 
 
+def _crossed(raw: Mapping[int, Mapping[str, float]], other: Mapping[int, Mapping[str, float]]) -> bool:
+    """Whether two seeds or more have two prompts or more in common, in both."""
+    seeds = set(raw) & set(other)
+    return len(seeds) > 1 and len(set.intersection(*(set(side[seed]) for side in (raw, other) for seed in seeds))) > 1
+
+
 def least_shown(variances: tuple[float, float, float], prompts: int, seeds: int) -> float:
     """The smallest true difference of win rates that flows.compare shows in four of five such experiments.
 
-    Half of its interval (transforms/statistics/two_way.py: a Student's t for what seeds and one for what prompts add,
-    and (G + 2)⁻² between prompts), and 0.842 standard errors for the power.
+    Its interval is known (transforms/statistics/two_way.py: a Student's t for what seeds and one for what prompts add,
+    and (G + 2)⁻² between prompts). What is not is how wide it comes out: with three seeds their variance is estimated
+    from two degrees of freedom. So the chance is the mean over estimates, each variance times χ²(n − 1) / (n − 1).
+
+    Args:
+        variances: of prompts, seeds and the rest, as `spread` has them.
+        prompts: that all models answer.
+        seeds: trainings of each variant.
     """
-    from scipy import stats
+    from scipy import optimize, stats
 
     of_prompts, of_seeds, residual = variances
     by_seed = of_seeds / seeds + residual / (prompts * seeds)
     by_prompt = of_prompts / prompts
+    error = math.sqrt(by_seed + by_prompt)
+    quantiles = (np.arange(_ESTIMATES) + 0.5) / _ESTIMATES
+    estimates = [stats.chi2.ppf(quantiles, count - 1) / (count - 1) for count in (seeds, prompts)]
     t_s, t_g = (float(stats.t.ppf(0.975, count - 1)) for count in (seeds, prompts))
-    half = math.sqrt(t_s**2 * by_seed + t_g**2 * (by_prompt + (prompts + 2) ** -2))
-    return half + _OF_POWER * math.sqrt(by_seed + by_prompt)
+    half = np.sqrt(
+        t_s**2 * by_seed * estimates[0][:, None] + t_g**2 * (by_prompt * estimates[1][None, :] + (prompts + 2) ** -2)
+    )
+
+    def missed(difference: float) -> float:
+        chance = np.heaviside(difference - half, 0.5) if error == 0 else stats.norm.cdf((difference - half) / error)
+        return float(chance.mean()) - _POWER
+
+    highest = float(half.max()) + 10 * error
+    return float(optimize.brentq(missed, 0.0, highest, xtol=1e-6))
 
 
 def power(folder: Path, sizes: Sequence[tuple[int, int]]) -> list[str]:
     """The smallest difference by prompts and seeds, the variances pooled over variants; Markdown."""
     found = outcomes(folder)
     raw = found.pop("raw", {})
-    each = [spread(raw, other) for other in found.values() if len(set(raw) & set(other)) > 1]
+    each = [spread(raw, other) for other in found.values() if _crossed(raw, other)]
     if not each:
-        return ["no two seeds of raw and another variant answered: nothing is known of the spread"]
+        return ["no two seeds of raw and another variant answered two prompts: nothing is known of the spread"]
     of_prompts, of_seeds, residual = (sum(one[at] for one in each) / len(each) for at in range(3))
     pooled = (of_prompts, of_seeds, residual)
     said = ", ".join(f"{name} {value:.4f}" for name, value in zip(("prompts", "seeds", "rest"), pooled, strict=True))
     lines = [f"variances of a difference from raw: {said}", "", "| held-out prompts | seeds | shown from |"]
     lines.append("| ---: | ---: | ---: |")
+    sizes = list(dict.fromkeys(sizes))
     lines += [f"| {p:,} | {s} | {100 * least_shown(pooled, p, s):.1f} points |" for p, s in sizes]
     return lines
 
@@ -412,6 +302,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.seeds < 2:
         parser.error(f"--seeds {arguments.seeds}: an interval over trainings takes 2 or more")
+    for name, most, least in (("prompts", PARTS[0], 1), ("held-out", PARTS[1], 2)):
+        asked = getattr(arguments, name.replace("-", "_"))
+        if not least <= asked <= most:
+            parser.error(f"--{name} {asked}: {least} to {most}, so that the others have enough")
     arguments.out = arguments.out.resolve()
     arguments.out.mkdir(parents=True, exist_ok=True)
     found = by_instruction(arguments.responses)
@@ -437,8 +331,13 @@ def main() -> None:
         training = arguments.out / f"{objective}-training.yaml"
         training.write_text(yaml.safe_dump(training_recipe(arguments, objective, run), sort_keys=False))
         compared = comparison_recipe(arguments, objective, training, models["judge"], held_out)
-        seconds = command("flows.compare", compared, arguments.out)
-        folder = arguments.out / f"compare-{objective}"
+        folder, start = arguments.out / f"compare-{objective}", time.monotonic()
+        try:
+            command("flows.compare", compared, arguments.out)
+        except subprocess.CalledProcessError as error:
+            if error.returncode != 1 or not (folder / "comparison.json").is_file():
+                raise  # 1: a training failed, which the table says
+        seconds = time.monotonic() - start
         print(f"{objective}: {seconds:.0f} s; {folder / 'comparison.html'}\n")
         comparisons[objective] = json.loads((folder / "comparison.json").read_text())
         print(table(objective, comparisons[objective]) + "\n")

@@ -35,7 +35,7 @@ class Step(_Section):
     run: Command = Field(description="A command of this project.")
     recipe: dict[str, Any] | None = Field(None, description="Its YAML file, with the output folder left out.")
     arguments: list[str] = Field([], description="Of the command, behind the recipe.")
-    hours: float | None = Field(None, gt=0, description="Of two cores, or of one H100; None: nobody knows.")
+    hours: float | None = Field(None, gt=0, description="Of two cores, or of one H100; left out where nobody knows.")
     files: dict[FileName, Any] = Field(
         {}, description="YAML files that it reads, by name; they are written into `{here}`."
     )
@@ -58,8 +58,8 @@ class Reading(_Section):
     options: dict[str, Any] = Field({}, description="Of the reader, such as the variant or the side.")
     unit: str | None = Field(
         None,
-        description="Where it is another than that of the axis; empty: none. Differences of shares (`minus_first`) "
-        "are in points unless it says otherwise.",
+        description="By default that of the axis, and points for differences of shares (`minus_first`); an empty text "
+        "is no unit.",
     )
 
     @model_validator(mode="after")
@@ -117,7 +117,8 @@ class Sized(_Section):
     hours: float | None = Field(
         None,
         gt=0,
-        description="Of all steps that it rests on. Small: of two cores. Paper: of one H100. None: nobody knows.",
+        description="Of all steps that it rests on; small: of two cores, paper: of one H100. Left out where nobody "
+        "knows.",
     )
     y_here: str = Field(
         "", description="What y is here, with its unit, where that is another quantity than in the paper."

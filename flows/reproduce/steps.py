@@ -20,6 +20,7 @@ from flows.reproduce.output import Places, as_named, write_whole
 _OUT: Final = ("flows.audit", "flows.decode")
 # Of a recipe, and written by what lies there: `overwrite` turns true once a step of ours is done.
 _OF_THE_FOLDER: Final = ("output.dir", "output.overwrite")
+_MISSING: Final = object()  # a key that is not there, which null is not
 _KEYS_SHOWN: Final = 8  # of a changed file; a recipe that was replaced differs in all
 _MARK: Final = re.compile(r"\A# [^\n]*\n# sha256 (?P<said>[0-9a-f]{64}): [^\n]*\n")
 
@@ -93,7 +94,8 @@ def resolve(
     for path, content in files.items():
         text = marked(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110), shlex.join(words))
         if changed := by_hand(path):
-            edited[path] = changed_keys(content, changed)
+            of_folder = _OF_THE_FOLDER if path == places.recipe(name) else ()
+            edited[path] = tuple(key for key in changed_keys(content, changed) if key not in of_folder)
         written[path] = changed or text
     # Not the paths: the same steps in a folder that was moved are the same.
     content = {
@@ -158,9 +160,9 @@ def changed_keys(ours: Any, text: str) -> tuple[str, ...]:
     """
     try:
         theirs = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: `2020-13-45`, a day that there is not
         return ()
-    return tuple(key for key in _different(ours, theirs, ()) if key not in _OF_THE_FOLDER)
+    return tuple(_different(ours, theirs, ()))
 
 
 def _different(ours: Any, theirs: Any, place: tuple[str, ...]) -> Iterator[str]:
@@ -168,8 +170,8 @@ def _different(ours: Any, theirs: Any, place: tuple[str, ...]) -> Iterator[str]:
         ours, theirs = ({str(at): one for at, one in enumerate(side)} for side in (ours, theirs))
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for key in dict.fromkeys([*ours, *theirs]):
-            yield from _different(ours.get(key), theirs.get(key), (*place, str(key)))
-    elif ours != theirs:
+            yield from _different(ours.get(key, _MISSING), theirs.get(key, _MISSING), (*place, str(key)))
+    elif ours != theirs or isinstance(ours, bool) != isinstance(theirs, bool):  # 1 equals True
         yield ".".join(place) or "everything"
 
 

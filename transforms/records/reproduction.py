@@ -26,7 +26,7 @@ class Series(Record):
     label: str = Field(description="What it is called in the picture and the table.")
     points: list[SeriesPoint] = Field(description="In the order in which they are drawn.")
     missing: list[str] = Field([], description="What has no point, and why.")
-    unit: str | None = Field(None, description="None: that of the axis.")
+    unit: str | None = Field(None, description="By default that of the axis.")
 
 
 class ClaimFound(Record):

@@ -32,7 +32,7 @@ ENDS: Final[dict[End, str]] = {
     "no_answer": "ended within its reasoning",
     "unusable": "cannot be used",
 }
-_APART: Final = 0.1  # shares of answers that ended; less is of no weight in a rate
+_APART: Final = 0.1  # shares of answers that ended, a choice
 _TOGETHER: Final = len(MODEL_STYLES)  # lines a panel
 _KINDS: Final[dict[End, Literal["kept", "open"]]] = {"ended": "kept", "out_of_room": "open"}
 
@@ -161,19 +161,20 @@ def ends_apart(shares: Sequence[tuple[str, float]]) -> str | None:
     """A warning where models differ in how often their answers end, which a judge may take for what they are worth.
 
     Measured (docs/measured.md, "Does curation help?"): a reward model that had learned from whole responses liked those
-    that were cut off more than those to the same prompt that ended, and win rates 8 points apart were 2 points apart
-    among answers that ended alike.
+    that were cut off more than those to the same prompt that ended, and a difference of win rates that lay apart from 0
+    did not among answers that ended alike.
 
     Args:
         shares: model → of its answers, those that ended by themselves.
     """
     ended = [share for _, share in shares]
-    if not ended or max(ended) - min(ended) < _APART:
+    if not ended or round(max(ended) - min(ended), 9) < _APART:  # 0.6 - 0.5 is below 0.1
         return None
     each = ", ".join(f"{visible_plain(label)} {percent(share)}" for label, share in shares)
     return (
-        f"How many answers ended by themselves differs: {each}. A judge may score an answer that ran out of room "
-        "otherwise than a whole one, and then a rate says how answers end; with a larger max_new_tokens fewer run out."
+        f"How many answers ended by themselves differs: {each}. A judge may score an answer that did not end otherwise "
+        "than a whole one, and then the win rate may measure how answers end, not how good they are. Where they ran "
+        "out of room, a larger max_new_tokens leaves fewer of them."
     )
 
 

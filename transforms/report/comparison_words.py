@@ -129,8 +129,11 @@ def _of_the_answers(found: Comparison) -> list[str]:
     if written is None or not written.standings or not written.baseline.responses:
         return []
     start = written.baseline.ends.get("ended", 0) / written.baseline.responses
-    first = [one for one in written.standings if one.budget == written.standings[0].budget]
-    apart = ends_apart([(written.baseline.label, start), *((one.variant, one.ended) for one in first)])
+    shares = {(written.baseline.label, start): None}
+    for one in written.standings:
+        name = one.variant if len(found.budgets) == 1 else f"{one.variant} {AT[one.budget]}"
+        shares[name, one.ended] = None
+    apart = ends_apart(list(shares))
     return [apart] if apart else []
 
 

@@ -151,16 +151,19 @@ def test_a_file_that_somebody_changed_is_kept_and_used_and_is_of_the_fingerprint
         ("[1]", ("everything",)),
         ("a: {b: 1, c: [1, {d: 2}]}\noutput: {dir: x, overwrite: true}", ("output",)),
         ("a: [", ()),
+        ("a: 2020-13-45", ()),
+        ("a: {b: true, c: [1, {d: 2}]}\nmine: null", ("a.b", "mine")),
     ],
 )
 def test_a_changed_file_says_which_of_its_keys_differ(theirs, keys):
     assert changed_keys({"a": {"b": 1, "c": [1, {"d": 2}]}}, theirs) == keys
 
 
-def test_what_follows_from_the_folder_is_no_change_of_somebodys():
-    ours = {"name": "a", "output": {"dir": "x", "overwrite": True, "test_size": 0.1}}
-    theirs = "name: b\noutput: {dir: y, overwrite: false, test_size: 0.2}"
-    assert changed_keys(ours, theirs) == ("name", "output.test_size")
+def test_what_follows_from_the_folder_is_no_change_of_somebodys(tmp_path):
+    ready(TRAINING, tmp_path, pairs="1").write()
+    path = Places(tmp_path).recipe("mine")
+    path.write_text("dataset: {path: mine}\noutput: {dir: elsewhere, overwrite: true, resume: true}\n")
+    assert ready(TRAINING, tmp_path, pairs="1").edited == {path: ("dataset.path", "output.resume")}
 
 
 def test_changed_keys_are_named_up_to_eight():

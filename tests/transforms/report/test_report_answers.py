@@ -135,6 +135,7 @@ def test_notes_say_on_what_the_rates_rest():
 
 def test_models_that_differ_in_how_often_they_end_are_named_with_their_shares():
     assert ends_apart([("base", 0.5), ("mine", 0.59)]) is None
+    assert ends_apart([("base", 0.5), ("mine", 0.6)]) is not None
     assert ends_apart([]) is None
     said = ends_apart([("base", 0.5), ("mine", 0.25), ("theirs", 0.375)])
     assert said.startswith(

@@ -11,6 +11,7 @@ from flows.reproduce.catalogue import Catalogue
 from flows.reproduce.config import Entry, Paper, Sized
 from flows.reproduce.found import as_x
 from flows.reproduce.numbers import as_printed, unit, with_interval, x_in_words
+from flows.reproduce.run import seconds_in_words
 from flows.versions.output_folder import disk_errors, write_bytes, write_text
 from transforms.errors import without_secrets
 from transforms.records.reproduction import Outcome, Reproduction, Series, SeriesPoint, Size
@@ -178,7 +179,7 @@ def _not_done(key: str, entry: Entry, sized: Sized | None, size: Size, failed: M
 def _needs(sized: Sized | None, size: Size) -> str:
     if sized is None:
         return ""
-    hours = "" if sized.hours is None else f" About {sized.hours:g} hours {_OF[size]}."
+    hours = "" if sized.hours is None else f" About {seconds_in_words(sized.hours * 3600)} {_OF[size]}."
     more = f" [Also needed]({_NOTES_ANCHOR}): {', '.join(sized.notes)}." if sized.notes else ""
     return f"Needs: {_ours(sized.needs).rstrip('.')}.{more}{hours}"
 

@@ -68,7 +68,7 @@ def test_what_many_entries_need_stands_once_and_they_point_to_it():
     found = catalogue(lines={"poet/table-1": sized(notes=["judge"])})
     found = replace(found, notes={"small": {"judge": "A key."}})
     page = render_page(found, "small", {}, {})
-    assert "Needs: SmolLM2-135M, no GPU. [Also needed](#what-many-need): judge. About 0.5 hours" in page
+    assert "Needs: SmolLM2-135M, no GPU. [Also needed](#what-many-need): judge. About 30 min" in page
     assert page.endswith("## What many need\n\n- **judge**: A key.\n")
     assert "What many need" not in render_page(catalogue(), "small", {}, {})
 
@@ -184,7 +184,7 @@ def test_the_page_has_both_numbers_the_claims_and_what_they_rest_on(done):
         "Rests on: 40 pairs of 25 prompts audited, 2 completions a prefix; policy tiny, reward model tiny; 1 step, 1"
         in part
     )
-    assert "Needs: SmolLM2-135M, no GPU. About 0.5 hours of two CPU cores." in part
+    assert "Needs: SmolLM2-135M, no GPU. About 30 min of two CPU cores." in part
 
 
 def test_the_summary_counts_outcomes_and_says_what_luck_would_do(done):

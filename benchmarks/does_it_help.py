@@ -1,16 +1,18 @@
 """Does curation help? Pairs that a policy wrote itself and a reward model ordered; judged by what trained models write.
 
-    python benchmarks/does_it_help.py --responses /work/shared/data/alpacaeval_responses.parquet --out runs/does-it-help
+    python benchmarks/does_it_help.py --responses alpacaeval_responses.parquet --out runs/does-it-help
 
-`--responses` as for benchmarks/rounds.py. The instructions are split by content into four: those that the policy
-answers and is trained on; those that are held out; and those that annotator and judge have learned from, a part each.
-So the order of a pair is a reward model's on answers of one policy at one temperature (POET's Instruct setting), which
-is hard to tell, and nothing that made or trained a pair has seen what the judge has learned from.
+48 minutes on two quiet cores. `--responses` is no part of this repository: a Parquet file with a row a response,
+`instruction`, `response` and `win_prob`, a probability that it is good (AlpacaEval: 585 instructions, 43 models).
+The instructions are split by a hash of their text into four: those that the policy answers and is trained on; those
+that are held out; and those that annotator and judge have learned from, a part each. So the order of a pair is a reward
+model's on answers of one policy at one temperature (POET's Instruct setting), which is hard to tell, and nothing that
+made or trained a pair has seen what the judge has learned from.
 
 One generation, curated with POET; then `flows.compare` per objective: raw, POET, ratio 0.5 and curated at equal steps,
 several seeds. Every trained model answers the held-out instructions, and the judge compares with the start's answers.
-Every step is a command, so a killed benchmark goes on where it was. Prints the tables, how often answers win that ended
-like the other one (a judge may dislike an end, or the lack of one, more than anything else), and from the spread
+Every step is a command, so a killed benchmark goes on where it was. Prints the tables; the win rate among answers that
+ended as the start's did (a judge may dislike an end, or the lack of one, more than anything else); and from the spread
 between seeds and between prompts the smallest difference that sizes like these could show.
 """
 
@@ -158,31 +160,34 @@ def picture(found: Mapping[str, dict[str, Any]]) -> "Figure":
     Args:
         found: objective → comparison.json.
     """
-    rows = [
-        (f"{objective}, {one['variant']}", one["rate"], (one["difference"] or {}).get("rate"))
+    standings: list[tuple[str, dict[str, Any]]] = [
+        (f"{objective}, {one['variant']}", one)
         for objective, comparison in found.items()
         for one in (comparison["answers"] or {"standings": []})["standings"]
     ]
-    figure = new_figure(1 + 0.34 * len(rows))
+    rates: list[Mapping[str, float | None] | None] = [one["rate"] for _, one in standings]
+    differences: list[Mapping[str, float | None] | None] = [
+        (one["difference"] or {}).get("rate") for _, one in standings
+    ]
+    figure = new_figure(1 + 0.34 * len(standings))
     left, right = figure.subplots(1, 2, sharey=True)
-    panels = ((left, 1, 50.0, "win rate over the start, %"), (right, 2, 0.0, "difference from raw, points"))
-    for axes, at, nothing, name in panels:
+    panels = ((left, rates, 50.0, "win rate over the start, %"), (right, differences, 0.0, "minus raw, points"))
+    for axes, means, nothing, name in panels:
         axes.axvline(nothing, color=palette()["soft"], linewidth=0.8)
-        for place, row in enumerate(rows):
-            if row[at] is None:
+        for place, mean in enumerate(means):
+            if mean is None:
                 continue
-            value, low, high = (
-                None if (end := row[at][key]) is None else 100 * end for key in ("value", "low", "high")
-            )
-            if low is not None and high is not None:
-                axes.plot([low, high], [place, place], color=palette()["chosen"], linewidth=1.4)
-            axes.plot([value], [place], "o", color=palette()["chosen"], markersize=5)
+            ends = [100 * end for key in ("low", "high") if (end := mean[key]) is not None]
+            if len(ends) > 1:
+                axes.plot(ends, [place, place], color=palette()["chosen"], linewidth=1.4)
+            if (value := mean["value"]) is not None:
+                axes.plot([100 * value], [place], "o", color=palette()["chosen"], markersize=5)
         axes.set_xlabel(name)
         bare(axes)
         axes.tick_params(length=0)
         axes.spines["bottom"].set_visible(True)
-    left.set_yticks(range(len(rows)), [name for name, *_ in rows])
-    left.set_ylim(len(rows) - 0.5, -0.5)
+    left.set_yticks(range(len(standings)), [name for name, _ in standings])
+    left.set_ylim(len(standings) - 0.5, -0.5)
     return figure
 
 

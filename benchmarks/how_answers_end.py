@@ -1,4 +1,4 @@
-"""Whether a win rate is about how answers end, for benchmarks/does_it_help.py: some end by themselves, others are cut.
+"""Whether a win rate is about how answers end, by themselves or at the token limit: a part of does_it_help.py.
 
 A judge that has learned from whole responses may like one kind more than the other, and trained models differ in how
 many of each they write. Two things are told apart here: what the judge makes of an end, within a writer and a prompt;

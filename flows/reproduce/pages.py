@@ -138,7 +138,7 @@ def _luck(tried: int, one_training: int) -> str:
     of = "this one" if tried == 1 else f"{count(one_training)} of them"
     return (
         f"{said} In {of} a side is one training: intervals are over prompts or pairs alone, another seed is in none of "
-        "them, and such a claim may hold by luck more often. It says so."
+        "them, and such a claim may hold by luck more often. Each of them says so."
     )
 
 

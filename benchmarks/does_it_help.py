@@ -19,9 +19,7 @@ between seeds and between prompts the smallest difference that sizes like these 
 import argparse
 import json
 import math
-import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -171,7 +169,10 @@ def picture(found: Mapping[str, dict[str, Any]]) -> "Figure":
     ]
     figure = new_figure(1 + 0.34 * len(standings))
     left, right = figure.subplots(1, 2, sharey=True)
-    panels = ((left, rates, 50.0, "win rate over the start, %"), (right, differences, 0.0, "minus raw, points"))
+    panels = (
+        (left, rates, 50.0, "win rate over the start, %"),
+        (right, differences, 0.0, "difference from raw, points"),
+    )
     for axes, means, nothing, name in panels:
         axes.axvline(nothing, color=palette()["soft"], linewidth=0.8)
         for place, mean in enumerate(means):
@@ -208,16 +209,20 @@ def outcomes(folder: Path) -> dict[str, dict[int, dict[str, float]]]:
     return found
 
 
-def spread(raw: dict[int, dict[str, float]], other: dict[int, dict[str, float]]) -> tuple[float, float, float]:
+def spread(raw: dict[int, dict[str, float]], other: dict[int, dict[str, float]]) -> tuple[float, float, float] | None:
     """Variances of a difference of win rates: of a prompt's mean, of a seed's mean, and of what is left of a cell.
+
+    None where fewer than two seeds have two prompts in common.
 
     A two-way layout without repetition: cell (prompt, seed) is the variant's minus raw's share of wins. Mean squares
     are taken apart into components (Searle, Casella and McCulloch, Variance Components, 1992, ch. 4), none below 0.
     """
     seeds = sorted(set(raw) & set(other))
-    prompts = sorted(set.intersection(*(set(side[seed]) for side in (raw, other) for seed in seeds)))
+    prompts = sorted(set.intersection(*(set(side[seed]) for side in (raw, other) for seed in seeds))) if seeds else []
     cells = [[other[seed][prompt] - raw[seed][prompt] for seed in seeds] for prompt in prompts]
     p, s = len(prompts), len(seeds)
+    if min(p, s) < 2:
+        return None
     mean = sum(map(sum, cells)) / (p * s)
     by_prompt = [sum(row) / s for row in cells]
     by_seed = [sum(row[at] for row in cells) / p for at in range(s)]
@@ -226,12 +231,6 @@ def spread(raw: dict[int, dict[str, float]], other: dict[int, dict[str, float]])
     of_prompts = max(0.0, sum((one - mean) ** 2 for one in by_prompt) / (p - 1) - residual / s)
     of_seeds = max(0.0, sum((one - mean) ** 2 for one in by_seed) / (s - 1) - residual / p)
     return of_prompts, of_seeds, residual
-
-
-def _crossed(raw: Mapping[int, Mapping[str, float]], other: Mapping[int, Mapping[str, float]]) -> bool:
-    """Whether two seeds or more have two prompts or more in common, in both."""
-    seeds = set(raw) & set(other)
-    return len(seeds) > 1 and len(set.intersection(*(set(side[seed]) for side in (raw, other) for seed in seeds))) > 1
 
 
 def least_shown(variances: tuple[float, float, float], prompts: int, seeds: int) -> float:
@@ -259,19 +258,20 @@ def least_shown(variances: tuple[float, float, float], prompts: int, seeds: int)
         t_s**2 * by_seed * estimates[0][:, None] + t_g**2 * (by_prompt * estimates[1][None, :] + (prompts + 2) ** -2)
     )
 
-    def missed(difference: float) -> float:
-        chance = np.heaviside(difference - half, 0.5) if error == 0 else stats.norm.cdf((difference - half) / error)
-        return float(chance.mean()) - _POWER
+    if error == 0:
+        return float(half.max())  # every experiment finds the difference itself, and all have this width
 
-    highest = float(half.max()) + 10 * error
-    return float(optimize.brentq(missed, 0.0, highest, xtol=1e-6))
+    def missed(difference: float) -> float:
+        return float(stats.norm.cdf((difference - half) / error).mean()) - _POWER
+
+    return float(optimize.brentq(missed, 0.0, float(half.max()) + 10 * error, xtol=1e-6))
 
 
 def power(folder: Path, sizes: Sequence[tuple[int, int]]) -> list[str]:
     """The smallest difference by prompts and seeds, the variances pooled over variants; Markdown."""
     found = outcomes(folder)
     raw = found.pop("raw", {})
-    each = [spread(raw, other) for other in found.values() if _crossed(raw, other)]
+    each = [one for other in found.values() if (one := spread(raw, other)) is not None]
     if not each:
         return ["no two seeds of raw and another variant answered two prompts: nothing is known of the spread"]
     of_prompts, of_seeds, residual = (sum(one[at] for one in each) / len(each) for at in range(3))
@@ -336,13 +336,8 @@ def main() -> None:
         training = arguments.out / f"{objective}-training.yaml"
         training.write_text(yaml.safe_dump(training_recipe(arguments, objective, run), sort_keys=False))
         compared = comparison_recipe(arguments, objective, training, models["judge"], held_out)
-        folder, start = arguments.out / f"compare-{objective}", time.monotonic()
-        try:
-            command("flows.compare", compared, arguments.out)
-        except subprocess.CalledProcessError as error:
-            if error.returncode != 1 or not (folder / "comparison.json").is_file():
-                raise  # 1: a training failed, which the table says
-        seconds = time.monotonic() - start
+        seconds = command("flows.compare", compared, arguments.out, codes=(0, 1))  # 1: a training failed, see the table
+        folder = arguments.out / f"compare-{objective}"
         print(f"{objective}: {seconds:.0f} s; {folder / 'comparison.html'}\n")
         comparisons[objective] = json.loads((folder / "comparison.json").read_text())
         print(table(objective, comparisons[objective]) + "\n")

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from flows.answers.generations import labels_of
 from flows.answers.reading import responses_in
 from transforms.records.generation import GenerationManifest
+from transforms.statistics.clustered import clustered_mean
 
 Floats = npt.NDArray[np.float64]
 START: Final = "start"
@@ -77,8 +78,6 @@ def worth_of_an_end(found: Sequence[Wrote]) -> str:
 
 
 def _worth(prompts: Iterable[Sequence[Sequence[Scored]]]) -> str:
-    from scipy import stats
-
     apart = []
     for writers in prompts:
         each = [
@@ -90,9 +89,8 @@ def _worth(prompts: Iterable[Sequence[Sequence[Scored]]]) -> str:
         apart += [sum(each) / len(each)] if each else []
     if len(apart) < 2:
         return "nobody knows what: fewer than two prompts have both"
-    mean, error = float(np.mean(apart)), float(np.std(apart, ddof=1)) / math.sqrt(len(apart))
-    half = float(stats.t.ppf(0.975, len(apart) - 1)) * error
-    return f"{mean:+.2f} [{mean - half:+.2f}, {mean + half:+.2f}] ({len(apart)} prompts)"
+    mean = clustered_mean(np.array(apart), [str(at) for at in range(len(apart))])
+    return f"{mean.value:+.2f} [{mean.low:+.2f}, {mean.high:+.2f}] ({len(apart)} prompts)"
 
 
 def ended_alike(found: Iterable[Wrote]) -> dict[str, dict[str, Floats]]:
@@ -117,6 +115,9 @@ def alike_table(found: Mapping[str, Mapping[str, Floats]]) -> list[str]:
     are of the delete-one-prompt jackknife, with Student's t: seeds are in none.
     """
     from scipy import stats
+
+    if not found:
+        return ["no trained model answered"]
 
     head = ("ended alike", "both cut off", "both ended", "together, %", "minus raw")
     lines = ["| " + " | ".join(head) + " |", "| --- | ---: | ---: | ---: | ---: |"]

@@ -57,6 +57,11 @@ def test_the_least_difference_is_shown_by_four_of_five_experiments(
     assert float((found > half).mean()) == pytest.approx(0.8, abs=0.005)
 
 
+def test_without_any_spread_it_is_half_an_interval() -> None:
+    """(G + 2)⁻² between prompts alone: t₃ / 6 with four."""
+    assert least_shown((0.0, 0.0, 0.0), 4, 2) == pytest.approx(3.182446 / 6)
+
+
 def test_with_many_seeds_and_prompts_it_is_2_8_standard_errors() -> None:
     assert least_shown((0.16, 0.04, 0.32), 100_000, 10_000) == pytest.approx(
         2.802 * (0.16 / 1e5 + 0.04 / 1e4 + 0.32 / 1e9) ** 0.5, rel=1e-3

@@ -81,4 +81,5 @@ def test_a_kind_that_a_variant_lacks_leaves_it_without_a_rate() -> None:
     raw, poet = side(((1, 2), (1, 2)), ((1, 2), (1, 2))), side(((1, 2), (0, 0)), ((1, 2), (0, 0)))
     lines = alike_table({"raw": raw, "poet": poet})
     assert lines[3] == "| poet | 50.0 of 4 | – | – | – |"
+    assert alike_table({}) == ["no trained model answered"]
     assert alike_table({"raw": {}, "poet": {}})[2:] == ["| raw | – | – | – | – |", "| poet | – | – | – | – |"]

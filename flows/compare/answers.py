@@ -270,7 +270,7 @@ def answers_compared(
             one.budgets,
             one.answered.compared(trained),
             one.answered.model.characters.mean,
-            one.answered.model.ends.get("ended", 0) / max(one.answered.model.responses, 1),
+            one.answered.model.ended,
         )
         for one in found
     ]

@@ -54,9 +54,15 @@ def described(model: type[BaseModel]) -> dict[str, str]:
     return found | {name: field.description for name, field in model.model_fields.items() if field.description}
 
 
-def first_paragraph(model: type) -> str:
+def first_paragraph(documented: object) -> str:
     """Of its docstring, in one line."""
-    return " ".join((inspect.getdoc(model) or "").partition("\n\n")[0].split())
+    return " ".join((inspect.getdoc(documented) or "").partition("\n\n")[0].split())
+
+
+def paragraphs(model: type[BaseModel]) -> str:
+    """Its docstring, but for the list of attributes."""
+    parts = (inspect.getdoc(model) or first_paragraph(model)).split("\n\n")
+    return "\n\n".join(" ".join(part.split()) for part in parts if not part.startswith("Attributes:"))
 
 
 def section_of(field: FieldInfo) -> type[BaseModel] | None:

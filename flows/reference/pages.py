@@ -15,7 +15,7 @@ from flows.evaluate.config import EvaluationConfig
 from flows.publish.config import PublishConfig
 from flows.recipe.curation import Recipe
 from flows.recipe.generation import AnnotatorConfig, AnsweringPolicy, Generation
-from flows.reference.keys import described, first_paragraph, keys, type_in_words
+from flows.reference.keys import described, first_paragraph, keys, paragraphs, type_in_words
 from flows.reference.reproduction import reproduction_page
 from flows.reference.rows import rows_page
 from flows.rounds.config import RoundsConfig
@@ -289,7 +289,7 @@ def _manifest() -> str:
             for name, field in record.model_fields.items()
         ]
         title = wholes.get(record, record.__name__)
-        parts += [f"## {title}\n", _paragraphs(record) + "\n", _table(("field", "type", "meaning"), rows)]
+        parts += [f"## {title}\n", paragraphs(record) + "\n", _table(("field", "type", "meaning"), rows)]
     return "\n".join(parts)
 
 
@@ -342,12 +342,6 @@ def _record_type(annotation: Any) -> str:
         return ""
     link = f"[{found.__name__}](#{found.__name__.lower()})"
     return f"list of {link}" if getattr(annotation, "__origin__", None) is list else link
-
-
-def _paragraphs(model: type[BaseModel]) -> str:
-    """Its docstring, but for the list of attributes."""
-    parts = (inspect.getdoc(model) or first_paragraph(model)).split("\n\n")
-    return "\n\n".join(" ".join(part.split()) for part in parts if not part.startswith("Attributes:"))
 
 
 def _arrow(kind: pa.DataType) -> str:

@@ -1,6 +1,5 @@
 """docs/reference/reproduction.md: the keys of the catalogue of papers, and the readers that its series may name."""
 
-import inspect
 import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
@@ -8,7 +7,7 @@ from typing import Final
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from flows.reference.keys import described, first_paragraph, keys, type_in_words
+from flows.reference.keys import described, first_paragraph, keys, paragraphs, type_in_words
 from flows.reproduce.config import Claim, Entry, Paper, Place, Reading, Sized, Sizes, Step
 from flows.reproduce.found import Names, Options
 from flows.reproduce.readings import READERS
@@ -58,8 +57,8 @@ def reproduction_page(table: Table) -> str:
         "[How to reproduce a paper](../how-to/reproduce-a-paper.md) is the guide.\n",
     ]
     for title, model in _WHERE:
-        parts += [f"## {title}\n", _paragraphs(model), _keys(model, table)]
-    rows = [(f"`{name}`", first_paragraph_of(one.read), _options(one.options)) for name, one in READERS.items()]
+        parts += [f"## {title}\n", paragraphs(model) + "\n", _keys(model, table)]
+    rows = [(f"`{name}`", first_paragraph(one.read), _options(one.options)) for name, one in READERS.items()]
     parts += [
         "## Readers\n",
         "What `reads` of a series may name. A number that is not there is never made up: the page says which, and why. "
@@ -68,16 +67,6 @@ def reproduction_page(table: Table) -> str:
         table(("reads", "gives", "options"), rows),
     ]
     return "\n".join(parts)
-
-
-def first_paragraph_of(function: Callable[..., object]) -> str:
-    """Of its docstring, in one line."""
-    return " ".join((inspect.getdoc(function) or "").partition("\n\n")[0].split())
-
-
-def _paragraphs(model: type[BaseModel]) -> str:
-    parts = (inspect.getdoc(model) or "").split("\n\n")
-    return "\n\n".join(" ".join(part.split()) for part in parts) + "\n"
 
 
 def _keys(model: type[BaseModel], table: Table) -> str:

@@ -30,6 +30,11 @@ class AnswersRecord(Record):
     characters: LengthsRecord = Field(description="Of the text.")
     score: float | None = Field(description="Mean of the judge's; null of a judge that compares.")
 
+    @property
+    def ended(self) -> float:
+        """Share of the responses that ended by themselves; 0 without any."""
+        return self.ends.get("ended", 0) / max(self.responses, 1)
+
 
 class HistogramRecord(Record):
     """How often values fall between edges, by model; the outermost bins hold what lies beyond them."""

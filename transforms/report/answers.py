@@ -151,7 +151,7 @@ def notes(found: AnswersEvaluation) -> list[str]:
                 f"{count(own.missing)} have no judgement, {count(own.foreign)} judgements are of others, "
                 f"{count(own.doubled)} were made twice."
             )
-    shares = [(one.label, one.ends.get("ended", 0) / one.responses) for one in found.models if one.responses]
+    shares = [(one.label, one.ended) for one in found.models if one.responses]
     if apart := ends_apart(shares):
         said.append(apart)
     return said

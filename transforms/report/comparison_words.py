@@ -128,8 +128,7 @@ def _of_the_answers(found: Comparison) -> list[str]:
     written = found.answers
     if written is None or not written.standings or not written.baseline.responses:
         return []
-    start = written.baseline.ends.get("ended", 0) / written.baseline.responses
-    shares = {(written.baseline.label, start): None}
+    shares = {(written.baseline.label, written.baseline.ended): None}
     for one in written.standings:
         name = one.variant if len(found.budgets) == 1 else f"{one.variant} {AT[one.budget]}"
         shares[name, one.ended] = None
